@@ -1,0 +1,106 @@
+//! An agent: conversations of several turns, one after another, until the time is over.
+
+use crate::Pool;
+use crate::client::{ChatRequest, Error, Event, Message, Ticket};
+use crate::tally::Tally;
+use core::ops::ControlFlow;
+use core::pin::pin;
+use core::time::Duration;
+use futures_util::StreamExt;
+use ringgate::PoolStream;
+use std::sync::Arc;
+use tokio::time::{Instant, sleep, timeout_at};
+
+/// The longest an agent waits after a failure, whatever the server asks for: it is eager.
+const PATIENCE: Duration = Duration::from_millis(200);
+
+/// One of those who share the pool. It thinks no longer than it has to: every answer is at once
+/// followed by the next question.
+#[derive(Debug)]
+pub(crate) struct Agent {
+    pub(crate) number: usize,
+    pub(crate) turns: u32,
+    /// When to begin no more calls. Those in line are given up, those admitted are finished.
+    pub(crate) deadline: Instant,
+    pub(crate) pool: Arc<Pool>,
+    pub(crate) tally: Arc<Tally>,
+}
+
+/// Why a call has no answer.
+enum Missed {
+    /// The time is over, and it was still in line.
+    InLine,
+    Failed(Error),
+}
+
+impl Agent {
+    pub(crate) async fn run(self) {
+        while self.converse().await.is_continue() {}
+    }
+
+    async fn converse(&self) -> ControlFlow<()> {
+        let mut history = Vec::new();
+        for turn in 1..=self.turns {
+            let question = format!("This is agent {}, turn {turn}. What now?", self.number);
+            history.push(Message::user(question));
+            history.push(Message::assistant(self.ask(&history).await?));
+        }
+        ControlFlow::Continue(())
+    }
+
+    /// Asks until there is an answer, or no use in asking.
+    async fn ask(&self, history: &[Message]) -> ControlFlow<(), String> {
+        while Instant::now() < self.deadline {
+            match self.call(history).await {
+                Ok(answer) => {
+                    self.tally.answered();
+                    return ControlFlow::Continue(answer);
+                }
+                Err(Missed::InLine) => self.tally.left_the_line(),
+                Err(Missed::Failed(error)) => self.recover(&error).await?,
+            }
+        }
+        ControlFlow::Break(())
+    }
+
+    /// One call; `history` ends with the question.
+    async fn call(&self, history: &[Message]) -> Result<String, Missed> {
+        let ticket = Ticket::new();
+        let request = ChatRequest { messages: history.to_vec(), ticket: Arc::clone(&ticket) };
+        let mut call = pin!(self.pool.stream(request));
+        let answer = match timeout_at(self.deadline, &mut call).await {
+            Ok(answer) => answer,
+            Err(_) if ticket.waited().is_some() => call.await,
+            Err(_) => return Err(Missed::InLine),
+        };
+        if let Some(wait) = ticket.waited() {
+            self.tally.admitted(wait);
+        }
+        read(answer.map_err(Missed::Failed)?).await.map_err(Missed::Failed)
+    }
+
+    /// Waits a little, unless no call can ever succeed.
+    async fn recover(&self, error: &Error) -> ControlFlow<()> {
+        self.tally.missed(error);
+        let retry_after = match error {
+            Error::TooManyRequests { retry_after } => *retry_after,
+            Error::Refused(_) => return ControlFlow::Break(()),
+            _ => None,
+        };
+        sleep(retry_after.map_or(PATIENCE, |after| after.min(PATIENCE))).await;
+        ControlFlow::Continue(())
+    }
+}
+
+/// Reads an answer to the end of its stream, so that its connection can be used again.
+async fn read(mut events: PoolStream<Event>) -> Result<String, Error> {
+    let (mut answer, mut done) = (String::new(), false);
+    while let Some(event) = events.next().await {
+        match event {
+            Event::Delta(text) => answer.push_str(&text),
+            Event::Done => done = true,
+            Event::Failed(error) => return Err(error),
+        }
+    }
+    if done { Ok(answer) } else { Err(Error::Protocol("it stops half-way".to_owned())) }
+}

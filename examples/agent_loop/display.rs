@@ -1,0 +1,138 @@
+//! What is seen while the agents talk: bars on a terminal, now and then a line elsewhere.
+
+use crate::flags::Terms;
+use crate::ledger::Ledger;
+use crate::tally::Tally;
+use core::fmt;
+use core::time::Duration;
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use ringgate::Limiter;
+use std::io::{self, IsTerminal, Write};
+use tokio::time::{Instant, interval_at};
+
+const TICK: Duration = Duration::from_millis(100);
+/// How many ticks there are to a line.
+const TICKS_PER_LINE: u32 = 20;
+
+/// Looks at everybody, and shows it.
+pub(crate) struct Display<'a> {
+    pub(crate) agents: usize,
+    pub(crate) terms: Terms,
+    pub(crate) start: Instant,
+    pub(crate) deadline: Instant,
+    pub(crate) ledger: &'a Ledger,
+    pub(crate) limiter: &'a Limiter,
+    pub(crate) tally: &'a Tally,
+}
+
+/// What there is to see at one moment. Window and flight are the server's view of them.
+struct Frame {
+    agents: usize,
+    terms: Terms,
+    elapsed: Duration,
+    in_window: usize,
+    in_flight: usize,
+    in_line: usize,
+    answered: usize,
+    refused: usize,
+}
+
+impl Display<'_> {
+    /// Goes on until it is dropped.
+    pub(crate) async fn show(&self) {
+        let mut screen = Screen::new(self.terms);
+        let mut ticks = interval_at(self.start + TICK, TICK);
+        loop {
+            ticks.tick().await;
+            if Instant::now() < self.deadline {
+                self.tally.look_at(self.limiter);
+            }
+            screen.show(&self.frame());
+        }
+    }
+
+    fn frame(&self) -> Frame {
+        let counts = self.ledger.counts();
+        Frame {
+            agents: self.agents,
+            terms: self.terms,
+            elapsed: self.start.elapsed(),
+            in_window: self.ledger.in_window(),
+            in_flight: counts.in_flight,
+            in_line: self.limiter.waiting(),
+            answered: self.tally.answers(),
+            refused: counts.refused(),
+        }
+    }
+}
+
+impl Frame {
+    /// What is not on the bars.
+    fn summary(&self) -> String {
+        let Self { agents, in_line, answered, refused, .. } = self;
+        let rate = self.throughput();
+        format!(
+            "agents {agents}, in line {in_line}, answers {answered} ({rate:.1}/s), 429s {refused}"
+        )
+    }
+
+    /// Answers per second since the start.
+    #[expect(clippy::cast_precision_loss, reason = "a number to look at")]
+    fn throughput(&self) -> f64 {
+        self.answered as f64 / self.elapsed.as_secs_f64()
+    }
+}
+
+impl fmt::Display for Frame {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { terms: Terms { limit, concurrency, .. }, in_window, in_flight, .. } = self;
+        write!(f, "{:5.1} s  ", self.elapsed.as_secs_f64())?;
+        write!(f, "window {in_window}/{limit}, in flight {in_flight}/{concurrency}, ")?;
+        f.write_str(&self.summary())
+    }
+}
+
+/// Where frames are shown.
+enum Screen {
+    Bars { window: ProgressBar, in_flight: ProgressBar, summary: ProgressBar },
+    Lines { ticks: u32 },
+}
+
+impl Screen {
+    fn new(terms: Terms) -> Self {
+        if !io::stderr().is_terminal() {
+            return Self::Lines { ticks: 0 };
+        }
+        let all = MultiProgress::new();
+        let add = |length, template| all.add(ProgressBar::new(length)).with_style(style(template));
+        Self::Bars {
+            window: add(terms.limit.into(), BAR).with_prefix("window"),
+            in_flight: add(terms.concurrency as u64, BAR).with_prefix("in flight"),
+            summary: add(0, "{spinner} {elapsed:>4} {msg}"),
+        }
+    }
+
+    fn show(&mut self, frame: &Frame) {
+        match self {
+            Self::Bars { window, in_flight, summary } => {
+                window.set_position(frame.in_window as u64);
+                in_flight.set_position(frame.in_flight as u64);
+                summary.set_message(frame.summary());
+                summary.tick();
+            }
+            Self::Lines { ticks } => {
+                *ticks += 1;
+                if ticks.is_multiple_of(TICKS_PER_LINE) {
+                    // If nobody reads it, that is no reason to fail.
+                    let _ = writeln!(io::stderr(), "{frame}");
+                }
+            }
+        }
+    }
+}
+
+const BAR: &str = "{prefix:>9} [{bar:40}] {pos}/{len}";
+
+fn style(template: &str) -> ProgressStyle {
+    ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
+}

@@ -1,0 +1,154 @@
+//! The command line, and what follows from it: the server's terms and the limiter for them.
+
+use clap::Parser;
+use core::fmt;
+use core::time::Duration;
+use ringgate::{Limiter, RateLimitPolicy};
+
+const MINUTE: Duration = Duration::from_secs(60);
+const SECOND: Duration = Duration::from_secs(1);
+const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Many LLM agents share one limiter: a loopback server says whether its limits were kept.
+#[derive(Debug, Parser)]
+pub(crate) struct Flags {
+    /// How many agents talk at the same time
+    #[arg(long, value_name = "N", default_value_t = 24)]
+    pub(crate) agents: usize,
+
+    /// For how long they begin new calls
+    #[arg(long, value_name = "SECONDS", default_value = "20", value_parser = seconds)]
+    pub(crate) seconds: Duration,
+
+    /// Turns of each conversation
+    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) turns: u32,
+
+    /// Most calls in flight
+    #[arg(long, value_name = "N", default_value_t = 16)]
+    concurrency: usize,
+
+    /// Most calls in any window
+    #[arg(long, value_name = "N", default_value_t = 40)]
+    limit: u32,
+
+    /// The window
+    #[arg(long, value_name = "SECONDS", default_value = "2", value_parser = window)]
+    window: Duration,
+
+    /// Most calls in any minute, instead of a limit and a window
+    #[arg(long, value_name = "N", conflicts_with_all = ["per_second", "limit", "window"])]
+    rpm: Option<u32>,
+
+    /// Most calls in any second, instead of a limit and a window
+    #[arg(long, value_name = "N", conflicts_with_all = ["limit", "window"])]
+    per_second: Option<u32>,
+
+    /// How much longer than the window a call counts [default: 1/100 of it, at most 250]
+    #[arg(long, value_name = "MILLIS", value_parser = millis)]
+    guard: Option<Duration>,
+
+    /// Let every call go at once, to see what the server says without the limiter
+    #[arg(long)]
+    pub(crate) unlimited: bool,
+}
+
+/// What the provider allows; the server enforces it, the limiter keeps it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Terms {
+    pub(crate) limit: u32,
+    pub(crate) window: Duration,
+    pub(crate) concurrency: usize,
+}
+
+impl fmt::Display for Terms {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { limit, window, concurrency } = self;
+        write!(f, "at most {limit} in any {window:?}, and {concurrency} in flight")
+    }
+}
+
+impl Flags {
+    pub(crate) fn terms(&self) -> Terms {
+        let (limit, window) = match (self.rpm, self.per_second) {
+            (Some(rpm), _) => (rpm, MINUTE),
+            (None, Some(rps)) => (rps, SECOND),
+            (None, None) => (self.limit, self.window),
+        };
+        Terms { limit, window, concurrency: self.concurrency }
+    }
+
+    /// The limiter of the pool.
+    pub(crate) fn limiter(&self) -> Limiter {
+        match self.policy() {
+            Some(policy) => Limiter::from(&policy),
+            None => self.limiter_of(self.window),
+        }
+    }
+
+    /// The terms as a policy, if they are of a kind that policies can say.
+    fn policy(&self) -> Option<RateLimitPolicy> {
+        if self.unlimited {
+            return Some(RateLimitPolicy::unlimited());
+        }
+        let per_minute = self.rpm.map(RateLimitPolicy::rpm);
+        let policy = per_minute.or_else(|| self.per_second.map(RateLimitPolicy::per_second))?;
+        Some(policy.with_max_concurrent(self.concurrency).with_guard(self.guard()))
+    }
+
+    /// A limiter with the limits of the terms, and the guard, but this window.
+    fn limiter_of(&self, window: Duration) -> Limiter {
+        let Terms { limit, concurrency, .. } = self.terms();
+        Limiter::builder()
+            .rate(limit, window)
+            .guard(self.guard())
+            .max_concurrent(concurrency)
+            .build()
+    }
+
+    /// A limiter as large as the pool's, with a window so short that it never refuses.
+    pub(crate) fn idle_limiter(&self) -> Limiter {
+        let Terms { limit, concurrency, .. } = self.terms();
+        let moment = Duration::from_nanos(1);
+        Limiter::builder().rate(limit, moment).max_concurrent(concurrency).build()
+    }
+
+    fn guard(&self) -> Duration {
+        let default = (self.terms().window / 100).min(Duration::from_millis(250));
+        self.guard.unwrap_or(default)
+    }
+}
+
+impl fmt::Display for Flags {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { agents, seconds, turns, .. } = self;
+        writeln!(f, "agents      {agents}, for {seconds:?}; turns of a conversation: {turns}")?;
+        writeln!(f, "allowed     {}", self.terms())?;
+        if self.unlimited {
+            return f.write_str("limiter     none");
+        }
+        write!(f, "limiter     the same, each call counted {:?} longer", self.guard())
+    }
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    duration(number(text)?)
+}
+
+fn window(text: &str) -> Result<Duration, String> {
+    let window = seconds(text)?;
+    if window.is_zero() { Err("a window cannot be empty".to_owned()) } else { Ok(window) }
+}
+
+fn millis(text: &str) -> Result<Duration, String> {
+    duration(number(text)? / 1000.0)
+}
+
+fn number(text: &str) -> Result<f64, String> {
+    text.parse().map_err(|_| "not a number".to_owned())
+}
+
+fn duration(seconds: f64) -> Result<Duration, String> {
+    let duration = Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())?;
+    if duration > LONGEST { Err("more than a day".to_owned()) } else { Ok(duration) }
+}

@@ -1,0 +1,35 @@
+//! What the limiter itself costs, apart from the waiting that is its purpose.
+
+use crate::flags::Flags;
+use core::time::Duration;
+use ringgate::Limiter;
+use std::time::Instant;
+
+const ROUNDS: usize = 1000;
+const CALLS_PER_ROUND: u32 = 64;
+
+/// The cost of one admission and its release, as the mean of each of many rounds, sorted.
+///
+/// Measured after the run on a limiter of the same size whose window never fills, by the very path
+/// that the pool takes. Empty where the limits admit nothing at all, or none is kept.
+pub(crate) async fn measure(flags: &Flags) -> Vec<Duration> {
+    if flags.unlimited {
+        return Vec::new();
+    }
+    let limiter = flags.idle_limiter();
+    let mut rounds = Vec::with_capacity(ROUNDS);
+    for _ in 0..ROUNDS {
+        rounds.extend(round(&limiter).await);
+    }
+    rounds.sort_unstable();
+    rounds
+}
+
+/// `None` if a call was refused: a refusal is not what is to be measured.
+async fn round(limiter: &Limiter) -> Option<Duration> {
+    let start = Instant::now();
+    for _ in 0..CALLS_PER_ROUND {
+        drop(limiter.acquire_owned().await.ok()?);
+    }
+    Some(start.elapsed() / CALLS_PER_ROUND)
+}

@@ -1,0 +1,149 @@
+//! A chat completion server on loopback: as much of the OpenAI protocol as an agent needs.
+
+use crate::flags::Terms;
+use crate::ledger::{Excess, InFlight, Ledger};
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::sse::Event;
+use axum::response::{IntoResponse, Response, Sse};
+use axum::routing::post;
+use axum::serve::ListenerExt;
+use axum::{Json, Router};
+use core::convert::Infallible;
+use core::time::Duration;
+use futures_util::stream::{self, Stream};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::vec;
+use tokio::net::TcpSocket;
+
+/// Connections that may wait to be accepted. All agents can come at once, and one that the system
+/// turns away tries again so late that no guard margin covers it.
+const BACKLOG: u32 = 4096;
+
+/// A running server. It lives as long as the runtime.
+#[derive(Debug)]
+pub(crate) struct Server {
+    address: SocketAddr,
+    ledger: Arc<Ledger>,
+}
+
+impl Server {
+    /// Begins to serve, on a port of its own, in the runtime that this is called in.
+    pub(crate) fn start(terms: Terms) -> io::Result<Self> {
+        let socket = TcpSocket::new_v4()?;
+        socket.bind((Ipv4Addr::LOCALHOST, 0).into())?;
+        let listener = socket.listen(BACKLOG)?;
+        let address = listener.local_addr()?;
+        let ledger = Arc::new(Ledger::new(terms));
+        let routes = Router::new()
+            .route("/v1/chat/completions", post(complete))
+            .with_state(Arc::clone(&ledger));
+        // Chunks are small: without this the system would hold them back to fill packets.
+        let listener = listener.tap_io(|connection| drop(connection.set_nodelay(true)));
+        tokio::spawn(axum::serve(listener, routes).into_future());
+        Ok(Self { address, ledger })
+    }
+
+    /// Where the API begins.
+    pub(crate) fn url(&self) -> String {
+        format!("http://{}/v1", self.address)
+    }
+
+    pub(crate) fn ledger(&self) -> &Ledger {
+        &self.ledger
+    }
+}
+
+#[derive(Debug, Deserialize)]
+struct ChatRequest {
+    stream: bool,
+    messages: Vec<Value>,
+}
+
+async fn complete(State(ledger): State<Arc<Ledger>>, Json(chat): Json<ChatRequest>) -> Response {
+    if !chat.stream {
+        return (StatusCode::BAD_REQUEST, "only streamed answers").into_response();
+    }
+    match ledger.arrive() {
+        Ok(place) => {
+            Sse::new(Answer::new(chat.messages.len(), place).into_stream()).into_response()
+        }
+        Err(excess) => excess.into_response(),
+    }
+}
+
+impl IntoResponse for Excess {
+    fn into_response(self) -> Response {
+        let (kind, retry_after) = match self {
+            Self::Rate(wait) => ("requests", wait),
+            // Nobody knows when a call will end; this is the least that one takes.
+            Self::Concurrency => ("concurrency", Duration::from_millis(100)),
+        };
+        let message = format!("Rate limit reached for {kind}");
+        let error = json!({
+            "error": { "message": message, "type": kind, "code": "rate_limit_exceeded" }
+        });
+        let header = [(header::RETRY_AFTER, seconds(retry_after))];
+        (StatusCode::TOO_MANY_REQUESTS, header, Json(error)).into_response()
+    }
+}
+
+/// In seconds, rounded up to the millisecond.
+fn seconds(duration: Duration) -> String {
+    let millis = duration.as_nanos().div_ceil(1_000_000);
+    format!("{}.{:03}", millis / 1000, millis % 1000)
+}
+
+/// An answer on its way.
+struct Answer {
+    frames: vec::IntoIter<String>,
+    pause: Duration,
+    /// Held until the last frame is made.
+    place: Option<InFlight>,
+}
+
+impl Answer {
+    /// Answers take between 100 and 250 ms, the same for the same number, so that calls overlap in
+    /// ever new ways.
+    fn new(heard: usize, place: InFlight) -> Self {
+        let number = place.number;
+        let text = format!("This is answer {number}; I have heard {heard} messages so far.");
+        let mut frames: Vec<String> =
+            text.split_inclusive(' ').map(|word| chunk(number, Some(word))).collect();
+        frames.push(chunk(number, None));
+        frames.push("[DONE]".to_owned());
+        let millis = 100 + 10 * (number as u64 * 37 % 16);
+        let pause = Duration::from_micros(millis * 1000 / frames.len() as u64);
+        Self { frames: frames.into_iter(), pause, place: Some(place) }
+    }
+
+    fn into_stream(self) -> impl Stream<Item = Result<Event, Infallible>> {
+        stream::unfold(self, Self::next)
+    }
+
+    async fn next(mut self) -> Option<(Result<Event, Infallible>, Self)> {
+        let frame = self.frames.next()?;
+        tokio::time::sleep(self.pause).await;
+        if self.frames.len() == 0 {
+            // Before the client can see the end of the answer: it may call again at once.
+            self.place = None;
+        }
+        Some((Ok(Event::default().data(frame)), self))
+    }
+}
+
+/// One chunk of an answer: a piece of text, or its end.
+fn chunk(number: usize, text: Option<&str>) -> String {
+    let delta = text.map_or_else(|| json!({}), |text| json!({ "content": text }));
+    let finish_reason = text.is_none().then_some("stop");
+    json!({
+        "id": format!("chatcmpl-{number}"),
+        "object": "chat.completion.chunk",
+        "choices": [{ "index": 0, "delta": delta, "finish_reason": finish_reason }]
+    })
+    .to_string()
+}

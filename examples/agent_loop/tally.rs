@@ -1,0 +1,103 @@
+//! What the agents' side has counted.
+
+use crate::client::Error;
+use core::fmt;
+use core::time::Duration;
+use ringgate::Limiter;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// Shared by the agents and the display.
+#[derive(Debug, Default)]
+pub(crate) struct Tally(Mutex<Totals>);
+
+/// The numbers of a [`Tally`].
+#[derive(Debug, Default, Clone)]
+pub(crate) struct Totals {
+    /// How long each admitted call was in line.
+    pub(crate) waits: Vec<Duration>,
+    pub(crate) answered: usize,
+    /// Calls still in line when the time was over.
+    pub(crate) left_the_line: usize,
+    pub(crate) too_many_requests: usize,
+    pub(crate) failed: usize,
+    pub(crate) first_failure: Option<String>,
+    pub(crate) pressure: Pressure,
+}
+
+/// What calls in line were seen to wait for.
+#[derive(Debug, Default, Clone, Copy)]
+pub(crate) struct Pressure {
+    looks: u32,
+    /// Somebody was in line.
+    in_line: u32,
+    /// Somebody was in line while all slots were taken.
+    no_slot: u32,
+}
+
+impl Tally {
+    /// A call was admitted after so long.
+    pub(crate) fn admitted(&self, wait: Duration) {
+        self.totals().waits.push(wait);
+    }
+
+    /// A call has its answer.
+    pub(crate) fn answered(&self) {
+        self.totals().answered += 1;
+    }
+
+    /// A call was given up in line.
+    pub(crate) fn left_the_line(&self) {
+        self.totals().left_the_line += 1;
+    }
+
+    /// A call has no answer.
+    pub(crate) fn missed(&self, error: &Error) {
+        match error {
+            Error::TooManyRequests { .. } => self.totals().too_many_requests += 1,
+            error => self.failed(error),
+        }
+    }
+
+    /// Something went wrong that is nobody's limit.
+    pub(crate) fn failed(&self, error: &impl fmt::Display) {
+        let mut totals = self.totals();
+        totals.failed += 1;
+        totals.first_failure.get_or_insert_with(|| error.to_string());
+    }
+
+    /// Looks at the line.
+    pub(crate) fn look_at(&self, limiter: &Limiter) {
+        let in_line = limiter.waiting() > 0;
+        let no_slot = in_line && limiter.available_permits() == 0;
+        let pressure = &mut self.totals().pressure;
+        pressure.looks += 1;
+        pressure.in_line += u32::from(in_line);
+        pressure.no_slot += u32::from(no_slot);
+    }
+
+    /// How many calls are answered.
+    pub(crate) fn answers(&self) -> usize {
+        self.totals().answered
+    }
+
+    /// All numbers, as they are now.
+    pub(crate) fn read(&self) -> Totals {
+        self.totals().clone()
+    }
+
+    fn totals(&self) -> MutexGuard<'_, Totals> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Pressure {
+    /// The agents asked for more than they got: there was nearly always somebody in line.
+    pub(crate) fn eager(self) -> bool {
+        self.looks > 0 && 10 * self.in_line >= 9 * self.looks
+    }
+
+    /// Slots, more than a quarter of the time, were what the line waited for.
+    pub(crate) fn short_of_slots(self) -> bool {
+        4 * self.no_slot > self.looks
+    }
+}

@@ -1,0 +1,221 @@
+//! Whether the limits were kept, and whether what they allow was used.
+
+use crate::flags::{Flags, Terms};
+use crate::ledger::{Counts, Ledger};
+use crate::tally::Totals;
+use core::fmt;
+use core::ops::Range;
+use core::time::Duration;
+use std::process::ExitCode;
+use std::time::Instant;
+
+/// The least share of the allowed rate that eager agents must get.
+const GOAL: f64 = 0.98;
+
+/// What the run has shown.
+#[derive(Debug)]
+pub(crate) struct Verdict {
+    terms: Terms,
+    unlimited: bool,
+    /// For how long the agents could begin calls.
+    time: Duration,
+    accepted: usize,
+    counts: Counts,
+    /// With the waits sorted.
+    totals: Totals,
+    use_of_rate: UseOfRate,
+    overhead: Vec<Duration>,
+}
+
+/// How well the allowed rate was used, by the server's log of accepted arrivals `a(1) … a(n)`.
+///
+/// A window of `N` places is best used if each place is taken again the moment it is free: call
+/// `k + N` arrives one window `W` after call `k`. So the share of the allowed rate that was used is
+///
+/// ```text
+///                         (n − N) · W
+///   ─────────────────────────────────────────────────────
+///    sum of a(k + N) − a(k)  for all k that have a k + N
+///    +  time for which places lay free at the end
+/// ```
+///
+/// The first window counts for nothing, full or not, and neither does the last, which the end of
+/// the run cuts off; what is left is the share of a run that goes on for ever. A place that was
+/// free at the end and not taken counts, from the moment it was free: else a limiter that stops
+/// half-way would look perfect.
+#[derive(Debug, Default)]
+struct UseOfRate {
+    /// How often a place was used again: `n − N`.
+    times: u32,
+    /// After how long, in sum.
+    reused: Duration,
+    /// How long places lay free at the end, in sum.
+    lay_free: Duration,
+}
+
+impl UseOfRate {
+    fn of(arrivals: &[Instant], terms: Terms, time: &Range<Instant>) -> Self {
+        let places = usize::try_from(terms.limit).unwrap_or(usize::MAX);
+        let (before, last) = arrivals.split_at(arrivals.len().saturating_sub(places));
+        let again = arrivals.iter().skip(places);
+        let reused: Duration = before.iter().zip(again).map(|(one, next)| *next - *one).sum();
+        let free = |at: &Instant| time.end.saturating_duration_since(*at + terms.window);
+        let never_used = u32::try_from(places - last.len()).unwrap_or(u32::MAX);
+        let lay_free =
+            last.iter().map(free).sum::<Duration>() + (time.end - time.start) * never_used;
+        Self { times: u32::try_from(before.len()).unwrap_or(u32::MAX), reused, lay_free }
+    }
+
+    /// After how long a place was used again on average, if any was.
+    fn reuse(&self) -> Option<Duration> {
+        self.reused.checked_div(self.times)
+    }
+
+    fn share(&self, window: Duration) -> f64 {
+        let took = self.reused + self.lay_free;
+        if took.is_zero() { 0.0 } else { (window * self.times).div_duration_f64(took) }
+    }
+}
+
+impl Verdict {
+    /// `time` is when the agents could begin calls.
+    pub(crate) fn new(
+        flags: &Flags,
+        time: Range<Instant>,
+        ledger: &Ledger,
+        mut totals: Totals,
+        overhead: Vec<Duration>,
+    ) -> Self {
+        totals.waits.sort_unstable();
+        let (terms, arrivals) = (flags.terms(), ledger.arrivals());
+        Self {
+            terms,
+            unlimited: flags.unlimited,
+            time: time.end - time.start,
+            accepted: arrivals.len(),
+            counts: ledger.counts(),
+            totals,
+            use_of_rate: UseOfRate::of(&arrivals, terms, &time),
+            overhead,
+        }
+    }
+
+    pub(crate) fn exit_code(&self) -> ExitCode {
+        if self.broken().is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    }
+
+    /// Everything that is not as it should be.
+    fn broken(&self) -> Vec<String> {
+        let Totals { failed, first_failure, .. } = &self.totals;
+        let failure = first_failure.as_deref().unwrap_or_default();
+        let refused = self.counts.refused();
+        let checks = [
+            (*failed > 0, format!("failed calls: {failed}, the first because {failure}")),
+            (self.accepted == 0, "the server accepted no call at all".to_owned()),
+            (refused > 0, format!("the server sent {refused} × 429")),
+            (self.miscounted(), "agents and server do not count the same".to_owned()),
+            (self.wasteful(), format!("less than {} of the rate was used", percent(GOAL))),
+        ];
+        checks.into_iter().filter_map(|(broken, reason)| broken.then_some(reason)).collect()
+    }
+
+    fn miscounted(&self) -> bool {
+        let Totals { answered, too_many_requests, failed, .. } = self.totals;
+        too_many_requests != self.counts.refused() || (failed == 0 && answered != self.accepted)
+    }
+
+    fn wasteful(&self) -> bool {
+        self.excuse().is_none() && self.use_of_rate.share(self.terms.window) < GOAL
+    }
+
+    /// Why the use of the rate says nothing about the limiter, if so.
+    fn excuse(&self) -> Option<&'static str> {
+        let pressure = self.totals.pressure;
+        let excuses = [
+            (self.unlimited, "there was no limiter"),
+            (self.time < 2 * self.terms.window, "the run was shorter than two windows"),
+            (!pressure.eager(), "the agents did not ask for more"),
+            (pressure.short_of_slots(), "calls in line waited for slots, not for the rate"),
+        ];
+        excuses.into_iter().find_map(|(holds, excuse)| holds.then_some(excuse))
+    }
+
+    fn write_calls(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Totals { waits, answered, too_many_requests, left_the_line, failed, .. } = &self.totals;
+        writeln!(f, "calls       {} sent, {answered} answered, {failed} failed", waits.len())?;
+        writeln!(f, "            {left_the_line} more in line when the time was over")?;
+        write!(f, "429s        {too_many_requests}: ")?;
+        let Counts { refused_by_rate, refused_by_concurrency, peak_in_flight, .. } = self.counts;
+        writeln!(f, "{refused_by_rate} by the rate, {refused_by_concurrency} by calls in flight")?;
+        writeln!(f, "in flight   {peak_in_flight} at most, of {}", self.terms.concurrency)
+    }
+
+    fn write_rate(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let window = self.terms.window;
+        let share = percent(self.use_of_rate.share(window));
+        match self.use_of_rate.reuse().map(Rounded) {
+            None => writeln!(f, "rate used   no place in the window of {window:?} was used again")?,
+            Some(reuse) => writeln!(
+                f,
+                "rate used   {share}: places in the window of {window:?} were used again after {reuse}"
+            )?,
+        }
+        self.excuse().map_or(Ok(()), |excuse| writeln!(f, "            not judged: {excuse}"))
+    }
+
+    fn write_times(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "wait        {}", Spread(&self.totals.waits))?;
+        writeln!(f, "overhead    {}", Spread(&self.overhead))?;
+        writeln!(
+            f,
+            "            (admission and release, nobody in line; means of 64, after the run)"
+        )
+    }
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f)?;
+        self.write_calls(f)?;
+        self.write_rate(f)?;
+        self.write_times(f)?;
+        match self.broken().as_slice() {
+            [] => f.write_str("PASS"),
+            reasons => write!(f, "BROKEN: {}", reasons.join("; ")),
+        }
+    }
+}
+
+/// Percentiles of sorted durations.
+struct Spread<'a>(&'a [Duration]);
+
+impl Spread<'_> {
+    /// The least duration that is not below `percent` of all.
+    fn percentile(&self, percent: usize) -> Option<Rounded> {
+        let rank = (self.0.len() * percent).div_ceil(100).checked_sub(1)?;
+        self.0.get(rank).copied().map(Rounded)
+    }
+}
+
+impl fmt::Display for Spread<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.percentile(50), self.percentile(99), self.percentile(100)) {
+            (Some(p50), Some(p99), Some(max)) => write!(f, "p50 {p50}, p99 {p99}, max {max}"),
+            _ => f.write_str("none"),
+        }
+    }
+}
+
+/// A duration to read: three decimals of its unit, and no fractions of nanoseconds.
+struct Rounded(Duration);
+
+impl fmt::Display for Rounded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let decimals = if self.0 < Duration::from_micros(1) { 0 } else { 3 };
+        write!(f, "{:.decimals$?}", self.0)
+    }
+}
+
+fn percent(share: f64) -> String {
+    format!("{:.2} %", 100.0 * share)
+}

@@ -1,0 +1,142 @@
+//! What can be refused, and how it is said.
+
+use core::fmt;
+use core::time::Duration;
+use std::error::Error;
+
+/// The semaphore is closed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AcquireError(());
+
+impl AcquireError {
+    pub(crate) fn closed() -> Self {
+        Self(())
+    }
+}
+
+impl fmt::Display for AcquireError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("semaphore closed")
+    }
+}
+
+impl Error for AcquireError {}
+
+/// Why a `try_acquire` of a [`Semaphore`](crate::Semaphore) got nothing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TryAcquireError {
+    /// The semaphore is closed.
+    Closed,
+    /// Too few permits are free, or others wait for them.
+    NoPermits,
+}
+
+impl fmt::Display for TryAcquireError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Closed => "semaphore closed",
+            Self::NoPermits => "no permits available",
+        })
+    }
+}
+
+impl Error for TryAcquireError {}
+
+/// Which limit stood in the way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Limit {
+    /// The number of admissions in a window of time.
+    Rate,
+    /// The number of calls in flight.
+    Concurrency,
+}
+
+impl fmt::Display for Limit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Rate => "rate",
+            Self::Concurrency => "concurrency",
+        })
+    }
+}
+
+/// How long until the answer would be another one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Wait {
+    Exactly(Duration),
+    /// Until somebody gives a permit back: nobody knows when.
+    Open,
+    Never,
+}
+
+/// The limiter's own "not now": which limit refused, and how long to wait.
+///
+/// It is decided on this side, before any request is sent; it is not a server's 429.
+///
+/// ```
+/// use ringgate::{Limit, SlidingWindow};
+/// use std::time::Duration;
+///
+/// let window = SlidingWindow::new(0, Duration::from_secs(60));
+/// let refused = window.try_acquire().unwrap_err();
+/// assert_eq!(refused.limit(), Limit::Rate);
+/// assert_eq!(refused.retry_after(), None);
+/// assert!(refused.is_permanent());
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Refused {
+    limit: Limit,
+    wait: Wait,
+}
+
+impl Refused {
+    pub(crate) fn for_now(limit: Limit, wait: Duration) -> Self {
+        Self { limit, wait: Wait::Exactly(wait) }
+    }
+
+    pub(crate) fn until_released() -> Self {
+        Self { limit: Limit::Concurrency, wait: Wait::Open }
+    }
+
+    pub(crate) fn for_ever(limit: Limit) -> Self {
+        Self { limit, wait: Wait::Never }
+    }
+
+    /// The limit that refused.
+    #[must_use]
+    pub fn limit(&self) -> Limit {
+        self.limit
+    }
+
+    /// How long from the refusal until the call can be admitted, if no newcomer comes first.
+    ///
+    /// `None` where no time can be told: the call waits for others to finish, or, with
+    /// [`is_permanent`](Self::is_permanent), waiting will never help.
+    #[must_use]
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self.wait {
+            Wait::Exactly(wait) => Some(wait),
+            Wait::Open | Wait::Never => None,
+        }
+    }
+
+    /// Whether waiting will never help: the limit is zero, or closed.
+    #[must_use]
+    pub fn is_permanent(&self) -> bool {
+        self.wait == Wait::Never
+    }
+}
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} limit reached: ", self.limit)?;
+        match self.wait {
+            Wait::Exactly(wait) => write!(f, "retry in {wait:?}"),
+            Wait::Open => f.write_str("retry when a call in flight has ended"),
+            Wait::Never => f.write_str("no call will ever be admitted"),
+        }
+    }
+}
+
+impl Error for Refused {}

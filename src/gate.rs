@@ -1,0 +1,292 @@
+//! One line for both limits: the order in which calls are admitted.
+//!
+//! A call joins the line; the first in line decides, the others sleep:
+//!
+//! ```text
+//! wait for the rate, holding nothing ──► take a slot ──► stamp ──► admitted, next in line
+//!        ▲                                                 │ somebody stamped in between
+//!        └──────────────── give the slot back ─────────────┘
+//! ```
+//!
+//! Stamping before the slot is had would let calls stamped early run later, and break the
+//! provider's window; holding a slot while waiting for the rate would waste it, and block other
+//! limiters that share the semaphore. With the line empty, a slot free and the rate open, a call
+//! goes straight through: one load for the line, one compare-and-swap for each limit.
+
+use crate::error::{Limit, Refused};
+use crate::semaphore::{Semaphore, SemaphorePermit};
+use crate::sync::atomic::{AtomicU64, Ordering};
+use crate::time::{Time, Timestamp};
+use crate::window::ring::{Busy, Ring};
+use core::future::{Future, poll_fn};
+use core::pin::pin;
+use core::task::Poll;
+use core::time::Duration;
+use std::sync::Arc;
+
+/// The limit on admissions in time.
+#[derive(Debug)]
+pub(crate) enum Rate {
+    /// No limit.
+    Open,
+    /// Nothing is ever admitted.
+    Shut,
+    Ring(Ring),
+}
+
+impl Rate {
+    /// A limit of zero admits nothing; else a window of zero never refuses. The guard lengthens
+    /// the window.
+    pub(crate) fn new(limit: u32, window: Duration, guard: Duration) -> Self {
+        if limit == 0 {
+            Self::Shut
+        } else if window.is_zero() {
+            Self::Open
+        } else {
+            Self::Ring(Ring::new(limit, window.saturating_add(guard)))
+        }
+    }
+}
+
+/// The limit on calls in flight.
+#[derive(Debug)]
+pub(crate) enum Slots {
+    /// No limit.
+    Open,
+    /// There is none and never will be.
+    Shut,
+    Of(Arc<Semaphore>),
+}
+
+impl Slots {
+    /// A limit beyond what a semaphore can count is none.
+    pub(crate) fn new(max_concurrent: usize) -> Self {
+        match max_concurrent {
+            0 => Self::Shut,
+            n if n >= Semaphore::MAX_PERMITS => Self::Open,
+            n => Self::Of(Arc::new(Semaphore::new(n))),
+        }
+    }
+
+    fn try_take(&self) -> Result<Option<SemaphorePermit<'_>>, Refused> {
+        match self {
+            Self::Open => Ok(None),
+            Self::Shut => Err(Refused::for_ever(Limit::Concurrency)),
+            Self::Of(semaphore) => match semaphore.try_acquire() {
+                Ok(slot) => Ok(Some(slot)),
+                Err(_) => Err(no_slot(semaphore)),
+            },
+        }
+    }
+
+    async fn take(&self) -> Result<Option<SemaphorePermit<'_>>, Refused> {
+        match self {
+            Self::Open => Ok(None),
+            Self::Shut => Err(Refused::for_ever(Limit::Concurrency)),
+            Self::Of(semaphore) => {
+                semaphore.acquire().await.map(Some).map_err(|_| no_slot(semaphore))
+            }
+        }
+    }
+}
+
+fn no_slot(semaphore: &Semaphore) -> Refused {
+    if semaphore.is_closed() {
+        Refused::for_ever(Limit::Concurrency)
+    } else {
+        Refused::until_released()
+    }
+}
+
+/// Both limits, and the line before them.
+#[derive(Debug)]
+pub(crate) struct Gate {
+    /// One permit: the right to be the first in line.
+    line: Semaphore,
+    /// Calls in line, the first included.
+    waiting: AtomicU64,
+    rate: Rate,
+    slots: Slots,
+    time: Time,
+}
+
+impl Gate {
+    pub(crate) fn new(rate: Rate, slots: Slots, time: Time) -> Self {
+        Self { line: Semaphore::new(1), waiting: AtomicU64::new(0), rate, slots, time }
+    }
+
+    pub(crate) fn rate(&self) -> &Rate {
+        &self.rate
+    }
+
+    pub(crate) fn slots(&self) -> &Slots {
+        &self.slots
+    }
+
+    pub(crate) fn time(&self) -> &Time {
+        &self.time
+    }
+
+    pub(crate) fn waiting(&self) -> u64 {
+        // ORDERING: Relaxed: a count for information.
+        self.waiting.load(Ordering::Relaxed)
+    }
+
+    /// Admits a call now or says why not. An admitted call holds a slot until `release`.
+    #[inline]
+    pub(crate) fn try_admit(&self) -> Result<(), Refused> {
+        if self.line.available_permits() == 0 {
+            return Err(self.refusal(self.waiting()));
+        }
+        if let Slots::Open = self.slots {
+            return self.stamp();
+        }
+        self.try_admit_with_slot()
+    }
+
+    fn try_admit_with_slot(&self) -> Result<(), Refused> {
+        // Looked at first, so that a refusal by the rate takes no slot from anybody.
+        self.peek()?;
+        let slot = self.slots.try_take()?;
+        self.stamp()?;
+        slot.map(SemaphorePermit::forget);
+        Ok(())
+    }
+
+    /// Admits a call, in its turn.
+    pub(crate) async fn admit(&self) -> Result<(), Refused> {
+        match self.try_admit() {
+            Err(refused) if !refused.is_permanent() => self.line_up().await,
+            decided => decided,
+        }
+    }
+
+    /// Admits a call in its turn if that comes within `patience`.
+    pub(crate) async fn admit_within(&self, patience: Duration) -> Result<(), Refused> {
+        let deadline = self.time.now().saturating_add(patience);
+        match self.try_admit() {
+            Err(refused) if !refused.is_permanent() => {}
+            decided => return decided,
+        }
+        let ahead = self.waiting();
+        let refused = self.refusal(ahead);
+        if refused.retry_after().is_some_and(|wait| self.time.now().saturating_add(wait) > deadline)
+        {
+            return Err(refused);
+        }
+        let admitted = before(self.line_up(), self.time.sleep_until(deadline)).await;
+        admitted.unwrap_or_else(|| Err(self.refusal(self.waiting())))
+    }
+
+    /// The end of an admitted call: its slot is free again.
+    #[inline]
+    pub(crate) fn release(&self) {
+        if let Slots::Of(semaphore) = &self.slots {
+            semaphore.add_permits(1);
+        }
+    }
+
+    async fn line_up(&self) -> Result<(), Refused> {
+        let _waiting = Waiting::new(&self.waiting);
+        // The line is private and never closed; were it, the call would not be admitted.
+        let _turn = self.line.acquire().await.map_err(|_| Refused::for_ever(Limit::Concurrency))?;
+        loop {
+            self.rate_open().await?;
+            let slot = self.slots.take().await?;
+            match self.stamp() {
+                Err(refused) if !refused.is_permanent() => drop(slot),
+                decided => {
+                    slot.map(SemaphorePermit::forget);
+                    return decided;
+                }
+            }
+        }
+    }
+
+    /// Sleeps until the rate lets one call through.
+    async fn rate_open(&self) -> Result<(), Refused> {
+        while let Err(refused) = self.peek() {
+            let Some(wait) = refused.retry_after() else { return Err(refused) };
+            self.time.sleep_until(self.time.now().saturating_add(wait)).await;
+        }
+        Ok(())
+    }
+
+    fn peek(&self) -> Result<(), Refused> {
+        self.ask(|ring, now| ring.peek(now))
+    }
+
+    fn stamp(&self) -> Result<(), Refused> {
+        self.ask(|ring, now| ring.try_acquire(now).map(|_| ()))
+    }
+
+    #[inline]
+    fn ask(&self, question: impl Fn(&Ring, u64) -> Result<(), Busy>) -> Result<(), Refused> {
+        let ring = match &self.rate {
+            Rate::Open => return Ok(()),
+            Rate::Shut => return Err(Refused::for_ever(Limit::Rate)),
+            Rate::Ring(ring) => ring,
+        };
+        let now = self.time.now();
+        match question(ring, now.as_nanos()) {
+            Ok(()) => Ok(()),
+            // Somebody has stamped later than our reading: it is stale, and by a new one a cell
+            // may be free. Under a tiny window newcomers would else be refused wrongly.
+            Err(busy) if busy.newest > now.as_nanos() => {
+                let now = self.time.now();
+                question(ring, now.as_nanos()).map_err(|busy| rate_refusal(busy.free_at, now))
+            }
+            Err(busy) => Err(rate_refusal(busy.free_at, now)),
+        }
+    }
+
+    /// Why a call with `ahead` others before it is not admitted now.
+    #[cold]
+    fn refusal(&self, ahead: u64) -> Refused {
+        let now = self.time.now();
+        if let Rate::Ring(ring) = &self.rate {
+            let turn = ring.free_at(ahead, now.as_nanos());
+            if turn > now.as_nanos() {
+                return rate_refusal(turn, now);
+            }
+        }
+        match &self.slots {
+            Slots::Of(semaphore) => no_slot(semaphore),
+            // The first in line is about to go.
+            Slots::Open | Slots::Shut => Refused::for_now(Limit::Rate, Duration::ZERO),
+        }
+    }
+}
+
+fn rate_refusal(free_at: u64, now: Timestamp) -> Refused {
+    let wait = Timestamp::from_nanos(free_at).saturating_duration_since(now);
+    Refused::for_now(Limit::Rate, wait)
+}
+
+/// Counts a call as waiting for as long as it lives.
+struct Waiting<'a>(&'a AtomicU64);
+
+impl<'a> Waiting<'a> {
+    fn new(count: &'a AtomicU64) -> Self {
+        // ORDERING: Relaxed: a count for information.
+        count.fetch_add(1, Ordering::Relaxed);
+        Self(count)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        // ORDERING: Relaxed: a count for information.
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// The output of `work`, or `None` if `alarm` is over first.
+async fn before<T>(work: impl Future<Output = T>, alarm: impl Future<Output = ()>) -> Option<T> {
+    let (mut work, mut alarm) = (pin!(work), pin!(alarm));
+    poll_fn(|cx| match work.as_mut().poll(cx) {
+        Poll::Ready(output) => Poll::Ready(Some(output)),
+        Poll::Pending => alarm.as_mut().poll(cx).map(|()| None),
+    })
+    .await
+}

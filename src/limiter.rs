@@ -1,0 +1,276 @@
+//! Both limits together.
+
+use crate::error::Refused;
+use crate::gate::{Gate, Rate, Slots};
+use crate::semaphore::Semaphore;
+use crate::time::{Clock, Time};
+use core::time::Duration;
+use std::sync::Arc;
+
+/// A rate and a number of calls in flight, kept together, for everybody who shares it.
+///
+/// Clones are the same limiter. An admission is one permit: it counts in the window from now on,
+/// and holds a concurrency slot until it is dropped.
+///
+/// # Order
+///
+/// Calls are admitted in the order in which they first had to wait, and a newcomer does not
+/// overtake them. A call that waits for the rate holds no slot, and its stamp is taken when it may
+/// really go. The first in line is a future: if its owner neither polls nor drops it, those behind
+/// it wait. Poll what you await, or drop it.
+///
+/// # Cancel safety
+///
+/// Dropping any of its futures gives up the place in line; nothing is counted, no slot is lost.
+///
+/// # Cost
+///
+/// With both limits open: one load and two compare-and-swaps to acquire, one to give back, no
+/// allocation, and one reading of the clock for each look at the window.
+///
+/// # Examples
+///
+/// ```
+/// use ringgate::Limiter;
+/// use std::time::Duration;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), ringgate::Refused> {
+/// let limiter = Limiter::new(60, Duration::from_secs(60), 4);
+/// let permit = limiter.acquire().await?;
+/// // … the call …
+/// drop(permit);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug, Clone)]
+pub struct Limiter {
+    gate: Arc<Gate>,
+}
+
+impl Limiter {
+    /// At most `limit` calls in any `window` and `max_concurrent` at a time.
+    ///
+    /// Zero for either limit refuses every call, at once. `usize::MAX` calls at a time, or a window
+    /// of zero, is no limit.
+    #[must_use]
+    pub fn new(limit: u32, window: Duration, max_concurrent: usize) -> Self {
+        Self::builder().rate(limit, window).max_concurrent(max_concurrent).build()
+    }
+
+    /// A limiter with nothing limited yet.
+    ///
+    /// ```
+    /// use ringgate::{Limiter, Semaphore};
+    /// use std::{sync::Arc, time::Duration};
+    ///
+    /// // Two models with rates of their own share eight connections.
+    /// let connections = Arc::new(Semaphore::new(8));
+    /// let large = Limiter::builder()
+    ///     .rate(60, Duration::from_secs(60))
+    ///     .semaphore(Arc::clone(&connections))
+    ///     .build();
+    /// let small = Limiter::builder()
+    ///     .rate(600, Duration::from_secs(60))
+    ///     .guard(Duration::from_millis(100))
+    ///     .semaphore(connections)
+    ///     .build();
+    /// # let _ = (large, small);
+    /// ```
+    #[must_use]
+    pub fn builder() -> LimiterBuilder {
+        LimiterBuilder { rate: None, guard: Duration::ZERO, slots: Slots::Open, time: None }
+    }
+
+    /// Waits for both limits, in line.
+    ///
+    /// # Errors
+    ///
+    /// [`Refused`] only where waiting would never help: a limit is zero, or a shared semaphore has
+    /// been closed.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future gives up the place in line; nothing is counted.
+    pub async fn acquire(&self) -> Result<LimiterPermit<'_>, Refused> {
+        self.gate.admit().await?;
+        Ok(LimiterPermit { gate: &self.gate })
+    }
+
+    /// [`acquire`](Self::acquire) with a permit that can be moved anywhere.
+    ///
+    /// # Errors
+    ///
+    /// As [`acquire`](Self::acquire).
+    pub async fn acquire_owned(&self) -> Result<OwnedLimiterPermit, Refused> {
+        self.gate.admit().await?;
+        Ok(OwnedLimiterPermit { gate: Arc::clone(&self.gate) })
+    }
+
+    /// Admits now or refuses.
+    ///
+    /// # Errors
+    ///
+    /// [`Refused`] says which limit stands in the way, and for how long where that is known.
+    #[inline]
+    pub fn try_acquire(&self) -> Result<LimiterPermit<'_>, Refused> {
+        self.gate.try_admit()?;
+        Ok(LimiterPermit { gate: &self.gate })
+    }
+
+    /// [`try_acquire`](Self::try_acquire) with a permit that can be moved anywhere.
+    ///
+    /// # Errors
+    ///
+    /// As [`try_acquire`](Self::try_acquire).
+    #[inline]
+    pub fn try_acquire_owned(&self) -> Result<OwnedLimiterPermit, Refused> {
+        self.gate.try_admit()?;
+        Ok(OwnedLimiterPermit { gate: Arc::clone(&self.gate) })
+    }
+
+    /// Waits in line, but no longer than `patience`.
+    ///
+    /// # Errors
+    ///
+    /// [`Refused`] at once if by the calls now in line the rate cannot admit this one in time, or
+    /// ever; else when the time is over.
+    ///
+    /// ```
+    /// use ringgate::{Limit, Limiter};
+    /// use std::time::Duration;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// let limiter = Limiter::new(1, Duration::from_secs(60), 4);
+    /// let first = limiter.acquire_within(Duration::from_secs(5)).await;
+    /// assert!(first.is_ok());
+    /// let refused = limiter.acquire_within(Duration::from_secs(5)).await.unwrap_err();
+    /// assert_eq!(refused.limit(), Limit::Rate);
+    /// # }
+    /// ```
+    pub async fn acquire_within(&self, patience: Duration) -> Result<LimiterPermit<'_>, Refused> {
+        self.gate.admit_within(patience).await?;
+        Ok(LimiterPermit { gate: &self.gate })
+    }
+
+    /// [`acquire_within`](Self::acquire_within) with a permit that can be moved anywhere.
+    ///
+    /// # Errors
+    ///
+    /// As [`acquire_within`](Self::acquire_within).
+    pub async fn acquire_within_owned(
+        &self,
+        patience: Duration,
+    ) -> Result<OwnedLimiterPermit, Refused> {
+        self.gate.admit_within(patience).await?;
+        Ok(OwnedLimiterPermit { gate: Arc::clone(&self.gate) })
+    }
+
+    /// How many calls the rate has room for now; `u32::MAX` if there is no rate.
+    #[must_use]
+    pub fn remaining(&self) -> u32 {
+        match self.gate.rate() {
+            Rate::Open => u32::MAX,
+            Rate::Shut => 0,
+            Rate::Ring(ring) => ring.remaining(self.gate.time().now().as_nanos()),
+        }
+    }
+
+    /// How many concurrency slots are free now; `usize::MAX` if they are not limited.
+    #[must_use]
+    pub fn available_permits(&self) -> usize {
+        match self.gate.slots() {
+            Slots::Open => usize::MAX,
+            Slots::Shut => 0,
+            Slots::Of(semaphore) => semaphore.available_permits(),
+        }
+    }
+
+    /// How many calls are in line now.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        usize::try_from(self.gate.waiting()).unwrap_or(usize::MAX)
+    }
+}
+
+/// What a [`Limiter`] is made of. From [`Limiter::builder`].
+#[derive(Debug)]
+#[must_use = "a builder does nothing until `build` is called"]
+pub struct LimiterBuilder {
+    rate: Option<(u32, Duration)>,
+    guard: Duration,
+    slots: Slots,
+    time: Option<Time>,
+}
+
+impl LimiterBuilder {
+    /// At most `limit` calls in any `window`; as in [`SlidingWindow::new`](crate::SlidingWindow::new).
+    pub fn rate(mut self, limit: u32, window: Duration) -> Self {
+        self.rate = Some((limit, window));
+        self
+    }
+
+    /// Counts every call `guard` longer than the window; as in
+    /// [`SlidingWindow::with_guard`](crate::SlidingWindow::with_guard).
+    pub fn guard(mut self, guard: Duration) -> Self {
+        self.guard = guard;
+        self
+    }
+
+    /// At most so many calls at a time, by a semaphore of the limiter's own.
+    pub fn max_concurrent(mut self, max_concurrent: usize) -> Self {
+        self.slots = Slots::new(max_concurrent);
+        self
+    }
+
+    /// A concurrency slot is a permit of this semaphore, which may be shared.
+    pub fn semaphore(mut self, semaphore: Arc<Semaphore>) -> Self {
+        self.slots = Slots::Of(semaphore);
+        self
+    }
+
+    /// The clock to go by, instead of the [default](crate::time).
+    pub fn clock(mut self, clock: impl Clock) -> Self {
+        self.time = Some(Time::new(clock));
+        self
+    }
+
+    /// The limiter.
+    #[must_use]
+    pub fn build(self) -> Limiter {
+        let rate = self.rate.map_or(Rate::Open, |(n, window)| Rate::new(n, window, self.guard));
+        let gate = Gate::new(rate, self.slots, self.time.unwrap_or_default());
+        Limiter { gate: Arc::new(gate) }
+    }
+}
+
+/// An admitted call; its concurrency slot is given back on drop.
+#[derive(Debug)]
+#[must_use = "a permit that is dropped gives its slot back at once"]
+#[clippy::has_significant_drop]
+pub struct LimiterPermit<'a> {
+    gate: &'a Gate,
+}
+
+impl Drop for LimiterPermit<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        self.gate.release();
+    }
+}
+
+/// An admitted call that keeps its limiter alive; its concurrency slot is given back on drop.
+#[derive(Debug)]
+#[must_use = "a permit that is dropped gives its slot back at once"]
+#[clippy::has_significant_drop]
+pub struct OwnedLimiterPermit {
+    gate: Arc<Gate>,
+}
+
+impl Drop for OwnedLimiterPermit {
+    #[inline]
+    fn drop(&mut self) {
+        self.gate.release();
+    }
+}

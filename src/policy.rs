@@ -1,0 +1,102 @@
+//! What a provider allows, in its own terms.
+
+use crate::limiter::{Limiter, LimiterBuilder};
+use core::time::Duration;
+
+const MINUTE: Duration = Duration::from_secs(60);
+const SECOND: Duration = Duration::from_secs(1);
+
+/// Rate and concurrency that a pool keeps.
+///
+/// ```
+/// use ringgate::RateLimitPolicy;
+///
+/// let policy = RateLimitPolicy::rpm(60).with_max_concurrent(4);
+/// assert_eq!((policy.rpm, policy.max_concurrent), (60, 4));
+/// ```
+///
+/// # Guard margin
+///
+/// The provider counts arrivals, the pool departures: a call that is held up on the way (a new
+/// connection, say) can arrive in a later window together with ones that left after it. So each
+/// call counts a little longer than the window. The default is one hundredth of the window and at
+/// most 250 ms, about what setting up a connection takes; it costs as much of the rate as it adds
+/// to the window: 0.4 % for a minute, 1 % for a second. See [`with_guard`](Self::with_guard).
+#[derive(Debug, Clone)]
+pub struct RateLimitPolicy {
+    /// Most requests in any minute. `u32::MAX` is no limit, zero admits nothing.
+    pub rpm: u32,
+    /// Most requests in flight. `usize::MAX` is no limit, zero admits nothing.
+    pub max_concurrent: usize,
+    per_second: Option<u32>,
+    guard: Option<Duration>,
+}
+
+impl RateLimitPolicy {
+    /// So many requests per minute, and a sixth of it (at least one) in flight.
+    #[must_use]
+    pub fn rpm(rpm: u32) -> Self {
+        let max_concurrent = usize::try_from(rpm / 6).unwrap_or(usize::MAX).max(1);
+        Self { rpm, max_concurrent, per_second: None, guard: None }
+    }
+
+    /// So many requests in any second, and as many in flight.
+    ///
+    /// The window is one second. Its minute's worth stands in `rpm` (at most `u32::MAX`); writing
+    /// another value there turns the policy into one per minute.
+    #[must_use]
+    pub fn per_second(rps: u32) -> Self {
+        let max_concurrent = usize::try_from(rps).unwrap_or(usize::MAX);
+        Self { rpm: rps.saturating_mul(60), max_concurrent, per_second: Some(rps), guard: None }
+    }
+
+    /// No limit on either.
+    #[must_use]
+    pub fn unlimited() -> Self {
+        Self { rpm: u32::MAX, max_concurrent: usize::MAX, per_second: None, guard: None }
+    }
+
+    /// The same policy with another number of requests in flight.
+    #[must_use]
+    pub fn with_max_concurrent(mut self, max: usize) -> Self {
+        self.max_concurrent = max;
+        self
+    }
+
+    /// The same policy with another guard margin (zero for none).
+    #[must_use]
+    pub fn with_guard(mut self, guard: Duration) -> Self {
+        self.guard = Some(guard);
+        self
+    }
+
+    /// Limit and window; `None` for no limit.
+    fn rate(&self) -> Option<(u32, Duration)> {
+        match self.per_second {
+            Some(rps) if self.rpm == rps.saturating_mul(60) => Some((rps, SECOND)),
+            _ if self.rpm == u32::MAX => None,
+            _ => Some((self.rpm, MINUTE)),
+        }
+    }
+}
+
+/// A builder with this policy's limits and guard margin, to add a clock or a shared semaphore to.
+impl From<&RateLimitPolicy> for LimiterBuilder {
+    fn from(policy: &RateLimitPolicy) -> Self {
+        let builder = Limiter::builder().max_concurrent(policy.max_concurrent);
+        let Some((limit, window)) = policy.rate() else { return builder };
+        let guard = policy.guard.unwrap_or_else(|| default_guard(window));
+        builder.rate(limit, window).guard(guard)
+    }
+}
+
+/// The limiter that keeps this policy.
+impl From<&RateLimitPolicy> for Limiter {
+    fn from(policy: &RateLimitPolicy) -> Self {
+        LimiterBuilder::from(policy).build()
+    }
+}
+
+fn default_guard(window: Duration) -> Duration {
+    (window / 100).min(Duration::from_millis(250))
+}

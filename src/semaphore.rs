@@ -1,0 +1,279 @@
+//! A fair, cancel-safe, lock-free asynchronous semaphore.
+
+mod acquire;
+mod line;
+mod node;
+mod permit;
+mod store;
+mod wakes;
+
+#[cfg(all(test, ringgate_loom))]
+mod models;
+
+pub use acquire::{Acquire, AcquireOwned};
+pub use permit::{OwnedSemaphorePermit, SemaphorePermit};
+
+use crate::error::TryAcquireError;
+use acquire::Acquiring;
+use line::{Line, Refusal};
+use std::fmt;
+use std::sync::Arc;
+
+/// A counting semaphore for asynchronous tasks: the API and meaning of `tokio::sync::Semaphore`,
+/// without a lock, on any executor.
+///
+/// A permit is taken by [`acquire`](Self::acquire) and given back when its guard is dropped. Where
+/// there is none, the caller waits in line.
+///
+/// # Fairness
+///
+/// Strictly first in, first out, requests for many permits included: a big request is not starved
+/// by small ones behind it, and a newcomer does not overtake a waiter. A task joins the line at its
+/// first poll. A future that stands in line and is neither polled nor dropped keeps its place: once
+/// it has been granted, its permits wait for it, as in every fair asynchronous lock.
+///
+/// # Cancel safety
+///
+/// Dropping an acquire future at any point loses nothing: its place goes to those behind it, and
+/// permits it had collected, or had been granted and not yet seen, are given on at once.
+///
+/// # Lock freedom
+///
+/// No operation waits for another thread. If a thread stops for ever in the middle of one, the
+/// others carry on, and at most the stopped thread's own permits are missing.
+///
+/// # Memory ordering
+///
+/// What a holder did before giving a permit back happens before what the next holder of that permit
+/// does after acquiring it.
+///
+/// # Cost
+///
+/// With permits free, acquiring and releasing are one compare-and-swap each and allocate nothing.
+/// An idle semaphore is two words. The first wait allocates the store; a waiter takes 64 bytes of
+/// it, reused for later waiters and kept until the semaphore is dropped.
+///
+/// # Bounds
+///
+/// At most [`MAX_PERMITS`](Self::MAX_PERMITS) permits: [`new`](Self::new) and
+/// [`add_permits`](Self::add_permits) saturate there. Beyond 2^28 − 1 waiters at a time, further
+/// ones poll until a place in line is free.
+///
+/// # Examples
+///
+/// ```
+/// use ringgate::Semaphore;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), ringgate::AcquireError> {
+/// let semaphore = Semaphore::new(2);
+/// let first = semaphore.acquire().await?;
+/// let second = semaphore.acquire().await?;
+/// assert_eq!(semaphore.available_permits(), 0);
+///
+/// drop(first);
+/// assert_eq!(semaphore.available_permits(), 1);
+/// # drop(second);
+/// # Ok(())
+/// # }
+/// ```
+pub struct Semaphore {
+    line: Line,
+}
+
+impl Semaphore {
+    /// The most permits a semaphore can hold, as in tokio.
+    pub const MAX_PERMITS: usize = usize::MAX >> 3;
+
+    /// A semaphore with this many permits, at most [`MAX_PERMITS`](Self::MAX_PERMITS).
+    ///
+    /// ```
+    /// use ringgate::Semaphore;
+    ///
+    /// static GATE: Semaphore = Semaphore::new(4);
+    /// assert_eq!(GATE.available_permits(), 4);
+    /// assert_eq!(Semaphore::new(usize::MAX).available_permits(), Semaphore::MAX_PERMITS);
+    /// ```
+    #[must_use]
+    #[cfg(not(any(ringgate_loom, ringgate_shuttle)))]
+    pub const fn new(permits: usize) -> Self {
+        Self { line: Line::new(saturate(permits)) }
+    }
+
+    /// The checkers' atomics have no `const fn new`.
+    #[must_use]
+    #[cfg(any(ringgate_loom, ringgate_shuttle))]
+    pub fn new(permits: usize) -> Self {
+        Self { line: Line::new(saturate(permits)) }
+    }
+
+    /// How many permits are free now. Zero while anybody waits.
+    #[must_use]
+    #[inline]
+    pub fn available_permits(&self) -> usize {
+        usize::try_from(self.line.available()).unwrap_or(Self::MAX_PERMITS)
+    }
+
+    /// Adds permits, first to those who wait. The sum saturates at
+    /// [`MAX_PERMITS`](Self::MAX_PERMITS).
+    ///
+    /// # Panics
+    ///
+    /// Only if a waker it calls panics; by then the permits have been handed out in full.
+    #[inline]
+    pub fn add_permits(&self, permits: usize) {
+        if permits > 0 {
+            self.line.release(saturate(permits));
+        }
+    }
+
+    /// Takes up to `permits` free permits away for good; returns how many there were to take.
+    ///
+    /// ```
+    /// let semaphore = ringgate::Semaphore::new(3);
+    /// assert_eq!(semaphore.forget_permits(5), 3);
+    /// assert_eq!(semaphore.available_permits(), 0);
+    /// ```
+    pub fn forget_permits(&self, permits: usize) -> usize {
+        usize::try_from(self.line.forget(saturate(permits))).unwrap_or(Self::MAX_PERMITS)
+    }
+
+    /// Takes one permit, waiting in line for it.
+    ///
+    /// # Errors
+    ///
+    /// [`AcquireError`](crate::AcquireError) once the semaphore is closed.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future gives up the place in line and loses no permit.
+    #[inline]
+    pub fn acquire(&self) -> Acquire<'_> {
+        self.acquire_many(1)
+    }
+
+    /// Takes `permits` permits together, waiting in line for them. Zero is granted at once.
+    ///
+    /// # Errors
+    ///
+    /// [`AcquireError`](crate::AcquireError) once the semaphore is closed.
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`acquire`](Self::acquire); what the request had collected goes to those behind it.
+    #[inline]
+    pub fn acquire_many(&self, permits: u32) -> Acquire<'_> {
+        Acquire(Acquiring::new(self, permits))
+    }
+
+    /// Takes one permit if one is free and nobody waits.
+    ///
+    /// # Errors
+    ///
+    /// [`TryAcquireError::Closed`] or [`TryAcquireError::NoPermits`].
+    #[inline]
+    pub fn try_acquire(&self) -> Result<SemaphorePermit<'_>, TryAcquireError> {
+        self.try_acquire_many(1)
+    }
+
+    /// Takes `permits` permits together if they are free and nobody waits.
+    ///
+    /// # Errors
+    ///
+    /// [`TryAcquireError::Closed`] or [`TryAcquireError::NoPermits`].
+    #[inline]
+    pub fn try_acquire_many(&self, permits: u32) -> Result<SemaphorePermit<'_>, TryAcquireError> {
+        self.line.try_take(permits)?;
+        Ok(SemaphorePermit::new(self, permits))
+    }
+
+    /// [`acquire`](Self::acquire) with a permit that owns the semaphore's `Arc`.
+    ///
+    /// # Errors
+    ///
+    /// [`AcquireError`](crate::AcquireError) once the semaphore is closed.
+    #[inline]
+    pub fn acquire_owned(self: Arc<Self>) -> AcquireOwned {
+        self.acquire_many_owned(1)
+    }
+
+    /// [`acquire_many`](Self::acquire_many) with a permit that owns the semaphore's `Arc`.
+    ///
+    /// # Errors
+    ///
+    /// [`AcquireError`](crate::AcquireError) once the semaphore is closed.
+    #[inline]
+    pub fn acquire_many_owned(self: Arc<Self>, permits: u32) -> AcquireOwned {
+        AcquireOwned(Acquiring::new(self, permits))
+    }
+
+    /// [`try_acquire`](Self::try_acquire) with a permit that owns the semaphore's `Arc`.
+    ///
+    /// # Errors
+    ///
+    /// [`TryAcquireError::Closed`] or [`TryAcquireError::NoPermits`].
+    #[inline]
+    pub fn try_acquire_owned(self: Arc<Self>) -> Result<OwnedSemaphorePermit, TryAcquireError> {
+        self.try_acquire_many_owned(1)
+    }
+
+    /// [`try_acquire_many`](Self::try_acquire_many) with a permit that owns the semaphore's `Arc`.
+    ///
+    /// # Errors
+    ///
+    /// [`TryAcquireError::Closed`] or [`TryAcquireError::NoPermits`].
+    #[inline]
+    pub fn try_acquire_many_owned(
+        self: Arc<Self>,
+        permits: u32,
+    ) -> Result<OwnedSemaphorePermit, TryAcquireError> {
+        self.line.try_take(permits)?;
+        Ok(OwnedSemaphorePermit::new(self, permits))
+    }
+
+    /// Closes the semaphore: no permit is handed out any more, and all who wait are told.
+    ///
+    /// Permits already held stay valid and may still be given back.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// let semaphore = ringgate::Semaphore::new(1);
+    /// semaphore.close();
+    /// assert!(semaphore.acquire().await.is_err());
+    /// # }
+    /// ```
+    pub fn close(&self) {
+        self.line.close();
+    }
+
+    /// Whether [`close`](Self::close) has been called.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.line.is_closed()
+    }
+}
+
+impl fmt::Debug for Semaphore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Semaphore")
+            .field("available_permits", &self.available_permits())
+            .field("closed", &self.is_closed())
+            .finish_non_exhaustive()
+    }
+}
+
+impl From<Refusal> for TryAcquireError {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::Closed => Self::Closed,
+            Refusal::NoPermits => Self::NoPermits,
+        }
+    }
+}
+
+/// The permits as the line counts them, at most [`Semaphore::MAX_PERMITS`].
+const fn saturate(permits: usize) -> u64 {
+    const { assert!(Semaphore::MAX_PERMITS as u64 <= Line::MAX_PERMITS) };
+    if permits > Semaphore::MAX_PERMITS { Semaphore::MAX_PERMITS as u64 } else { permits as u64 }
+}

@@ -1,0 +1,79 @@
+//! The futures that wait for permits.
+
+use super::line::{Refusal, Ticket};
+use super::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
+use crate::error::AcquireError;
+use core::future::Future;
+use core::ops::Deref;
+use core::pin::Pin;
+use core::task::{Context, Poll, ready};
+use std::sync::Arc;
+
+/// The wait itself, for a borrowed or an owned semaphore.
+#[derive(Debug)]
+pub(super) struct Acquiring<S: Deref<Target = Semaphore>> {
+    /// `None` once the wait is over.
+    semaphore: Option<S>,
+    ticket: Ticket,
+}
+
+impl<S: Deref<Target = Semaphore>> Acquiring<S> {
+    #[inline]
+    pub(super) fn new(semaphore: S, permits: u32) -> Self {
+        Self { semaphore: Some(semaphore), ticket: Ticket::new(permits) }
+    }
+
+    #[inline]
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(S, u32), AcquireError>> {
+        let Some(semaphore) = &self.semaphore else { return Poll::Pending };
+        let taken: Result<(), Refusal> = ready!(semaphore.line.poll(&mut self.ticket, cx));
+        let semaphore = self.semaphore.take();
+        Poll::Ready(match (taken, semaphore) {
+            (Ok(()), Some(semaphore)) => Ok((semaphore, self.ticket.asked())),
+            _ => Err(AcquireError::closed()),
+        })
+    }
+}
+
+impl<S: Deref<Target = Semaphore>> Drop for Acquiring<S> {
+    #[inline]
+    fn drop(&mut self) {
+        if let Some(semaphore) = &self.semaphore {
+            semaphore.line.cancel(&mut self.ticket);
+        }
+    }
+}
+
+/// The future of [`Semaphore::acquire`] and [`Semaphore::acquire_many`].
+///
+/// Once it has completed it stays pending.
+#[derive(Debug)]
+#[must_use = "futures do nothing unless you `.await` or poll them"]
+pub struct Acquire<'a>(pub(super) Acquiring<&'a Semaphore>);
+
+impl<'a> Future for Acquire<'a> {
+    type Output = Result<SemaphorePermit<'a>, AcquireError>;
+
+    #[inline]
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let taken = ready!(self.0.poll(cx));
+        Poll::Ready(taken.map(|(semaphore, permits)| SemaphorePermit::new(semaphore, permits)))
+    }
+}
+
+/// The future of [`Semaphore::acquire_owned`] and [`Semaphore::acquire_many_owned`].
+///
+/// Once it has completed it stays pending.
+#[derive(Debug)]
+#[must_use = "futures do nothing unless you `.await` or poll them"]
+pub struct AcquireOwned(pub(super) Acquiring<Arc<Semaphore>>);
+
+impl Future for AcquireOwned {
+    type Output = Result<OwnedSemaphorePermit, AcquireError>;
+
+    #[inline]
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let taken = ready!(self.0.poll(cx));
+        Poll::Ready(taken.map(|(semaphore, permits)| OwnedSemaphorePermit::new(semaphore, permits)))
+    }
+}

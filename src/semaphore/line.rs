@@ -1,0 +1,839 @@
+//! The algorithm: permits in one word, waiters in a lock-free line.
+//!
+//! ```text
+//! state   [ permits : 62             | CLOSED | QUEUE = 0 ]    nobody waits
+//!         [ Ref of the front node    | CLOSED | QUEUE = 1 ]    somebody waits; no permit is free
+//!
+//!         state ──► front ──next──► node ──next──► last ──next──► NIL
+//!                   oldest; collects permits in its own word
+//! ```
+//!
+//! **The invariant.** While `QUEUE` is set no permit is free: all are with their holders, or
+//! collected in the front node's word. So a newcomer cannot overtake, no partial grant is held
+//! anywhere else, and every hand-over is one compare-and-swap on one of two words: `state` or the
+//! front's `word`.
+//!
+//! * **acquire(n)** takes from `state` while `QUEUE` is clear. Too few there: it takes them along
+//!   and becomes the front, needing the rest. `QUEUE` set: it links behind the last node (Michael
+//!   and Scott 1996; the last is found from a hint that is checked, or by walking from the front).
+//! * **release(k)** adds to `state` while `QUEUE` is clear. Otherwise it pays the front's need,
+//!   whole (the front is granted, woken, and retired) or in part, until `k` is spent.
+//! * **retire** takes a concluded front off: MARK its `next`, so that nothing links behind it any
+//!   more, then swing `state` to the next node, or to "0 permits".
+//! * **cancel** concludes the own node. At the front it is retired at once, in the middle it waits
+//!   until the dead are many, and a **sweep** (Harris 2001, Michael 2002) unlinks them together.
+//! * **close** sets `CLOSED` and concludes every node, front to back.
+//!
+//! **The race that matters.** Whoever meets a concluded front first wakes its waiter and then
+//! retires it, whether or not the one who concluded it is still doing so. Two may wake (harmless),
+//! one swings `state`. A thread that stops for ever in between is thus finished by the next one,
+//! and nobody ever waits for it.
+//!
+//! **Who recycles a node.** Granted or closed: its owner, which first helps to retire it. Cancelled:
+//! whoever unlinked it. Either way once, and only when it is off the line.
+
+use super::node::{NIL, Next, Node, Ref, Status, Word};
+use super::store::Store;
+use super::wakes::Wakes;
+use crate::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
+use core::ptr;
+use core::task::{Context, Poll, Waker};
+
+/// A value of [`Line::state`].
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct State(u64);
+
+impl State {
+    const QUEUE: u64 = 0b01;
+    const CLOSED: u64 = 0b10;
+    const SHIFT: u32 = 2;
+
+    const fn with_permits(permits: u64) -> Self {
+        Self(permits << Self::SHIFT)
+    }
+
+    fn front(self) -> Option<Ref> {
+        (self.0 & Self::QUEUE != 0).then(|| Ref::from_bits(self.0 >> Self::SHIFT))
+    }
+
+    fn is_closed(self) -> bool {
+        self.0 & Self::CLOSED != 0
+    }
+
+    /// Free permits: none while somebody waits.
+    fn permits(self) -> u64 {
+        if self.0 & Self::QUEUE == 0 { self.0 >> Self::SHIFT } else { 0 }
+    }
+
+    /// Nobody waits, `permits` are free.
+    fn free(self, permits: u64) -> Self {
+        Self(permits << Self::SHIFT | self.0 & Self::CLOSED)
+    }
+
+    /// `front` is first in line.
+    fn queue(self, front: Ref) -> Self {
+        Self(front.bits() << Self::SHIFT | self.0 & Self::CLOSED | Self::QUEUE)
+    }
+}
+
+/// Why permits were not taken.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Refusal {
+    Closed,
+    NoPermits,
+}
+
+/// Why a node could not be linked behind the last one.
+enum Obstacle {
+    /// The front has changed or is leaving.
+    Front,
+    /// A swept node is still linked.
+    Middle,
+}
+
+/// One waiter's claim: how many permits, and its node once it stands in line.
+#[derive(Debug)]
+pub(super) struct Ticket {
+    asked: u32,
+    place: Option<Ref>,
+}
+
+impl Ticket {
+    pub(super) fn new(asked: u32) -> Self {
+        Self { asked, place: None }
+    }
+
+    pub(super) fn asked(&self) -> u32 {
+        self.asked
+    }
+}
+
+/// Permits and the line for them. Two words; the store comes with the first wait.
+pub(super) struct Line {
+    state: AtomicU64,
+    store: AtomicPtr<Store>,
+}
+
+impl Line {
+    /// The most permits there can be.
+    pub(super) const MAX_PERMITS: u64 = (1 << 61) - 1;
+
+    #[cfg(not(any(ringgate_loom, ringgate_shuttle)))]
+    pub(super) const fn new(permits: u64) -> Self {
+        Self {
+            state: AtomicU64::new(State::with_permits(permits).0),
+            store: AtomicPtr::new(ptr::null_mut()),
+        }
+    }
+
+    #[cfg(any(ringgate_loom, ringgate_shuttle))]
+    pub(super) fn new(permits: u64) -> Self {
+        Self {
+            state: AtomicU64::new(State::with_permits(permits).0),
+            store: AtomicPtr::new(ptr::null_mut()),
+        }
+    }
+
+    fn state(&self) -> State {
+        // ORDERING: Acquire pairs with the Release of whoever made a node the front, so that the
+        // node's fields are visible; and with `retire`, so that what left the line is known to.
+        State(self.state.load(Ordering::Acquire))
+    }
+
+    /// Replaces the state, publishing with Release and acquiring what the replaced one published.
+    fn swing(&self, from: State, to: State) -> bool {
+        // ORDERING: Release publishes a releaser's work to the next holder, and a new front's
+        // fields to whoever loads the state; Acquire takes over what earlier releases published.
+        self.state.compare_exchange(from.0, to.0, Ordering::AcqRel, Ordering::Relaxed).is_ok()
+    }
+
+    // ---- permits free: one compare-and-swap each way ----------------------------------------
+
+    pub(super) fn available(&self) -> u64 {
+        self.state().permits()
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        self.state().is_closed()
+    }
+
+    pub(super) fn try_take(&self, asked: u32) -> Result<(), Refusal> {
+        // ORDERING: Relaxed: a guess; the exchange decides, and a refusal reads nothing else.
+        let mut state = State(self.state.load(Ordering::Relaxed));
+        loop {
+            if state.is_closed() {
+                return Err(Refusal::Closed);
+            }
+            if asked == 0 {
+                return Ok(());
+            }
+            let Some(left) = state.permits().checked_sub(u64::from(asked)) else {
+                return Err(Refusal::NoPermits);
+            };
+            // ORDERING: Acquire pairs with the Release of the releases that made these permits
+            // free: the holder sees what earlier holders did.
+            match self.state.compare_exchange_weak(
+                state.0,
+                state.free(left).0,
+                Ordering::Acquire,
+                Ordering::Relaxed,
+            ) {
+                Ok(_) => return Ok(()),
+                Err(now) => state = State(now),
+            }
+        }
+    }
+
+    pub(super) fn release(&self, permits: u64) {
+        // ORDERING: Relaxed: a guess; the exchange decides, the slow path loads anew.
+        let mut state = State(self.state.load(Ordering::Relaxed));
+        while state.front().is_none() {
+            let free = state.permits().saturating_add(permits).min(Self::MAX_PERMITS);
+            // ORDERING: Release publishes the holder's work to whoever takes these permits (the
+            // Acquire in `try_take`, `swing` and on a node's word).
+            match self.state.compare_exchange_weak(
+                state.0,
+                state.free(free).0,
+                Ordering::Release,
+                Ordering::Relaxed,
+            ) {
+                Ok(_) => return,
+                Err(now) => state = State(now),
+            }
+        }
+        let mut wakes = Wakes::default();
+        self.hand_out(permits, &mut wakes);
+        wakes.finish();
+    }
+
+    /// Takes up to `permits` free permits away for good; returns how many.
+    pub(super) fn forget(&self, permits: u64) -> u64 {
+        loop {
+            let state = self.state();
+            let taken = state.permits().min(permits);
+            if taken == 0 || self.swing(state, state.free(state.permits() - taken)) {
+                return taken;
+            }
+        }
+    }
+
+    pub(super) fn close(&self) {
+        // ORDERING: AcqRel: Release orders what the closer did before whoever sees CLOSED; Acquire
+        // shows the front's fields.
+        self.state.fetch_or(State::CLOSED, Ordering::AcqRel);
+        let mut wakes = Wakes::default();
+        self.hand_out(0, &mut wakes);
+        wakes.finish();
+    }
+
+    // ---- waiting ---------------------------------------------------------------------------
+
+    pub(super) fn poll(
+        &self,
+        ticket: &mut Ticket,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(), Refusal>> {
+        match ticket.place {
+            Some(place) => self.poll_place(ticket, place, cx),
+            None => self.poll_new(ticket, cx),
+        }
+    }
+
+    fn poll_new(&self, ticket: &mut Ticket, cx: &mut Context<'_>) -> Poll<Result<(), Refusal>> {
+        match self.try_take(ticket.asked) {
+            Err(Refusal::NoPermits) => self.join(ticket, cx),
+            decided => Poll::Ready(decided),
+        }
+    }
+
+    #[cold]
+    fn join(&self, ticket: &mut Ticket, cx: &mut Context<'_>) -> Poll<Result<(), Refusal>> {
+        // The user's clone runs before anything is open.
+        let waker = cx.waker().clone();
+        let store = self.store_or_new();
+        let Some(place) = store.prepare(ticket.asked, ticket.asked, waker) else {
+            // 2^28 − 1 waiters already: not in line, but asked again at once.
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        };
+        let decided = self.line_up(store, place, ticket.asked);
+        let Poll::Ready(taken) = decided else {
+            ticket.place = Some(place);
+            return decided;
+        };
+        let mut wakes = Wakes::default();
+        wakes.drop(store.recycle(place.index));
+        self.settle(taken.is_ok(), ticket.asked, wakes);
+        decided
+    }
+
+    /// Ends an operation that got permits, unless the user's code panicked on the way: then they
+    /// go back before the panic goes on.
+    fn settle(&self, taken: bool, permits: u32, mut wakes: Wakes) {
+        if taken && wakes.panicked() {
+            self.hand_out(u64::from(permits), &mut wakes);
+        }
+        wakes.finish();
+    }
+
+    /// Puts a prepared node at the end of the line, unless there is no need to wait after all.
+    fn line_up(&self, store: &Store, place: Ref, asked: u32) -> Poll<Result<(), Refusal>> {
+        loop {
+            let state = self.state();
+            if state.is_closed() {
+                return Poll::Ready(Err(Refusal::Closed));
+            }
+            let Some(front) = state.front() else {
+                let free = state.permits();
+                match u32::try_from(free).ok().and_then(|free| asked.checked_sub(free)) {
+                    None | Some(0) => {
+                        if self.swing(state, state.free(free - u64::from(asked))) {
+                            return Poll::Ready(Ok(()));
+                        }
+                    }
+                    Some(need) => {
+                        store.set_need(place, need);
+                        if self.swing(state, state.queue(place)) {
+                            store.set_last(place);
+                            return Poll::Pending;
+                        }
+                    }
+                }
+                continue;
+            };
+            store.set_need(place, asked);
+            match Self::link(store, front, place) {
+                Ok(()) => return Poll::Pending,
+                Err(obstacle) => self.clear_away(store, &obstacle),
+            }
+        }
+    }
+
+    /// Links `place` behind the last node of the line that starts at `front`.
+    fn link(store: &Store, front: Ref, place: Ref) -> Result<(), Obstacle> {
+        let mut at = store.last().unwrap_or(front);
+        let mut from_hint = at != front;
+        loop {
+            let node = store.node(at.index);
+            // ORDERING: Acquire pairs with the Release of the link that wrote it, so that the
+            // successor is visible; and keeps the generation check below after this load.
+            let next = Next(node.next.load(Ordering::Acquire));
+            if next.is_marked() || generation(node) != at.generation {
+                if !from_hint {
+                    return Err(if at == front { Obstacle::Front } else { Obstacle::Middle });
+                }
+                (at, from_hint) = (front, false);
+                continue;
+            }
+            if next.index() != NIL {
+                if let Some(successor) = successor(store, node, next) {
+                    at = successor;
+                }
+                continue;
+            }
+            // Unmarked and of this life: in line. The version makes a node that left fail.
+            // ORDERING: Release publishes the new node's fields to the Acquire above and in
+            // `retire` and `sweep`.
+            let linked = node.next.compare_exchange(
+                next.0,
+                next.relinked(place.index).0,
+                Ordering::Release,
+                Ordering::Relaxed,
+            );
+            if linked.is_ok() {
+                store.set_last(place);
+                return Ok(());
+            }
+        }
+    }
+
+    /// Finishes for others what keeps a newcomer from linking.
+    fn clear_away(&self, store: &Store, obstacle: &Obstacle) {
+        let mut wakes = Wakes::default();
+        self.hand_out(0, &mut wakes);
+        if let Obstacle::Middle = obstacle {
+            self.sweep(store, &mut wakes);
+        }
+        wakes.finish();
+    }
+
+    fn poll_place(
+        &self,
+        ticket: &mut Ticket,
+        place: Ref,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(), Refusal>> {
+        let node = self.store().node(place.index);
+        // ORDERING: Acquire pairs with the Release of the conclusion: the permit's history.
+        let mut word = Word(node.word.load(Ordering::Acquire));
+        if word.is_queued() {
+            if self.is_closed() {
+                self.cancel(ticket);
+                return Poll::Ready(Err(Refusal::Closed));
+            }
+            // SAFETY: only the owner ever writes the slot, and this is the owner.
+            let same = node.waker.with(|slot| unsafe {
+                (*slot).as_ref().is_some_and(|waker| waker.will_wake(cx.waker()))
+            });
+            if same {
+                return Poll::Pending;
+            }
+            word = change_waker(node, cx);
+            if word.is_queued() {
+                return Poll::Pending;
+            }
+        }
+        Poll::Ready(self.collect(ticket, place, word))
+    }
+
+    /// The owner of a granted or closed node takes what it was given and leaves.
+    fn collect(&self, ticket: &mut Ticket, place: Ref, word: Word) -> Result<(), Refusal> {
+        ticket.place = None;
+        let mut wakes = Wakes::default();
+        self.depart(place, &mut wakes);
+        let closed = self.is_closed();
+        let granted = word.status() == Status::Granted;
+        if granted && closed {
+            // Granted before, but not handed out after, the close.
+            self.hand_out(u64::from(ticket.asked), &mut wakes);
+        }
+        self.settle(granted && !closed, ticket.asked, wakes);
+        if closed { Err(Refusal::Closed) } else { Ok(()) }
+    }
+
+    /// Gives up the claim: whatever was collected or granted goes to those behind.
+    pub(super) fn cancel(&self, ticket: &mut Ticket) {
+        let Some(place) = ticket.place.take() else { return };
+        let store = self.store();
+        let node = store.node(place.index);
+        let mut wakes = Wakes::default();
+        let (word, waker) = conclude_cancelled(node);
+        let mut back = ticket.asked;
+        match word.status() {
+            Status::Granted => self.depart(place, &mut wakes),
+            Status::Closed => {
+                self.depart(place, &mut wakes);
+                back = 0; // the closer gave it back
+            }
+            Status::Queued | Status::Cancelled => {
+                back -= word.need();
+                self.bury(store, place, &mut wakes);
+            }
+        }
+        self.hand_out(u64::from(back), &mut wakes);
+        wakes.drop(waker);
+        wakes.finish();
+    }
+
+    /// A node just cancelled: off at once if it is the front, counted for the sweep if not.
+    fn bury(&self, store: &Store, place: Ref, wakes: &mut Wakes) {
+        if self.state().front() == Some(place) {
+            self.retire(store, place, Status::Cancelled, wakes);
+            return;
+        }
+        // ORDERING: Relaxed: counts that only decide when to sweep.
+        let dead = store.dead.fetch_add(1, Ordering::Relaxed) + 1;
+        // ORDERING: Relaxed, as above.
+        if dead >= store.sweep_at.load(Ordering::Relaxed) {
+            // ORDERING: Relaxed, as above.
+            store.dead.store(0, Ordering::Relaxed);
+            self.sweep(store, wakes);
+        }
+    }
+
+    // ---- serving the line --------------------------------------------------------------------
+
+    /// Gives `permits` to the front of the line, front after front; what is left when the line is
+    /// empty becomes free. Retires concluded fronts on the way, and concludes all once closed.
+    #[cold]
+    fn hand_out(&self, mut permits: u64, wakes: &mut Wakes) {
+        loop {
+            let state = self.state();
+            let Some(front) = state.front() else {
+                let free = state.permits().saturating_add(permits).min(Self::MAX_PERMITS);
+                if permits == 0 || self.swing(state, state.free(free)) {
+                    return;
+                }
+                continue;
+            };
+            let store = self.store();
+            let node = store.node(front.index);
+            // ORDERING: Acquire pairs with the Release of a conclusion or a change of waker.
+            let word = Word(node.word.load(Ordering::Acquire));
+            if word.generation() != front.generation {
+                continue;
+            }
+            match word.status() {
+                Status::Queued if state.is_closed() => {
+                    permits += close_node(store, front, node, word, wakes);
+                }
+                Status::Queued => match pay(node, word, permits) {
+                    Payment::Spent => return,
+                    Payment::Raced => {}
+                    Payment::Granted { left } => {
+                        attend(store, front, node, word, wakes);
+                        self.retire(store, front, Status::Granted, wakes);
+                        permits = left;
+                        if permits == 0 {
+                            return;
+                        }
+                    }
+                },
+                concluded => {
+                    if concluded != Status::Cancelled && visit(node, front) {
+                        wake(node, wakes);
+                        leave(store, front, node, wakes);
+                    }
+                    self.retire(store, front, concluded, wakes);
+                }
+            }
+        }
+    }
+
+    /// Takes the concluded `front` off the line, if it still is the front.
+    fn retire(&self, store: &Store, front: Ref, status: Status, wakes: &mut Wakes) {
+        let Some(next) = self.mark_front(store.node(front.index), front) else { return };
+        // The mark keeps `next` as it is, so the successor stays linked until `state` moves on.
+        let successor = (next.index() != NIL)
+            .then(|| Ref { index: next.index(), generation: generation(store.node(next.index())) });
+        loop {
+            let state = self.state();
+            if state.front() != Some(front) {
+                return;
+            }
+            let to = successor.map_or(state.free(0), |next| state.queue(next));
+            if self.swing(state, to) {
+                break;
+            }
+        }
+        if status == Status::Cancelled {
+            free_cancelled(store, front.index, wakes);
+        }
+    }
+
+    /// Marks the front's `next`; `None` if it is not the front any more.
+    fn mark_front(&self, node: &Node, front: Ref) -> Option<Next> {
+        loop {
+            // ORDERING: Acquire shows the successor, and keeps the check of `state` after it.
+            let next = Next(node.next.load(Ordering::Acquire));
+            if self.state().front() != Some(front) {
+                return None;
+            }
+            if next.is_marked() || mark(node, next) {
+                return Some(next.marked());
+            }
+        }
+    }
+
+    /// Unlinks the cancelled nodes behind the front.
+    ///
+    /// Others may sweep at the same time: each node is recycled by the one that unlinked it. One
+    /// that keeps being overtaken gives up; the next cancellation tries again.
+    fn sweep(&self, store: &Store, wakes: &mut Wakes) {
+        const TRIES: u32 = 8;
+        self.hand_out(0, wakes);
+        for _ in 0..TRIES {
+            let Some(front) = self.state().front() else { return };
+            if let Some(living) = sweep_from(store, front, wakes) {
+                let next = (living / 2).max(Store::SWEEP_AT_LEAST);
+                // ORDERING: Relaxed: it only decides when to sweep.
+                store.sweep_at.store(next, Ordering::Relaxed);
+                return;
+            }
+            self.hand_out(0, wakes);
+        }
+        // ORDERING: Relaxed, as above.
+        store.dead.store(store.sweep_at.load(Ordering::Relaxed), Ordering::Relaxed);
+    }
+
+    /// Off the line for good: the owner of a granted or closed node recycles it, or leaves that to
+    /// the last visitor.
+    fn depart(&self, place: Ref, wakes: &mut Wakes) {
+        let store = self.store();
+        let node = store.node(place.index);
+        if self.state().front() == Some(place) {
+            self.retire(store, place, Status::Granted, wakes);
+        }
+        // ORDERING: Acquire: see below.
+        let mut word = Word(node.word.load(Ordering::Acquire));
+        loop {
+            let alone = word.visitors() == 0;
+            let to = if alone { word.next_life() } else { word.left() };
+            // ORDERING: Acquire pairs with the Release of the visitors that left: their reads of
+            // the waker come before the owner takes it. Release hands the node to the last one.
+            match node.word.compare_exchange(word.0, to.0, Ordering::AcqRel, Ordering::Acquire) {
+                Ok(_) if alone => return wakes.drop(store.recycle(place.index)),
+                Ok(_) => return,
+                Err(now) => word = Word(now),
+            }
+        }
+    }
+
+    // ---- storage ---------------------------------------------------------------------------
+
+    fn store(&self) -> &Store {
+        // ORDERING: Acquire pairs with the Release in `store_or_new`.
+        let store = self.store.load(Ordering::Acquire);
+        debug_assert!(!store.is_null());
+        // SAFETY: called only with a node in hand or QUEUE seen, both later than the store's
+        // publication; it is freed with `self` and never replaced.
+        unsafe { &*store }
+    }
+
+    fn store_or_new(&self) -> &Store {
+        // ORDERING: Acquire pairs with the Release below.
+        if self.store.load(Ordering::Acquire).is_null() {
+            let ours = Box::into_raw(Box::new(Store::new()));
+            // ORDERING: Release publishes the store; the first one stays.
+            let installed = self.store.compare_exchange(
+                ptr::null_mut(),
+                ours,
+                Ordering::Release,
+                Ordering::Relaxed,
+            );
+            if installed.is_err() {
+                // SAFETY: ours came from `Box::into_raw` above and was not published.
+                drop(unsafe { Box::from_raw(ours) });
+            }
+        }
+        self.store()
+    }
+}
+
+impl Drop for Line {
+    fn drop(&mut self) {
+        // ORDERING: Relaxed: exclusive access.
+        let store = self.store.load(Ordering::Relaxed);
+        if !store.is_null() {
+            // SAFETY: it came from `Box::into_raw` in `store_or_new`; nobody is left.
+            drop(unsafe { Box::from_raw(store) });
+        }
+    }
+}
+
+// ---- steps on one node ---------------------------------------------------------------------------
+
+fn generation(node: &Node) -> u32 {
+    // ORDERING: Acquire: keeps whatever is read next (a check of `next` or `state`) after it.
+    Word(node.word.load(Ordering::Acquire)).generation()
+}
+
+/// The node behind `node`, whose `next` was read as `next`; `None` if that has changed since.
+fn successor(store: &Store, node: &Node, next: Next) -> Option<Ref> {
+    let generation = generation(store.node(next.index()));
+    // Still linked now, hence not recycled before: the generation is the linked life's.
+    // ORDERING: Relaxed: kept after the Acquire load above; only compared.
+    let unchanged = node.next.load(Ordering::Relaxed) == next.0;
+    unchanged.then_some(Ref { index: next.index(), generation })
+}
+
+fn mark(node: &Node, next: Next) -> bool {
+    // ORDERING: AcqRel: the mark comes after what showed that the node is concluded, and before
+    // the unlinking that relies on it.
+    let marked = next.marked().0;
+    node.next.compare_exchange(next.0, marked, Ordering::AcqRel, Ordering::Relaxed).is_ok()
+}
+
+/// What became of permits offered to a waiting front.
+enum Payment {
+    /// All went into its need, or there were none.
+    Spent,
+    /// Its need is met; so many are left.
+    Granted { left: u64 },
+    /// Its word has changed: look again.
+    Raced,
+}
+
+/// Offers permits to the waiting front.
+fn pay(node: &Node, word: Word, permits: u64) -> Payment {
+    let need = u64::from(word.need());
+    if permits == 0 {
+        return Payment::Spent;
+    }
+    let (to, payment) = match u32::try_from(permits) {
+        Ok(part) if permits < need => (word.with_less_need(part), Payment::Spent),
+        _ => (word.concluded(Status::Granted), Payment::Granted { left: permits - need }),
+    };
+    if conclude(node, word, to) { payment } else { Payment::Raced }
+}
+
+fn conclude(node: &Node, from: Word, to: Word) -> bool {
+    // ORDERING: Release publishes the releaser's work to the owner's Acquire; Acquire takes over
+    // what earlier part-payers published, and the waker the owner may have changed.
+    node.word.compare_exchange(from.0, to.0, Ordering::AcqRel, Ordering::Relaxed).is_ok()
+}
+
+/// Tries to conclude a waiting front as closed; returns the permits it had collected.
+fn close_node(store: &Store, front: Ref, node: &Node, word: Word, wakes: &mut Wakes) -> u64 {
+    // ORDERING: Relaxed: written before the node was linked, and of this life if `conclude` wins.
+    let total = node.total.load(Ordering::Relaxed);
+    if !conclude(node, word, word.concluded(Status::Closed)) {
+        return 0;
+    }
+    attend(store, front, node, word, wakes);
+    u64::from(total - word.need())
+}
+
+/// Wakes a waiter just concluded by this thread, which is its first visitor unless the owner was
+/// inside (and will see for itself).
+fn attend(store: &Store, front: Ref, node: &Node, before: Word, wakes: &mut Wakes) {
+    if !before.is_busy() {
+        wake(node, wakes);
+        leave(store, front, node, wakes);
+    }
+}
+
+/// Becomes a visitor of a concluded node, unless it is gone or its owner is inside or has left.
+fn visit(node: &Node, place: Ref) -> bool {
+    // ORDERING: Acquire: the check of the generation decides what the exchange may do.
+    let mut word = Word(node.word.load(Ordering::Acquire));
+    loop {
+        let concluded = matches!(word.status(), Status::Granted | Status::Closed);
+        if word.generation() != place.generation || !concluded || word.is_busy() || word.has_left()
+        {
+            return false;
+        }
+        // ORDERING: Acquire pairs with the Release of the owner's last change of waker, carried on
+        // by the conclusion.
+        match node.word.compare_exchange_weak(
+            word.0,
+            word.0 + Word::VISITOR,
+            Ordering::Acquire,
+            Ordering::Acquire,
+        ) {
+            Ok(_) => return true,
+            Err(now) => word = Word(now),
+        }
+    }
+}
+
+/// A visitor wakes the waiter.
+fn wake(node: &Node, wakes: &mut Wakes) {
+    // SAFETY: as a visitor: nobody writes the slot until we have left.
+    node.waker.with(|slot| wakes.wake(unsafe { (*slot).as_ref() }));
+}
+
+/// A visitor goes; the last one recycles the node if its owner has gone before.
+fn leave(store: &Store, place: Ref, node: &Node, wakes: &mut Wakes) {
+    // ORDERING: Release: the read of the waker comes before the owner's taking it (Acquire in
+    // `depart`); Acquire, for the last one, as the owner's in `depart`.
+    let word = Word(node.word.fetch_sub(Word::VISITOR, Ordering::AcqRel));
+    if word.has_left() && word.visitors() == 1 {
+        end_life(node, word);
+        wakes.drop(store.recycle(place.index));
+    }
+}
+
+/// The owner puts another waker in; returns the word it found afterwards.
+fn change_waker(node: &Node, cx: &Context<'_>) -> Word {
+    let waker = cx.waker().clone();
+    // ORDERING: Acquire: if concluded, for the permit's history.
+    let found = Word(node.word.fetch_or(Word::BUSY, Ordering::Acquire));
+    if !found.is_queued() {
+        return found;
+    }
+    // SAFETY: QUEUED and BUSY: no visitor comes in until BUSY is cleared.
+    let old = node.waker.with_mut(|slot| unsafe { (*slot).replace(waker) });
+    // ORDERING: Release publishes the new waker to the Acquire of whoever concludes; Acquire, if
+    // concluded meanwhile, for the permit's history.
+    let found = Word(node.word.fetch_and(!Word::BUSY, Ordering::AcqRel));
+    drop(old);
+    found
+}
+
+/// The owner ends its own wait, unless somebody else has. Returns the waker, and the word that was
+/// replaced (`QUEUED`: this is the end) or found.
+fn conclude_cancelled(node: &Node) -> (Word, Option<Waker>) {
+    // ORDERING: Acquire: if concluded, for the permit's history.
+    let mut word = Word(node.word.fetch_or(Word::BUSY, Ordering::Acquire));
+    if !word.is_queued() {
+        return (word, None);
+    }
+    // SAFETY: QUEUED and BUSY: no visitor comes in.
+    let waker = node.waker.with_mut(|slot| unsafe { (*slot).take() });
+    word = Word(word.0 | Word::BUSY);
+    while word.is_queued() {
+        // ORDERING: AcqRel: the permits collected so far carry their payers' history on; after
+        // this the node may be recycled, so the taking of the waker must come before.
+        match node.word.compare_exchange_weak(
+            word.0,
+            word.concluded(Status::Cancelled).0,
+            Ordering::AcqRel,
+            Ordering::Acquire,
+        ) {
+            Ok(_) => break,
+            Err(now) => word = Word(now),
+        }
+    }
+    (word, waker)
+}
+
+/// Recycles a cancelled node that this thread has unlinked.
+fn free_cancelled(store: &Store, index: u32, wakes: &mut Wakes) {
+    let node = store.node(index);
+    // ORDERING: Acquire pairs with the canceller's Release: its last touch of the waker.
+    let word = Word(node.word.load(Ordering::Acquire));
+    debug_assert!(word.status() == Status::Cancelled);
+    end_life(node, word);
+    wakes.drop(store.recycle(index));
+}
+
+/// Seals a node that is the caller's alone: no owner, no visitor, off the line.
+fn end_life(node: &Node, word: Word) {
+    // ORDERING: Release pairs with the Acquire of every check of a generation: who sees the new one
+    // sees that the node has left the line, and does not look at a stale line again and again.
+    node.word.store(word.next_life().0, Ordering::Release);
+}
+
+/// Walks the line from `front`, unlinking the cancelled. Returns how many others it found, or
+/// `None` where the line changed under its feet.
+fn sweep_from(store: &Store, front: Ref, wakes: &mut Wakes) -> Option<u64> {
+    let mut at = front;
+    let mut living = 0;
+    loop {
+        let node = store.node(at.index);
+        // ORDERING: Acquire, as in `link`.
+        let next = Next(node.next.load(Ordering::Acquire));
+        if next.is_marked() || generation(node) != at.generation {
+            return None;
+        }
+        if next.index() == NIL {
+            store.set_last(at);
+            return Some(living);
+        }
+        let child = store.node(next.index());
+        // ORDERING: Acquire pairs with the canceller's Release.
+        let word = Word(child.word.load(Ordering::Acquire));
+        if word.status() == Status::Cancelled {
+            unlink_after(store, node, next, wakes);
+        } else if let Some(successor) = successor(store, node, next) {
+            at = successor;
+            living += 1;
+        }
+    }
+}
+
+/// Unlinks the cancelled node behind `node`, whose `next` was read as `next`.
+fn unlink_after(store: &Store, node: &Node, next: Next, wakes: &mut Wakes) {
+    let child = store.node(next.index());
+    // ORDERING: Acquire: shows its successor, and keeps the check below after it.
+    let beyond = Next(child.next.load(Ordering::Acquire));
+    // Still linked behind `node`: `beyond` is of the life that was seen cancelled.
+    // ORDERING: Relaxed: only compared.
+    if node.next.load(Ordering::Relaxed) != next.0 {
+        return;
+    }
+    if !beyond.is_marked() && !mark(child, beyond) {
+        return;
+    }
+    // ORDERING: Release carries on what `beyond` published; Acquire: only after this is it ours.
+    let unlinked = node.next.compare_exchange(
+        next.0,
+        next.relinked(beyond.index()).0,
+        Ordering::AcqRel,
+        Ordering::Relaxed,
+    );
+    if unlinked.is_ok() {
+        free_cancelled(store, next.index(), wakes);
+    }
+}

@@ -1,0 +1,410 @@
+//! The semaphore under loom: every interleaving of small scenes, up to a preemption bound.
+//!
+//! Each scene ends by counting the permits: none lost, none made. A lost wakeup shows as a
+//! deadlock, a torn waker as a causality violation, a node recycled twice or kept as a wrong count
+//! or a leak. Each test names a single change of the code that it catches.
+
+use super::Semaphore;
+use crate::sync::{model, thread};
+use core::future::{Future, poll_fn};
+use core::pin::pin;
+use core::task::{Context, Poll, Waker};
+use loom::future::block_on;
+use std::sync::Arc;
+
+fn semaphore(permits: usize) -> Arc<Semaphore> {
+    Arc::new(Semaphore::new(permits))
+}
+
+/// Polls once, with a waker that does nothing.
+fn poll_once<F: Future + Unpin>(future: &mut F) -> Poll<F::Output> {
+    pin!(future).poll(&mut Context::from_waker(Waker::noop()))
+}
+
+fn spawn(
+    semaphore: &Arc<Semaphore>,
+    body: impl FnOnce(&Semaphore) + 'static,
+) -> thread::JoinHandle<()> {
+    let semaphore = Arc::clone(semaphore);
+    thread::spawn(move || body(&semaphore))
+}
+
+fn acquire_and_drop(semaphore: &Semaphore) {
+    drop(block_on(semaphore.acquire()).unwrap());
+}
+
+fn assert_all_free(semaphore: &Semaphore, permits: usize) {
+    assert_eq!(semaphore.available_permits(), permits);
+    assert!(semaphore.try_acquire_many(u32::try_from(permits).unwrap()).is_ok());
+}
+
+/// Caught: `hand_out` grants without waking (leave out `attend`).
+#[test]
+fn model_acquire_against_release() {
+    model(3, || {
+        let semaphore = semaphore(0);
+        let releaser = spawn(&semaphore, |s| s.add_permits(1));
+        acquire_and_drop(&semaphore);
+        releaser.join().unwrap();
+        assert_all_free(&semaphore, 1);
+    });
+}
+
+/// Caught: `retire` reads the successor without marking first.
+#[test]
+fn model_two_acquirers_of_one_permit() {
+    model(3, || {
+        let semaphore = semaphore(1);
+        let other = spawn(&semaphore, acquire_and_drop);
+        acquire_and_drop(&semaphore);
+        other.join().unwrap();
+        assert_all_free(&semaphore, 1);
+    });
+}
+
+/// Caught: `link` takes the hint's node without checking its mark.
+#[test]
+fn model_two_acquirers_against_release() {
+    model(2, || {
+        let semaphore = semaphore(0);
+        let first = spawn(&semaphore, acquire_and_drop);
+        let second = spawn(&semaphore, acquire_and_drop);
+        semaphore.add_permits(1);
+        first.join().unwrap();
+        second.join().unwrap();
+        assert_all_free(&semaphore, 1);
+    });
+}
+
+/// Caught: a drop after the grant gives nothing back (`back = 0` for Granted in `cancel`).
+#[test]
+fn model_drop_against_release() {
+    model(3, || {
+        let semaphore = semaphore(0);
+        let mut waiting = semaphore.acquire();
+        assert!(poll_once(&mut waiting).is_pending());
+        let releaser = spawn(&semaphore, |s| s.add_permits(1));
+        drop(waiting);
+        releaser.join().unwrap();
+        assert_all_free(&semaphore, 1);
+    });
+}
+
+/// Caught: `cancel` keeps what the head had collected (leave out `hand_out`).
+#[test]
+fn model_drop_of_a_big_head_against_a_small_waiter() {
+    model(3, || {
+        let semaphore = semaphore(1);
+        let owner = Arc::clone(&semaphore);
+        let mut big = owner.acquire_many_owned(2);
+        assert!(poll_once(&mut big).is_pending());
+        let dropper = thread::spawn(move || drop(big));
+        acquire_and_drop(&semaphore);
+        dropper.join().unwrap();
+        assert_all_free(&semaphore, 1);
+    });
+}
+
+/// Caught: `conclude_cancelled` does not look again when the need has changed.
+#[test]
+fn model_drop_of_a_big_head_against_release_and_a_small_waiter() {
+    model(2, || {
+        let semaphore = semaphore(1);
+        let mut big = Arc::clone(&semaphore).acquire_many_owned(3);
+        assert!(poll_once(&mut big).is_pending());
+        let dropper = thread::spawn(move || drop(big));
+        let releaser = spawn(&semaphore, |s| s.add_permits(1));
+        acquire_and_drop(&semaphore);
+        dropper.join().unwrap();
+        releaser.join().unwrap();
+        assert_all_free(&semaphore, 2);
+    });
+}
+
+/// Caught: `change_waker` returns the word from before the change.
+#[test]
+fn model_repoll_with_another_waker_against_grant() {
+    model(3, || {
+        let semaphore = semaphore(0);
+        let releaser = spawn(&semaphore, |s| s.add_permits(1));
+        let mut waiting = semaphore.acquire();
+        let permit = block_on(poll_fn(|cx| match poll_once(&mut waiting) {
+            Poll::Pending => pin!(&mut waiting).poll(cx),
+            ready => ready,
+        }));
+        drop(permit.unwrap());
+        releaser.join().unwrap();
+        assert_all_free(&semaphore, 1);
+    });
+}
+
+/// Caught: `concluded` counts a visitor although the owner is BUSY.
+#[test]
+fn model_repoll_with_another_waker_against_close() {
+    model(3, || {
+        let semaphore = semaphore(0);
+        let closer = spawn(&semaphore, Semaphore::close);
+        let mut waiting = semaphore.acquire();
+        let refused = block_on(poll_fn(|cx| match poll_once(&mut waiting) {
+            Poll::Pending => pin!(&mut waiting).poll(cx),
+            ready => ready,
+        }));
+        assert!(refused.is_err());
+        closer.join().unwrap();
+        assert_all_gone(&semaphore, 0);
+    });
+}
+
+/// Nothing waits, `permits` are there, though closed.
+fn assert_all_gone(semaphore: &Semaphore, permits: usize) {
+    assert!(semaphore.is_closed());
+    assert_eq!(semaphore.available_permits(), permits);
+}
+
+/// Caught: `line_up` ignores CLOSED.
+#[test]
+fn model_close_against_acquire() {
+    model(3, || {
+        let semaphore = semaphore(0);
+        let closer = spawn(&semaphore, Semaphore::close);
+        assert!(block_on(semaphore.acquire()).is_err());
+        closer.join().unwrap();
+        assert_all_gone(&semaphore, 0);
+    });
+}
+
+/// Caught: `close_node` keeps what the node had collected.
+#[test]
+fn model_close_against_a_part_paid_waiter_and_release() {
+    model(2, || {
+        let semaphore = semaphore(1);
+        let closer = spawn(&semaphore, Semaphore::close);
+        let releaser = spawn(&semaphore, |s| s.add_permits(1));
+        // Two are enough if the release comes first.
+        drop(block_on(semaphore.acquire_many(2)));
+        closer.join().unwrap();
+        releaser.join().unwrap();
+        assert_all_gone(&semaphore, 2);
+    });
+}
+
+/// Caught: `close` concludes only the front.
+#[test]
+fn model_close_against_drop_with_two_in_line() {
+    model(2, || {
+        let semaphore = semaphore(0);
+        let mut first = Arc::clone(&semaphore).acquire_owned();
+        let mut second = semaphore.acquire();
+        assert!(poll_once(&mut first).is_pending());
+        assert!(poll_once(&mut second).is_pending());
+        let dropper = thread::spawn(move || drop(first));
+        let closer = spawn(&semaphore, Semaphore::close);
+        assert!(block_on(second).is_err());
+        dropper.join().unwrap();
+        closer.join().unwrap();
+        assert_all_gone(&semaphore, 0);
+    });
+}
+
+/// Caught: `permits` of a state with QUEUE set is not zero.
+#[test]
+fn model_try_acquire_against_enqueue() {
+    model(2, || {
+        let semaphore = semaphore(0);
+        let acquirer = spawn(&semaphore, acquire_and_drop);
+        let tryer = spawn(&semaphore, |s| drop(s.try_acquire()));
+        semaphore.add_permits(1);
+        acquirer.join().unwrap();
+        tryer.join().unwrap();
+        assert_all_free(&semaphore, 1);
+    });
+}
+
+/// A node goes through several lives while a helper of an earlier one is still looking at it.
+/// Caught: `depart` does not raise the generation; `depart` ignores visitors.
+#[test]
+fn model_reclamation() {
+    model(2, || {
+        let semaphore = semaphore(1);
+        let other = spawn(&semaphore, |s| {
+            acquire_and_drop(s);
+            acquire_and_drop(s);
+        });
+        acquire_and_drop(&semaphore);
+        acquire_and_drop(&semaphore);
+        other.join().unwrap();
+        assert_all_free(&semaphore, 1);
+    });
+}
+
+/// Two releasers meet at the same front. Caught: `visit` does not check the generation.
+#[test]
+fn model_two_releases_against_two_waiters() {
+    model(2, || {
+        let semaphore = semaphore(0);
+        let mut first = semaphore.acquire();
+        let mut second = semaphore.acquire();
+        assert!(poll_once(&mut first).is_pending());
+        assert!(poll_once(&mut second).is_pending());
+        let one = spawn(&semaphore, |s| s.add_permits(1));
+        let two = spawn(&semaphore, |s| s.add_permits(1));
+        let first = block_on(first).unwrap();
+        let second = block_on(second).unwrap();
+        one.join().unwrap();
+        two.join().unwrap();
+        assert_eq!(semaphore.available_permits(), 0);
+        drop((first, second));
+        assert_all_free(&semaphore, 2);
+    });
+}
+
+/// Caught: `leave` does not recycle for an owner that has left (a leak of the node: the third wait
+/// finds none under the model's small store).
+#[test]
+fn model_drop_against_two_releases() {
+    model(2, || {
+        let semaphore = semaphore(0);
+        let mut waiting = semaphore.acquire();
+        assert!(poll_once(&mut waiting).is_pending());
+        let one = spawn(&semaphore, |s| s.add_permits(1));
+        let two = spawn(&semaphore, |s| s.add_permits(1));
+        drop(waiting);
+        one.join().unwrap();
+        two.join().unwrap();
+        assert_all_free(&semaphore, 2);
+    });
+}
+
+/// Both come to a semaphore without a store. Caught: `store_or_new` keeps both.
+#[test]
+fn model_two_first_waiters() {
+    model(2, || {
+        let semaphore = semaphore(0);
+        let other = spawn(&semaphore, |s| drop(poll_once(&mut s.acquire())));
+        drop(poll_once(&mut semaphore.acquire()));
+        other.join().unwrap();
+        semaphore.add_permits(1);
+        assert_all_free(&semaphore, 1);
+    });
+}
+
+/// A sweep in the middle against a newcomer at the end. Caught: `unlink_after` does not mark.
+#[test]
+fn model_sweep_against_enqueue() {
+    model(2, || {
+        let semaphore = semaphore(0);
+        let mut patient = semaphore.acquire();
+        let mut fickle = Arc::clone(&semaphore).acquire_owned();
+        assert!(poll_once(&mut patient).is_pending());
+        assert!(poll_once(&mut fickle).is_pending());
+        let dropper = thread::spawn(move || drop(fickle));
+        let mut late = semaphore.acquire();
+        assert!(poll_once(&mut late).is_pending());
+        dropper.join().unwrap();
+        semaphore.add_permits(2);
+        assert!(poll_once(&mut patient).is_ready());
+        assert!(poll_once(&mut late).is_ready());
+        assert_all_free(&semaphore, 2);
+    });
+}
+
+/// Neighbours cancelled at once. Caught: `unlink_after` recycles although it did not unlink.
+#[test]
+fn model_two_sweeps() {
+    model(2, || {
+        let semaphore = semaphore(0);
+        let mut patient = semaphore.acquire();
+        let mut one = Arc::clone(&semaphore).acquire_owned();
+        let mut two = Arc::clone(&semaphore).acquire_owned();
+        assert!(poll_once(&mut patient).is_pending());
+        assert!(poll_once(&mut one).is_pending());
+        assert!(poll_once(&mut two).is_pending());
+        let dropper = thread::spawn(move || drop(one));
+        drop(two);
+        dropper.join().unwrap();
+        semaphore.add_permits(1);
+        assert!(poll_once(&mut patient).is_ready());
+        assert_all_free(&semaphore, 1);
+    });
+}
+
+/// The front is retired while its successor is swept. Caught: `mark_front` does not mark.
+#[test]
+fn model_sweep_against_release() {
+    model(2, || {
+        let semaphore = semaphore(0);
+        let mut front = semaphore.acquire();
+        let mut fickle = Arc::clone(&semaphore).acquire_owned();
+        let mut last = semaphore.acquire();
+        assert!(poll_once(&mut front).is_pending());
+        assert!(poll_once(&mut fickle).is_pending());
+        assert!(poll_once(&mut last).is_pending());
+        let dropper = thread::spawn(move || drop(fickle));
+        semaphore.add_permits(2);
+        let front = block_on(front).unwrap();
+        let last = block_on(last).unwrap();
+        dropper.join().unwrap();
+        drop((front, last));
+        assert_all_free(&semaphore, 2);
+    });
+}
+
+/// Caught: `forget` does not compare (a plain store).
+#[test]
+fn model_forget_against_release_and_acquire() {
+    model(3, || {
+        let semaphore = semaphore(1);
+        let releaser = spawn(&semaphore, |s| s.add_permits(1));
+        let forgotten = semaphore.forget_permits(1);
+        acquire_and_drop(&semaphore);
+        releaser.join().unwrap();
+        assert_all_free(&semaphore, 2 - forgotten);
+    });
+}
+
+/// What one holder wrote, the next one reads. Caught: Relaxed in `release` or in `try_take`.
+#[test]
+fn model_permit_carries_memory() {
+    model(3, || {
+        let semaphore = semaphore(1);
+        let shared = Arc::new(loom::cell::UnsafeCell::new(0));
+        let add = |semaphore: &Semaphore, shared: &loom::cell::UnsafeCell<u32>| {
+            let _permit = block_on(semaphore.acquire()).unwrap();
+            // SAFETY: the only permit is held: nobody else touches the cell.
+            shared.with_mut(|value| unsafe { *value += 1 });
+        };
+        let theirs = Arc::clone(&shared);
+        let other = spawn(&semaphore, move |s| add(s, &theirs));
+        add(&semaphore, &shared);
+        other.join().unwrap();
+        // SAFETY: the other thread has ended.
+        assert_eq!(shared.with(|value| unsafe { *value }), 2);
+    });
+}
+
+/// Part payments carry their payers' memory too. Caught: Relaxed in `conclude`.
+#[test]
+fn model_part_payments_carry_memory() {
+    model(2, || {
+        let semaphore = semaphore(0);
+        let shared = Arc::new([loom::cell::UnsafeCell::new(0), loom::cell::UnsafeCell::new(0)]);
+        let payers: Vec<_> = (0..2)
+            .map(|i| {
+                let shared = Arc::clone(&shared);
+                spawn(&semaphore, move |s| {
+                    // SAFETY: each payer has a cell of its own, read only after its payment.
+                    shared[i].with_mut(|value| unsafe { *value = 1 });
+                    s.add_permits(1);
+                })
+            })
+            .collect();
+        let _both = block_on(semaphore.acquire_many(2)).unwrap();
+        for cell in &*shared {
+            // SAFETY: both payments have been made.
+            assert_eq!(cell.with(|value| unsafe { *value }), 1);
+        }
+        for payer in payers {
+            payer.join().unwrap();
+        }
+    });
+}

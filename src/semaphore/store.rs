@@ -1,0 +1,255 @@
+//! Where nodes come from: chunks of doubling size, and a free list.
+//!
+//! Chunks are never freed before the store, so an index once handed out names valid memory for as
+//! long as the semaphore lives. That is all the reclamation there is: no epochs, nothing deferred.
+//! Free nodes form a stack (Treiber 1986) whose head carries a count of its changes, against ABA.
+
+use super::node::{INDEX_BITS, NIL, Next, Node, Ref, Word};
+use crate::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering};
+use crate::sync::leak::Canary;
+use core::ptr;
+use core::task::Waker;
+use crossbeam_utils::CachePadded;
+
+/// log2 of the first chunk's size. Small under the model checkers, so that they see chunks grow.
+const FIRST_BITS: u32 = if cfg!(any(ringgate_loom, ringgate_shuttle)) { 1 } else { 4 };
+const FIRST: u32 = 1 << FIRST_BITS;
+const CHUNKS: usize = if cfg!(ringgate_loom) { 3 } else { (INDEX_BITS - FIRST_BITS) as usize };
+
+/// The free list's head: `[ changes : 36 | index : 28 ]`.
+#[derive(Clone, Copy)]
+struct Head(u64);
+
+impl Head {
+    #[expect(clippy::cast_possible_truncation, reason = "masked to 28 bits")]
+    fn index(self) -> u32 {
+        (self.0 & ((1 << INDEX_BITS) - 1)) as u32
+    }
+
+    fn with_index(self, index: u32) -> Self {
+        Self(((self.0 >> INDEX_BITS).wrapping_add(1)) << INDEX_BITS | u64::from(index))
+    }
+}
+
+/// The nodes of one semaphore and the hints about its line.
+pub(super) struct Store {
+    free: CachePadded<AtomicU64>,
+    /// Probably the last in line. Trusted for nothing: checked at each use.
+    last: CachePadded<AtomicU64>,
+    /// Nodes taken from the chunks so far.
+    fresh: AtomicU32,
+    /// Waiters cancelled in the middle of the line since the last sweep.
+    pub(super) dead: AtomicU64,
+    /// How many of them call for the next sweep.
+    pub(super) sweep_at: AtomicU64,
+    chunks: [AtomicPtr<Node>; CHUNKS],
+    _canary: Canary,
+}
+
+impl Store {
+    /// A sweep is not worth while for fewer dead than this.
+    pub(super) const SWEEP_AT_LEAST: u64 =
+        if cfg!(any(ringgate_loom, ringgate_shuttle)) { 1 } else { 32 };
+
+    pub(super) fn new() -> Self {
+        Self {
+            free: CachePadded::new(AtomicU64::new(u64::from(NIL))),
+            last: CachePadded::new(AtomicU64::new(u64::from(NIL))),
+            fresh: AtomicU32::new(0),
+            dead: AtomicU64::new(0),
+            sweep_at: AtomicU64::new(Self::SWEEP_AT_LEAST),
+            chunks: core::array::from_fn(|_| AtomicPtr::new(ptr::null_mut())),
+            _canary: Canary::new(),
+        }
+    }
+
+    /// The node with this index, which must have come from this store.
+    pub(super) fn node(&self, index: u32) -> &Node {
+        let (chunk, offset) = place(index);
+        // ORDERING: Acquire pairs with the Release in `chunk`, which published the nodes.
+        let start = self.chunks[chunk].load(Ordering::Acquire);
+        debug_assert!(!start.is_null());
+        // SAFETY: an index is handed out only after its chunk was installed, and every way an
+        // index travels (free list, `next`, state word, hint) is at least Release/Acquire. The
+        // chunk has FIRST << chunk nodes, of which `offset` is one, and outlives `&self`.
+        unsafe { &*start.add(offset) }
+    }
+
+    /// A node of the caller's own, asking for `total` permits and still lacking `need`.
+    ///
+    /// `None` when all 2^28 − 1 nodes are in use.
+    pub(super) fn prepare(&self, total: u32, need: u32, waker: Waker) -> Option<Ref> {
+        let index = self.pop().or_else(|| self.mint())?;
+        let node = self.node(index);
+        // ORDERING: Relaxed: the node is ours alone; `pop` acquired its last owner's writes.
+        let generation = Word(node.word.load(Ordering::Relaxed)).generation();
+        // ORDERING: Relaxed, as above.
+        let next = Next(node.next.load(Ordering::Relaxed));
+        // SAFETY: exclusive, as above; no visitor is left in a node on the free list.
+        let old = node.waker.with_mut(|slot| unsafe { (*slot).replace(waker) });
+        debug_assert!(old.is_none());
+        // ORDERING: Relaxed: published by the Release that links the node.
+        node.total.store(total, Ordering::Relaxed);
+        // ORDERING: Release, as when the last life ended (`end_life`): this store hides that one.
+        node.word.store(Word::queued(generation, need).0, Ordering::Release);
+        // ORDERING: Release pairs with the Acquire of a straggler that reads `next` through an old
+        // Ref: it then sees the new generation too, and drops what it read.
+        node.next.store(next.relinked(NIL).0, Ordering::Release);
+        Some(Ref { index, generation })
+    }
+
+    /// Sets what a still unlinked node lacks.
+    pub(super) fn set_need(&self, node: Ref, need: u32) {
+        // ORDERING: Release, as in `prepare`.
+        self.node(node.index).word.store(Word::queued(node.generation, need).0, Ordering::Release);
+    }
+
+    /// Takes back a node with no owner and no visitor: one that is off the line and sealed (its
+    /// word in the next life), or one that was never linked. Returns
+    /// its waker, to be dropped when nothing is open any more.
+    pub(super) fn recycle(&self, index: u32) -> Option<Waker> {
+        let node = self.node(index);
+        // SAFETY: the caller holds the node alone.
+        let waker = node.waker.with_mut(|slot| unsafe { (*slot).take() });
+        self.push(index, node);
+        waker
+    }
+
+    /// What is probably the last node in line.
+    pub(super) fn last(&self) -> Option<Ref> {
+        // ORDERING: Acquire pairs with the Release below: what the node was when it was linked is
+        // visible, so its generation and its `next` are at least that new.
+        let node = Ref::from_bits(self.last.load(Ordering::Acquire));
+        (node.index != NIL).then_some(node)
+    }
+
+    pub(super) fn set_last(&self, node: Ref) {
+        // ORDERING: Release pairs with the Acquire in `last`.
+        self.last.store(node.bits(), Ordering::Release);
+    }
+
+    fn push(&self, index: u32, node: &Node) {
+        // ORDERING: Relaxed: only the owner of a free node changes its `next`.
+        let next = Next(node.next.load(Ordering::Relaxed));
+        // ORDERING: Relaxed: the exchange below acquires nothing, `pop` reads the node itself.
+        let mut head = Head(self.free.load(Ordering::Relaxed));
+        loop {
+            let link = next.relinked(head.index()).marked();
+            // ORDERING: Release pairs with a straggler's Acquire, as in `prepare`.
+            node.next.store(link.0, Ordering::Release);
+            // ORDERING: Release pairs with the Acquire in `pop`: the taker sees the node as left.
+            match self.free.compare_exchange_weak(
+                head.0,
+                head.with_index(index).0,
+                Ordering::Release,
+                Ordering::Relaxed,
+            ) {
+                Ok(_) => return,
+                Err(now) => head = Head(now),
+            }
+        }
+    }
+
+    fn pop(&self) -> Option<u32> {
+        // ORDERING: Acquire pairs with the Release in `push`.
+        let mut head = Head(self.free.load(Ordering::Acquire));
+        while head.index() != NIL {
+            // ORDERING: Relaxed: `head` acquired it; if the node is gone, the exchange fails.
+            let next = Next(self.node(head.index()).next.load(Ordering::Relaxed));
+            // ORDERING: Acquire on failure as for the load above. Success needs none of its own
+            // (the load acquired the push), but a Release sequence must go on: it does, being RMW.
+            match self.free.compare_exchange_weak(
+                head.0,
+                head.with_index(next.index()).0,
+                Ordering::Acquire,
+                Ordering::Acquire,
+            ) {
+                Ok(_) => return Some(head.index()),
+                Err(now) => head = Head(now),
+            }
+        }
+        None
+    }
+
+    /// The next node that was never used.
+    fn mint(&self) -> Option<u32> {
+        // ORDERING: Relaxed: a counter; the node's memory is published by `chunk`.
+        let mut index = self.fresh.load(Ordering::Relaxed);
+        loop {
+            let (chunk, _) = place(index);
+            if chunk >= CHUNKS {
+                return None;
+            }
+            self.chunk(chunk);
+            // ORDERING: Relaxed, as above.
+            match self.fresh.compare_exchange_weak(
+                index,
+                index + 1,
+                Ordering::Relaxed,
+                Ordering::Relaxed,
+            ) {
+                Ok(_) => return Some(index),
+                Err(now) => index = now,
+            }
+        }
+    }
+
+    /// Makes sure the chunk is there. Of several threads that bring one, the first one's stays.
+    fn chunk(&self, chunk: usize) {
+        let slot = &self.chunks[chunk];
+        // ORDERING: Acquire pairs with the Release below.
+        if !slot.load(Ordering::Acquire).is_null() {
+            return;
+        }
+        let nodes: Box<[Node]> = (0..FIRST << chunk).map(|_| Node::new()).collect();
+        let ours = Box::into_raw(nodes).cast::<Node>();
+        // ORDERING: Release publishes the nodes to the Acquire in `node`; Acquire on failure for
+        // the nodes of whoever came first.
+        let installed =
+            slot.compare_exchange(ptr::null_mut(), ours, Ordering::Release, Ordering::Acquire);
+        if installed.is_err() {
+            // SAFETY: `ours` came from this very Box and was not published.
+            unsafe { drop(boxed(ours, chunk)) };
+        }
+    }
+}
+
+impl Drop for Store {
+    fn drop(&mut self) {
+        for (chunk, slot) in self.chunks.iter_mut().enumerate() {
+            let start = slot_value(slot);
+            if !start.is_null() {
+                // SAFETY: `&mut self`: nobody is left; the chunk came from `chunk` with this size.
+                unsafe { drop(boxed(start, chunk)) };
+            }
+        }
+    }
+}
+
+#[cfg(not(any(ringgate_loom, ringgate_shuttle)))]
+fn slot_value(slot: &mut AtomicPtr<Node>) -> *mut Node {
+    *slot.get_mut()
+}
+
+#[cfg(any(ringgate_loom, ringgate_shuttle))]
+fn slot_value(slot: &mut AtomicPtr<Node>) -> *mut Node {
+    // ORDERING: Relaxed: exclusive access.
+    slot.load(Ordering::Relaxed)
+}
+
+/// The chunk as the Box it was.
+///
+/// # Safety
+/// `start` came from `Store::chunk` for this `chunk`, and nothing refers to it any more.
+unsafe fn boxed(start: *mut Node, chunk: usize) -> Box<[Node]> {
+    let len = (FIRST as usize) << chunk;
+    // SAFETY: the caller vouches for pointer and length.
+    unsafe { Box::from_raw(ptr::slice_from_raw_parts_mut(start, len)) }
+}
+
+/// Chunk and offset of an index: chunk c holds the indices from FIRST·(2^c − 1) on.
+fn place(index: u32) -> (usize, usize) {
+    let shifted = index + FIRST;
+    let chunk = shifted.ilog2() - FIRST_BITS;
+    (chunk as usize, (shifted - (FIRST << chunk)) as usize)
+}

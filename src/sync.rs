@@ -1,0 +1,104 @@
+//! The one door to primitives: every atomic and every cell of the crate comes from here.
+//!
+//! Four bodies, chosen by `cfg`, with the same face:
+//!
+//! | cfg                | body                                                       |
+//! |--------------------|------------------------------------------------------------|
+//! | (none)             | `core`, at no cost                                         |
+//! | `ringgate_loom`    | loom: every interleaving and every allowed stale read      |
+//! | `ringgate_shuttle` | shuttle: long random schedules                             |
+//! | `ringgate_freeze`  | `core`, with a stop before each step (see [`freeze`])      |
+
+#[cfg(ringgate_freeze)]
+pub(crate) mod freeze;
+
+/// Atomics.
+pub(crate) mod atomic {
+    #[cfg(not(any(ringgate_loom, ringgate_shuttle, ringgate_freeze)))]
+    pub(crate) use core::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, AtomicUsize};
+
+    #[cfg(ringgate_loom)]
+    pub(crate) use loom::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, AtomicUsize};
+
+    #[cfg(ringgate_shuttle)]
+    pub(crate) use shuttle::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, AtomicUsize};
+
+    #[cfg(ringgate_freeze)]
+    pub(crate) use super::freeze::{AtomicPtr, AtomicU32, AtomicU64, AtomicUsize};
+
+    pub(crate) use core::sync::atomic::Ordering;
+}
+
+/// Plain memory that is shared by agreement; loom checks that the agreement holds.
+pub(crate) mod cell {
+    #[cfg(ringgate_loom)]
+    pub(crate) use loom::cell::UnsafeCell;
+
+    #[cfg(not(ringgate_loom))]
+    pub(crate) use plain::UnsafeCell;
+
+    #[cfg(not(ringgate_loom))]
+    mod plain {
+        /// A cell with loom's closure face.
+        #[derive(Debug)]
+        #[repr(transparent)]
+        pub(crate) struct UnsafeCell<T>(
+            #[expect(clippy::disallowed_types, reason = "this is the one home")]
+            core::cell::UnsafeCell<T>,
+        );
+
+        impl<T> UnsafeCell<T> {
+            #[expect(clippy::disallowed_types, reason = "this is the one home")]
+            pub(crate) const fn new(value: T) -> Self {
+                Self(core::cell::UnsafeCell::new(value))
+            }
+
+            pub(crate) fn with<R>(&self, f: impl FnOnce(*const T) -> R) -> R {
+                f(self.0.get())
+            }
+
+            pub(crate) fn with_mut<R>(&self, f: impl FnOnce(*mut T) -> R) -> R {
+                f(self.0.get())
+            }
+        }
+    }
+}
+
+/// Threads for the models.
+#[cfg(all(test, ringgate_loom))]
+pub(crate) use loom::thread;
+#[cfg(all(test, ringgate_shuttle))]
+pub(crate) use shuttle::thread;
+
+/// Something whose leak the models notice; nothing elsewhere.
+pub(crate) mod leak {
+    #[cfg(ringgate_loom)]
+    pub(crate) struct Canary(
+        #[expect(dead_code, reason = "its drop counts")] loom::alloc::Track<()>,
+    );
+
+    #[cfg(not(ringgate_loom))]
+    pub(crate) struct Canary;
+
+    impl Canary {
+        #[cfg(ringgate_loom)]
+        pub(crate) fn new() -> Self {
+            Self(loom::alloc::Track::new(()))
+        }
+
+        #[cfg(not(ringgate_loom))]
+        pub(crate) const fn new() -> Self {
+            Self
+        }
+    }
+}
+
+/// Checks a model in every interleaving with at most `preemptions` involuntary switches.
+#[cfg(all(test, ringgate_loom))]
+pub(crate) fn model(preemptions: usize, body: impl Fn() + Send + Sync + 'static) {
+    let mut builder = loom::model::Builder::new();
+    // A bound given from outside (LOOM_MAX_PREEMPTIONS) goes before the model's own.
+    builder.preemption_bound = builder.preemption_bound.or(Some(preemptions));
+    builder.max_branches = 20_000;
+    builder.check(body);
+}

@@ -1,0 +1,208 @@
+//! The one door to clocks and timers.
+//!
+//! A limiter takes a [`Clock`] at construction; its parts are given `now` as a value and never read
+//! a clock themselves. There are four:
+//!
+//! | clock           | reads                              | sleeps by                     |
+//! |-----------------|------------------------------------|-------------------------------|
+//! | `TokioClock`    | tokio's clock, paused time included | tokio's timer, or as below outside a runtime |
+//! | [`SystemClock`] | `std::time::Instant`               | a runtime-agnostic timer      |
+//! | `FastClock`     | the processor's time-stamp counter | as [`DefaultClock`]           |
+//! | [`ManualClock`] | what the test says                 | the test's `advance`          |
+//!
+//! `TokioClock` needs the feature `tokio` (on by default) and `FastClock` the feature `quanta`.
+
+#[cfg(feature = "quanta")]
+mod fast;
+mod manual;
+mod sleep;
+mod system;
+#[cfg(feature = "tokio")]
+mod tokio;
+
+#[cfg(feature = "tokio")]
+pub use self::tokio::TokioClock;
+#[cfg(feature = "quanta")]
+pub use fast::FastClock;
+pub use manual::ManualClock;
+pub use sleep::Sleep;
+pub use system::SystemClock;
+
+use core::any::Any;
+use core::fmt;
+use core::time::Duration;
+use std::sync::Arc;
+
+/// The clock a limiter uses unless it is given another.
+#[cfg(feature = "tokio")]
+pub type DefaultClock = TokioClock;
+/// The clock a limiter uses unless it is given another.
+#[cfg(not(feature = "tokio"))]
+pub type DefaultClock = SystemClock;
+
+/// A moment, in nanoseconds since its clock's epoch.
+///
+/// ```
+/// use ringgate::time::Timestamp;
+/// use std::time::Duration;
+///
+/// let at = Timestamp::from_nanos(5).saturating_add(Duration::from_nanos(7));
+/// assert_eq!(at.as_nanos(), 12);
+/// assert_eq!(at.saturating_duration_since(Timestamp::from_nanos(2)), Duration::from_nanos(10));
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Timestamp(u64);
+
+impl Timestamp {
+    /// The clock's epoch.
+    pub const ZERO: Self = Self(0);
+    /// The end of time, 584 years after the epoch.
+    pub const MAX: Self = Self(u64::MAX);
+
+    /// So many nanoseconds after the epoch.
+    #[must_use]
+    #[inline]
+    pub const fn from_nanos(nanos: u64) -> Self {
+        Self(nanos)
+    }
+
+    /// Nanoseconds since the epoch.
+    #[must_use]
+    #[inline]
+    pub const fn as_nanos(self) -> u64 {
+        self.0
+    }
+
+    /// `after` the epoch, at most [`MAX`](Self::MAX).
+    #[must_use]
+    #[inline]
+    pub fn from_epoch(after: Duration) -> Self {
+        Self(u64::try_from(after.as_nanos()).unwrap_or(u64::MAX))
+    }
+
+    /// `duration` later, at most [`MAX`](Self::MAX).
+    #[must_use]
+    pub fn saturating_add(self, duration: Duration) -> Self {
+        Self(self.0.saturating_add(Self::from_epoch(duration).0))
+    }
+
+    /// The time from `earlier` to here; zero if `earlier` is later.
+    #[must_use]
+    pub const fn saturating_duration_since(self, earlier: Self) -> Duration {
+        Duration::from_nanos(self.0.saturating_sub(earlier.0))
+    }
+}
+
+/// A source of time, and a way to wait for it.
+///
+/// A clock may stand still or step back: limits still hold, by the stamps the limiter records, and
+/// waits last until the clock has come to the right moment. It must not panic.
+///
+/// ```
+/// use ringgate::time::{Clock, ManualClock, Sleep, Timestamp};
+///
+/// /// Another clock's time, a minute ahead.
+/// #[derive(Debug)]
+/// struct Ahead(ManualClock);
+///
+/// const MINUTE: u64 = 60_000_000_000;
+///
+/// impl Clock for Ahead {
+///     fn now(&self) -> Timestamp {
+///         Timestamp::from_nanos(self.0.now().as_nanos() + MINUTE)
+///     }
+///     fn sleep_until(&self, deadline: Timestamp) -> Sleep {
+///         self.0.sleep_until(Timestamp::from_nanos(deadline.as_nanos().saturating_sub(MINUTE)))
+///     }
+/// }
+/// # let clock = Ahead(ManualClock::new());
+/// # assert_eq!(clock.now().as_nanos(), MINUTE);
+/// ```
+pub trait Clock: fmt::Debug + Send + Sync + 'static {
+    /// The time now.
+    fn now(&self) -> Timestamp;
+
+    /// A future that is ready once the time is `deadline`.
+    ///
+    /// It may be ready early (a timer has a longest sleep, or its own idea of time): the limiter
+    /// looks at [`now`](Self::now) again and sleeps on.
+    fn sleep_until(&self, deadline: Timestamp) -> Sleep;
+}
+
+/// Any clock; the crate's own are dispatched without a virtual call.
+#[derive(Clone)]
+pub(crate) enum Time {
+    System(SystemClock),
+    #[cfg(feature = "tokio")]
+    Tokio(TokioClock),
+    #[cfg(feature = "quanta")]
+    Fast(FastClock),
+    Other(Arc<dyn Clock>),
+}
+
+impl Time {
+    pub(crate) fn new(clock: impl Clock) -> Self {
+        let any: &dyn Any = &clock;
+        if let Some(clock) = any.downcast_ref::<SystemClock>() {
+            return Self::System(clock.clone());
+        }
+        #[cfg(feature = "tokio")]
+        if let Some(clock) = any.downcast_ref::<TokioClock>() {
+            return Self::Tokio(clock.clone());
+        }
+        #[cfg(feature = "quanta")]
+        if let Some(clock) = any.downcast_ref::<FastClock>() {
+            return Self::Fast(clock.clone());
+        }
+        Self::Other(Arc::new(clock))
+    }
+
+    #[inline]
+    pub(crate) fn now(&self) -> Timestamp {
+        match self {
+            Self::System(clock) => clock.now(),
+            #[cfg(feature = "tokio")]
+            Self::Tokio(clock) => clock.now(),
+            #[cfg(feature = "quanta")]
+            Self::Fast(clock) => clock.now(),
+            Self::Other(clock) => clock.now(),
+        }
+    }
+
+    /// Sleeps until the clock shows `deadline`, however often the timer wakes early.
+    pub(crate) async fn sleep_until(&self, deadline: Timestamp) {
+        while self.now() < deadline {
+            let sleep = match self {
+                Self::System(clock) => clock.sleep_until(deadline),
+                #[cfg(feature = "tokio")]
+                Self::Tokio(clock) => clock.sleep_until(deadline),
+                #[cfg(feature = "quanta")]
+                Self::Fast(clock) => clock.sleep_until(deadline),
+                Self::Other(clock) => clock.sleep_until(deadline),
+            };
+            sleep.await;
+        }
+    }
+}
+
+impl Default for Time {
+    fn default() -> Self {
+        Self::new(DefaultClock::default())
+    }
+}
+
+impl fmt::Debug for Time {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::System(clock) => clock.fmt(f),
+            #[cfg(feature = "tokio")]
+            Self::Tokio(clock) => clock.fmt(f),
+            #[cfg(feature = "quanta")]
+            Self::Fast(clock) => clock.fmt(f),
+            Self::Other(clock) => clock.fmt(f),
+        }
+    }
+}
+
+/// The longest single sleep asked of a timer; some overflow beyond.
+pub(crate) const LONGEST_SLEEP: Duration = Duration::from_secs(365 * 24 * 3600);

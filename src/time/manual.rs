@@ -1,0 +1,176 @@
+//! Time as a test wants it.
+//!
+//! The sleepers stand in a stack (Treiber 1986) that a change of time takes whole, so it has no ABA:
+//! nothing is ever popped singly. Each is woken and looks for itself whether its time has come.
+
+use super::{Clock, Sleep, Timestamp};
+use crate::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering};
+use atomic_waker::AtomicWaker;
+use core::fmt;
+use core::future::Future;
+use core::pin::Pin;
+use core::ptr;
+use core::task::{Context, Poll};
+use core::time::Duration;
+use std::sync::Arc;
+
+/// A clock that stands still until it is told to move, for tests.
+///
+/// Clones are the same clock. It starts at zero, may be set back, and wakes its sleepers when their
+/// time has come.
+///
+/// ```
+/// use ringgate::{SlidingWindow, time::ManualClock};
+/// use std::time::Duration;
+///
+/// let clock = ManualClock::new();
+/// let window = SlidingWindow::with_clock(1, Duration::from_secs(60), clock.clone());
+/// assert!(window.try_acquire().is_ok());
+///
+/// let refused = window.try_acquire().unwrap_err();
+/// assert_eq!(refused.retry_after(), Some(Duration::from_secs(60)));
+///
+/// clock.advance(Duration::from_secs(60));
+/// assert!(window.try_acquire().is_ok());
+/// ```
+#[derive(Clone, Default)]
+pub struct ManualClock(Arc<Shared>);
+
+#[derive(Default)]
+struct Shared {
+    now: AtomicU64,
+    sleepers: Stack,
+}
+
+impl ManualClock {
+    /// A clock that shows zero.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Moves time on, at most to [`Timestamp::MAX`].
+    pub fn advance(&self, by: Duration) {
+        let mut now = self.now();
+        // ORDERING: SeqCst, as `set`.
+        while let Err(found) = self.0.now.compare_exchange(
+            now.as_nanos(),
+            now.saturating_add(by).as_nanos(),
+            Ordering::SeqCst,
+            Ordering::SeqCst,
+        ) {
+            now = Timestamp::from_nanos(found);
+        }
+        self.0.sleepers.wake_all();
+    }
+
+    /// Sets the time, forwards or back.
+    pub fn set(&self, now: Timestamp) {
+        // ORDERING: SeqCst: "new time, then take the sleepers" here against "join the sleepers,
+        // then read the time" in `poll`: one of the two sees the other.
+        self.0.now.store(now.as_nanos(), Ordering::SeqCst);
+        self.0.sleepers.wake_all();
+    }
+}
+
+impl Clock for ManualClock {
+    fn now(&self) -> Timestamp {
+        // ORDERING: SeqCst: see `set`.
+        Timestamp::from_nanos(self.0.now.load(Ordering::SeqCst))
+    }
+
+    fn sleep_until(&self, deadline: Timestamp) -> Sleep {
+        Sleep::new(ManualSleep { clock: self.clone(), deadline, sleeper: Arc::default() })
+    }
+}
+
+impl fmt::Debug for ManualClock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("ManualClock").field(&self.now()).finish()
+    }
+}
+
+struct ManualSleep {
+    clock: ManualClock,
+    deadline: Timestamp,
+    sleeper: Arc<Sleeper>,
+}
+
+impl Future for ManualSleep {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        self.sleeper.waker.register(cx.waker());
+        self.clock.0.sleepers.join(&self.sleeper);
+        if self.clock.now() >= self.deadline { Poll::Ready(()) } else { Poll::Pending }
+    }
+}
+
+#[derive(Default)]
+struct Sleeper {
+    waker: AtomicWaker,
+    /// 1 while on the stack: once is enough.
+    joined: AtomicU32,
+}
+
+#[derive(Default)]
+struct Stack {
+    top: AtomicPtr<Entry>,
+}
+
+struct Entry {
+    sleeper: Arc<Sleeper>,
+    below: *mut Entry,
+}
+
+impl Stack {
+    fn join(&self, sleeper: &Arc<Sleeper>) {
+        // ORDERING: SeqCst: see `ManualClock::set`; if 1 is found, `wake_all` has yet to clear it,
+        // and wakes the waker just registered.
+        if sleeper.joined.swap(1, Ordering::SeqCst) == 1 {
+            return;
+        }
+        // ORDERING: SeqCst: see `ManualClock::set`.
+        let mut below = self.top.load(Ordering::SeqCst);
+        let entry = Box::into_raw(Box::new(Entry { sleeper: Arc::clone(sleeper), below }));
+        loop {
+            // ORDERING: SeqCst, as above.
+            match self.top.compare_exchange(below, entry, Ordering::SeqCst, Ordering::SeqCst) {
+                Ok(_) => return,
+                Err(found) => below = found,
+            }
+            // SAFETY: not published yet: ours.
+            unsafe { (*entry).below = below };
+        }
+    }
+
+    fn take_all(&self) -> *mut Entry {
+        // ORDERING: SeqCst: see `ManualClock::set`.
+        self.top.swap(ptr::null_mut(), Ordering::SeqCst)
+    }
+
+    fn wake_all(&self) {
+        let mut top = self.take_all();
+        while !top.is_null() {
+            // SAFETY: it came from `Box::into_raw` in `join`, and `take_all` gave us the whole
+            // stack from here down.
+            let entry = unsafe { Box::from_raw(top) };
+            top = entry.below;
+            // ORDERING: SeqCst: before the wake, so that the woken one can join again.
+            entry.sleeper.joined.store(0, Ordering::SeqCst);
+            entry.sleeper.waker.wake();
+        }
+    }
+}
+
+impl Drop for Stack {
+    fn drop(&mut self) {
+        self.wake_all();
+    }
+}
+
+// SAFETY: `below` is written before the entry is published and read by whoever took the stack;
+// the rest of an entry is Send + Sync.
+unsafe impl Send for Stack {}
+// SAFETY: as above.
+unsafe impl Sync for Stack {}

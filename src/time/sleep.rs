@@ -1,0 +1,70 @@
+//! A sleep, whichever timer it comes from.
+
+use core::fmt;
+use core::future::Future;
+use core::pin::Pin;
+use core::task::{Context, Poll};
+use pin_project_lite::pin_project;
+
+pin_project! {
+    /// A sleep begun by [`Clock::sleep_until`](super::Clock::sleep_until).
+    #[must_use = "futures do nothing unless you `.await` or poll them"]
+    pub struct Sleep {
+        #[pin]
+        timer: Timer,
+    }
+}
+
+#[cfg(feature = "tokio")]
+pin_project! {
+    #[project = TimerProjection]
+    enum Timer {
+        Agnostic { #[pin] delay: futures_timer::Delay },
+        Tokio { #[pin] sleep: tokio::time::Sleep },
+        Boxed { future: Pin<Box<dyn Future<Output = ()> + Send>> },
+    }
+}
+
+#[cfg(not(feature = "tokio"))]
+pin_project! {
+    #[project = TimerProjection]
+    enum Timer {
+        Agnostic { #[pin] delay: futures_timer::Delay },
+        Boxed { future: Pin<Box<dyn Future<Output = ()> + Send>> },
+    }
+}
+
+impl Sleep {
+    /// A sleep that lasts as long as `future`, for [`Clock`](super::Clock)s of your own. Allocates.
+    pub fn new(future: impl Future<Output = ()> + Send + 'static) -> Self {
+        Self { timer: Timer::Boxed { future: Box::pin(future) } }
+    }
+
+    pub(super) fn agnostic(delay: futures_timer::Delay) -> Self {
+        Self { timer: Timer::Agnostic { delay } }
+    }
+
+    #[cfg(feature = "tokio")]
+    pub(super) fn tokio(sleep: tokio::time::Sleep) -> Self {
+        Self { timer: Timer::Tokio { sleep } }
+    }
+}
+
+impl Future for Sleep {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        match self.project().timer.project() {
+            TimerProjection::Agnostic { delay } => delay.poll(cx),
+            #[cfg(feature = "tokio")]
+            TimerProjection::Tokio { sleep } => sleep.poll(cx),
+            TimerProjection::Boxed { future } => future.as_mut().poll(cx),
+        }
+    }
+}
+
+impl fmt::Debug for Sleep {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sleep").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,72 @@
+//! Tokio's clock and timer.
+
+use super::{Clock, LONGEST_SLEEP, Sleep, Timestamp};
+use futures_timer::Delay;
+use tokio::runtime::Handle;
+use tokio::time::{Instant, sleep_until};
+
+/// Tokio's clock, paused time included, and tokio's timer (of one millisecond's grain).
+///
+/// Outside a tokio runtime it shows the system's time and sleeps by a runtime-agnostic timer. Its
+/// epoch is its construction; clones share it. Under paused time construct it inside the runtime.
+///
+/// # Panics
+///
+/// A sleep inside a runtime built without `enable_time` panics, as all of tokio's timers do.
+///
+/// ```
+/// use ringgate::{SlidingWindow, time::TokioClock};
+/// use std::time::Duration;
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() -> Result<(), ringgate::Refused> {
+/// let window = SlidingWindow::with_clock(1, Duration::from_secs(3600), TokioClock::new());
+/// let start = tokio::time::Instant::now();
+/// window.acquire().await?;
+/// window.acquire().await?; // an hour of paused time passes at once
+/// assert_eq!(start.elapsed(), Duration::from_secs(3600));
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug, Clone)]
+pub struct TokioClock {
+    epoch: Instant,
+}
+
+impl TokioClock {
+    /// A clock that starts now.
+    #[must_use]
+    pub fn new() -> Self {
+        Self { epoch: read() }
+    }
+}
+
+impl Default for TokioClock {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Clock for TokioClock {
+    #[inline]
+    fn now(&self) -> Timestamp {
+        Timestamp::from_epoch(read().saturating_duration_since(self.epoch))
+    }
+
+    fn sleep_until(&self, deadline: Timestamp) -> Sleep {
+        let now = read();
+        let shown = Timestamp::from_epoch(now.saturating_duration_since(self.epoch));
+        let wait = deadline.saturating_duration_since(shown).min(LONGEST_SLEEP);
+        if Handle::try_current().is_ok() {
+            Sleep::tokio(sleep_until(now + wait))
+        } else {
+            Sleep::agnostic(Delay::new(wait))
+        }
+    }
+}
+
+#[inline]
+#[expect(clippy::disallowed_methods, reason = "this is the door")]
+fn read() -> Instant {
+    Instant::now()
+}
