@@ -99,6 +99,6 @@ pub(crate) fn model(preemptions: usize, body: impl Fn() + Send + Sync + 'static)
     let mut builder = loom::model::Builder::new();
     // A bound given from outside (LOOM_MAX_PREEMPTIONS) goes before the model's own.
     builder.preemption_bound = builder.preemption_bound.or(Some(preemptions));
-    builder.max_branches = 20_000;
+    builder.max_branches = builder.max_branches.max(3_000);
     builder.check(body);
 }

@@ -1,0 +1,192 @@
+//! What allocates: constructing, and the first wait; nothing else. Counted by thread, so that the
+//! other tests of this file do not disturb.
+
+mod common;
+
+use async_trait::async_trait;
+use common::counting::{Counting, allocations, growth};
+use common::{at_once, poll_once};
+use futures_util::stream;
+use ringgate::time::{ManualClock, SystemClock};
+use ringgate::{
+    EventStream, Limiter, Provider, ProviderPool, RateLimitPolicy, Refused, Semaphore,
+    SlidingWindow,
+};
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// Allocations of a thousand times `work`.
+fn of_many<R>(mut work: impl FnMut() -> R) -> u64 {
+    allocations(|| (0..1000).for_each(|_| drop(work())))
+}
+
+/// The count counts. Broken by: the allocator not being the global one.
+#[test]
+fn an_allocation_is_noticed() {
+    assert_eq!(allocations(|| Box::new(1_u64)), 1);
+    assert_eq!(growth(|| std::mem::forget(Box::new(1_u64))), 8);
+}
+
+// ---- the semaphore -------------------------------------------------------------------------------
+
+/// Broken by: `poll_new` making the store or a node before it tries.
+#[test]
+fn a_semaphore_with_permits_free_allocates_nothing() {
+    let semaphore = Semaphore::new(2);
+    assert_eq!(of_many(|| at_once(semaphore.acquire()).unwrap()), 0);
+    assert_eq!(of_many(|| semaphore.try_acquire().unwrap()), 0);
+    assert_eq!(of_many(|| at_once(semaphore.acquire_many(2)).unwrap()), 0);
+    assert_eq!(of_many(|| semaphore.try_acquire_many(3).is_err()), 0);
+    let shared = Arc::new(semaphore);
+    assert_eq!(of_many(|| at_once(Arc::clone(&shared).acquire_owned()).unwrap()), 0);
+}
+
+/// Queues three, grants them, and lets one more give up in their midst.
+fn wait_and_go(semaphore: &Semaphore) {
+    let mut line: [_; 4] = std::array::from_fn(|_| semaphore.acquire());
+    for waiting in &mut line {
+        assert!(poll_once(Pin::new(waiting)).is_pending());
+    }
+    let [mut first, cancelled, mut third, mut fourth] = line;
+    drop(cancelled);
+    semaphore.add_permits(3);
+    for granted in [&mut first, &mut third, &mut fourth] {
+        let Poll::Ready(Ok(permit)) = poll_once(Pin::new(granted)) else { panic!("no permit") };
+        permit.forget();
+    }
+}
+
+/// Broken by: `recycle` not putting the node on the free list.
+#[test]
+fn waiting_for_a_permit_allocates_nothing_once_somebody_has_waited() {
+    let semaphore = Semaphore::new(0);
+    for _ in 0..100 {
+        wait_and_go(&semaphore);
+    }
+    assert_eq!(of_many(|| wait_and_go(&semaphore)), 0);
+}
+
+/// Broken by: `Semaphore::new` making the store.
+#[test]
+fn constructing_a_semaphore_allocates_nothing() {
+    assert_eq!(of_many(|| Semaphore::new(3)), 0);
+}
+
+// ---- the window ----------------------------------------------------------------------------------
+
+fn windows(limit: u32) -> Vec<(SlidingWindow, ManualClock)> {
+    let clock = ManualClock::new();
+    let manual = SlidingWindow::with_clock(limit, MINUTE, clock.clone());
+    let system = SlidingWindow::with_clock(limit, MINUTE, SystemClock::new());
+    let default = SlidingWindow::new(limit, MINUTE);
+    [manual, system, default].into_iter().map(|window| (window, clock.clone())).collect()
+}
+
+/// Broken by: a log of admissions for the ring.
+#[test]
+fn a_window_admits_and_refuses_without_allocating() {
+    for (window, clock) in windows(500) {
+        // Half are admitted, half refused.
+        assert_eq!(of_many(|| window.try_acquire().is_ok()), 0);
+        clock.advance(MINUTE);
+        assert_eq!(of_many(|| window.try_acquire().is_ok()), 0);
+        assert_eq!(of_many(|| window.remaining()), 0);
+    }
+}
+
+/// Broken by: `admit` lining up before it tries.
+#[test]
+fn a_window_with_room_is_awaited_without_allocating() {
+    for (window, _) in windows(1000) {
+        assert_eq!(of_many(|| at_once(window.acquire()).unwrap()), 0);
+    }
+}
+
+/// Broken by: cells of sixteen bytes.
+#[test]
+fn a_window_takes_eight_bytes_for_each_admission_of_its_limit() {
+    for limit in [1, 60, 10_000, 1 << 20, 1 << 21, u32::MAX] {
+        let cells = i128::from(limit.min(1 << 20)) * 8;
+        let grown = growth(|| std::mem::forget(SlidingWindow::new(limit, MINUTE)));
+        assert!((cells..cells + 64).contains(&grown), "{grown} bytes for {limit}");
+    }
+}
+
+// ---- the limiter ---------------------------------------------------------------------------------
+
+/// Broken by: `line_up` being boxed, or entered before `try_admit`.
+#[test]
+fn a_limiter_with_room_allocates_nothing() {
+    let limiter = Limiter::new(100_000, MINUTE, 2);
+    assert_eq!(of_many(|| limiter.try_acquire().unwrap()), 0);
+    assert_eq!(of_many(|| limiter.try_acquire_owned().unwrap()), 0);
+    assert_eq!(of_many(|| at_once(limiter.acquire()).unwrap()), 0);
+    assert_eq!(of_many(|| at_once(limiter.acquire_owned()).unwrap()), 0);
+    assert_eq!(of_many(|| at_once(limiter.acquire_within(MINUTE)).unwrap()), 0);
+}
+
+/// Broken by: `Refused` carrying a `String`.
+#[test]
+fn a_limiter_refuses_without_allocating() {
+    let limiter = Limiter::new(1, MINUTE, 1);
+    let held = limiter.try_acquire().unwrap();
+    assert_eq!(of_many(|| limiter.try_acquire().unwrap_err()), 0);
+    let never = Limiter::new(0, MINUTE, 1);
+    assert_eq!(of_many(|| at_once(never.acquire()).unwrap_err()), 0);
+    drop(held);
+}
+
+/// Broken by: a box for each waiter.
+#[test]
+fn waiting_for_a_slot_allocates_nothing_once_somebody_has_waited() {
+    let limiter = Limiter::new(100_000, MINUTE, 1);
+    let wait_and_go = || {
+        let held = limiter.try_acquire().unwrap();
+        let mut first = pin!(limiter.acquire());
+        let mut second = pin!(limiter.acquire());
+        assert!(poll_once(first.as_mut()).is_pending());
+        assert!(poll_once(second.as_mut()).is_pending());
+        drop(held);
+        assert!(poll_once(first.as_mut()).is_ready());
+        assert!(poll_once(second.as_mut()).is_ready());
+    };
+    wait_and_go();
+    assert_eq!(of_many(wait_and_go), 0);
+}
+
+// ---- the pool ------------------------------------------------------------------------------------
+
+/// A provider that answers at once.
+struct Ready;
+
+#[async_trait]
+impl Provider for Ready {
+    type Request = ();
+    type Event = u8;
+    type Error = Refused;
+
+    fn name(&self) -> &'static str {
+        "ready"
+    }
+
+    async fn stream(&self, (): ()) -> Result<EventStream<u8>, Refused> {
+        Ok(Box::pin(stream::iter([1, 2, 3])))
+    }
+}
+
+/// Broken by: `PoolStream` boxing its stream once more.
+#[test]
+fn a_pool_with_room_allocates_nothing_beyond_its_provider() {
+    let bare = of_many(|| at_once(Ready.stream(())).unwrap());
+    assert_eq!(bare, 2000, "a box for the future and one for the stream");
+    let policy = RateLimitPolicy::rpm(100_000).with_max_concurrent(4);
+    let pool = ProviderPool::new(Arc::new(Ready), policy, "pool");
+    assert_eq!(of_many(|| at_once(pool.stream(())).unwrap()), bare);
+}

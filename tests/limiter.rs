@@ -1,0 +1,647 @@
+//! Both limits together: the order of calls, what is held meanwhile, what a refusal says; and hours
+//! of simulated traffic against a log that a server might keep.
+#![cfg(feature = "tokio")]
+#![expect(clippy::disallowed_methods, reason = "the server's log goes by tokio's paused time")]
+
+mod common;
+
+use common::{Dice, at_once, poll_once};
+use ringgate::time::{Clock, ManualClock, Timestamp};
+use ringgate::{Limit, Limiter, LimiterPermit, Refused, Semaphore, SlidingWindow};
+use std::future::Future;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::time::{Instant, sleep, timeout};
+
+const NANO: Duration = Duration::from_nanos(1);
+
+const fn s(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+const fn ms(millis: u64) -> Duration {
+    Duration::from_millis(millis)
+}
+
+type Call<'a> = Pin<Box<dyn Future<Output = Result<LimiterPermit<'a>, Refused>> + 'a>>;
+
+/// A limiter that goes by a clock in the test's hand, and calls polled by hand.
+struct Scene {
+    clock: ManualClock,
+    limiter: Limiter,
+}
+
+impl Scene {
+    fn new(limit: u32, window: Duration, max_concurrent: usize) -> Self {
+        let clock = ManualClock::new();
+        let builder = Limiter::builder().rate(limit, window).max_concurrent(max_concurrent);
+        Self { limiter: builder.clock(clock.clone()).build(), clock }
+    }
+
+    fn set(&self, now: Duration) {
+        self.clock.set(Timestamp::from_epoch(now));
+    }
+
+    /// A call that has been polled once, and waits.
+    #[track_caller]
+    fn queued(&self) -> Call<'_> {
+        self.checked(Box::pin(self.limiter.acquire()))
+    }
+
+    #[track_caller]
+    fn queued_within(&self, patience: Duration) -> Call<'_> {
+        self.checked(Box::pin(self.limiter.acquire_within(patience)))
+    }
+
+    #[track_caller]
+    fn checked<'a>(&self, mut call: Call<'a>) -> Call<'a> {
+        let waiting = self.limiter.waiting();
+        assert!(poll_once(call.as_mut()).is_pending(), "it did not have to wait");
+        assert_eq!(self.limiter.waiting(), waiting + 1);
+        call
+    }
+
+    #[track_caller]
+    fn admit(&self) {
+        drop(self.limiter.try_acquire().unwrap());
+    }
+
+    #[track_caller]
+    fn refusal(&self) -> Refused {
+        self.limiter.try_acquire().unwrap_err()
+    }
+}
+
+#[track_caller]
+fn admitted<'a>(call: &mut Call<'a>) -> LimiterPermit<'a> {
+    match poll_once(call.as_mut()) {
+        Poll::Ready(permit) => permit.unwrap(),
+        Poll::Pending => panic!("it still waits"),
+    }
+}
+
+/// Polls the calls, last first, until no more is admitted; their permits are dropped.
+fn go(calls: &mut Vec<(usize, Call<'_>)>) -> Vec<usize> {
+    let mut gone = Vec::new();
+    loop {
+        let before = calls.len();
+        for i in (0..calls.len()).rev() {
+            if poll_once(calls[i].1.as_mut()).is_ready() {
+                gone.push(calls.remove(i).0);
+            }
+        }
+        if calls.len() == before {
+            return gone;
+        }
+    }
+}
+
+// ---- what is held, and when the stamp is taken ---------------------------------------------------
+
+/// Broken by: `line_up` taking the slot before `rate_open`.
+#[test]
+fn a_call_that_waits_for_its_rate_holds_no_slot() {
+    let scene = Scene::new(1, s(60), 1);
+    scene.admit();
+    let _waiting = scene.queued();
+    assert_eq!(scene.limiter.available_permits(), 1);
+}
+
+/// Broken by: `line_up` stamping before it has the slot.
+#[test]
+fn a_call_is_counted_from_when_it_has_its_slot_not_from_when_its_rate_was_open() {
+    let scene = Scene::new(1, s(10), 1);
+    let first = scene.limiter.try_acquire().unwrap();
+    let mut second = scene.queued();
+    scene.set(s(10));
+    assert!(poll_once(second.as_mut()).is_pending(), "two in flight");
+    assert_eq!(scene.limiter.remaining(), 1, "counted before it goes");
+    scene.set(s(25));
+    drop(first);
+    drop(admitted(&mut second));
+    assert_eq!(scene.refusal().retry_after(), Some(s(10)));
+    scene.set(s(35));
+    scene.admit();
+}
+
+/// Broken by: `line_up` going on although the stamp was refused.
+#[test]
+fn a_call_whose_rate_was_taken_while_it_waited_for_a_slot_gives_the_slot_back() {
+    let (clock, slots) = (ManualClock::new(), Arc::new(Semaphore::new(1)));
+    let builder = Limiter::builder().rate(1, s(10)).semaphore(Arc::clone(&slots));
+    let limiter = builder.clock(clock.clone()).build();
+    drop(limiter.try_acquire().unwrap());
+    let mut call = pin!(limiter.acquire());
+    assert!(poll_once(call.as_mut()).is_pending());
+    // The rate opens while another limiter has the slot; then time steps back.
+    let elsewhere = slots.try_acquire().unwrap();
+    clock.advance(s(10));
+    assert!(poll_once(call.as_mut()).is_pending());
+    clock.set(Timestamp::from_epoch(s(9)));
+    drop(elsewhere);
+    assert!(poll_once(call.as_mut()).is_pending());
+    assert_eq!(slots.available_permits(), 1);
+    clock.advance(s(1));
+    assert!(poll_once(call.as_mut()).is_ready());
+}
+
+/// Broken by: `try_admit_with_slot` forgetting the slot before it stamps.
+#[test]
+fn a_refusal_by_the_rate_takes_no_slot() {
+    let scene = Scene::new(1, s(60), 2);
+    scene.admit();
+    for _ in 0..5 {
+        assert_eq!(scene.refusal().limit(), Limit::Rate);
+    }
+    assert_eq!(scene.limiter.available_permits(), 2);
+}
+
+/// Broken by: `try_admit_with_slot` stamping before it has the slot.
+#[test]
+fn a_refusal_by_the_slots_counts_nothing() {
+    let scene = Scene::new(5, s(60), 1);
+    let _held = scene.limiter.try_acquire().unwrap();
+    for _ in 0..5 {
+        assert_eq!(scene.refusal().limit(), Limit::Concurrency);
+    }
+    assert_eq!(scene.limiter.remaining(), 4);
+}
+
+/// Broken by: `Gate::release` called twice, or not at all.
+#[test]
+fn an_owned_permit_gives_its_slot_back_after_the_limiter_is_gone() {
+    let slots = Arc::new(Semaphore::new(1));
+    let limiter = Limiter::builder().semaphore(Arc::clone(&slots)).build();
+    let permit = at_once(limiter.acquire_owned()).unwrap();
+    drop(limiter);
+    assert_eq!(slots.available_permits(), 0);
+    drop(permit);
+    assert_eq!(slots.available_permits(), 1);
+}
+
+// ---- order ---------------------------------------------------------------------------------------
+
+/// Broken by: the calls waiting for the rate each for itself (no `line.acquire` in `line_up`).
+#[tokio::test(start_paused = true)]
+async fn tasks_are_admitted_in_the_order_in_which_they_came() {
+    let limiter = Limiter::new(3, s(1), 2);
+    let (log, mut order) = unbounded_channel();
+    for i in 0..40_u64 {
+        let (limiter, log) = (limiter.clone(), log.clone());
+        tokio::spawn(async move {
+            let permit = limiter.acquire().await.unwrap();
+            log.send(i).unwrap();
+            sleep(ms(i * 37 % 900)).await;
+            drop(permit);
+        });
+        tokio::task::yield_now().await;
+    }
+    drop(log);
+    for i in 0..40 {
+        assert_eq!(order.recv().await, Some(i));
+    }
+}
+
+/// Broken by: `try_admit` not looking at the line.
+#[test]
+fn a_newcomer_does_not_overtake_those_who_wait_for_the_rate() {
+    let scene = Scene::new(1, s(10), 5);
+    scene.admit();
+    let mut first = scene.queued();
+    scene.set(s(10));
+    assert!(scene.limiter.try_acquire().is_err());
+    let mut late = scene.queued();
+    let _permit = admitted(&mut first);
+    assert!(poll_once(late.as_mut()).is_pending());
+}
+
+/// Broken by: `try_admit` not looking at the line.
+#[test]
+fn a_newcomer_does_not_overtake_those_who_wait_for_a_slot() {
+    let scene = Scene::new(10, s(10), 1);
+    let held = scene.limiter.try_acquire().unwrap();
+    let mut first = scene.queued();
+    drop(held);
+    assert!(scene.limiter.try_acquire().is_err());
+    drop(admitted(&mut first));
+    scene.admit();
+}
+
+/// Broken by: the same for `SlidingWindow`.
+#[test]
+fn a_newcomer_does_not_overtake_those_who_wait_at_a_window() {
+    let clock = ManualClock::new();
+    let window = SlidingWindow::with_clock(2, s(10), clock.clone());
+    window.try_acquire().unwrap();
+    window.try_acquire().unwrap();
+    let mut waiting = pin!(window.acquire());
+    assert!(poll_once(waiting.as_mut()).is_pending());
+    clock.advance(s(10));
+    assert!(window.try_acquire().is_err());
+    assert!(poll_once(waiting.as_mut()).is_ready());
+    assert!(window.try_acquire().is_ok());
+}
+
+/// Broken by: `Waiting` not counting down on drop; a cancelled head keeping the line's permit.
+#[test]
+fn anyone_may_leave_the_line_at_no_cost_to_the_others() {
+    for leavers in 0..32_u32 {
+        let scene = Scene::new(2, s(10), 1);
+        scene.admit();
+        scene.admit();
+        let all = (0..5).map(|i| (i, scene.queued())).collect::<Vec<_>>();
+        let leaves = |i: usize| leavers >> i & 1 == 1;
+        let (left, mut stay): (Vec<_>, Vec<_>) = all.into_iter().partition(|(i, _)| leaves(*i));
+        drop(left);
+        let expected: Vec<usize> = (0..5).filter(|i| !leaves(*i)).collect();
+        assert_eq!(scene.limiter.waiting(), expected.len());
+        let mut order = Vec::new();
+        for window in 1..=3 {
+            scene.set((s(10) * window).saturating_sub(ms(1)));
+            assert_eq!(go(&mut stay), [], "too early");
+            scene.set(s(10) * window);
+            order.extend(go(&mut stay));
+            assert_eq!(order.len(), expected.len().min(2 * window as usize));
+        }
+        assert_eq!(order, expected);
+        assert_eq!((scene.limiter.available_permits(), scene.limiter.waiting()), (1, 0));
+    }
+}
+
+/// Broken by: `line_up` forgetting the slot where it is dropped between slot and stamp.
+#[test]
+fn a_head_that_leaves_while_it_waits_for_a_slot_costs_nobody() {
+    let scene = Scene::new(5, s(10), 1);
+    let in_flight = scene.limiter.try_acquire().unwrap();
+    let head = scene.queued();
+    let mut next = scene.queued();
+    // Granted to the head, which does not look any more.
+    drop(in_flight);
+    drop(head);
+    drop(admitted(&mut next));
+    assert_eq!((scene.limiter.available_permits(), scene.limiter.remaining()), (1, 3));
+}
+
+// ---- what a refusal says -------------------------------------------------------------------------
+
+/// Broken by: `refusal` not counting those ahead; no `laps` in `Ring::free_at`.
+#[test]
+fn a_refusal_tells_the_exact_wait_behind_any_number_of_others() {
+    let turns = [10, 13, 20, 23, 30, 33].map(s);
+    let scene = Scene::new(2, s(10), 1);
+    scene.admit();
+    scene.set(s(3));
+    scene.admit();
+    scene.set(s(4));
+    let mut line = Vec::new();
+    for (i, turn) in turns.into_iter().enumerate() {
+        let refused = scene.refusal();
+        assert_eq!(
+            (refused.limit(), refused.retry_after()),
+            (Limit::Rate, Some(turn.saturating_sub(s(4))))
+        );
+        line.push((i, scene.queued()));
+    }
+    for (i, turn) in turns.into_iter().enumerate() {
+        scene.set(turn.saturating_sub(NANO));
+        assert_eq!(go(&mut line), [], "earlier than told");
+        scene.set(turn);
+        assert_eq!(go(&mut line), [i]);
+    }
+}
+
+/// Broken by: `no_slot` telling a time.
+#[test]
+fn a_refusal_by_the_slots_tells_no_time() {
+    let scene = Scene::new(5, s(10), 1);
+    let _held = scene.limiter.try_acquire().unwrap();
+    let refused = scene.refusal();
+    assert_eq!((refused.limit(), refused.retry_after()), (Limit::Concurrency, None));
+    assert!(!refused.is_permanent());
+}
+
+/// The head of the line may be about to go, both limits being open. Broken by: `refusal` blaming
+/// the slots while some are free.
+#[test]
+fn a_refusal_while_a_slot_is_free_does_not_blame_the_slots() {
+    let scene = Scene::new(2, s(10), 3);
+    scene.admit();
+    scene.admit();
+    let _head = scene.queued();
+    scene.set(s(10));
+    assert_eq!(scene.limiter.available_permits(), 3);
+    assert_eq!(scene.refusal().limit(), Limit::Rate);
+}
+
+/// Broken by: `admit_within` lining up whatever the refusal said.
+#[test]
+fn a_call_whose_turn_comes_too_late_is_refused_at_once() {
+    let scene = Scene::new(1, s(10), 5);
+    scene.admit();
+    let _ahead = scene.queued();
+    let late = at_once(scene.limiter.acquire_within(s(20).saturating_sub(NANO)));
+    assert_eq!(late.unwrap_err().retry_after(), Some(s(20)));
+    let mut in_time = scene.queued_within(s(20));
+    let _behind = scene.queued_within(s(30));
+    assert!(at_once(scene.limiter.acquire_within(s(39))).is_err());
+    assert!(poll_once(in_time.as_mut()).is_pending());
+}
+
+/// Broken by: `before` polling the alarm first.
+#[tokio::test(start_paused = true)]
+async fn a_call_whose_turn_comes_at_its_deadline_is_admitted() {
+    let limiter = Limiter::new(1, s(10), 5);
+    drop(limiter.acquire().await.unwrap());
+    let start = Instant::now();
+    let (first, second) =
+        tokio::join!(limiter.acquire_within(s(10)), limiter.acquire_within(s(20)));
+    drop((first.unwrap(), second.unwrap()));
+    assert_eq!(start.elapsed(), s(20));
+}
+
+/// Broken by: `admit_within` without the alarm.
+#[tokio::test(start_paused = true)]
+async fn a_call_that_gets_no_slot_in_time_is_refused_then_and_leaves_the_line() {
+    let limiter = Limiter::new(5, s(10), 1);
+    let held = limiter.acquire().await.unwrap();
+    let start = Instant::now();
+    let refused = limiter.acquire_within(s(7)).await.unwrap_err();
+    assert_eq!((start.elapsed(), refused.limit()), (s(7), Limit::Concurrency));
+    assert_eq!(limiter.waiting(), 0);
+    drop(held);
+    assert!(limiter.acquire_within(Duration::ZERO).await.is_ok());
+}
+
+/// Broken by: `sleep_until` not looking at the clock again.
+#[test]
+fn a_call_waits_until_a_clock_that_stepped_back_has_caught_up() {
+    let scene = Scene::new(1, s(10), 1);
+    scene.set(s(100));
+    scene.admit();
+    let mut call = scene.queued();
+    for now in [105, 50, 109, 0] {
+        scene.set(s(now));
+        assert!(poll_once(call.as_mut()).is_pending());
+    }
+    scene.set(s(110));
+    drop(admitted(&mut call));
+}
+
+// ---- a shared semaphore --------------------------------------------------------------------------
+
+fn two_sharing(slots: &Arc<Semaphore>, clock: &ManualClock) -> [Limiter; 2] {
+    [5, 3].map(|limit| {
+        let builder = Limiter::builder().rate(limit, s(10)).semaphore(Arc::clone(slots));
+        builder.clock(clock.clone()).build()
+    })
+}
+
+/// Broken by: `LimiterBuilder::semaphore` making a new one.
+#[test]
+fn two_limiters_share_their_slots_and_nothing_else() {
+    let (slots, clock) = (Arc::new(Semaphore::new(2)), ManualClock::new());
+    let [large, small] = two_sharing(&slots, &clock);
+    let held = [large.try_acquire().unwrap(), large.try_acquire().unwrap()];
+    assert_eq!(small.try_acquire().unwrap_err().limit(), Limit::Concurrency);
+    assert_eq!((large.remaining(), small.remaining()), (3, 3));
+    let mut waiting = pin!(small.acquire());
+    assert!(poll_once(waiting.as_mut()).is_pending());
+    drop(held);
+    assert!(matches!(poll_once(waiting.as_mut()), Poll::Ready(Ok(_))));
+    assert_eq!((slots.available_permits(), small.remaining()), (2, 2));
+}
+
+/// Broken by: `line_up` holding the slot through `rate_open`.
+#[test]
+fn one_limiters_wait_for_its_rate_does_not_block_the_other() {
+    let (slots, clock) = (Arc::new(Semaphore::new(1)), ManualClock::new());
+    let [large, small] = two_sharing(&slots, &clock);
+    for _ in 0..3 {
+        drop(small.try_acquire().unwrap());
+    }
+    let mut waiting = pin!(small.acquire());
+    assert!(poll_once(waiting.as_mut()).is_pending());
+    for _ in 0..5 {
+        drop(large.try_acquire().unwrap());
+    }
+    assert!(poll_once(waiting.as_mut()).is_pending());
+}
+
+/// Broken by: `no_slot` not asking whether the semaphore is closed.
+#[test]
+fn closing_a_shared_semaphore_refuses_for_good() {
+    let (slots, clock) = (Arc::new(Semaphore::new(1)), ManualClock::new());
+    let [large, small] = two_sharing(&slots, &clock);
+    let held = large.try_acquire().unwrap();
+    let mut waiting = pin!(small.acquire());
+    assert!(poll_once(waiting.as_mut()).is_pending());
+    slots.close();
+    let Poll::Ready(Err(refused)) = poll_once(waiting) else { panic!("not refused") };
+    assert_eq!((refused.limit(), refused.is_permanent()), (Limit::Concurrency, true));
+    assert!(large.try_acquire().unwrap_err().is_permanent());
+    assert!(at_once(large.acquire()).unwrap_err().is_permanent());
+    assert!(at_once(large.acquire_within(s(1))).unwrap_err().is_permanent());
+    drop(held);
+    assert_eq!((slots.available_permits(), small.remaining()), (1, 3));
+}
+
+/// Broken by: `rate_open` sleeping although no slot will ever be had.
+#[test]
+fn a_closed_semaphore_refuses_for_good_even_while_the_rate_is_used_up() {
+    let (slots, clock) = (Arc::new(Semaphore::new(1)), ManualClock::new());
+    let [_, small] = two_sharing(&slots, &clock);
+    for _ in 0..3 {
+        drop(small.try_acquire().unwrap());
+    }
+    slots.close();
+    assert!(small.try_acquire().unwrap_err().is_permanent());
+    assert!(at_once(small.acquire()).unwrap_err().is_permanent());
+}
+
+// ---- hours of traffic against a server's log -----------------------------------------------------
+
+#[derive(Debug, Clone, Copy)]
+enum Event {
+    Departure(Duration),
+    End,
+}
+
+/// What the server saw, and whether it was within the limits.
+struct ServerLog {
+    departures: Vec<Duration>,
+    most_in_flight: usize,
+}
+
+impl ServerLog {
+    fn read(mut events: UnboundedReceiver<Event>) -> Self {
+        let mut log = Self { departures: Vec::new(), most_in_flight: 0 };
+        let mut in_flight = 0;
+        while let Ok(event) = events.try_recv() {
+            match event {
+                Event::Departure(at) => {
+                    log.departures.push(at);
+                    in_flight += 1;
+                    log.most_in_flight = log.most_in_flight.max(in_flight);
+                }
+                Event::End => in_flight -= 1,
+            }
+        }
+        assert_eq!(in_flight, 0);
+        log
+    }
+
+    #[track_caller]
+    fn assert_within(&self, limit: u32, window: Duration, max_concurrent: usize) {
+        assert!(self.most_in_flight <= max_concurrent, "{} in flight", self.most_in_flight);
+        for calls in self.departures.windows(limit as usize + 1) {
+            let span = calls[limit as usize].saturating_sub(calls[0]);
+            assert!(span >= window, "{limit} and one more within {span:?}");
+        }
+    }
+}
+
+/// One of the limiter's users.
+struct Client {
+    limiter: Limiter,
+    log: UnboundedSender<Event>,
+    dice: Dice,
+    start: Instant,
+    end: Duration,
+}
+
+impl Client {
+    fn time(&self) -> Duration {
+        self.start.elapsed()
+    }
+
+    fn up_to(&mut self, millis: u64) -> Duration {
+        ms(self.dice.below(millis))
+    }
+
+    async fn serve(&mut self, permit: LimiterPermit<'_>, at_most: u64) {
+        self.log.send(Event::Departure(self.time())).unwrap();
+        let duration = self.up_to(at_most);
+        sleep(duration).await;
+        self.log.send(Event::End).unwrap();
+        drop(permit);
+    }
+
+    /// Calls as fast as it is let.
+    async fn press(mut self, at_most: u64) {
+        let late = self.up_to(60_000);
+        sleep(late).await;
+        while self.time() < self.end {
+            let limiter = self.limiter.clone();
+            let permit = limiter.acquire().await.unwrap();
+            self.serve(permit, at_most).await;
+        }
+    }
+
+    /// Comes and goes, waits, gives up, tries, in every way there is.
+    async fn roam(mut self, at_most: u64) {
+        while self.time() < self.end {
+            let pause = self.up_to(20_000);
+            sleep(pause).await;
+            let patience = self.up_to(60_000);
+            let (limiter, called) = (self.limiter.clone(), self.time());
+            let permit = match self.dice.below(4) {
+                0 => limiter.acquire().await.ok(),
+                1 => timeout(patience, limiter.acquire()).await.ok().and_then(Result::ok),
+                2 => limiter.acquire_within(patience).await.ok(),
+                _ => limiter.try_acquire().ok(),
+            };
+            if let Some(permit) = permit {
+                self.serve(permit, at_most).await;
+            } else {
+                // A millisecond for tokio's timer, which rounds up.
+                assert!(self.time() <= called + patience + ms(1), "gave up too late");
+            }
+        }
+    }
+}
+
+/// Runs so many clients for so long, and returns the server's log.
+async fn run<F: Future<Output = ()> + Send + 'static>(
+    limiter: &Limiter,
+    clients: u64,
+    hours: u64,
+    live: impl Fn(Client) -> F,
+) -> ServerLog {
+    let (log, events) = unbounded_channel();
+    let start = Instant::now();
+    let client = |seed| Client {
+        limiter: limiter.clone(),
+        log: log.clone(),
+        dice: Dice(seed),
+        start,
+        end: s(hours * 3600),
+    };
+    let running: Vec<_> = (0..clients).map(|seed| tokio::spawn(live(client(seed)))).collect();
+    for client in running {
+        client.await.unwrap();
+    }
+    ServerLog::read(events)
+}
+
+/// Broken by: `<` for `<=` in `Ring::is_free` (the use); `now` read before the slot was had and
+/// used for the stamp (the limit).
+#[tokio::test(start_paused = true)]
+async fn under_constant_demand_the_whole_rate_is_used_and_never_exceeded() {
+    let limiter = Limiter::new(60, s(60), 60);
+    // A call lasts ten seconds at most: sixty slots never bind, and demand never ends.
+    let log = run(&limiter, 150, 3, |client| client.press(10_000)).await;
+    log.assert_within(60, s(60), 60);
+    for (first, again) in log.departures.iter().zip(&log.departures[60..]) {
+        assert_eq!(again.saturating_sub(*first), s(60), "a place stood empty");
+    }
+    assert!(log.departures.len() >= 60 * 180);
+}
+
+/// Broken by: stamping before the slot is had.
+#[tokio::test(start_paused = true)]
+async fn where_slots_bind_neither_limit_is_exceeded_and_no_slot_stands_empty() {
+    let limiter = Limiter::new(30, s(60), 4);
+    let log = run(&limiter, 12, 2, |client| client.press(20_000)).await;
+    log.assert_within(30, s(60), 4);
+    assert_eq!(log.most_in_flight, 4);
+    // Four slots, ten seconds a call: 24 calls a minute, less what chance takes.
+    assert!(log.departures.len() > 20 * 120, "{} calls", log.departures.len());
+    assert_eq!((limiter.available_permits(), limiter.waiting()), (4, 0));
+}
+
+/// Broken by: `LimiterPermit` dropped where a call is given up; a cancelled head keeping the line.
+#[tokio::test(start_paused = true)]
+async fn callers_that_wait_give_up_and_try_in_every_way_never_exceed_either_limit() {
+    for (limit, window, slots) in [(1, s(3), 1), (7, s(10), 3), (100, s(60), 20)] {
+        let limiter = Limiter::new(limit, window, slots);
+        let log = run(&limiter, 40, 1, |client| client.roam(8_000)).await;
+        log.assert_within(limit, window, slots);
+        assert!(log.departures.len() > 500, "{} calls", log.departures.len());
+        assert_eq!((limiter.available_permits(), limiter.waiting()), (slots, 0));
+    }
+}
+
+/// Broken by: `Rate::new` not adding the guard.
+#[tokio::test(start_paused = true)]
+async fn with_a_guard_calls_that_are_late_on_their_way_keep_the_limit_on_arrival() {
+    let builder = Limiter::builder().rate(20, s(10)).guard(ms(250));
+    let limiter = builder.build();
+    let log = run(&limiter, 60, 1, |client| client.press(500)).await;
+    let mut dice = Dice(7);
+    let mut arrivals: Vec<_> = log.departures.iter().map(|at| *at + ms(dice.below(251))).collect();
+    arrivals.sort();
+    ServerLog { departures: arrivals, most_in_flight: 0 }.assert_within(20, s(10), usize::MAX);
+}
+
+/// Clones are the same limiter. Broken by: `Clone` making a new gate.
+#[test]
+fn clones_are_the_same_limiter() {
+    let scene = Scene::new(2, s(10), 5);
+    let other = scene.limiter.clone();
+    let _held = other.try_acquire().unwrap();
+    assert_eq!((scene.limiter.remaining(), scene.limiter.available_permits()), (1, 4));
+    assert_eq!(scene.clock.now(), Timestamp::ZERO);
+}

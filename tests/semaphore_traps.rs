@@ -1,0 +1,521 @@
+//! Traps that other semaphores fell into, one test each; the numbers are their issues'.
+#![expect(clippy::disallowed_types, reason = "a waker that calls back in must be Sync itself")]
+
+mod common;
+
+use common::counting::{Counting, growth};
+use common::{Calls, Dice, Wakes, at_once, poll_once, poll_with};
+use ringgate::time::{ManualClock, Sleep, SystemClock, Timestamp};
+use ringgate::{
+    Acquire, AcquireError, AcquireOwned, Limit, Limiter, LimiterBuilder, LimiterPermit,
+    OwnedLimiterPermit, OwnedSemaphorePermit, PoolStream, Provider, ProviderPool, RateLimitPolicy,
+    Refused, Semaphore, SemaphorePermit, SlidingWindow, TryAcquireError,
+};
+use std::panic::{AssertUnwindSafe, RefUnwindSafe, UnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::task::{Poll, Waker};
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// A future that has been polled once, and its waker.
+struct Waiter<'a> {
+    future: Acquire<'a>,
+    waker: Arc<Wakes>,
+}
+
+impl<'a> Waiter<'a> {
+    #[track_caller]
+    fn queued(semaphore: &'a Semaphore, permits: u32) -> Self {
+        let mut waiter = Self { future: semaphore.acquire_many(permits), waker: Arc::default() };
+        assert!(waiter.poll().is_pending());
+        waiter
+    }
+
+    fn poll(&mut self) -> Poll<Result<SemaphorePermit<'a>, AcquireError>> {
+        poll_with(Pin::new(&mut self.future), &Waker::from(Arc::clone(&self.waker)))
+    }
+
+    fn is_woken(&self) -> bool {
+        self.waker.count() > 0
+    }
+
+    #[track_caller]
+    fn permit(&mut self) -> SemaphorePermit<'a> {
+        assert!(self.is_woken(), "not woken");
+        let Poll::Ready(Ok(permit)) = self.poll() else { panic!("woken, but no permit") };
+        permit
+    }
+}
+
+// ---- other people's issues -----------------------------------------------------------------------
+
+/// Broken by: `bury` never sweeping.
+#[test]
+fn tokio_2237_waiters_cancelled_behind_a_patient_one_leave_no_memory_behind() {
+    let semaphore = Semaphore::new(0);
+    let patient = Waiter::queued(&semaphore, 1);
+    let come_and_go = |waiters: usize| {
+        for _ in 0..waiters / 50 {
+            drop((0..50).map(|_| Waiter::queued(&semaphore, 1)).collect::<Vec<_>>());
+        }
+    };
+    come_and_go(1000);
+    assert_eq!(growth(|| come_and_go(100_000)), 0);
+    drop(patient);
+    semaphore.add_permits(1);
+    assert_eq!(semaphore.available_permits(), 1);
+}
+
+/// Broken by: `cancel` giving nothing back for a queued claim (`back = 0`).
+#[test]
+fn tokio_2941_permits_collected_by_a_waiter_that_gives_up_are_there_for_others() {
+    let semaphore = Semaphore::new(2);
+    let big = Waiter::queued(&semaphore, 3);
+    assert_eq!(semaphore.available_permits(), 0);
+    drop(big);
+    assert_eq!(semaphore.available_permits(), 2);
+    assert!(semaphore.try_acquire_many(2).is_ok());
+}
+
+/// Broken by: `+` for the saturating sum in `Line::release`.
+#[test]
+fn tokio_3188_3644_too_many_permits_saturate_before_anything_is_changed() {
+    let semaphore = Semaphore::new(Semaphore::MAX_PERMITS - 1);
+    for more in [1, 1, 7, usize::MAX, Semaphore::MAX_PERMITS] {
+        semaphore.add_permits(more);
+        assert_eq!(semaphore.available_permits(), Semaphore::MAX_PERMITS);
+        assert!(!semaphore.is_closed());
+    }
+    let held = semaphore.try_acquire_many(u32::MAX).unwrap();
+    assert_eq!(semaphore.available_permits(), Semaphore::MAX_PERMITS - u32::MAX as usize);
+    drop(held);
+    assert_eq!(semaphore.available_permits(), Semaphore::MAX_PERMITS);
+}
+
+/// Broken by: `+` for the saturating sum in `Line::hand_out`.
+#[test]
+fn too_many_permits_for_those_who_wait_saturate_as_well() {
+    let semaphore = Semaphore::new(0);
+    let mut waiter = Waiter::queued(&semaphore, u32::MAX);
+    semaphore.add_permits(usize::MAX);
+    let held = waiter.permit();
+    assert_eq!(semaphore.available_permits(), Semaphore::MAX_PERMITS - u32::MAX as usize);
+    semaphore.add_permits(usize::MAX);
+    drop(held);
+    assert_eq!(semaphore.available_permits(), Semaphore::MAX_PERMITS);
+}
+
+/// Broken by: `cancel` giving nothing back for a granted claim.
+#[test]
+fn tokio_6450_a_permit_granted_but_never_seen_goes_to_the_next() {
+    let semaphore = Semaphore::new(0);
+    let granted = Waiter::queued(&semaphore, 1);
+    let mut next = Waiter::queued(&semaphore, 1);
+    semaphore.add_permits(1);
+    assert!(granted.is_woken() && !next.is_woken());
+    drop(granted);
+    drop(next.permit());
+    assert_eq!(semaphore.available_permits(), 1);
+}
+
+/// Broken by: `State::free` dropping the `CLOSED` bit.
+#[test]
+fn tokio_8020_forgetting_permits_does_not_reopen_a_closed_semaphore() {
+    let semaphore = Semaphore::new(3);
+    semaphore.close();
+    assert_eq!(semaphore.forget_permits(2), 2);
+    assert!(semaphore.is_closed());
+    assert_eq!(semaphore.try_acquire().unwrap_err(), TryAcquireError::Closed);
+    semaphore.add_permits(1);
+    assert!(semaphore.is_closed());
+    assert!(at_once(semaphore.acquire()).is_err());
+}
+
+/// Broken by: `cancel` adding to the free permits instead of serving the line.
+#[test]
+fn tokio_8260_permits_of_a_dropped_waiter_go_to_the_next_and_skip_nobody() {
+    let semaphore = Semaphore::new(2);
+    let collecting = Waiter::queued(&semaphore, 3);
+    let mut second = Waiter::queued(&semaphore, 2);
+    let mut third = Waiter::queued(&semaphore, 1);
+    drop(collecting);
+    assert!(!third.is_woken(), "the third overtook the second");
+    assert!(semaphore.try_acquire().is_err(), "a newcomer overtook");
+    let held = second.permit();
+    drop(held);
+    drop(third.permit());
+    assert_eq!(semaphore.available_permits(), 2);
+}
+
+/// Broken by: `bury` not retiring a cancelled front.
+#[test]
+fn embassy_6964_a_cancelled_head_lets_the_next_go() {
+    let semaphore = Semaphore::new(1);
+    let head = Waiter::queued(&semaphore, 5);
+    let mut next = Waiter::queued(&semaphore, 1);
+    drop(head);
+    drop(next.permit());
+    assert_eq!(semaphore.available_permits(), 1);
+}
+
+/// Broken by: `hand_out` returning after the first grant.
+#[test]
+fn async_lock_18_two_permits_given_back_wake_two() {
+    let semaphore = Semaphore::new(2);
+    let held = [semaphore.try_acquire().unwrap(), semaphore.try_acquire().unwrap()];
+    let mut waiters = [Waiter::queued(&semaphore, 1), Waiter::queued(&semaphore, 1)];
+    // Both before any waiter is polled.
+    drop(held);
+    let _permits = waiters.each_mut().map(Waiter::permit);
+    let mut more = [Waiter::queued(&semaphore, 1), Waiter::queued(&semaphore, 1)];
+    semaphore.add_permits(2);
+    let _permits = more.each_mut().map(Waiter::permit);
+}
+
+/// Broken by: `n > capacity` being queued for ever where it blocks those behind it.
+#[test]
+fn zio_11187_a_request_for_more_than_there_are_can_be_cancelled_and_wedges_nobody() {
+    let semaphore = Semaphore::new(2);
+    let impossible = Waiter::queued(&semaphore, 3);
+    let mut behind = [Waiter::queued(&semaphore, 1), Waiter::queued(&semaphore, 1)];
+    drop(impossible);
+    drop(behind.each_mut().map(Waiter::permit));
+    assert_eq!(semaphore.available_permits(), 2);
+}
+
+// ---- order ---------------------------------------------------------------------------------------
+
+/// Broken by: `Acquiring::new` joining the line.
+#[test]
+fn the_place_in_line_is_taken_by_the_first_poll() {
+    let semaphore = Semaphore::new(0);
+    let unpolled = semaphore.acquire();
+    let mut polled = Waiter::queued(&semaphore, 1);
+    semaphore.add_permits(1);
+    drop(polled.permit());
+    drop(unpolled);
+    assert_eq!(semaphore.available_permits(), 1);
+}
+
+/// Broken by: `try_take` not looking at zero before the permits.
+#[test]
+fn a_request_for_none_is_granted_at_once_even_while_others_wait() {
+    let semaphore = Semaphore::new(0);
+    let waiter = Waiter::queued(&semaphore, 1);
+    assert_eq!(at_once(semaphore.acquire_many(0)).unwrap().num_permits(), 0);
+    assert!(semaphore.try_acquire_many(0).is_ok());
+    assert!(!waiter.is_woken());
+    semaphore.close();
+    assert!(at_once(semaphore.acquire_many(0)).is_err());
+}
+
+#[test]
+fn a_future_that_has_completed_stays_pending() {
+    let semaphore = Semaphore::new(1);
+    let mut future = semaphore.acquire();
+    assert!(poll_once(Pin::new(&mut future)).is_ready());
+    assert!(poll_once(Pin::new(&mut future)).is_pending());
+    drop(future);
+    assert_eq!(semaphore.available_permits(), 1);
+}
+
+/// Broken by: `split` not taking from what is held.
+#[test]
+fn permits_can_be_split_and_merged_and_go_back_once() {
+    let semaphore = Semaphore::new(5);
+    let mut held = semaphore.try_acquire_many(5).unwrap();
+    assert!(held.split(6).is_none());
+    let two = held.split(2).unwrap();
+    assert_eq!((held.num_permits(), two.num_permits()), (3, 2));
+    drop(two);
+    assert_eq!(semaphore.available_permits(), 2);
+    held.merge(semaphore.try_acquire().unwrap());
+    assert_eq!(held.num_permits(), 4);
+    drop(held);
+    assert_eq!(semaphore.available_permits(), 5);
+}
+
+#[test]
+fn permits_of_different_semaphores_do_not_merge_and_are_not_lost() {
+    let (ours, theirs) = (Semaphore::new(1), Semaphore::new(1));
+    let mut held = ours.try_acquire().unwrap();
+    let other = theirs.try_acquire().unwrap();
+    assert!(catch_unwind(AssertUnwindSafe(|| held.merge(other))).is_err());
+    drop(held);
+    assert_eq!((ours.available_permits(), theirs.available_permits()), (1, 1));
+}
+
+// ---- wakers that misbehave -----------------------------------------------------------------------
+
+fn panicking_waker() -> Waker {
+    Calls::waker(|| panic!("a waker panics"))
+}
+
+/// Broken by: `Wakes::run` without `catch_unwind`.
+#[test]
+fn a_waker_that_panics_loses_no_permit_and_the_others_are_still_woken() {
+    let semaphore = Semaphore::new(0);
+    let mut bad = semaphore.acquire();
+    assert!(poll_with(Pin::new(&mut bad), &panicking_waker()).is_pending());
+    let mut others = [Waiter::queued(&semaphore, 1), Waiter::queued(&semaphore, 1)];
+    assert!(catch_unwind(AssertUnwindSafe(|| semaphore.add_permits(4))).is_err());
+    let permits = others.each_mut().map(Waiter::permit);
+    assert!(poll_once(Pin::new(&mut bad)).is_ready());
+    drop(permits);
+    assert_eq!(semaphore.available_permits(), 4);
+}
+
+/// Broken by: as above.
+#[test]
+fn a_waker_that_panics_does_not_keep_a_close_from_the_others() {
+    let semaphore = Semaphore::new(0);
+    let mut bad = semaphore.acquire();
+    assert!(poll_with(Pin::new(&mut bad), &panicking_waker()).is_pending());
+    let mut other = Waiter::queued(&semaphore, 1);
+    assert!(catch_unwind(AssertUnwindSafe(|| semaphore.close())).is_err());
+    assert!(other.is_woken());
+    assert!(matches!(other.poll(), Poll::Ready(Err(_))));
+    assert!(matches!(poll_once(Pin::new(&mut bad)), Poll::Ready(Err(_))));
+}
+
+/// Broken by: `Wakes::finish` not looking whether the thread is unwinding (a panic in a drop
+/// during a panic ends the process).
+#[test]
+fn a_permit_dropped_by_a_panic_may_meet_a_waker_that_panics() {
+    let semaphore = Semaphore::new(1);
+    let held = semaphore.try_acquire().unwrap();
+    let mut bad = semaphore.acquire();
+    assert!(poll_with(Pin::new(&mut bad), &panicking_waker()).is_pending());
+    let unwinding = catch_unwind(AssertUnwindSafe(|| {
+        let _held = held;
+        panic!("the holder panics");
+    }));
+    assert!(unwinding.is_err());
+    assert!(poll_once(Pin::new(&mut bad)).is_ready());
+    assert_eq!(semaphore.available_permits(), 1);
+}
+
+/// A semaphore that a waker can reach, and futures it can drop.
+struct Reentry {
+    semaphore: Arc<Semaphore>,
+    victim: Mutex<Option<AcquireOwned>>,
+}
+
+impl Reentry {
+    fn new(permits: usize) -> Arc<Self> {
+        Arc::new(Self { semaphore: Arc::new(Semaphore::new(permits)), victim: Mutex::default() })
+    }
+
+    fn queued(&self, waker: &Waker) -> AcquireOwned {
+        let mut future = Arc::clone(&self.semaphore).acquire_owned();
+        assert!(poll_with(Pin::new(&mut future), waker).is_pending());
+        future
+    }
+}
+
+#[track_caller]
+fn take_permit(future: &mut AcquireOwned) -> OwnedSemaphorePermit {
+    let Poll::Ready(Ok(permit)) = poll_once(Pin::new(future)) else { panic!("no permit") };
+    permit
+}
+
+/// Broken by: `hand_out` waking with an invariant open (a front granted but `permits` not yet less).
+#[test]
+fn a_waker_may_give_a_permit_back_from_inside() {
+    let scene = Reentry::new(1);
+    let held = Mutex::new(Some(Arc::clone(&scene.semaphore).try_acquire_owned().unwrap()));
+    let mut first = scene.queued(&Calls::waker(move || {
+        let held = held.lock().unwrap().take();
+        drop(held);
+    }));
+    let second = Wakes::new();
+    let mut behind = scene.queued(&Waker::from(Arc::clone(&second)));
+    scene.semaphore.add_permits(1);
+    assert!(second.count() > 0);
+    drop((take_permit(&mut first), take_permit(&mut behind)));
+    assert_eq!(scene.semaphore.available_permits(), 2);
+}
+
+/// Runs with room for a thousand calls inside one another, each some frames deep.
+fn with_a_deep_stack(body: impl FnOnce() + Send + 'static) {
+    let thread = std::thread::Builder::new().stack_size(256 << 20).spawn(body).unwrap();
+    thread.join().unwrap();
+}
+
+/// A waker that does the same each time it is called, a thousand calls inside one another at most.
+fn each_time(act: impl Fn() + Send + Sync + 'static) -> Waker {
+    let depth = AtomicUsize::new(0);
+    Calls::waker(move || {
+        let inside = depth.fetch_add(1, Ordering::SeqCst);
+        assert!(inside < 1000, "woken again and again from inside");
+        act();
+        depth.fetch_sub(1, Ordering::SeqCst);
+    })
+}
+
+/// As kotlinx #80, where wakes and releases called one another until the stack was full. Broken by:
+/// every operation waking a granted front once more, however many are at it.
+#[test]
+fn a_waker_that_releases_each_time_it_is_woken_comes_to_an_end() {
+    with_a_deep_stack(|| {
+        let scene = Reentry::new(0);
+        let inside = Arc::clone(&scene);
+        let mut first = scene.queued(&each_time(move || inside.semaphore.add_permits(1)));
+        scene.semaphore.add_permits(1);
+        drop(take_permit(&mut first));
+    });
+}
+
+/// Broken by: as above.
+#[test]
+fn a_waker_that_closes_or_cancels_each_time_it_is_woken_comes_to_an_end() {
+    with_a_deep_stack(|| {
+        let scene = Reentry::new(0);
+        let inside = Arc::clone(&scene);
+        let mut first = scene.queued(&each_time(move || {
+            let _cancelled = poll_once(Pin::new(&mut inside.semaphore.acquire()));
+            inside.semaphore.close();
+        }));
+        scene.semaphore.add_permits(1);
+        assert!(matches!(poll_once(Pin::new(&mut first)), Poll::Ready(Err(_))));
+        assert_eq!(scene.semaphore.available_permits(), 1);
+    });
+}
+
+/// Broken by: `hand_out` waking a front before its grant is final.
+#[test]
+fn a_waker_may_try_to_acquire_from_inside_and_overtakes_nobody() {
+    let scene = Reentry::new(0);
+    let inside = Arc::clone(&scene);
+    let mut first = scene.queued(&Calls::waker(move || {
+        assert!(inside.semaphore.try_acquire().is_err(), "overtook the one behind");
+    }));
+    let mut behind = scene.queued(Waker::noop());
+    scene.semaphore.add_permits(2);
+    drop((take_permit(&mut first), take_permit(&mut behind)));
+    assert_eq!(scene.semaphore.available_permits(), 2);
+}
+
+/// Broken by: `hand_out` keeping the next front from before the wake.
+#[test]
+fn a_waker_may_drop_another_waiter_from_inside() {
+    let scene = Reentry::new(0);
+    let inside = Arc::clone(&scene);
+    let mut first = scene.queued(&Calls::waker(move || {
+        let victim = inside.victim.lock().unwrap().take();
+        drop(victim);
+    }));
+    *scene.victim.lock().unwrap() = Some(scene.queued(Waker::noop()));
+    let mut last = scene.queued(Waker::noop());
+    scene.semaphore.add_permits(2);
+    drop((take_permit(&mut first), take_permit(&mut last)));
+    assert_eq!(scene.semaphore.available_permits(), 2);
+}
+
+/// As an executor does that polls inline. Broken by: `retire` not finding the front gone.
+#[test]
+fn a_waker_may_poll_and_release_its_own_permit_from_inside() {
+    let scene = Reentry::new(0);
+    let inside = Arc::clone(&scene);
+    let own = scene.queued(&Calls::waker(move || {
+        let own = inside.victim.lock().unwrap().take();
+        drop(own.map(|mut own| take_permit(&mut own)));
+    }));
+    *scene.victim.lock().unwrap() = Some(own);
+    let mut behind = scene.queued(Waker::noop());
+    scene.semaphore.add_permits(1);
+    drop(take_permit(&mut behind));
+    assert_eq!(scene.semaphore.available_permits(), 1);
+}
+
+// ---- several threads -----------------------------------------------------------------------------
+
+async fn worker(semaphore: Arc<Semaphore>, seed: u64) {
+    let mut dice = Dice(seed);
+    for _ in 0..300 {
+        let permits = u32::try_from(dice.below(4)).unwrap();
+        let mut wait = semaphore.acquire_many(permits);
+        if dice.below(3) == 0 {
+            // Given up after one poll, granted or not.
+            drop(poll_once(Pin::new(&mut wait)));
+            continue;
+        }
+        let permit = wait.await.unwrap();
+        tokio::task::yield_now().await;
+        drop(permit);
+    }
+}
+
+/// Broken by: `cancel` giving back `asked` for a queued claim.
+#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
+async fn tasks_on_several_threads_that_come_and_go_lose_no_permit() {
+    let semaphore = Arc::new(Semaphore::new(3));
+    let workers: Vec<_> =
+        (0..16).map(|seed| tokio::spawn(worker(Arc::clone(&semaphore), seed))).collect();
+    for worker in workers {
+        worker.await.unwrap();
+    }
+    assert_eq!(semaphore.available_permits(), 3);
+}
+
+// ---- what the types are --------------------------------------------------------------------------
+
+fn is_shared<T: Send + Sync + Unpin>() {}
+fn is_unwind_safe<T: UnwindSafe + RefUnwindSafe>() {}
+fn is_send<T: Send>(_: T) {}
+
+type AnyProvider = dyn Provider<Request = String, Event = char, Error = Refused>;
+
+/// Broken by: any field that is not, such as an `Rc`. A failure is a compile error.
+#[test]
+fn all_public_types_can_be_sent_shared_and_moved() {
+    is_shared::<(Semaphore, SemaphorePermit<'_>, OwnedSemaphorePermit)>();
+    is_shared::<(Acquire<'_>, AcquireOwned, AcquireError, TryAcquireError)>();
+    is_shared::<(SlidingWindow, Refused, Limit, RateLimitPolicy)>();
+    is_shared::<(Limiter, LimiterBuilder, LimiterPermit<'_>, OwnedLimiterPermit)>();
+    is_shared::<(ProviderPool<AnyProvider>, ManualClock, SystemClock, Timestamp)>();
+    is_unwind_safe::<(Semaphore, SemaphorePermit<'_>, OwnedSemaphorePermit)>();
+    is_unwind_safe::<(AcquireError, TryAcquireError, Refused, RateLimitPolicy)>();
+}
+
+/// As a provider's streams are `Send` and no more, so are the pool's. Broken by: a future that
+/// keeps something that is not `Send` across an await.
+#[test]
+fn all_futures_and_streams_can_be_sent() {
+    let window = SlidingWindow::new(1, std::time::Duration::ZERO);
+    let limiter = Limiter::builder().build();
+    is_send(window.acquire());
+    is_send((limiter.acquire(), limiter.acquire_owned()));
+    is_send(limiter.acquire_within(std::time::Duration::ZERO));
+    is_send(None::<(PoolStream<char>, Sleep)>);
+}
+
+#[cfg(feature = "tokio")]
+#[test]
+fn the_tokio_clock_can_be_sent_shared_and_moved() {
+    is_shared::<ringgate::time::TokioClock>();
+}
+
+#[cfg(feature = "quanta")]
+#[test]
+fn the_fast_clock_can_be_sent_shared_and_moved() {
+    is_shared::<ringgate::time::FastClock>();
+}
+
+/// Broken by: one more field.
+#[test]
+fn a_semaphore_is_two_words_and_a_permit_too() {
+    assert_eq!(size_of::<Semaphore>(), 16);
+    assert_eq!(size_of::<SemaphorePermit<'_>>(), 2 * size_of::<usize>());
+}
+
+/// Broken by: a field left out of `Debug`.
+#[test]
+fn debug_output_shows_permits_and_closing() {
+    let semaphore = Semaphore::new(2);
+    let shown = format!("{semaphore:?}");
+    assert!(shown.contains("available_permits: 2") && shown.contains("closed: false"), "{shown}");
+}
