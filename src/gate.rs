@@ -79,6 +79,16 @@ impl Slots {
         }
     }
 
+    /// The refusal to give where the rate refuses: a closed semaphore's is for good.
+    fn outweigh(&self, refused: Refused) -> Refused {
+        match self {
+            Self::Of(semaphore) if semaphore.is_closed() && !refused.is_permanent() => {
+                no_slot(semaphore)
+            }
+            _ => refused,
+        }
+    }
+
     async fn take(&self) -> Result<Option<SemaphorePermit<'_>>, Refused> {
         match self {
             Self::Open => Ok(None),
@@ -139,14 +149,14 @@ impl Gate {
             return Err(self.refusal(self.waiting()));
         }
         if let Slots::Open = self.slots {
-            return self.stamp();
+            return self.stamp().map_err(Refused::from);
         }
         self.try_admit_with_slot()
     }
 
     fn try_admit_with_slot(&self) -> Result<(), Refused> {
         // Looked at first, so that a refusal by the rate takes no slot from anybody.
-        self.peek()?;
+        self.peek().map_err(|later| self.slots.outweigh(later.into()))?;
         let slot = self.slots.try_take()?;
         self.stamp()?;
         slot.map(SemaphorePermit::forget);
@@ -193,38 +203,44 @@ impl Gate {
         loop {
             self.rate_open().await?;
             let slot = self.slots.take().await?;
-            match self.stamp() {
-                Err(refused) if !refused.is_permanent() => drop(slot),
-                decided => {
-                    slot.map(SemaphorePermit::forget);
-                    return decided;
-                }
+            let Err(later) = self.stamp() else {
+                slot.map(SemaphorePermit::forget);
+                return Ok(());
+            };
+            // Somebody was faster, or the clock stepped back: the slot goes back meanwhile.
+            drop(slot);
+            if later.free_at.is_none() {
+                return Err(later.into());
             }
         }
     }
 
     /// Sleeps until the rate lets one call through.
     async fn rate_open(&self) -> Result<(), Refused> {
-        while let Err(refused) = self.peek() {
-            let Some(wait) = refused.retry_after() else { return Err(refused) };
-            self.time.sleep_until(self.time.now().saturating_add(wait)).await;
+        while let Err(later) = self.peek() {
+            let refused = self.slots.outweigh(later.into());
+            match later.free_at {
+                Some(free_at) if !refused.is_permanent() => self.time.sleep_until(free_at).await,
+                _ => return Err(refused),
+            }
         }
         Ok(())
     }
 
-    fn peek(&self) -> Result<(), Refused> {
+    fn peek(&self) -> Result<(), Later> {
         self.ask(|ring, now| ring.peek(now))
     }
 
-    fn stamp(&self) -> Result<(), Refused> {
+    #[inline]
+    fn stamp(&self) -> Result<(), Later> {
         self.ask(|ring, now| ring.try_acquire(now).map(|_| ()))
     }
 
     #[inline]
-    fn ask(&self, question: impl Fn(&Ring, u64) -> Result<(), Busy>) -> Result<(), Refused> {
+    fn ask(&self, question: impl Fn(&Ring, u64) -> Result<(), Busy>) -> Result<(), Later> {
         let ring = match &self.rate {
             Rate::Open => return Ok(()),
-            Rate::Shut => return Err(Refused::for_ever(Limit::Rate)),
+            Rate::Shut => return Err(Later { free_at: None, now: Timestamp::ZERO }),
             Rate::Ring(ring) => ring,
         };
         let now = self.time.now();
@@ -234,33 +250,59 @@ impl Gate {
             // may be free. Under a tiny window newcomers would else be refused wrongly.
             Err(busy) if busy.newest > now.as_nanos() => {
                 let now = self.time.now();
-                question(ring, now.as_nanos()).map_err(|busy| rate_refusal(busy.free_at, now))
+                question(ring, now.as_nanos()).map_err(|busy| Later::new(busy.free_at, now))
             }
-            Err(busy) => Err(rate_refusal(busy.free_at, now)),
+            Err(busy) => Err(Later::new(busy.free_at, now)),
         }
     }
 
     /// Why a call with `ahead` others before it is not admitted now.
     #[cold]
     fn refusal(&self, ahead: u64) -> Refused {
+        self.slots.outweigh(self.rate_turn(ahead).map_or_else(
+            || match &self.slots {
+                Slots::Of(semaphore) if semaphore.available_permits() == 0 => no_slot(semaphore),
+                // The first in line is about to go.
+                _ => Refused::for_now(Limit::Rate, Duration::ZERO),
+            },
+            Refused::from,
+        ))
+    }
+
+    /// When the rate admits a call with `ahead` others before it; `None` if it does now.
+    fn rate_turn(&self, ahead: u64) -> Option<Later> {
+        let Rate::Ring(ring) = &self.rate else { return None };
         let now = self.time.now();
-        if let Rate::Ring(ring) = &self.rate {
-            let turn = ring.free_at(ahead, now.as_nanos());
-            if turn > now.as_nanos() {
-                return rate_refusal(turn, now);
-            }
-        }
-        match &self.slots {
-            Slots::Of(semaphore) => no_slot(semaphore),
-            // The first in line is about to go.
-            Slots::Open | Slots::Shut => Refused::for_now(Limit::Rate, Duration::ZERO),
-        }
+        let turn = ring.free_at(ahead, now.as_nanos());
+        (turn != Some(now.as_nanos())).then(|| Later::new(turn, now))
     }
 }
 
-fn rate_refusal(free_at: u64, now: Timestamp) -> Refused {
-    let wait = Timestamp::from_nanos(free_at).saturating_duration_since(now);
-    Refused::for_now(Limit::Rate, wait)
+/// The rate's refusal.
+#[derive(Clone, Copy)]
+pub(crate) struct Later {
+    /// When it lets the call through; `None` if never.
+    free_at: Option<Timestamp>,
+    /// When it was asked.
+    now: Timestamp,
+}
+
+impl Later {
+    /// `free_at` in nanoseconds of the clock.
+    pub(crate) fn new(free_at: Option<u64>, now: Timestamp) -> Self {
+        Self { free_at: free_at.map(Timestamp::from_nanos), now }
+    }
+}
+
+impl From<Later> for Refused {
+    fn from(later: Later) -> Self {
+        match later.free_at {
+            None => Self::for_ever(Limit::Rate),
+            Some(free_at) => {
+                Self::for_now(Limit::Rate, free_at.saturating_duration_since(later.now))
+            }
+        }
+    }
 }
 
 /// Counts a call as waiting for as long as it lives.

@@ -29,6 +29,19 @@ pub(crate) mod atomic {
     pub(crate) use core::sync::atomic::Ordering;
 }
 
+/// A value for each thread: `std`'s, or the checker's for the checker's threads.
+macro_rules! per_thread {
+    (static $name:ident: $type:ty = $value:expr;) => {
+        #[cfg(not(any(ringgate_loom, ringgate_shuttle)))]
+        std::thread_local! { static $name: $type = const { $value } }
+        #[cfg(ringgate_loom)]
+        loom::thread_local! { static $name: $type = $value }
+        #[cfg(ringgate_shuttle)]
+        shuttle::thread_local! { static $name: $type = $value }
+    };
+}
+pub(crate) use per_thread;
+
 /// Plain memory that is shared by agreement; loom checks that the agreement holds.
 pub(crate) mod cell {
     #[cfg(ringgate_loom)]

@@ -3,7 +3,7 @@
 pub(crate) mod ring;
 
 use crate::error::{Limit, Refused};
-use crate::gate::{Gate, Rate, Slots};
+use crate::gate::{Gate, Later, Rate, Slots};
 use crate::time::{Clock, Time, Timestamp};
 use core::time::Duration;
 
@@ -126,10 +126,7 @@ impl SlidingWindow {
             Rate::Shut => Err(Refused::for_ever(Limit::Rate)),
             Rate::Ring(ring) => match ring.try_acquire(now.as_nanos()) {
                 Ok(_) => Ok(()),
-                Err(busy) => {
-                    let free_at = Timestamp::from_nanos(busy.free_at);
-                    Err(Refused::for_now(Limit::Rate, free_at.saturating_duration_since(now)))
-                }
+                Err(busy) => Err(Later::new(busy.free_at, now).into()),
             },
         }
     }

@@ -34,7 +34,7 @@
 
 use super::node::{NIL, Next, Node, Ref, Status, Word};
 use super::store::Store;
-use super::wakes::Wakes;
+use super::wakes::{self, Wakes};
 use crate::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
 use core::ptr;
 use core::task::{Context, Poll, Waker};
@@ -464,30 +464,84 @@ impl Line {
                 continue;
             }
             match word.status() {
+                Status::Queued if permits == 0 && !state.is_closed() => return,
+                // From inside a waker: whoever called it goes on.
+                Status::Queued if wakes::leave_to_outer(self.address(), permits) => return,
                 Status::Queued if state.is_closed() => {
-                    permits += close_node(store, front, node, word, wakes);
+                    permits += self.close_node(store, front, node, word, wakes);
                 }
                 Status::Queued => match pay(node, word, permits) {
                     Payment::Spent => return,
                     Payment::Raced => {}
                     Payment::Granted { left } => {
-                        attend(store, front, node, word, wakes);
+                        let from_inside = self.attend(store, front, node, word, wakes);
                         self.retire(store, front, Status::Granted, wakes);
-                        permits = left;
-                        if permits == 0 {
+                        permits = left.saturating_add(from_inside.unwrap_or(0));
+                        if permits == 0 && from_inside.is_none() {
                             return;
                         }
                     }
                 },
                 concluded => {
-                    if concluded != Status::Cancelled && visit(node, front) {
-                        wake(node, wakes);
-                        leave(store, front, node, wakes);
+                    let awake =
+                        concluded == Status::Cancelled || wakes::is_waking(self.address(), front);
+                    if !awake && visit(node, front) {
+                        let from_inside = self.wake(store, front, node, wakes);
+                        permits = permits.saturating_add(from_inside.unwrap_or(0));
                     }
                     self.retire(store, front, concluded, wakes);
                 }
             }
         }
+    }
+
+    /// Names this line among those that a thread is inside of.
+    fn address(&self) -> usize {
+        ptr::from_ref(self).addr()
+    }
+
+    /// Tries to conclude a waiting front as closed; returns the permits it had collected, and those
+    /// that its waker left.
+    fn close_node(
+        &self,
+        store: &Store,
+        front: Ref,
+        node: &Node,
+        word: Word,
+        wakes: &mut Wakes,
+    ) -> u64 {
+        // ORDERING: Relaxed: written before the node was linked, and of this life if `conclude`
+        // wins.
+        let total = node.total.load(Ordering::Relaxed);
+        if !conclude(node, word, word.concluded(Status::Closed)) {
+            return 0;
+        }
+        let from_inside = self.attend(store, front, node, word, wakes);
+        u64::from(total - word.need()).saturating_add(from_inside.unwrap_or(0))
+    }
+
+    /// Wakes a waiter just concluded by this thread, which is its first visitor unless the owner
+    /// was inside (and will see for itself).
+    fn attend(
+        &self,
+        store: &Store,
+        front: Ref,
+        node: &Node,
+        before: Word,
+        wakes: &mut Wakes,
+    ) -> Option<u64> {
+        if before.is_busy() { None } else { self.wake(store, front, node, wakes) }
+    }
+
+    /// A visitor wakes the waiter and goes; returns what was left from inside the waker.
+    fn wake(&self, store: &Store, place: Ref, node: &Node, wakes: &mut Wakes) -> Option<u64> {
+        // SAFETY: as a visitor: nobody writes the slot until we have left.
+        let from_inside = node.waker.with(|slot| {
+            let waker = unsafe { (*slot).as_ref() }?;
+            wakes.wake(self.address(), place, waker)
+        });
+        leave(store, place, node, wakes);
+        from_inside
     }
 
     /// Takes the concluded `front` off the line, if it still is the front.
@@ -636,7 +690,7 @@ fn mark(node: &Node, next: Next) -> bool {
 
 /// What became of permits offered to a waiting front.
 enum Payment {
-    /// All went into its need, or there were none.
+    /// All went into its need.
     Spent,
     /// Its need is met; so many are left.
     Granted { left: u64 },
@@ -646,10 +700,8 @@ enum Payment {
 
 /// Offers permits to the waiting front.
 fn pay(node: &Node, word: Word, permits: u64) -> Payment {
+    debug_assert!(permits > 0);
     let need = u64::from(word.need());
-    if permits == 0 {
-        return Payment::Spent;
-    }
     let (to, payment) = match u32::try_from(permits) {
         Ok(part) if permits < need => (word.with_less_need(part), Payment::Spent),
         _ => (word.concluded(Status::Granted), Payment::Granted { left: permits - need }),
@@ -661,26 +713,6 @@ fn conclude(node: &Node, from: Word, to: Word) -> bool {
     // ORDERING: Release publishes the releaser's work to the owner's Acquire; Acquire takes over
     // what earlier part-payers published, and the waker the owner may have changed.
     node.word.compare_exchange(from.0, to.0, Ordering::AcqRel, Ordering::Relaxed).is_ok()
-}
-
-/// Tries to conclude a waiting front as closed; returns the permits it had collected.
-fn close_node(store: &Store, front: Ref, node: &Node, word: Word, wakes: &mut Wakes) -> u64 {
-    // ORDERING: Relaxed: written before the node was linked, and of this life if `conclude` wins.
-    let total = node.total.load(Ordering::Relaxed);
-    if !conclude(node, word, word.concluded(Status::Closed)) {
-        return 0;
-    }
-    attend(store, front, node, word, wakes);
-    u64::from(total - word.need())
-}
-
-/// Wakes a waiter just concluded by this thread, which is its first visitor unless the owner was
-/// inside (and will see for itself).
-fn attend(store: &Store, front: Ref, node: &Node, before: Word, wakes: &mut Wakes) {
-    if !before.is_busy() {
-        wake(node, wakes);
-        leave(store, front, node, wakes);
-    }
 }
 
 /// Becomes a visitor of a concluded node, unless it is gone or its owner is inside or has left.
@@ -705,12 +737,6 @@ fn visit(node: &Node, place: Ref) -> bool {
             Err(now) => word = Word(now),
         }
     }
-}
-
-/// A visitor wakes the waiter.
-fn wake(node: &Node, wakes: &mut Wakes) {
-    // SAFETY: as a visitor: nobody writes the slot until we have left.
-    node.waker.with(|slot| wakes.wake(unsafe { (*slot).as_ref() }));
 }
 
 /// A visitor goes; the last one recycles the node if its owner has gone before.

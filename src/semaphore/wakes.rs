@@ -1,8 +1,64 @@
 //! Calling the user's wakers without letting them break anything.
+//!
+//! A waker may call back into the semaphore. A thread that is inside a wake of a line therefore
+//! keeps a note of it, and an operation from inside does two things otherwise:
+//! * it does not wake the same waiter once more, or the two would call one another for ever;
+//! * what it has for those who still wait it leaves to the operation outside, which goes on with it
+//!   after the wake. So a chain of wakers that each release takes one stack frame, not one a waiter.
 
+use super::node::Ref;
+use crate::sync::per_thread;
 use core::any::Any;
+use core::cell::Cell;
+use core::ptr;
 use core::task::Waker;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+
+per_thread! {
+    static INNERMOST: Cell<*const Waking> = Cell::new(ptr::null());
+}
+
+/// A wake this thread is inside.
+struct Waking {
+    /// The line's address: it cannot move or end, as the operation outside borrows it.
+    line: usize,
+    place: Ref,
+    /// Permits left by operations from inside; `None` if there was none.
+    left: Cell<Option<u64>>,
+    outer: *const Waking,
+}
+
+impl Waking {
+    /// The innermost wake on this thread for which `wanted` holds.
+    fn find<R>(wanted: impl Fn(&Self) -> Option<R>) -> Option<R> {
+        let mut at = INNERMOST.with(Cell::get);
+        while !at.is_null() {
+            // SAFETY: it is on this thread's stack, in a call of `Wakes::wake` that has not
+            // returned: that takes it off `INNERMOST` first.
+            let waking = unsafe { &*at };
+            if let Some(found) = wanted(waking) {
+                return Some(found);
+            }
+            at = waking.outer;
+        }
+        None
+    }
+}
+
+/// Whether this thread is waking this waiter right now.
+pub(super) fn is_waking(line: usize, place: Ref) -> bool {
+    Waking::find(|waking| (waking.line == line && waking.place == place).then_some(())).is_some()
+}
+
+/// Leaves `permits` to the operation on this line that this thread is inside of, if there is one.
+pub(super) fn leave_to_outer(line: usize, permits: u64) -> bool {
+    let leave = |waking: &Waking| {
+        let before = (waking.line == line).then(|| waking.left.get().unwrap_or(0))?;
+        waking.left.set(Some(before.saturating_add(permits)));
+        Some(())
+    };
+    Waking::find(leave).is_some()
+}
 
 /// Runs wakers, keeps the first panic for the end of the operation, when nothing is open.
 #[derive(Default)]
@@ -11,12 +67,15 @@ pub(super) struct Wakes {
 }
 
 impl Wakes {
-    pub(super) fn wake(&mut self, waker: Option<&Waker>) {
-        self.run(|| {
-            if let Some(waker) = waker {
-                waker.wake_by_ref();
-            }
-        });
+    /// Wakes the waiter at `place`; returns what operations from inside left, if there were any.
+    pub(super) fn wake(&mut self, line: usize, place: Ref, waker: &Waker) -> Option<u64> {
+        let outer = INNERMOST.with(Cell::get);
+        let waking = Waking { line, place, left: Cell::new(None), outer };
+        INNERMOST.with(|innermost| innermost.set(&raw const waking));
+        self.run(|| waker.wake_by_ref());
+        // `run` does not unwind.
+        INNERMOST.with(|innermost| innermost.set(outer));
+        waking.left.get()
     }
 
     /// Drops a waker, which is the user's code too.

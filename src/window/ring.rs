@@ -60,8 +60,8 @@ const WALK: u32 = if cfg!(ringgate_loom) { 1 } else { 8 };
 /// Every cell is busy.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Busy {
-    /// When the oldest cell becomes free, in ns of the clock.
-    pub(crate) free_at: u64,
+    /// When the oldest cell becomes free, in ns of the clock; `None` if time ends before.
+    pub(crate) free_at: Option<u64>,
     /// The newest stamp; if it is later than the caller's `now`, that reading was stale.
     pub(crate) newest: u64,
 }
@@ -128,19 +128,33 @@ impl Ring {
         self.check(&found, now.min(LATEST) + EPOCH)
     }
 
-    /// When the admission after `ahead` others can be had, if each takes its own at once, in ns.
-    pub(crate) fn free_at(&self, ahead: u64, now: u64) -> u64 {
+    /// When the admission after `ahead` others can be had, if each takes its own at once, in ns;
+    /// `None` if time ends before.
+    pub(crate) fn free_at(&self, ahead: u64, now: u64) -> Option<u64> {
         let found = self.locate();
-        let in_newest = self.room(found.newest_word);
-        if ahead < in_newest {
-            return now;
-        }
-        let n = self.cells.len() as u64;
-        let cell = (ahead - in_newest) / u64::from(self.per_cell);
+        let Some(ahead) = ahead.checked_sub(self.room(found.newest_word)) else {
+            return Some(now);
+        };
+        let laps = 1 + ahead / u64::from(self.limit);
+        let index = self.cell_after(found.oldest, ahead % u64::from(self.limit));
+        let free_at = self.time(self.word(index)).saturating_add(self.window.saturating_mul(laps));
+        in_time(free_at).map(|free_at| free_at.max(now))
+    }
+
+    /// The cell that covers the admission after `ahead` others (less than a lap) from `oldest` on.
+    fn cell_after(&self, oldest: usize, ahead: u64) -> usize {
+        let last = self.cells.len() - 1;
+        let before_last = (last - oldest) as u64 * u64::from(self.per_cell);
+        let (start, ahead) = match ahead.checked_sub(before_last) {
+            None => (oldest, ahead),
+            Some(beyond) => match beyond.checked_sub(self.capacity(last)) {
+                None => return last,
+                Some(beyond) => (0, beyond),
+            },
+        };
         #[expect(clippy::cast_possible_truncation, reason = "less than the number of cells")]
-        let index = (found.oldest + (cell % n) as usize) % self.cells.len();
-        let laps = self.window.saturating_mul(1 + cell / n);
-        (self.time(self.word(index)).saturating_add(laps)).saturating_sub(EPOCH).max(now)
+        let cells = (ahead / u64::from(self.per_cell)) as usize;
+        start + cells
     }
 
     /// How many admissions could be claimed at `now` (ns): a count that may be stale when read.
@@ -158,7 +172,11 @@ impl Ring {
                 end = middle;
             }
         }
-        let cells = u64::try_from(free).unwrap_or(u64::MAX) * u64::from(self.per_cell);
+        // The last cell may cover fewer than the others.
+        let last = self.cells.len() - 1;
+        let short = u64::from(self.per_cell) - self.capacity(last);
+        let missing = if found.oldest + free > last { short } else { 0 };
+        let cells = free as u64 * u64::from(self.per_cell) - missing;
         let all = cells + self.room(found.newest_word);
         u32::try_from(all).unwrap_or(u32::MAX).min(self.limit)
     }
@@ -198,7 +216,7 @@ impl Ring {
             return Ok(());
         }
         Err(Busy {
-            free_at: self.time(found.oldest_word) + self.window - EPOCH,
+            free_at: in_time(self.time(found.oldest_word) + self.window),
             newest: self.time(found.newest_word).saturating_sub(EPOCH),
         })
     }
@@ -286,6 +304,12 @@ impl Ring {
     fn tick(&self, now: u64) -> u64 {
         now + self.room_mask() & !self.room_mask()
     }
+}
+
+/// A moment with `EPOCH` added, as the clock shows it; `None` if no clock ever will.
+fn in_time(moment: u64) -> Option<u64> {
+    let moment = moment.saturating_sub(EPOCH);
+    (moment <= LATEST).then_some(moment)
 }
 
 fn lap(word: u64) -> bool {
