@@ -26,6 +26,10 @@ use std::sync::Arc;
 
 /// The limit on admissions in time.
 #[derive(Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "one for each limiter; a Box costs every call a step"
+)]
 pub(crate) enum Rate {
     /// No limit.
     Open,
@@ -108,6 +112,13 @@ fn no_slot(semaphore: &Semaphore) -> Refused {
     }
 }
 
+/// The slot is the call's from now on.
+fn keep(slot: Option<SemaphorePermit<'_>>) {
+    if let Some(slot) = slot {
+        slot.forget();
+    }
+}
+
 /// Both limits, and the line before them.
 #[derive(Debug)]
 pub(crate) struct Gate {
@@ -159,7 +170,7 @@ impl Gate {
         self.peek().map_err(|later| self.slots.outweigh(later.into()))?;
         let slot = self.slots.try_take()?;
         self.stamp()?;
-        slot.map(SemaphorePermit::forget);
+        keep(slot);
         Ok(())
     }
 
@@ -204,7 +215,7 @@ impl Gate {
             self.rate_open().await?;
             let slot = self.slots.take().await?;
             let Err(later) = self.stamp() else {
-                slot.map(SemaphorePermit::forget);
+                keep(slot);
                 return Ok(());
             };
             // Somebody was faster, or the clock stepped back: the slot goes back meanwhile.
@@ -228,7 +239,7 @@ impl Gate {
     }
 
     fn peek(&self) -> Result<(), Later> {
-        self.ask(|ring, now| ring.peek(now))
+        self.ask(Ring::peek)
     }
 
     #[inline]

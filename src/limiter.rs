@@ -77,7 +77,6 @@ impl Limiter {
     ///     .build();
     /// # let _ = (large, small);
     /// ```
-    #[must_use]
     pub fn builder() -> LimiterBuilder {
         LimiterBuilder { rate: None, guard: Duration::ZERO, slots: Slots::Open, time: None }
     }

@@ -58,6 +58,7 @@ pub struct ProviderPool<P: ?Sized> {
 
 impl<P: Provider + ?Sized> ProviderPool<P> {
     /// Wraps a provider; `name` is the pool's own.
+    #[expect(clippy::needless_pass_by_value, reason = "the original's signature")]
     pub fn new(provider: Arc<P>, policy: RateLimitPolicy, name: impl Into<String>) -> Self {
         Self::with_limiter(provider, Limiter::from(&policy), name)
     }

@@ -1,6 +1,5 @@
 //! The sliding window against a plain log of every admission, and against its own promise when
 //! several threads use it at once.
-#![expect(clippy::disallowed_types, reason = "the stress test's logical clock is an atomic")]
 
 mod common;
 

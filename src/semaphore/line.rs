@@ -535,8 +535,8 @@ impl Line {
 
     /// A visitor wakes the waiter and goes; returns what was left from inside the waker.
     fn wake(&self, store: &Store, place: Ref, node: &Node, wakes: &mut Wakes) -> Option<u64> {
-        // SAFETY: as a visitor: nobody writes the slot until we have left.
         let from_inside = node.waker.with(|slot| {
+            // SAFETY: as a visitor: nobody writes the slot until we have left.
             let waker = unsafe { (*slot).as_ref() }?;
             wakes.wake(self.address(), place, waker)
         });

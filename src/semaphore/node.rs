@@ -37,7 +37,8 @@ pub(super) const NIL: u32 = (1 << INDEX_BITS) - 1;
 /// Nodes a semaphore can have: 2^28 − 1.
 pub(super) const INDEX_BITS: u32 = 28;
 const INDEX_MASK: u64 = (1 << INDEX_BITS) - 1;
-const GENERATION_MASK: u64 = (1 << 28) - 1;
+const GENERATION_BITS: u32 = 28;
+const GENERATION_MASK: u64 = (1 << GENERATION_BITS) - 1;
 
 /// A waiter's record. It lives in the store and is reused; it is never freed before the store.
 #[repr(align(64))]
@@ -81,7 +82,6 @@ impl Ref {
         u64::from(self.generation) << INDEX_BITS | u64::from(self.index)
     }
 
-    #[expect(clippy::cast_possible_truncation, reason = "masked to 28 bits")]
     pub(super) fn from_bits(bits: u64) -> Self {
         Self {
             index: (bits & INDEX_MASK) as u32,
@@ -118,7 +118,6 @@ impl Word {
         Self(u64::from(need) << Self::COUNT_SHIFT | u64::from(generation) << Self::GENERATION_SHIFT)
     }
 
-    #[expect(clippy::cast_possible_truncation, reason = "masked to 28 bits")]
     pub(super) fn generation(self) -> u32 {
         (self.0 >> Self::GENERATION_SHIFT & GENERATION_MASK) as u32
     }
@@ -136,7 +135,6 @@ impl Word {
         self.status() == Status::Queued
     }
 
-    #[expect(clippy::cast_possible_truncation, reason = "the upper half")]
     fn count(self) -> u32 {
         (self.0 >> Self::COUNT_SHIFT) as u32
     }
@@ -181,7 +179,7 @@ impl Word {
 
     /// The word a free node carries: the next generation.
     pub(super) fn next_life(self) -> Self {
-        Self::queued(self.generation().wrapping_add(1) & GENERATION_MASK as u32, 0)
+        Self::queued((self.generation() + 1) & ((1 << GENERATION_BITS) - 1), 0)
     }
 }
 
@@ -199,7 +197,6 @@ impl Next {
     const MARK: u64 = 1;
     const VERSION_SHIFT: u32 = INDEX_BITS + 1;
 
-    #[expect(clippy::cast_possible_truncation, reason = "masked to 28 bits")]
     pub(super) fn index(self) -> u32 {
         (self.0 >> 1 & INDEX_MASK) as u32
     }

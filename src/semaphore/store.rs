@@ -21,7 +21,6 @@ const CHUNKS: usize = if cfg!(ringgate_loom) { 3 } else { (INDEX_BITS - FIRST_BI
 struct Head(u64);
 
 impl Head {
-    #[expect(clippy::cast_possible_truncation, reason = "masked to 28 bits")]
     fn index(self) -> u32 {
         (self.0 & ((1 << INDEX_BITS) - 1)) as u32
     }

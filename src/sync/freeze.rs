@@ -78,11 +78,9 @@ macro_rules! stepping {
         /// The atomic of the same name, with a step before each operation.
         #[derive(Debug, Default)]
         #[repr(transparent)]
-        #[expect(clippy::disallowed_types, reason = "this is their one home")]
         pub(crate) struct $name(core_atomic::$name);
 
         #[allow(dead_code, reason = "not every operation is used on every type")]
-        #[expect(clippy::disallowed_types, reason = "this is their one home")]
         impl $name {
             pub(crate) const fn new(value: $value) -> Self {
                 Self(core_atomic::$name::new(value))
@@ -136,10 +134,8 @@ stepping!(AtomicUsize, usize, fetch_add, fetch_sub, fetch_or, fetch_and, fetch_m
 /// The atomic of the same name, with a step before each operation.
 #[derive(Debug)]
 #[repr(transparent)]
-#[expect(clippy::disallowed_types, reason = "this is its one home")]
 pub(crate) struct AtomicPtr<T>(core_atomic::AtomicPtr<T>);
 
-#[expect(clippy::disallowed_types, reason = "this is its one home")]
 impl<T> AtomicPtr<T> {
     pub(crate) const fn new(value: *mut T) -> Self {
         Self(core_atomic::AtomicPtr::new(value))

@@ -189,11 +189,11 @@ impl Ring {
         let stamp = self.tick(now).max(self.time(found.newest_word));
         let (index, from, to) = if self.room(found.newest_word) > 0 {
             let room = self.room(found.newest_word) - 1;
-            let to = self.pack(lap(found.newest_word), stamp, room);
+            let to = pack(lap(found.newest_word), stamp, room);
             (found.newest, found.newest_word, to)
         } else {
             self.check(found, now)?;
-            let to = self.pack(!lap(found.oldest_word), stamp, self.capacity(found.oldest) - 1);
+            let to = pack(!lap(found.oldest_word), stamp, self.capacity(found.oldest) - 1);
             (found.oldest, found.oldest_word, to)
         };
         // ORDERING: Release publishes, with this stamp, the predecessor's that it was clamped to
@@ -283,10 +283,6 @@ impl Ring {
         self.time(word) + self.window <= now
     }
 
-    fn pack(&self, lap: bool, time: u64, room: u64) -> u64 {
-        u64::from(lap) << 63 | time | room
-    }
-
     /// The time of a stamp, in ns with `EPOCH` added.
     fn time(&self, word: u64) -> u64 {
         word & (u64::MAX >> 1) & !self.room_mask()
@@ -302,7 +298,7 @@ impl Ring {
 
     /// `now`, rounded up to a whole tick.
     fn tick(&self, now: u64) -> u64 {
-        now + self.room_mask() & !self.room_mask()
+        (now + self.room_mask()) & !self.room_mask()
     }
 }
 
@@ -310,6 +306,10 @@ impl Ring {
 fn in_time(moment: u64) -> Option<u64> {
     let moment = moment.saturating_sub(EPOCH);
     (moment <= LATEST).then_some(moment)
+}
+
+fn pack(lap: bool, time: u64, room: u64) -> u64 {
+    u64::from(lap) << 63 | time | room
 }
 
 fn lap(word: u64) -> bool {

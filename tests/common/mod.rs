@@ -1,6 +1,5 @@
 //! What the tests share.
 #![allow(dead_code, reason = "each test file uses its own part")]
-#![expect(clippy::disallowed_types, reason = "a waker needs an atomic, and these are std's tests")]
 
 pub(crate) mod counting;
 
