@@ -11,6 +11,26 @@ use core::pin::pin;
 use core::task::{Context, Poll, Waker};
 use loom::future::block_on;
 use std::sync::Arc;
+use std::task::Wake;
+
+/// A waker that does what the scene wants.
+struct Calls<F>(F);
+
+impl<F: Fn() + Send + Sync + 'static> Calls<F> {
+    fn waker(call: F) -> Waker {
+        Waker::from(Arc::new(Self(call)))
+    }
+}
+
+impl<F: Fn() + Send + Sync> Wake for Calls<F> {
+    fn wake(self: Arc<Self>) {
+        (self.0)();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        (self.0)();
+    }
+}
 
 fn semaphore(permits: usize) -> Arc<Semaphore> {
     Arc::new(Semaphore::new(permits))
@@ -111,11 +131,12 @@ fn model_drop_of_a_big_head_against_release_and_a_small_waiter() {
     model(2, || {
         let semaphore = semaphore(1);
         let mut big = Arc::clone(&semaphore).acquire_many_owned(3);
+        let mut small = semaphore.acquire();
         assert!(poll_once(&mut big).is_pending());
-        let dropper = thread::spawn(move || drop(big));
+        assert!(poll_once(&mut small).is_pending());
         let releaser = spawn(&semaphore, |s| s.add_permits(1));
-        acquire_and_drop(&semaphore);
-        dropper.join().unwrap();
+        drop(big);
+        drop(block_on(small).unwrap());
         releaser.join().unwrap();
         assert_all_free(&semaphore, 2);
     });
@@ -178,11 +199,11 @@ fn model_close_against_acquire() {
 fn model_close_against_a_part_paid_waiter_and_release() {
     model(2, || {
         let semaphore = semaphore(1);
-        let closer = spawn(&semaphore, Semaphore::close);
+        let mut both = semaphore.acquire_many(2);
+        assert!(poll_once(&mut both).is_pending());
         let releaser = spawn(&semaphore, |s| s.add_permits(1));
-        // Two are enough if the release comes first.
-        drop(block_on(semaphore.acquire_many(2)));
-        closer.join().unwrap();
+        semaphore.close();
+        assert!(block_on(both).is_err());
         releaser.join().unwrap();
         assert_all_gone(&semaphore, 2);
     });
@@ -197,10 +218,9 @@ fn model_close_against_drop_with_two_in_line() {
         let mut second = semaphore.acquire();
         assert!(poll_once(&mut first).is_pending());
         assert!(poll_once(&mut second).is_pending());
-        let dropper = thread::spawn(move || drop(first));
         let closer = spawn(&semaphore, Semaphore::close);
+        drop(first);
         assert!(block_on(second).is_err());
-        dropper.join().unwrap();
         closer.join().unwrap();
         assert_all_gone(&semaphore, 0);
     });
@@ -225,14 +245,17 @@ fn model_try_acquire_against_enqueue() {
 #[test]
 fn model_reclamation() {
     model(2, || {
-        let semaphore = semaphore(1);
-        let other = spawn(&semaphore, |s| {
-            acquire_and_drop(s);
-            acquire_and_drop(s);
-        });
-        acquire_and_drop(&semaphore);
-        acquire_and_drop(&semaphore);
-        other.join().unwrap();
+        let semaphore = semaphore(0);
+        let mut waiting = semaphore.acquire();
+        assert!(poll_once(&mut waiting).is_pending());
+        // Looks at the first life, and may be held up there.
+        let releaser = spawn(&semaphore, |s| s.add_permits(1));
+        drop(waiting);
+        // The same node again, front again.
+        let mut again = semaphore.acquire_many(2);
+        assert!(poll_once(&mut again).is_pending());
+        drop(again);
+        releaser.join().unwrap();
         assert_all_free(&semaphore, 1);
     });
 }
@@ -341,9 +364,9 @@ fn model_sweep_against_release() {
         assert!(poll_once(&mut last).is_pending());
         let dropper = thread::spawn(move || drop(fickle));
         semaphore.add_permits(2);
-        let front = block_on(front).unwrap();
-        let last = block_on(last).unwrap();
         dropper.join().unwrap();
+        assert!(poll_once(&mut front).is_ready());
+        assert!(poll_once(&mut last).is_ready());
         drop((front, last));
         assert_all_free(&semaphore, 2);
     });
@@ -406,5 +429,25 @@ fn model_part_payments_carry_memory() {
         for payer in payers {
             payer.join().unwrap();
         }
+    });
+}
+
+/// Two releasers, one of whom may be called from inside the other's wake. Caught: `is_waking` true
+/// for any wake on this thread; `leave_to_outer` adding to another line's.
+#[test]
+fn model_a_waker_that_releases_against_release() {
+    model(2, || {
+        let semaphore = semaphore(0);
+        let inside = Arc::clone(&semaphore);
+        let waker = Calls::waker(move || inside.add_permits(1));
+        let mut first = semaphore.acquire();
+        let mut second = semaphore.acquire();
+        assert!(pin!(&mut first).poll(&mut Context::from_waker(&waker)).is_pending());
+        assert!(poll_once(&mut second).is_pending());
+        let releaser = spawn(&semaphore, |s| s.add_permits(1));
+        let second = block_on(second).unwrap();
+        releaser.join().unwrap();
+        drop((first, second, waker));
+        assert!(semaphore.available_permits() >= 2);
     });
 }
