@@ -17,7 +17,7 @@ use crate::error::{Limit, Refused};
 use crate::semaphore::{Semaphore, SemaphorePermit};
 use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::time::{Time, Timestamp};
-use crate::window::ring::{Busy, Ring};
+use crate::window::ring::{Busy, Opening, Ring};
 use core::future::{Future, poll_fn};
 use core::pin::pin;
 use core::task::Poll;
@@ -119,6 +119,9 @@ fn keep(slot: Option<SemaphorePermit<'_>>) {
     }
 }
 
+/// How often to read the clock where readings turn out stale. One stepped back stays so for long.
+const READINGS: u32 = 4;
+
 /// Both limits, and the line before them.
 #[derive(Debug)]
 pub(crate) struct Gate {
@@ -167,9 +170,9 @@ impl Gate {
 
     fn try_admit_with_slot(&self) -> Result<(), Refused> {
         // Looked at first, so that a refusal by the rate takes no slot from anybody.
-        self.peek().map_err(|later| self.slots.outweigh(later.into()))?;
+        let opening = self.peek().map_err(|later| self.slots.outweigh(later.into()))?;
         let slot = self.slots.try_take()?;
-        self.stamp()?;
+        self.stamp_in(opening)?;
         keep(slot);
         Ok(())
     }
@@ -238,32 +241,45 @@ impl Gate {
         Ok(())
     }
 
-    fn peek(&self) -> Result<(), Later> {
+    #[inline]
+    fn peek(&self) -> Result<Option<Opening>, Later> {
         self.ask(Ring::peek)
+    }
+
+    /// Stamps by the same reading of the clock as `peek`; if others came between, by a new one.
+    #[inline]
+    fn stamp_in(&self, opening: Option<Opening>) -> Result<(), Later> {
+        if let (Rate::Ring(ring), Some(opening)) = (&self.rate, opening)
+            && ring.take(opening).is_ok()
+        {
+            return Ok(());
+        }
+        self.stamp()
     }
 
     #[inline]
     fn stamp(&self) -> Result<(), Later> {
-        self.ask(|ring, now| ring.try_acquire(now).map(|_| ()))
+        self.ask(Ring::try_acquire).map(drop)
     }
 
+    /// `None` if there is no rate to ask.
     #[inline]
-    fn ask(&self, question: impl Fn(&Ring, u64) -> Result<(), Busy>) -> Result<(), Later> {
+    fn ask<R>(&self, question: impl Fn(&Ring, u64) -> Result<R, Busy>) -> Result<Option<R>, Later> {
         let ring = match &self.rate {
-            Rate::Open => return Ok(()),
+            Rate::Open => return Ok(None),
             Rate::Shut => return Err(Later { free_at: None, now: Timestamp::ZERO }),
             Rate::Ring(ring) => ring,
         };
-        let now = self.time.now();
-        match question(ring, now.as_nanos()) {
-            Ok(()) => Ok(()),
-            // Somebody has stamped later than our reading: it is stale, and by a new one a cell
-            // may be free. Under a tiny window newcomers would else be refused wrongly.
-            Err(busy) if busy.newest > now.as_nanos() => {
-                let now = self.time.now();
-                question(ring, now.as_nanos()).map_err(|busy| Later::new(busy.free_at, now))
+        let mut readings = 1;
+        loop {
+            let now = self.time.now();
+            match question(ring, now.as_nanos()) {
+                Ok(answer) => return Ok(Some(answer)),
+                // Somebody has stamped later than our reading: it is stale, and by a new one a
+                // cell may be free. Under a tiny window newcomers would else be refused wrongly.
+                Err(busy) if busy.newest > now.as_nanos() && readings < READINGS => readings += 1,
+                Err(busy) => return Err(Later::new(busy.free_at, now)),
             }
-            Err(busy) => Err(Later::new(busy.free_at, now)),
         }
     }
 

@@ -2,6 +2,9 @@
 
 pub(crate) mod ring;
 
+#[cfg(all(test, ringgate_loom))]
+mod models;
+
 use crate::error::{Limit, Refused};
 use crate::gate::{Gate, Later, Rate, Slots};
 use crate::time::{Clock, Time, Timestamp};

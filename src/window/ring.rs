@@ -89,6 +89,12 @@ struct Boundary {
     newest_word: u64,
 }
 
+/// Room for one admission, seen but not claimed.
+pub(crate) struct Opening {
+    found: Boundary,
+    now: u64,
+}
+
 impl Ring {
     /// A ring for at least one admission per window of at least one nanosecond.
     pub(crate) fn new(limit: u32, window: Duration) -> Self {
@@ -109,23 +115,32 @@ impl Ring {
     }
 
     /// Claims one admission at `now` (ns); returns its stamp.
+    #[inline]
     pub(crate) fn try_acquire(&self, now: u64) -> Result<u64, Busy> {
+        self.take(self.peek(now)?)
+    }
+
+    /// Whether one admission could be claimed at `now` (ns), and where.
+    #[inline]
+    pub(crate) fn peek(&self, now: u64) -> Result<Opening, Busy> {
         let now = now.min(LATEST) + EPOCH;
+        let found = self.locate();
+        if self.room(found.newest_word) == 0 {
+            self.check(&found, now)?;
+        }
+        Ok(Opening { found, now })
+    }
+
+    /// Claims what `peek` found, or if others did, what is there now; returns the stamp.
+    #[inline]
+    pub(crate) fn take(&self, opening: Opening) -> Result<u64, Busy> {
+        let Opening { mut found, now } = opening;
         loop {
-            let found = self.locate();
             if let Some(stamp) = self.claim(&found, now)? {
                 return Ok(stamp - EPOCH);
             }
+            found = self.locate();
         }
-    }
-
-    /// Whether one admission could be claimed at `now` (ns).
-    pub(crate) fn peek(&self, now: u64) -> Result<(), Busy> {
-        let found = self.locate();
-        if self.room(found.newest_word) > 0 {
-            return Ok(());
-        }
-        self.check(&found, now.min(LATEST) + EPOCH)
     }
 
     /// When the admission after `ahead` others can be had, if each takes its own at once, in ns;
