@@ -18,7 +18,7 @@ use crate::semaphore::{Semaphore, SemaphorePermit};
 use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::time::{Time, Timestamp};
 use crate::window::ring::{Busy, Opening, Ring};
-use core::future::{Future, poll_fn};
+use core::future::{Future, pending, poll_fn};
 use core::pin::pin;
 use core::task::Poll;
 use core::time::Duration;
@@ -93,6 +93,14 @@ impl Slots {
         }
     }
 
+    /// Ready once no slot will be had any more.
+    async fn closed(&self) {
+        match self {
+            Self::Open | Self::Shut => pending().await,
+            Self::Of(semaphore) => semaphore.closed().await,
+        }
+    }
+
     async fn take(&self) -> Result<Option<SemaphorePermit<'_>>, Refused> {
         match self {
             Self::Open => Ok(None),
@@ -160,7 +168,7 @@ impl Gate {
     #[inline]
     pub(crate) fn try_admit(&self) -> Result<(), Refused> {
         if self.line.available_permits() == 0 {
-            return Err(self.refusal(self.waiting()));
+            return Err(self.refusal(self.rate_turn(self.waiting())));
         }
         if let Slots::Open = self.slots {
             return self.stamp().map_err(Refused::from);
@@ -180,7 +188,7 @@ impl Gate {
     /// Admits a call, in its turn.
     pub(crate) async fn admit(&self) -> Result<(), Refused> {
         match self.try_admit() {
-            Err(refused) if !refused.is_permanent() => self.line_up().await,
+            Err(refused) if !refused.is_permanent() => self.line_up().await.map(keep),
             decided => decided,
         }
     }
@@ -192,14 +200,15 @@ impl Gate {
             Err(refused) if !refused.is_permanent() => {}
             decided => return decided,
         }
-        let ahead = self.waiting();
-        let refused = self.refusal(ahead);
-        if refused.retry_after().is_some_and(|wait| self.time.now().saturating_add(wait) > deadline)
-        {
-            return Err(refused);
+        let turn = self.rate_turn(self.waiting());
+        if turn.is_some_and(|later| !later.comes_by(deadline)) {
+            return Err(self.refusal(turn));
         }
-        let admitted = before(self.line_up(), self.time.sleep_until(deadline)).await;
-        admitted.unwrap_or_else(|| Err(self.refusal(self.waiting())))
+        match before(self.line_up(), self.time.sleep_until(deadline)).await {
+            Some(admitted) => admitted.map(keep),
+            // The alarm may have been quicker than the timer of a turn that has come, too.
+            None => self.try_admit(),
+        }
     }
 
     /// The end of an admitted call: its slot is free again.
@@ -210,16 +219,18 @@ impl Gate {
         }
     }
 
-    async fn line_up(&self) -> Result<(), Refused> {
-        let _waiting = Waiting::new(&self.waiting);
+    async fn line_up(&self) -> Result<Option<SemaphorePermit<'_>>, Refused> {
+        let waiting = Waiting::new(&self.waiting);
         // The line is private and never closed; were it, the call would not be admitted.
-        let _turn = self.line.acquire().await.map_err(|_| Refused::for_ever(Limit::Concurrency))?;
+        let turn = self.line.acquire().await.map_err(|_| Refused::for_ever(Limit::Concurrency))?;
         loop {
             self.rate_open().await?;
             let slot = self.slots.take().await?;
             let Err(later) = self.stamp() else {
-                keep(slot);
-                return Ok(());
+                // While the slot is still a guard: the next in line may have a waker that panics.
+                drop(waiting);
+                drop(turn);
+                return Ok(slot);
             };
             // Somebody was faster, or the clock stepped back: the slot goes back meanwhile.
             drop(slot);
@@ -234,7 +245,9 @@ impl Gate {
         while let Err(later) = self.peek() {
             let refused = self.slots.outweigh(later.into());
             match later.free_at {
-                Some(free_at) if !refused.is_permanent() => self.time.sleep_until(free_at).await,
+                Some(free_at) if !refused.is_permanent() => {
+                    before(self.time.sleep_until(free_at), self.slots.closed()).await;
+                }
                 _ => return Err(refused),
             }
         }
@@ -283,10 +296,10 @@ impl Gate {
         }
     }
 
-    /// Why a call with `ahead` others before it is not admitted now.
+    /// Why a call is not admitted now whose turn by the rate is `turn`, or has come.
     #[cold]
-    fn refusal(&self, ahead: u64) -> Refused {
-        self.slots.outweigh(self.rate_turn(ahead).map_or_else(
+    fn refusal(&self, turn: Option<Later>) -> Refused {
+        self.slots.outweigh(turn.map_or_else(
             || match &self.slots {
                 Slots::Of(semaphore) if semaphore.available_permits() == 0 => no_slot(semaphore),
                 // The first in line is about to go.
@@ -318,6 +331,10 @@ impl Later {
     /// `free_at` in nanoseconds of the clock.
     pub(crate) fn new(free_at: Option<u64>, now: Timestamp) -> Self {
         Self { free_at: free_at.map(Timestamp::from_nanos), now }
+    }
+
+    fn comes_by(&self, deadline: Timestamp) -> bool {
+        self.free_at.is_some_and(|free_at| free_at <= deadline)
     }
 }
 
@@ -352,10 +369,15 @@ impl Drop for Waiting<'_> {
 
 /// The output of `work`, or `None` if `alarm` is over first.
 async fn before<T>(work: impl Future<Output = T>, alarm: impl Future<Output = ()>) -> Option<T> {
-    let (mut work, mut alarm) = (pin!(work), pin!(alarm));
-    poll_fn(|cx| match work.as_mut().poll(cx) {
-        Poll::Ready(output) => Poll::Ready(Some(output)),
-        Poll::Pending => alarm.as_mut().poll(cx).map(|()| None),
-    })
-    .await
+    let first;
+    {
+        let (mut work, mut alarm) = (pin!(work), pin!(alarm));
+        first = poll_fn(|cx| match work.as_mut().poll(cx) {
+            Poll::Ready(output) => Poll::Ready(Some(output)),
+            Poll::Pending => alarm.as_mut().poll(cx).map(|()| None),
+        })
+        .await;
+        // Both end here, while the output is still whole: a user's sleep may panic as it ends.
+    }
+    first
 }

@@ -138,11 +138,11 @@ impl<Event> Stream for PoolStream<Event> {
     type Item = Event;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Event>> {
-        // Taken out, so that a panic of the provider's drops both.
-        let Some((mut events, permit)) = self.running.take() else { return Poll::Ready(None) };
-        let next = events.as_mut().poll_next(cx);
+        // Taken out, so that a panic of the provider's drops both: the events, then the permit.
+        let Some(mut running) = self.running.take() else { return Poll::Ready(None) };
+        let next = running.0.as_mut().poll_next(cx);
         if !matches!(next, Poll::Ready(None)) {
-            self.running = Some((events, permit));
+            self.running = Some(running);
         }
         next
     }

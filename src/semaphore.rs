@@ -14,7 +14,7 @@ pub use acquire::{Acquire, AcquireOwned};
 pub use permit::{OwnedSemaphorePermit, SemaphorePermit};
 
 use crate::error::TryAcquireError;
-use acquire::Acquiring;
+use acquire::{Acquiring, Closed};
 use line::{Line, Refusal};
 use std::fmt;
 use std::sync::Arc;
@@ -245,6 +245,11 @@ impl Semaphore {
     /// ```
     pub fn close(&self) {
         self.line.close();
+    }
+
+    /// Waits for [`close`](Self::close), outside the line for permits.
+    pub(crate) fn closed(&self) -> Closed<'_> {
+        Closed::new(self)
     }
 
     /// Whether [`close`](Self::close) has been called.

@@ -30,6 +30,8 @@ pub use system::SystemClock;
 
 use core::any::Any;
 use core::fmt;
+use core::future::poll_fn;
+use core::task::Poll;
 use core::time::Duration;
 use std::sync::Arc;
 
@@ -171,7 +173,13 @@ impl Time {
 
     /// Sleeps until the clock shows `deadline`, however often the timer wakes early.
     pub(crate) async fn sleep_until(&self, deadline: Timestamp) {
+        let mut early = false;
         while self.now() < deadline {
+            if early {
+                // Whoever moves this clock may be waiting for this very thread.
+                give_way().await;
+            }
+            early = true;
             let sleep = match self {
                 Self::System(clock) => clock.sleep_until(deadline),
                 #[cfg(feature = "tokio")]
@@ -183,6 +191,20 @@ impl Time {
             sleep.await;
         }
     }
+}
+
+/// Lets others run first.
+async fn give_way() {
+    let mut given = false;
+    poll_fn(|cx| {
+        if given {
+            return Poll::Ready(());
+        }
+        given = true;
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
 }
 
 impl Default for Time {

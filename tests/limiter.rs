@@ -5,13 +5,15 @@
 
 mod common;
 
-use common::{Dice, at_once, poll_once};
-use ringgate::time::{Clock, ManualClock, Timestamp};
+use common::{Calls, Dice, Wakes, at_once, poll_once, poll_with};
+use ringgate::time::{Clock, ManualClock, Sleep, Timestamp};
 use ringgate::{Limit, Limiter, LimiterPermit, Refused, Semaphore, SlidingWindow};
 use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::task::Poll;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Poll, Waker};
 use std::time::Duration;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::time::{Instant, sleep, timeout};
@@ -313,6 +315,43 @@ fn a_refusal_tells_the_exact_wait_behind_any_number_of_others() {
     }
 }
 
+/// Those ahead begin their lap now, not when their cells became free. Broken by: `Ring::free_at`
+/// counting laps from the old stamps.
+#[test]
+fn a_wait_behind_a_whole_lap_of_others_is_not_told_too_short() {
+    let scene = Scene::new(2, s(60), 1);
+    scene.admit();
+    scene.set(s(50));
+    let _in_flight = scene.limiter.try_acquire().unwrap();
+    scene.set(s(100));
+    let _first = scene.queued();
+    let _second = scene.queued();
+    let refused = scene.refusal();
+    assert_eq!((refused.limit(), refused.retry_after()), (Limit::Rate, Some(s(60))));
+    let too_late = at_once(scene.limiter.acquire_within(s(60).saturating_sub(NANO)));
+    assert_eq!(too_late.unwrap_err().limit(), Limit::Rate);
+}
+
+/// A waker asks while the admitted call gives up its turn. Broken by: `line_up` counting that call
+/// as waiting until it returns.
+#[test]
+fn a_call_that_has_been_admitted_is_not_counted_as_waiting_too() {
+    let scene = Scene::new(1, s(60), 1);
+    scene.admit();
+    let mut first = scene.queued();
+    let (told, asked) = std::sync::mpsc::channel();
+    let limiter = scene.limiter.clone();
+    let asks = Calls::waker(move || {
+        let refused = limiter.try_acquire().map(drop).unwrap_err();
+        told.send(refused.retry_after()).unwrap();
+    });
+    let mut second = pin!(scene.limiter.acquire());
+    assert!(poll_with(second.as_mut(), &asks).is_pending());
+    scene.set(s(60));
+    drop(admitted(&mut first));
+    assert_eq!(asked.try_iter().collect::<Vec<_>>(), [Some(s(120))]);
+}
+
 /// Broken by: `no_slot` telling a time.
 #[test]
 fn a_refusal_by_the_slots_tells_no_time() {
@@ -348,6 +387,61 @@ fn a_call_whose_turn_comes_too_late_is_refused_at_once() {
     let _behind = scene.queued_within(s(30));
     assert!(at_once(scene.limiter.acquire_within(s(39))).is_err());
     assert!(poll_once(in_time.as_mut()).is_pending());
+}
+
+/// Moves on by ten with every reading; its timers never fire.
+#[derive(Debug, Default)]
+struct Ticking(AtomicU64);
+
+impl Clock for Ticking {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_nanos(self.0.fetch_add(10, Ordering::SeqCst))
+    }
+
+    fn sleep_until(&self, _: Timestamp) -> Sleep {
+        Sleep::new(std::future::pending())
+    }
+}
+
+/// Broken by: `admit_within` adding the wait to a later reading of the clock.
+#[test]
+fn a_turn_just_before_the_deadline_is_waited_for_although_time_goes_on() {
+    let limit = Limiter::builder().rate(1, Duration::from_nanos(1000));
+    let limiter = limit.clock(Ticking::default()).build();
+    drop(limiter.try_acquire().unwrap());
+    // Free at 1000; the deadline is 10 + 991.
+    let mut call = pin!(limiter.acquire_within(Duration::from_nanos(991)));
+    assert!(poll_once(call.as_mut()).is_pending());
+}
+
+/// Its first sleep is never over, the second (the alarm) at once.
+#[derive(Debug, Clone, Default)]
+struct SlowTimer(ManualClock, Arc<AtomicU64>);
+
+impl Clock for SlowTimer {
+    fn now(&self) -> Timestamp {
+        self.0.now()
+    }
+
+    fn sleep_until(&self, deadline: Timestamp) -> Sleep {
+        if self.1.fetch_add(1, Ordering::SeqCst) == 0 {
+            Sleep::new(std::future::pending())
+        } else {
+            self.0.sleep_until(deadline)
+        }
+    }
+}
+
+/// Broken by: `admit_within` refusing when the alarm goes, without looking.
+#[test]
+fn a_turn_that_has_come_is_not_missed_for_a_slow_timer() {
+    let clock = SlowTimer::default();
+    let limiter = Limiter::builder().rate(1, s(10)).clock(clock.clone()).build();
+    drop(limiter.try_acquire().unwrap());
+    let mut call = pin!(limiter.acquire_within(s(10)));
+    assert!(poll_once(call.as_mut()).is_pending());
+    clock.0.advance(s(10));
+    assert!(matches!(poll_once(call), Poll::Ready(Ok(_))));
 }
 
 /// Broken by: `before` polling the alarm first.
@@ -446,6 +540,44 @@ fn closing_a_shared_semaphore_refuses_for_good() {
     assert!(at_once(large.acquire_within(s(1))).unwrap_err().is_permanent());
     drop(held);
     assert_eq!((slots.available_permits(), small.remaining()), (1, 3));
+}
+
+/// Broken by: `rate_open` sleeping without an ear for the close.
+#[test]
+fn closing_a_shared_semaphore_wakes_those_who_wait_for_the_rate() {
+    let (slots, clock) = (Arc::new(Semaphore::new(1)), ManualClock::new());
+    let [_, small] = two_sharing(&slots, &clock);
+    for _ in 0..3 {
+        drop(small.try_acquire().unwrap());
+    }
+    let wakes = [Wakes::new(), Wakes::new()];
+    let mut calls = [Box::pin(small.acquire()), Box::pin(small.acquire())];
+    for (call, wakes) in calls.iter_mut().zip(&wakes) {
+        assert!(poll_with(call.as_mut(), &Waker::from(Arc::clone(wakes))).is_pending());
+    }
+    slots.close();
+    for (call, wakes) in calls.iter_mut().zip(&wakes) {
+        assert!(wakes.count() > 0, "not woken");
+        let Poll::Ready(Err(refused)) = poll_once(call.as_mut()) else { panic!("not refused") };
+        assert!(refused.is_permanent());
+    }
+    assert_eq!(small.waiting(), 0);
+}
+
+/// Broken by: `line_up` keeping the slot before it gives up its turn.
+#[test]
+fn a_panicking_waker_of_the_next_in_line_costs_no_slot() {
+    let scene = Scene::new(1, s(60), 1);
+    scene.admit();
+    let mut first = scene.queued();
+    let panics = Calls::waker(|| panic!("the waker panics"));
+    let mut second = Box::pin(scene.limiter.acquire());
+    assert!(poll_with(second.as_mut(), &panics).is_pending());
+    scene.set(s(60));
+    let poll = catch_unwind(AssertUnwindSafe(|| poll_once(first.as_mut()).is_ready()));
+    assert!(poll.is_err());
+    drop((first, second));
+    assert_eq!((scene.limiter.available_permits(), scene.limiter.waiting()), (1, 0));
 }
 
 /// Broken by: `rate_open` sleeping although no slot will ever be had.

@@ -11,9 +11,12 @@ use common::Dice;
 use common::counting::{Counting, growth};
 use futures_util::stream::poll_fn;
 use futures_util::{FutureExt, StreamExt};
-use ringgate::{EventStream, Limit, Limiter, Provider, ProviderPool, RateLimitPolicy, Refused};
+use ringgate::{
+    EventStream, Limit, Limiter, Provider, ProviderPool, RateLimitPolicy, Refused, Semaphore,
+};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::{JoinHandle, yield_now};
@@ -378,6 +381,58 @@ async fn a_stream_that_panics_gives_its_slot_back_at_once_and_is_over() {
     assert!(AssertUnwindSafe(stream.next()).catch_unwind().await.is_err());
     assert_eq!(pool.limiter().available_permits(), 1);
     assert_eq!(stream.next().await, None);
+}
+
+/// What a provider's stream finds when it goes.
+struct AtItsEnd {
+    slots: Arc<Semaphore>,
+    free: UnboundedSender<usize>,
+}
+
+impl Drop for AtItsEnd {
+    fn drop(&mut self) {
+        self.free.send(self.slots.available_permits()).unwrap();
+    }
+}
+
+/// Streams are made by the test.
+struct Made;
+
+#[async_trait]
+impl Provider for Made {
+    type Request = EventStream<char>;
+    type Event = char;
+    type Error = Error;
+
+    fn name(&self) -> &'static str {
+        "made"
+    }
+
+    async fn stream(&self, made: EventStream<char>) -> Result<EventStream<char>, Error> {
+        Ok(made)
+    }
+}
+
+/// Broken by: `poll_next` dropping the permit before the stream.
+#[tokio::test(start_paused = true)]
+async fn the_slot_is_free_only_after_the_providers_stream_has_gone() {
+    let slots = Arc::new(Semaphore::new(1));
+    let limiter = Limiter::builder().semaphore(Arc::clone(&slots)).build();
+    let pool = ProviderPool::with_limiter(Arc::new(Made), limiter, "pool");
+    let (free, mut found) = unbounded_channel();
+    for panics in [false, true] {
+        let at_its_end = AtItsEnd { slots: Arc::clone(&slots), free: free.clone() };
+        let events = poll_fn(move |_| {
+            let _with_it = &at_its_end;
+            assert!(!panics, "the stream panics");
+            Poll::Ready(None)
+        });
+        let mut stream = pool.stream(Box::pin(events)).await.unwrap();
+        let end = AssertUnwindSafe(stream.next()).catch_unwind().await;
+        assert_eq!(end.is_err(), panics);
+        assert_eq!(found.try_recv(), Ok(0));
+        assert_eq!(slots.available_permits(), 1);
+    }
 }
 
 /// Broken by: `acquire_owned` counting before its turn.

@@ -77,3 +77,30 @@ impl Future for AcquireOwned {
         Poll::Ready(taken.map(|(semaphore, permits)| OwnedSemaphorePermit::new(semaphore, permits)))
     }
 }
+
+/// Ready once the semaphore is closed.
+#[derive(Debug)]
+pub(crate) struct Closed<'a> {
+    semaphore: &'a Semaphore,
+    ticket: Ticket,
+}
+
+impl<'a> Closed<'a> {
+    pub(super) fn new(semaphore: &'a Semaphore) -> Self {
+        Self { semaphore, ticket: Ticket::new(1) }
+    }
+}
+
+impl Future for Closed<'_> {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        self.semaphore.line.poll_closed(&mut self.ticket, cx)
+    }
+}
+
+impl Drop for Closed<'_> {
+    fn drop(&mut self) {
+        self.semaphore.line.cancel_closed(&mut self.ticket);
+    }
+}

@@ -223,7 +223,36 @@ impl Line {
         self.state.fetch_or(State::CLOSED, Ordering::AcqRel);
         let mut wakes = Wakes::default();
         self.hand_out(0, &mut wakes);
+        if let Some(store) = self.store_if_any() {
+            store.watchers.conclude_all(&mut wakes);
+        }
         wakes.finish();
+    }
+
+    /// [`close`](Self::close) for a line that is part of another one's.
+    fn conclude_all(&self, wakes: &mut Wakes) {
+        // ORDERING: AcqRel, as in `close`.
+        self.state.fetch_or(State::CLOSED, Ordering::AcqRel);
+        self.hand_out(0, wakes);
+    }
+
+    /// Ready once the line is closed. Stands in no one's way: watchers have a line of their own.
+    pub(super) fn poll_closed(&self, ticket: &mut Ticket, cx: &mut Context<'_>) -> Poll<()> {
+        if self.store_or_new().watchers.poll(ticket, cx).is_ready() {
+            return Poll::Ready(());
+        }
+        // ORDERING: AcqRel, and a write although it changes nothing: if it comes before the
+        // closer's `fetch_or`, that one acquires the store and finds us in it; else we see CLOSED.
+        if State(self.state.fetch_or(0, Ordering::AcqRel)).is_closed() {
+            return Poll::Ready(());
+        }
+        Poll::Pending
+    }
+
+    pub(super) fn cancel_closed(&self, ticket: &mut Ticket) {
+        if let Some(store) = self.store_if_any() {
+            store.watchers.cancel(ticket);
+        }
     }
 
     // ---- waiting ---------------------------------------------------------------------------
@@ -634,9 +663,15 @@ impl Line {
         unsafe { &*store }
     }
 
+    fn store_if_any(&self) -> Option<&Store> {
+        // ORDERING: Acquire pairs with the Release in `store_or_new`.
+        let store = self.store.load(Ordering::Acquire);
+        // SAFETY: null, or published whole; it is freed with `self` and never replaced.
+        unsafe { store.as_ref() }
+    }
+
     fn store_or_new(&self) -> &Store {
-        // ORDERING: Acquire pairs with the Release below.
-        if self.store.load(Ordering::Acquire).is_null() {
+        if self.store_if_any().is_none() {
             let ours = Box::into_raw(Box::new(Store::new()));
             // ORDERING: Release publishes the store; the first one stays.
             let installed = self.store.compare_exchange(

@@ -4,6 +4,7 @@
 //! long as the semaphore lives. That is all the reclamation there is: no epochs, nothing deferred.
 //! Free nodes form a stack (Treiber 1986) whose head carries a count of its changes, against ABA.
 
+use super::line::Line;
 use super::node::{INDEX_BITS, NIL, Next, Node, Ref, Word};
 use crate::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering};
 use crate::sync::leak::Canary;
@@ -42,6 +43,8 @@ pub(super) struct Store {
     /// How many of them call for the next sweep.
     pub(super) sweep_at: AtomicU64,
     chunks: [AtomicPtr<Node>; CHUNKS],
+    /// Those who wait for the close alone.
+    pub(super) watchers: Line,
     _canary: Canary,
 }
 
@@ -58,6 +61,7 @@ impl Store {
             dead: AtomicU64::new(0),
             sweep_at: AtomicU64::new(Self::SWEEP_AT_LEAST),
             chunks: core::array::from_fn(|_| AtomicPtr::new(ptr::null_mut())),
+            watchers: Line::new(0),
             _canary: Canary::new(),
         }
     }

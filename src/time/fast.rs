@@ -5,7 +5,8 @@ use super::{Clock, DefaultClock, Sleep, Timestamp};
 /// The processor's time-stamp counter, calibrated by the `quanta` crate: a read costs less than
 /// half of the system clock's. Sleeps as [`DefaultClock`].
 ///
-/// Its epoch is its construction; clones share it. Constructing the first one in a process takes
+/// Not for tests with paused time: it goes on with the real one. Its epoch is its construction;
+/// clones share it. Constructing the first one in a process takes
 /// some milliseconds of calibration.
 ///
 /// ```

@@ -12,6 +12,7 @@ use core::pin::Pin;
 use core::ptr;
 use core::task::{Context, Poll};
 use core::time::Duration;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 /// A clock that stands still until it is told to move, for tests.
@@ -106,11 +107,26 @@ impl Future for ManualSleep {
     }
 }
 
+impl Drop for ManualSleep {
+    fn drop(&mut self) {
+        // Its entry stays until time moves; the task need not.
+        drop(self.sleeper.waker.take());
+    }
+}
+
 #[derive(Default)]
 struct Sleeper {
     waker: AtomicWaker,
     /// 1 while on the stack: once is enough.
     joined: AtomicU32,
+}
+
+impl Sleeper {
+    fn wake(&self) {
+        // ORDERING: SeqCst: before the wake, so that the woken one can join again.
+        self.joined.store(0, Ordering::SeqCst);
+        self.waker.wake();
+    }
 }
 
 #[derive(Default)]
@@ -144,21 +160,38 @@ impl Stack {
         }
     }
 
-    fn take_all(&self) -> *mut Entry {
-        // ORDERING: SeqCst: see `ManualClock::set`.
-        self.top.swap(ptr::null_mut(), Ordering::SeqCst)
-    }
-
     fn wake_all(&self) {
-        let mut top = self.take_all();
-        while !top.is_null() {
-            // SAFETY: it came from `Box::into_raw` in `join`, and `take_all` gave us the whole
-            // stack from here down.
-            let entry = unsafe { Box::from_raw(top) };
-            top = entry.below;
-            // ORDERING: SeqCst: before the wake, so that the woken one can join again.
-            entry.sleeper.joined.store(0, Ordering::SeqCst);
-            entry.sleeper.waker.wake();
+        // ORDERING: SeqCst: see `ManualClock::set`.
+        let top = self.top.swap(ptr::null_mut(), Ordering::SeqCst);
+        (Taken { top }).for_each(|sleeper| sleeper.wake());
+    }
+}
+
+/// A stack taken whole. Dropped early (a waker panicked), it wakes the rest.
+struct Taken {
+    top: *mut Entry,
+}
+
+impl Iterator for Taken {
+    type Item = Arc<Sleeper>;
+
+    fn next(&mut self) -> Option<Arc<Sleeper>> {
+        if self.top.is_null() {
+            return None;
+        }
+        // SAFETY: it came from `Box::into_raw` in `join`, and the swap gave us the whole stack from
+        // here down.
+        let entry = unsafe { Box::from_raw(self.top) };
+        self.top = entry.below;
+        Some(entry.sleeper)
+    }
+}
+
+impl Drop for Taken {
+    fn drop(&mut self) {
+        for sleeper in self {
+            // One panic is on its way already; a second one would end the process.
+            let _ = catch_unwind(AssertUnwindSafe(|| sleeper.wake()));
         }
     }
 }

@@ -41,6 +41,7 @@
 //! to counters; the ring with laps is the bounded queue of Vyukov without its tickets.
 
 use crate::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use core::fmt;
 use core::time::Duration;
 use crossbeam_utils::CachePadded;
 
@@ -67,7 +68,6 @@ pub(crate) struct Busy {
 }
 
 /// At most `limit` admissions in any window.
-#[derive(Debug)]
 pub(crate) struct Ring {
     /// Read by every operation, written by none after construction.
     cells: Box<[AtomicU64]>,
@@ -143,17 +143,35 @@ impl Ring {
         }
     }
 
-    /// When the admission after `ahead` others can be had, if each takes its own at once, in ns;
-    /// `None` if time ends before.
+    /// When the admission after `ahead` others can be had, if each takes its own as soon as it can
+    /// from `now` (ns) on; `None` if time ends before.
     pub(crate) fn free_at(&self, ahead: u64, now: u64) -> Option<u64> {
-        let found = self.locate();
-        let Some(ahead) = ahead.checked_sub(self.room(found.newest_word)) else {
-            return Some(now);
-        };
-        let laps = 1 + ahead / u64::from(self.limit);
-        let index = self.cell_after(found.oldest, ahead % u64::from(self.limit));
-        let free_at = self.time(self.word(index)).saturating_add(self.window.saturating_mul(laps));
-        in_time(free_at).map(|free_at| free_at.max(now))
+        let at = self.tick(now.min(LATEST) + EPOCH);
+        loop {
+            let found = self.locate();
+            let room = self.room(found.newest_word);
+            let Some(ahead) = ahead.checked_sub(room) else { return Some(now) };
+            let at = at.max(self.time(found.newest_word));
+            let limit = u64::from(self.limit);
+            let index = self.cell_after(found.oldest, ahead % limit);
+            let last = match index {
+                _ if index == found.oldest => self.time(found.oldest_word),
+                // Those ahead fill its room first, and so stamp it anew.
+                _ if index == found.newest && room > 0 => at,
+                _ => self.time(self.word(index)),
+            };
+            // Stamped anew meanwhile: what was read belongs to two laps.
+            if self.word(found.oldest) != found.oldest_word {
+                continue;
+            }
+            let first = last + self.window;
+            // Where those ahead go a whole lap round, they start it now at the earliest.
+            let free_at = match ahead / limit {
+                0 => first,
+                laps => first.max(at).saturating_add(self.window.saturating_mul(laps)),
+            };
+            return in_time(free_at).map(|free_at| free_at.max(now));
+        }
     }
 
     /// The cell that covers the admission after `ahead` others (less than a lap) from `oldest` on.
@@ -176,8 +194,10 @@ impl Ring {
     pub(crate) fn remaining(&self, now: u64) -> u32 {
         let now = now.min(LATEST) + EPOCH;
         let found = self.locate();
-        // Stamps grow from the oldest on: halve to the first busy cell.
-        let (mut free, mut end) = (0, self.cells.len());
+        let room = self.room(found.newest_word);
+        // Stamps grow from the oldest on: halve to the first busy cell. The newest, where it has
+        // room, counts with that alone.
+        let (mut free, mut end) = (0, self.cells.len() - usize::from(room > 0));
         while free < end {
             let middle = free.midpoint(end);
             let index = (found.oldest + middle) % self.cells.len();
@@ -192,7 +212,7 @@ impl Ring {
         let short = u64::from(self.per_cell) - self.capacity(last);
         let missing = if found.oldest + free > last { short } else { 0 };
         let cells = free as u64 * u64::from(self.per_cell) - missing;
-        let all = cells + self.room(found.newest_word);
+        let all = cells + room;
         u32::try_from(all).unwrap_or(u32::MAX).min(self.limit)
     }
 
@@ -314,6 +334,16 @@ impl Ring {
     /// `now`, rounded up to a whole tick.
     fn tick(&self, now: u64) -> u64 {
         (now + self.room_mask()) & !self.room_mask()
+    }
+}
+
+/// Without the cells: there may be a million.
+impl fmt::Debug for Ring {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Ring")
+            .field("limit", &self.limit)
+            .field("window", &Duration::from_nanos(self.window))
+            .finish_non_exhaustive()
     }
 }
 

@@ -1,0 +1,83 @@
+//! Clocks and timers that misbehave, and a test's own clock.
+
+mod common;
+
+use common::{Calls, Wakes, poll_once, poll_with};
+use ringgate::SlidingWindow;
+use ringgate::time::{Clock, ManualClock, Sleep, Timestamp};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::{Poll, Waker};
+use std::time::Duration;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// Broken by: `Taken` without `Drop`: the others stay marked as joined and are never woken again.
+#[test]
+fn a_panicking_waker_does_not_keep_the_clocks_other_sleepers_asleep() {
+    let clock = ManualClock::new();
+    let wakes = Wakes::new();
+    let waker = Waker::from(Arc::clone(&wakes));
+    let mut patient = pin!(clock.sleep_until(Timestamp::from_epoch(SECOND)));
+    assert!(poll_with(patient.as_mut(), &waker).is_pending());
+    let panics = Calls::waker(|| panic!("the waker panics"));
+    let mut other = pin!(clock.sleep_until(Timestamp::from_epoch(SECOND)));
+    assert!(poll_with(other.as_mut(), &panics).is_pending());
+
+    assert!(catch_unwind(AssertUnwindSafe(|| clock.advance(SECOND / 2))).is_err());
+    assert_eq!(wakes.count(), 1);
+    assert!(poll_with(patient.as_mut(), &waker).is_pending());
+    assert!(poll_once(other).is_pending());
+    clock.advance(SECOND / 2);
+    assert_eq!(wakes.count(), 2);
+    assert!(poll_once(patient).is_ready());
+}
+
+/// Broken by: `ManualSleep` without `Drop`.
+#[test]
+fn a_dropped_sleep_lets_go_of_its_task() {
+    let clock = ManualClock::new();
+    let wakes = Wakes::new();
+    for _ in 0..100 {
+        let mut sleep = pin!(clock.sleep_until(Timestamp::from_epoch(SECOND)));
+        assert!(poll_with(sleep.as_mut(), &Waker::from(Arc::clone(&wakes))).is_pending());
+    }
+    assert_eq!(Arc::strong_count(&wakes), 1);
+}
+
+/// A timer that is always early.
+#[derive(Debug)]
+struct Hasty(ManualClock);
+
+impl Clock for Hasty {
+    fn now(&self) -> Timestamp {
+        self.0.now()
+    }
+
+    fn sleep_until(&self, _: Timestamp) -> Sleep {
+        Sleep::new(std::future::ready(()))
+    }
+}
+
+/// Broken by: `Time::sleep_until` without `give_way`: the poll never returns.
+#[test]
+fn a_timer_that_is_always_early_does_not_keep_the_thread() {
+    let clock = ManualClock::new();
+    let window = SlidingWindow::with_clock(1, SECOND, Hasty(clock.clone()));
+    assert!(window.try_acquire().is_ok());
+    let wakes = Wakes::new();
+    let waker = Waker::from(Arc::clone(&wakes));
+    let mut call = pin!(window.acquire());
+    assert!(poll_with(call.as_mut(), &waker).is_pending());
+    assert!(wakes.count() > 0, "nobody will poll it again");
+    clock.advance(SECOND);
+    assert!(matches!(poll_with(call, &waker), Poll::Ready(Ok(()))));
+}
+
+/// Broken by: deriving `Debug` for `Ring`.
+#[test]
+fn a_large_window_is_shown_in_a_line() {
+    let window = SlidingWindow::new(100_000, SECOND);
+    assert!(format!("{window:?}").len() < 500);
+}
