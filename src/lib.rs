@@ -1,8 +1,12 @@
 //! stub
 
 mod error;
+#[cfg(all(test, ringgate_freeze))]
+mod frozen;
 mod gate;
 mod limiter;
+#[cfg(all(test, ringgate_shuttle))]
+mod mixed;
 mod policy;
 mod pool;
 mod provider;

@@ -4,6 +4,8 @@ pub(crate) mod ring;
 
 #[cfg(all(test, ringgate_loom))]
 mod models;
+#[cfg(all(test, not(any(ringgate_loom, ringgate_shuttle, ringgate_freeze))))]
+mod turns;
 
 use crate::error::{Limit, Refused};
 use crate::gate::{Gate, Later, Rate, Slots};

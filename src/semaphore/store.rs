@@ -219,25 +219,15 @@ impl Store {
 
 impl Drop for Store {
     fn drop(&mut self) {
-        for (chunk, slot) in self.chunks.iter_mut().enumerate() {
-            let start = slot_value(slot);
+        for (chunk, slot) in self.chunks.iter().enumerate() {
+            // ORDERING: Relaxed: exclusive access.
+            let start = slot.load(Ordering::Relaxed);
             if !start.is_null() {
                 // SAFETY: `&mut self`: nobody is left; the chunk came from `chunk` with this size.
                 unsafe { drop(boxed(start, chunk)) };
             }
         }
     }
-}
-
-#[cfg(not(any(ringgate_loom, ringgate_shuttle)))]
-fn slot_value(slot: &mut AtomicPtr<Node>) -> *mut Node {
-    *slot.get_mut()
-}
-
-#[cfg(any(ringgate_loom, ringgate_shuttle))]
-fn slot_value(slot: &mut AtomicPtr<Node>) -> *mut Node {
-    // ORDERING: Relaxed: exclusive access.
-    slot.load(Ordering::Relaxed)
 }
 
 /// The chunk as the Box it was.

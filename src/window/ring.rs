@@ -98,8 +98,13 @@ pub(crate) struct Opening {
 impl Ring {
     /// A ring for at least one admission per window of at least one nanosecond.
     pub(crate) fn new(limit: u32, window: Duration) -> Self {
+        Self::with_cells(limit, window, MAX_CELLS)
+    }
+
+    /// [`new`](Self::new) with at most so many cells.
+    pub(super) fn with_cells(limit: u32, window: Duration, most: u32) -> Self {
         debug_assert!(limit > 0 && !window.is_zero());
-        let per_cell = limit.div_ceil(MAX_CELLS);
+        let per_cell = limit.div_ceil(most);
         let cells = limit.div_ceil(per_cell);
         let bits = per_cell.next_power_of_two().trailing_zeros();
         let window = u64::try_from(window.as_nanos()).unwrap_or(u64::MAX).min(LONGEST);

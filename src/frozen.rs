@@ -1,0 +1,565 @@
+//! One thread stops for ever, at any of its steps; the others' work still completes.
+//!
+//! Each scene is played once for every atomic step of one operation: a thread stops just before
+//! that step, and meanwhile the others do theirs to the end, and are served in full. Then it goes
+//! on, and nothing must have been lost or made. At most what it held itself is missing meanwhile.
+//!
+//! What this cannot see: two threads that stop, and orderings weaker than the machine's. loom sees
+//! those.
+
+use crate::sync::freeze::frozen_at;
+use crate::time::{Clock, ManualClock};
+use crate::{AcquireOwned, Limiter, OwnedSemaphorePermit, Semaphore, SlidingWindow};
+use core::future::Future;
+use core::pin::{Pin, pin};
+use core::task::{Context, Poll, Waker};
+use core::time::Duration;
+use std::sync::Arc;
+use std::sync::mpsc::channel;
+use std::task::Wake;
+use std::thread;
+
+const SECOND: Duration = Duration::from_secs(1);
+/// So long must nothing take; reached only where somebody waits for the stopped thread.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+// ---- the harness -----------------------------------------------------------------------------
+
+struct Scene {
+    /// Stops at some step.
+    stops: Box<dyn FnOnce() + Send>,
+    /// Completes meanwhile.
+    others: Box<dyn FnOnce() + Send>,
+    /// Holds when all is over.
+    after: Box<dyn FnOnce()>,
+}
+
+fn scene(
+    stops: impl FnOnce() + Send + 'static,
+    others: impl FnOnce() + Send + 'static,
+    after: impl FnOnce() + 'static,
+) -> Scene {
+    Scene { stops: Box::new(stops), others: Box::new(others), after: Box::new(after) }
+}
+
+/// Plays the scene for every step at which the operation can stop.
+fn at_every_step(name: &str, scene: impl Fn() -> Scene) {
+    for k in 0.. {
+        let Scene { stops, others, after } = scene();
+        let frozen = frozen_at(k, stops);
+        let stopped = frozen.is_stopped();
+        complete(others, name, k);
+        frozen.thaw();
+        after();
+        if !stopped {
+            println!("{name}: {k} points");
+            return;
+        }
+    }
+}
+
+fn complete(others: Box<dyn FnOnce() + Send>, name: &str, k: u64) {
+    let (done, is_done) = channel();
+    let thread = thread::spawn(move || {
+        others();
+        let _ = done.send(());
+    });
+    assert!(
+        is_done.recv_timeout(PATIENCE).is_ok() || thread.is_finished(),
+        "{name}: the others wait for a thread that stopped at step {k}"
+    );
+    assert!(thread.join().is_ok(), "{name}: the others were not served, stopped at step {k}");
+}
+
+// ---- waiters ---------------------------------------------------------------------------------
+
+#[derive(Default)]
+struct Count(std::sync::atomic::AtomicUsize);
+
+impl Wake for Count {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        self.0.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+    }
+}
+
+/// A future that waits, with a waker that counts.
+struct Waiter<F> {
+    future: Pin<Box<F>>,
+    wakes: Arc<Count>,
+}
+
+impl<F: Future> Waiter<F> {
+    fn new(future: F) -> Self {
+        let mut waiter = Self { future: Box::pin(future), wakes: Arc::default() };
+        assert!(waiter.poll().is_pending());
+        waiter
+    }
+
+    fn poll(&mut self) -> Poll<F::Output> {
+        let waker = Waker::from(Arc::clone(&self.wakes));
+        self.future.as_mut().poll(&mut Context::from_waker(&waker))
+    }
+
+    /// Its turn has come, and it has been told.
+    #[track_caller]
+    fn ready(mut self) -> F::Output {
+        assert!(self.wakes.0.load(std::sync::atomic::Ordering::SeqCst) > 0, "not woken");
+        let Poll::Ready(output) = self.poll() else { panic!("not served") };
+        output
+    }
+}
+
+fn poll_once<F: Future>(future: F) -> Poll<F::Output> {
+    pin!(future).poll(&mut Context::from_waker(Waker::noop()))
+}
+
+type Waiting = Waiter<AcquireOwned>;
+
+fn waiting(semaphore: &Arc<Semaphore>, permits: u32) -> Waiting {
+    Waiter::new(Arc::clone(semaphore).acquire_many_owned(permits))
+}
+
+#[track_caller]
+fn served(waiters: impl IntoIterator<Item = Waiting>) -> Vec<OwnedSemaphorePermit> {
+    waiters.into_iter().map(|waiter| waiter.ready().unwrap()).collect()
+}
+
+/// A scene on one semaphore that has all its `permits` back in the end.
+fn on_semaphore(
+    semaphore: &Arc<Semaphore>,
+    permits: usize,
+    stops: impl FnOnce(&Arc<Semaphore>) + Send + 'static,
+    others: impl FnOnce(&Arc<Semaphore>) + Send + 'static,
+) -> Scene {
+    let [first, second, third] = [(); 3].map(|()| Arc::clone(semaphore));
+    scene(
+        move || stops(&first),
+        move || others(&second),
+        move || {
+            assert_eq!(third.available_permits(), permits, "permits lost or made");
+            if !third.is_closed() {
+                drop(third.try_acquire_many(u32::try_from(permits).unwrap()).unwrap());
+            }
+        },
+    )
+}
+
+fn semaphore(permits: usize) -> Arc<Semaphore> {
+    Arc::new(Semaphore::new(permits))
+}
+
+// ---- the semaphore ---------------------------------------------------------------------------
+
+#[test]
+fn freeze_try_acquire_and_release() {
+    at_every_step("semaphore: try_acquire, release", || {
+        let s = semaphore(2);
+        let others = |s: &Arc<Semaphore>| drop(s.try_acquire().unwrap());
+        on_semaphore(&s, 2, |s| drop(s.try_acquire()), others)
+    });
+}
+
+#[test]
+fn freeze_release_while_a_waiter_comes() {
+    at_every_step("semaphore: release, with a newcomer", || {
+        let s = semaphore(0);
+        let others = |s: &Arc<Semaphore>| {
+            let mut newcomer =
+                Waiter { future: Box::pin(Arc::clone(s).acquire_owned()), wakes: Arc::default() };
+            if newcomer.poll().is_pending() {
+                s.add_permits(1);
+                served([newcomer]);
+            } else {
+                s.add_permits(1);
+            }
+        };
+        on_semaphore(&s, 2, |s| s.add_permits(1), others)
+    });
+}
+
+/// The first waiter of a semaphore brings its store along.
+#[test]
+fn freeze_the_first_waiter() {
+    at_every_step("semaphore: first wait, cancel", || {
+        let s = semaphore(0);
+        let others = |s: &Arc<Semaphore>| {
+            let line = [waiting(s, 1), waiting(s, 1)];
+            s.add_permits(3);
+            served(line);
+        };
+        on_semaphore(&s, 3, |s| drop(poll_once(s.acquire())), others)
+    });
+}
+
+#[test]
+fn freeze_a_waiter_that_joins_the_line() {
+    at_every_step("semaphore: join, cancel", || {
+        let s = semaphore(0);
+        let head = waiting(&s, 1);
+        let others = move |s: &Arc<Semaphore>| {
+            let behind = waiting(s, 1);
+            s.add_permits(3);
+            served([head, behind]);
+        };
+        on_semaphore(&s, 3, |s| drop(poll_once(s.acquire())), others)
+    });
+}
+
+#[test]
+fn freeze_a_release_to_waiters() {
+    at_every_step("semaphore: release to two waiters", || {
+        let s = semaphore(0);
+        let line = [waiting(&s, 1), waiting(&s, 1)];
+        let others = move |s: &Arc<Semaphore>| {
+            s.add_permits(2);
+            served(line);
+        };
+        on_semaphore(&s, 4, |s| s.add_permits(2), others)
+    });
+}
+
+#[test]
+fn freeze_a_release_in_part() {
+    at_every_step("semaphore: release to a big head", || {
+        let s = semaphore(0);
+        let line = [waiting(&s, 3), waiting(&s, 1)];
+        let others = move |s: &Arc<Semaphore>| {
+            s.add_permits(4);
+            served(line);
+        };
+        on_semaphore(&s, 6, |s| s.add_permits(2), others)
+    });
+}
+
+#[test]
+fn freeze_the_drop_of_a_big_head() {
+    at_every_step("semaphore: cancel a part-paid head", || {
+        let s = semaphore(1);
+        let (head, behind) = (waiting(&s, 3), waiting(&s, 1));
+        let others = move |s: &Arc<Semaphore>| {
+            s.add_permits(3);
+            served([behind]);
+        };
+        on_semaphore(&s, 4, move |_| drop(head), others)
+    });
+}
+
+#[test]
+fn freeze_a_drop_in_the_middle() {
+    at_every_step("semaphore: cancel in the middle", || {
+        let s = semaphore(0);
+        let (first, middle, last) = (waiting(&s, 1), waiting(&s, 1), waiting(&s, 1));
+        let others = move |s: &Arc<Semaphore>| {
+            s.add_permits(3);
+            served([first, last]);
+        };
+        on_semaphore(&s, 3, move |_| drop(middle), others)
+    });
+}
+
+#[test]
+fn freeze_a_drop_after_the_grant() {
+    at_every_step("semaphore: drop of a granted waiter", || {
+        let s = semaphore(0);
+        let (granted, behind) = (waiting(&s, 1), waiting(&s, 1));
+        s.add_permits(1);
+        let others = move |s: &Arc<Semaphore>| {
+            s.add_permits(1);
+            served([behind]);
+        };
+        on_semaphore(&s, 2, move |_| drop(granted), others)
+    });
+}
+
+#[test]
+fn freeze_a_waiter_that_takes_its_grant() {
+    at_every_step("semaphore: poll of a granted waiter, release", || {
+        let s = semaphore(0);
+        let (granted, behind) = (waiting(&s, 1), waiting(&s, 1));
+        s.add_permits(1);
+        let others = move |s: &Arc<Semaphore>| {
+            s.add_permits(1);
+            served([behind]);
+        };
+        on_semaphore(&s, 2, move |_| drop(served([granted])), others)
+    });
+}
+
+#[test]
+fn freeze_a_change_of_waker() {
+    at_every_step("semaphore: poll with another waker, cancel", || {
+        let s = semaphore(0);
+        let (mut head, behind) = (waiting(&s, 1), waiting(&s, 1));
+        let others = move |s: &Arc<Semaphore>| {
+            s.add_permits(2);
+            served([behind]);
+        };
+        on_semaphore(&s, 2, move |_| drop(poll_once(head.future.as_mut())), others)
+    });
+}
+
+#[test]
+fn freeze_close() {
+    at_every_step("semaphore: close", || {
+        let s = semaphore(1);
+        let line = [waiting(&s, 2), waiting(&s, 1)];
+        let others = move |s: &Arc<Semaphore>| {
+            s.close();
+            assert!(s.try_acquire().is_err());
+            assert!(matches!(poll_once(s.acquire()), Poll::Ready(Err(_))));
+            line.into_iter().for_each(|waiter| assert!(waiter.ready().is_err()));
+        };
+        on_semaphore(&s, 1, |s| s.close(), others)
+    });
+}
+
+/// Whoever meets the half-done close finishes it: here a release.
+#[test]
+fn freeze_close_against_release() {
+    at_every_step("semaphore: close, met by a release", || {
+        let s = semaphore(0);
+        let line = [waiting(&s, 1), waiting(&s, 1)];
+        let others = move |s: &Arc<Semaphore>| {
+            s.add_permits(2);
+            for waiter in line {
+                drop(waiter.ready());
+            }
+        };
+        on_semaphore(&s, 2, |s| s.close(), others)
+    });
+}
+
+#[test]
+fn freeze_a_sweep() {
+    at_every_step("semaphore: cancel storm and sweep", || {
+        const FICKLE: usize = 34;
+        let s = semaphore(0);
+        let first = waiting(&s, 1);
+        let fickle: Vec<_> = (0..FICKLE).map(|_| waiting(&s, 1)).collect();
+        let last = waiting(&s, 1);
+        let others = move |s: &Arc<Semaphore>| {
+            let newcomer = waiting(s, 1);
+            s.add_permits(FICKLE + 3);
+            served([first, last, newcomer]);
+        };
+        on_semaphore(&s, FICKLE + 3, move |_| drop(fickle), others)
+    });
+}
+
+#[test]
+fn freeze_forget() {
+    at_every_step("semaphore: forget_permits", || {
+        let s = semaphore(3);
+        let others = |s: &Arc<Semaphore>| drop(s.try_acquire_many(2).unwrap());
+        on_semaphore(&s, 2, |s| assert_eq!(s.forget_permits(1), 1), others)
+    });
+}
+
+#[test]
+fn freeze_one_who_waits_for_the_close() {
+    at_every_step("semaphore: wait for the close", || {
+        let s = semaphore(1);
+        let others = |s: &Arc<Semaphore>| {
+            drop(s.try_acquire().unwrap());
+            let watcher = Arc::clone(s);
+            let watcher = Waiter::new(async move { watcher.closed().await });
+            s.close();
+            watcher.ready();
+        };
+        on_semaphore(
+            &s,
+            1,
+            |s| assert!(poll_once(s.closed()).is_pending() || s.is_closed()),
+            others,
+        )
+    });
+}
+
+// ---- the window ------------------------------------------------------------------------------
+
+const LIMIT: u32 = 3;
+
+/// How many are admitted now.
+fn burst(window: &SlidingWindow) -> u32 {
+    let mut admitted = 0;
+    while window.try_acquire().is_ok() {
+        admitted += 1;
+    }
+    admitted
+}
+
+fn window() -> (Arc<SlidingWindow>, ManualClock) {
+    let clock = ManualClock::new();
+    (Arc::new(SlidingWindow::with_clock(LIMIT, SECOND, clock.clone())), clock)
+}
+
+#[test]
+fn freeze_a_claim() {
+    at_every_step("window: try_acquire", || {
+        let (window, clock) = window();
+        let [first, second, third] = [(); 3].map(|()| Arc::clone(&window));
+        let later = clock.clone();
+        scene(
+            move || {
+                let _ = first.try_acquire();
+            },
+            move || {
+                // All but what the stopped thread may have claimed.
+                assert!([LIMIT - 1, LIMIT].contains(&burst(&second)));
+                clock.advance(SECOND);
+                assert_eq!(burst(&second), LIMIT);
+                assert_eq!(second.remaining(), 0);
+            },
+            move || {
+                assert_eq!(burst(&third), 0);
+                later.advance(SECOND);
+                assert_eq!(burst(&third), LIMIT);
+            },
+        )
+    });
+}
+
+#[test]
+fn freeze_the_onlookers_of_a_window() {
+    at_every_step("window: remaining, refusal", || {
+        let (window, clock) = window();
+        assert_eq!(burst(&window), LIMIT);
+        let [first, second, third] = [(); 3].map(|()| Arc::clone(&window));
+        scene(
+            move || {
+                let _ = first.remaining();
+                let _ = first.try_acquire();
+            },
+            move || {
+                clock.advance(SECOND);
+                assert!(burst(&second) >= LIMIT - 1);
+            },
+            move || assert_eq!(burst(&third), 0),
+        )
+    });
+}
+
+/// A place in the middle of the line is given up; those before and behind are served.
+#[test]
+fn freeze_one_who_leaves_the_line_of_a_window() {
+    at_every_step("window: acquire behind others, cancel", || {
+        let (window, clock) = window();
+        assert_eq!(burst(&window), LIMIT);
+        let own = |window: &Arc<SlidingWindow>| {
+            let window = Arc::clone(window);
+            async move { window.acquire().await }
+        };
+        let head = Waiter::new(own(&window));
+        let stops = own(&window);
+        let (second, third) = (Arc::clone(&window), Arc::clone(&window));
+        scene(
+            move || {
+                let _ = poll_once(stops);
+            },
+            move || {
+                clock.advance(SECOND);
+                assert!(head.ready().is_ok());
+                // A newcomer is answered, whatever the answer.
+                let _ = second.try_acquire();
+            },
+            move || assert!(third.remaining() >= LIMIT - 3),
+        )
+    });
+}
+
+// ---- the limiter -----------------------------------------------------------------------------
+
+fn limiter(limit: u32, slots: usize) -> (Limiter, ManualClock) {
+    let clock = ManualClock::new();
+    let builder = Limiter::builder().rate(limit, SECOND).max_concurrent(slots);
+    (builder.clock(clock.clone()).build(), clock)
+}
+
+#[test]
+fn freeze_an_admission_and_its_end() {
+    at_every_step("limiter: acquire, release", || {
+        let (limiter, clock) = limiter(5, 2);
+        let [first, second, third] = [(); 3].map(|()| limiter.clone());
+        scene(
+            move || drop(first.try_acquire()),
+            move || {
+                for _ in 0..4 {
+                    drop(second.try_acquire().unwrap());
+                }
+                clock.advance(SECOND);
+                for _ in 0..4 {
+                    drop(second.try_acquire().unwrap());
+                }
+            },
+            move || {
+                assert_eq!(third.available_permits(), 2);
+                assert!(third.remaining() <= 1);
+            },
+        )
+    });
+}
+
+#[test]
+fn freeze_an_end_that_others_wait_for() {
+    at_every_step("limiter: release to a waiting call", || {
+        let (limiter, _) = limiter(9, 2);
+        let ends = [limiter.try_acquire_owned().unwrap(), limiter.try_acquire_owned().unwrap()];
+        let [first, second] = ends;
+        let waiting = limiter.clone();
+        let waiting = Waiter::new(async move { waiting.acquire_owned().await });
+        scene(
+            move || drop(first),
+            move || {
+                drop(second);
+                drop(waiting.ready().unwrap());
+            },
+            move || assert_eq!((limiter.available_permits(), limiter.waiting()), (2, 0)),
+        )
+    });
+}
+
+#[test]
+fn freeze_a_call_that_gives_up_in_line() {
+    at_every_step("limiter: acquire behind others, cancel", || {
+        let (limiter, clock) = limiter(1, 2);
+        drop(limiter.try_acquire().unwrap());
+        let own = |limiter: &Limiter| {
+            let limiter = limiter.clone();
+            async move { limiter.acquire_owned().await }
+        };
+        let (head, stops) = (Waiter::new(own(&limiter)), own(&limiter));
+        let second = limiter.clone();
+        scene(
+            move || drop(poll_once(stops)),
+            move || {
+                clock.advance(SECOND);
+                drop(head.ready().unwrap());
+                assert!(second.try_acquire().is_err());
+            },
+            move || assert_eq!((limiter.available_permits(), limiter.waiting()), (2, 0)),
+        )
+    });
+}
+
+/// The stopped thread takes its time from a clock that others move.
+#[test]
+fn freeze_a_change_of_time() {
+    at_every_step("manual clock: advance", || {
+        let (clock, sleeper) = (ManualClock::new(), ManualClock::clone);
+        let sleeps = Waiter::new(clock.sleep_until(clock.now().saturating_add(SECOND)));
+        let (first, second) = (sleeper(&clock), sleeper(&clock));
+        scene(
+            move || first.advance(SECOND / 2),
+            move || {
+                let late = Waiter::new(second.sleep_until(second.now().saturating_add(SECOND)));
+                second.advance(SECOND);
+                late.ready();
+            },
+            move || sleeps.ready(),
+        )
+    });
+}
