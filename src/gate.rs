@@ -13,6 +13,9 @@
 //! limiters that share the semaphore. With the line empty, a slot free and the rate open, a call
 //! goes straight through: one load for the line, one compare-and-swap for each limit.
 
+#[cfg(all(test, ringgate_loom))]
+mod models;
+
 use crate::error::{Limit, Refused};
 use crate::semaphore::{Semaphore, SemaphorePermit};
 use crate::sync::atomic::{AtomicU64, Ordering};
@@ -246,7 +249,10 @@ impl Gate {
             let refused = self.slots.outweigh(later.into());
             match later.free_at {
                 Some(free_at) if !refused.is_permanent() => {
-                    before(self.time.sleep_until(free_at), self.slots.closed()).await;
+                    let sleep = self.time.sleep_until(free_at);
+                    if before(sleep, self.slots.closed()).await.is_none() {
+                        return Err(Refused::for_ever(Limit::Concurrency));
+                    }
                 }
                 _ => return Err(refused),
             }

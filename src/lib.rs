@@ -1,4 +1,55 @@
-//! stub
+//! A lock-free limiter that many LLM agents share, so that together they never exceed a provider's
+//! limits and lose next to no time to the limiter itself.
+//!
+//! * [`Limiter`]: requests in any window of time and calls in flight, with one fair line.
+//! * [`ProviderPool`]: a [`Provider`] behind a limiter, by a [`RateLimitPolicy`].
+//! * [`SlidingWindow`] and [`Semaphore`]: the two lock-free parts, each of use by itself.
+//! * [`time`]: which clock to go by, and a [`ManualClock`](time::ManualClock) for tests.
+//!
+//! ```
+//! use ringgate::{Limit, Limiter};
+//! use std::time::Duration;
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), ringgate::Refused> {
+//! // 60 requests in any minute, 4 at a time, for all clones together.
+//! let limiter = Limiter::new(60, Duration::from_secs(60), 4);
+//!
+//! let permit = limiter.acquire().await?;
+//! // … the call …
+//! drop(permit);
+//!
+//! match limiter.try_acquire() {
+//!     Ok(_permit) => { /* the call */ }
+//!     Err(refused) if refused.limit() == Limit::Rate => {
+//!         println!("retry in {:?}", refused.retry_after());
+//!     }
+//!     Err(_) => println!("too many calls in flight"),
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Guarantees
+//!
+//! **Exact.** Never more admissions in any window than the limit, by the recorded stamps, and never
+//! a refusal while there is room. **Fair.** First in, first out. **Cancel-safe.** Any future can be
+//! dropped at any point. **Lock-free.** No operation waits for another thread. Each type says in
+//! which sense; the README says how to check.
+//!
+//! # Features
+//!
+//! `tokio` (default): the default clock follows tokio's, paused time included. `quanta`: a clock on
+//! the processor's time-stamp counter.
+//!
+//! # Layers
+//!
+//! ```text
+//! pool · policy · provider        a provider behind a limiter
+//! limiter · gate                  both limits, one line
+//! window        semaphore         the two lock-free parts; they are given the time, or know none
+//! sync          time              the one door to primitives, the one door to clocks
+//! ```
 
 mod error;
 #[cfg(all(test, ringgate_freeze))]
@@ -22,3 +73,7 @@ pub use pool::{PoolStream, ProviderPool};
 pub use provider::{EventStream, Provider};
 pub use semaphore::{Acquire, AcquireOwned, OwnedSemaphorePermit, Semaphore, SemaphorePermit};
 pub use window::SlidingWindow;
+
+#[cfg(all(doctest, feature = "tokio"))]
+#[doc = include_str!("../README.md")]
+struct Readme;

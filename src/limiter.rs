@@ -86,7 +86,7 @@ impl Limiter {
     /// # Errors
     ///
     /// [`Refused`] only where waiting would never help: a limit is zero, or a shared semaphore has
-    /// been closed.
+    /// been closed (which tells those in line at once).
     ///
     /// # Cancel safety
     ///

@@ -20,8 +20,10 @@ const SECOND: Duration = Duration::from_secs(1);
 /// The provider counts arrivals, the pool departures: a call that is held up on the way (a new
 /// connection, say) can arrive in a later window together with ones that left after it. So each
 /// call counts a little longer than the window. The default is one hundredth of the window and at
-/// most 250 ms, about what setting up a connection takes; it costs as much of the rate as it adds
-/// to the window: 0.4 % for a minute, 1 % for a second. See [`with_guard`](Self::with_guard).
+/// most 250 ms: for a minute more than setting up a connection takes, for a second 10 ms, which is
+/// as much as the jitter of a connection that stands. It costs as much of the rate as it adds to
+/// the window: 0.4 % for a minute, 1 % for a second. Where the way takes less even time, set a
+/// longer one by [`with_guard`](Self::with_guard).
 #[derive(Debug, Clone)]
 pub struct RateLimitPolicy {
     /// Most requests in any minute. `u32::MAX` is no limit, zero admits nothing.

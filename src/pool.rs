@@ -76,6 +76,10 @@ impl<P: Provider + ?Sized> ProviderPool<P> {
 
     /// Sends a request when both limits allow it.
     ///
+    /// Until then it is in line and the provider knows nothing of it. To tell the two apart (for a
+    /// timeout on the wait alone, say), acquire from [`limiter`](Self::limiter) and call the
+    /// provider yourself.
+    ///
     /// The same as [`Provider::stream`] of the pool, without the two allocations that trait costs.
     ///
     /// # Errors

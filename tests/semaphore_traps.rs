@@ -369,6 +369,29 @@ fn a_waker_that_releases_each_time_it_is_woken_comes_to_an_end() {
     });
 }
 
+/// kotlinx #80 for many: each waiter's waker gives a permit back, which grants the next. Broken by:
+/// `hand_out` serving the line from inside a wake instead of leaving it to the outer operation.
+#[test]
+fn kotlinx_80_a_long_chain_of_wakers_that_release_needs_no_deep_stack() {
+    const WAITERS: usize = 20_000;
+    let chain = || {
+        let semaphore = Arc::new(Semaphore::new(0));
+        let inside = Arc::clone(&semaphore);
+        let waker = Calls::waker(move || inside.add_permits(1));
+        let mut line: Vec<_> = (0..WAITERS).map(|_| semaphore.acquire()).collect();
+        for waiting in &mut line {
+            assert!(poll_with(Pin::new(waiting), &waker).is_pending());
+        }
+        semaphore.add_permits(1);
+        for waiting in &mut line {
+            let Poll::Ready(permit) = poll_once(Pin::new(waiting)) else { panic!("not served") };
+            permit.unwrap().forget();
+        }
+        assert_eq!(semaphore.available_permits(), 1);
+    };
+    std::thread::Builder::new().stack_size(128 << 10).spawn(chain).unwrap().join().unwrap();
+}
+
 /// Broken by: as above.
 #[test]
 fn a_waker_that_closes_or_cancels_each_time_it_is_woken_comes_to_an_end() {

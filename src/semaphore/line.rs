@@ -162,6 +162,8 @@ impl Line {
         let mut state = State(self.state.load(Ordering::Relaxed));
         loop {
             if state.is_closed() {
+                // Read again with Acquire: whoever is told of the close sees what led to it.
+                self.state();
                 return Err(Refusal::Closed);
             }
             if asked == 0 {

@@ -1,0 +1,147 @@
+//! Both limits and the line under loom. The parts have models of their own; these are about what is
+//! between them: a turn, a slot or a wake that nobody passes on would end in a deadlock here.
+
+use crate::sync::{model, thread};
+use crate::time::ManualClock;
+use crate::{Limiter, OwnedLimiterPermit};
+use core::future::Future;
+use core::pin::Pin;
+use core::task::{Context, Poll, Waker};
+use core::time::Duration;
+use loom::future::block_on;
+
+const WINDOW: Duration = Duration::from_nanos(10);
+
+fn one_at_a_time() -> Limiter {
+    Limiter::builder().max_concurrent(1).clock(ManualClock::new()).build()
+}
+
+fn call(limiter: &Limiter) {
+    drop(block_on(limiter.acquire()).unwrap());
+}
+
+fn call_elsewhere(limiter: &Limiter) -> thread::JoinHandle<()> {
+    let limiter = limiter.clone();
+    thread::spawn(move || call(&limiter))
+}
+
+/// A call that has been polled once, and waits.
+fn queued(limiter: &Limiter) -> Pin<Box<dyn Future<Output = OwnedLimiterPermit>>> {
+    let limiter = limiter.clone();
+    let mut call = Box::pin(async move { limiter.acquire_owned().await.unwrap() });
+    assert!(call.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+    call
+}
+
+fn assert_idle(limiter: &Limiter) {
+    assert_eq!((limiter.available_permits(), limiter.waiting()), (1, 0));
+    drop(limiter.try_acquire().unwrap());
+}
+
+/// Caught: `release` adds no permit.
+#[test]
+fn model_two_calls_for_one_slot() {
+    model(3, || {
+        let limiter = one_at_a_time();
+        let other = call_elsewhere(&limiter);
+        call(&limiter);
+        other.join().unwrap();
+        assert_idle(&limiter);
+    });
+}
+
+/// Caught: `try_admit` keeps the slot it has taken when it is refused (and `line_up` another).
+#[test]
+fn model_a_waiting_call_against_the_end_of_one() {
+    model(3, || {
+        let limiter = one_at_a_time();
+        let running = limiter.try_acquire_owned().unwrap();
+        let other = call_elsewhere(&limiter);
+        drop(running);
+        other.join().unwrap();
+        assert_idle(&limiter);
+    });
+}
+
+/// Caught: `line_up` keeps its turn when it is dropped (the turn forgotten).
+#[test]
+fn model_the_first_in_line_gives_up_against_the_second() {
+    model(3, || {
+        let limiter = one_at_a_time();
+        let running = limiter.try_acquire_owned().unwrap();
+        let first = queued(&limiter);
+        let second = call_elsewhere(&limiter);
+        drop(first);
+        drop(running);
+        second.join().unwrap();
+        assert_idle(&limiter);
+    });
+}
+
+/// Caught: `ManualClock::set` wakes before it moves the time.
+#[test]
+fn model_a_call_waits_for_its_rate_while_time_moves() {
+    model(3, || {
+        let clock = ManualClock::new();
+        let builder = Limiter::builder().rate(1, WINDOW).max_concurrent(1);
+        let limiter = builder.clock(clock.clone()).build();
+        call(&limiter);
+        let other = call_elsewhere(&limiter);
+        clock.advance(WINDOW);
+        other.join().unwrap();
+        assert_eq!((limiter.available_permits(), limiter.waiting()), (1, 0));
+        assert!(matches!(limiter.try_acquire(), Err(refused) if !refused.is_permanent()));
+    });
+}
+
+/// Caught: `try_admit_with_slot` keeps going when its stamp is refused.
+#[test]
+fn model_two_tries_for_one_admission() {
+    model(3, || {
+        let clock = ManualClock::new();
+        let builder = Limiter::builder().rate(1, WINDOW).max_concurrent(2);
+        let limiter = builder.clock(clock).build();
+        let there = limiter.clone();
+        let other = thread::spawn(move || there.try_acquire().is_ok());
+        let ours = limiter.try_acquire().is_ok();
+        assert!(ours != other.join().unwrap());
+        assert_eq!(limiter.available_permits(), 2);
+    });
+}
+
+/// Where both are ready at once nobody is left behind.
+/// Caught: `rate_open` sleeps without an ear for the close.
+#[test]
+fn model_a_call_waits_for_its_rate_while_its_slots_are_closed() {
+    model(3, || {
+        let slots = std::sync::Arc::new(crate::Semaphore::new(1));
+        let builder = Limiter::builder().rate(1, WINDOW).semaphore(slots.clone());
+        let limiter = builder.clock(ManualClock::new()).build();
+        call(&limiter);
+        let there = limiter.clone();
+        let other = thread::spawn(move || block_on(there.acquire()).map(drop).is_err());
+        slots.close();
+        assert!(other.join().unwrap());
+        assert_eq!(limiter.waiting(), 0);
+    });
+}
+
+/// What is polled by hand comes through, too.
+#[test]
+fn model_a_queued_call_against_the_end_of_one() {
+    model(3, || {
+        let limiter = one_at_a_time();
+        let running = limiter.try_acquire_owned().unwrap();
+        let mut call = queued(&limiter);
+        let other = thread::spawn(move || drop(running));
+        // Polled while the slot is on its way.
+        let early = call.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+        other.join().unwrap();
+        if let Poll::Pending = early {
+            let late = call.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+            assert!(late.is_ready());
+        }
+        drop((early, call));
+        assert_idle(&limiter);
+    });
+}
