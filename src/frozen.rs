@@ -7,7 +7,7 @@
 //! What this cannot see: two threads that stop, and orderings weaker than the machine's. loom sees
 //! those.
 
-use crate::sync::freeze::frozen_at;
+use crate::sync::freeze::{frozen_at, step};
 use crate::time::{Clock, ManualClock};
 use crate::{AcquireOwned, Limiter, OwnedSemaphorePermit, Semaphore, SlidingWindow};
 use core::future::Future;
@@ -81,7 +81,9 @@ impl Wake for Count {
         self.wake_by_ref();
     }
 
+    /// A step by itself: a thread may stop when it has decided to wake and has not.
     fn wake_by_ref(self: &Arc<Self>) {
+        step();
         self.0.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
     }
 }

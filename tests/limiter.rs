@@ -406,10 +406,10 @@ impl Clock for Ticking {
 /// Broken by: `admit_within` adding the wait to a later reading of the clock.
 #[test]
 fn a_turn_just_before_the_deadline_is_waited_for_although_time_goes_on() {
-    let limit = Limiter::builder().rate(1, Duration::from_nanos(1000));
+    let limit = Limiter::builder().rate(1, Duration::from_micros(1));
     let limiter = limit.clock(Ticking::default()).build();
     drop(limiter.try_acquire().unwrap());
-    // Free at 1000; the deadline is 10 + 991.
+    // Free at 1000 ns; the deadline is 10 + 991.
     let mut call = pin!(limiter.acquire_within(Duration::from_nanos(991)));
     assert!(poll_once(call.as_mut()).is_pending());
 }

@@ -369,6 +369,22 @@ fn a_waker_that_releases_each_time_it_is_woken_comes_to_an_end() {
     });
 }
 
+/// What a waker gives to another semaphore is that one's, at once. Broken by: `leave_to_outer` taking
+/// any line for its own.
+#[test]
+fn a_waker_may_give_a_permit_to_another_semaphore_from_inside() {
+    let (one, other) = (Arc::new(Semaphore::new(0)), Arc::new(Semaphore::new(0)));
+    let mut behind = Waiter::queued(&other, 1);
+    let inside = Arc::clone(&other);
+    let gives = Calls::waker(move || inside.add_permits(1));
+    let mut first = one.acquire();
+    assert!(poll_with(Pin::new(&mut first), &gives).is_pending());
+    one.add_permits(1);
+    drop(behind.permit());
+    assert!(poll_once(Pin::new(&mut first)).is_ready());
+    assert_eq!((one.available_permits(), other.available_permits()), (1, 1));
+}
+
 /// kotlinx #80 for many: each waiter's waker gives a permit back, which grants the next. Broken by:
 /// `hand_out` serving the line from inside a wake instead of leaving it to the outer operation.
 #[test]

@@ -672,6 +672,12 @@ impl Line {
         unsafe { store.as_ref() }
     }
 
+    /// Nodes of waiters that have not been recycled.
+    #[cfg(all(test, ringgate_loom))]
+    pub(super) fn nodes_in_use(&self) -> u32 {
+        self.store_if_any().map_or(0, |store| store.in_use() + store.watchers.nodes_in_use())
+    }
+
     fn store_or_new(&self) -> &Store {
         if self.store_if_any().is_none() {
             let ours = Box::into_raw(Box::new(Store::new()));

@@ -174,6 +174,21 @@ impl Store {
         None
     }
 
+    /// Nodes that are neither new nor free.
+    #[cfg(all(test, ringgate_loom))]
+    pub(super) fn in_use(&self) -> u32 {
+        // ORDERING: Acquire, as in `pop`; the models ask when nobody else is at it.
+        let mut at = Head(self.free.load(Ordering::Acquire)).index();
+        let mut free = 0;
+        while at != NIL {
+            free += 1;
+            // ORDERING: Acquire, as above.
+            at = Next(self.node(at).next.load(Ordering::Acquire)).index();
+        }
+        // ORDERING: Acquire, as above.
+        self.fresh.load(Ordering::Acquire) - free
+    }
+
     /// The next node that was never used.
     fn mint(&self) -> Option<u32> {
         // ORDERING: Relaxed: a counter; the node's memory is published by `chunk`.

@@ -20,8 +20,8 @@ thread_local! {
     static PLAN: RefCell<Option<Plan>> = const { RefCell::new(None) };
 }
 
-/// Comes before every primitive.
-fn step() {
+/// Comes before every primitive; a test's own code may be a step, too.
+pub(crate) fn step() {
     let plan = PLAN.with_borrow_mut(|slot| match slot {
         Some(plan) if plan.steps_left == 0 => slot.take(),
         Some(plan) => {
