@@ -4,19 +4,59 @@ use core::fmt;
 use core::time::Duration;
 use std::error::Error;
 
-/// The semaphore is closed.
+/// Why an `acquire` of a [`Semaphore`](crate::Semaphore) will never get its permits: the semaphore
+/// is closed, or has not that many.
+///
+/// ```
+/// use ringgate::Semaphore;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// let semaphore = Semaphore::bounded(4);
+/// let refused = semaphore.acquire_many(5).await.unwrap_err();
+/// assert!(refused.is_unsatisfiable());
+///
+/// semaphore.close();
+/// assert!(semaphore.acquire().await.unwrap_err().is_closed());
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct AcquireError(());
+pub struct AcquireError(Never);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Never {
+    Closed,
+    TooMany,
+}
 
 impl AcquireError {
     pub(crate) fn closed() -> Self {
-        Self(())
+        Self(Never::Closed)
+    }
+
+    pub(crate) fn unsatisfiable() -> Self {
+        Self(Never::TooMany)
+    }
+
+    /// Whether the semaphore is closed.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.0 == Never::Closed
+    }
+
+    /// Whether more was asked for than there can ever be.
+    #[must_use]
+    pub fn is_unsatisfiable(&self) -> bool {
+        self.0 == Never::TooMany
     }
 }
 
 impl fmt::Display for AcquireError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("semaphore closed")
+        f.write_str(match self.0 {
+            Never::Closed => "semaphore closed",
+            Never::TooMany => "more permits requested than the semaphore can ever have",
+        })
     }
 }
 

@@ -224,6 +224,33 @@ fn freeze_a_release_to_waiters() {
     });
 }
 
+/// Gives permits to a semaphore when it is called.
+struct Gives(Arc<Semaphore>, usize);
+
+impl Wake for Gives {
+    fn wake(self: Arc<Self>) {
+        self.0.add_permits(self.1);
+    }
+}
+
+/// Whoever finishes the stopped release is inside a wake of another semaphore.
+#[test]
+fn freeze_a_release_met_from_inside_a_wake() {
+    at_every_step("semaphore: release, met from inside a wake", || {
+        let s = semaphore(0);
+        let line = [waiting(&s, 1), waiting(&s, 1)];
+        let others = move |s: &Arc<Semaphore>| {
+            let other = semaphore(0);
+            let mut asked = pin!(other.acquire());
+            let gives = Waker::from(Arc::new(Gives(Arc::clone(s), 2)));
+            assert!(asked.as_mut().poll(&mut Context::from_waker(&gives)).is_pending());
+            other.add_permits(1);
+            served(line);
+        };
+        on_semaphore(&s, 4, |s| s.add_permits(2), others)
+    });
+}
+
 #[test]
 fn freeze_a_release_in_part() {
     at_every_step("semaphore: release to a big head", || {
@@ -358,6 +385,37 @@ fn freeze_forget() {
         let s = semaphore(3);
         let others = |s: &Arc<Semaphore>| drop(s.try_acquire_many(2).unwrap());
         on_semaphore(&s, 2, |s| assert_eq!(s.forget_permits(1), 1), others)
+    });
+}
+
+#[test]
+fn freeze_reduce() {
+    at_every_step("semaphore: reduce_permits below what is in use", || {
+        let s = semaphore(1);
+        let others = |s: &Arc<Semaphore>| {
+            let waiter = waiting(s, 2);
+            s.add_permits(3);
+            drop(served([waiter]));
+        };
+        on_semaphore(&s, 2, |s| drop(s.reduce_permits(2)), others)
+    });
+}
+
+#[test]
+fn freeze_those_who_count_the_line() {
+    at_every_step("semaphore: waiters, position", || {
+        let s = semaphore(0);
+        let line = [waiting(&s, 1), waiting(&s, 1)];
+        let own = Waiter::new(Arc::clone(&s).acquire_owned());
+        let others = move |s: &Arc<Semaphore>| {
+            s.add_permits(3);
+            served(line);
+        };
+        let stops = move |s: &Arc<Semaphore>| {
+            assert!(s.waiters() <= 3);
+            assert!(own.future.position().is_none_or(|ahead| ahead <= 2));
+        };
+        on_semaphore(&s, 3, stops, others)
     });
 }
 

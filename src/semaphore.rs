@@ -50,7 +50,7 @@ use std::sync::Arc;
 /// # Cost
 ///
 /// With permits free, acquiring and releasing are one compare-and-swap each and allocate nothing.
-/// An idle semaphore is two words. The first wait allocates the store; a waiter takes 64 bytes of
+/// An idle semaphore is three words. The first wait allocates the store; a waiter takes 64 bytes of
 /// it, reused for later waiters and kept until the semaphore is dropped.
 ///
 /// # Bounds
@@ -97,14 +97,33 @@ impl Semaphore {
     #[must_use]
     #[cfg(not(any(ringgate_loom, ringgate_shuttle)))]
     pub const fn new(permits: usize) -> Self {
-        Self { line: Line::new(saturate(permits)) }
+        Self { line: Line::new(saturate(permits), saturate(usize::MAX)) }
     }
 
     /// The checkers' atomics have no `const fn new`.
     #[must_use]
     #[cfg(any(ringgate_loom, ringgate_shuttle))]
     pub fn new(permits: usize) -> Self {
-        Self { line: Line::new(saturate(permits)) }
+        Self { line: Line::new(saturate(permits), saturate(usize::MAX)) }
+    }
+
+    /// [`new`](Self::new), by the name tokio has for it in constants.
+    #[must_use]
+    #[cfg(not(any(ringgate_loom, ringgate_shuttle)))]
+    pub const fn const_new(permits: usize) -> Self {
+        Self::new(permits)
+    }
+
+    /// A semaphore that never has more than these permits.
+    ///
+    /// [`add_permits`](Self::add_permits) saturates there, and a request for more is refused at
+    /// once instead of waiting for ever in everybody's way
+    /// ([`AcquireError::is_unsatisfiable`](crate::AcquireError::is_unsatisfiable);
+    /// [`TryAcquireError::NoPermits`] from the `try_` forms).
+    #[must_use]
+    #[cfg(not(any(ringgate_loom, ringgate_shuttle)))]
+    pub const fn bounded(permits: usize) -> Self {
+        Self { line: Line::new(saturate(permits), saturate(permits)) }
     }
 
     /// How many permits are free now. Zero while anybody waits.
@@ -138,6 +157,36 @@ impl Semaphore {
         usize::try_from(self.line.forget(saturate(permits))).unwrap_or(Self::MAX_PERMITS)
     }
 
+    /// Makes `permits` permits fewer for good, those in use included: what is free goes now, the
+    /// rest as it is given back, before anybody who waits gets anything. Returns how many went now.
+    ///
+    /// Once it has had to wait for permits in use, releasing takes a few nanoseconds longer.
+    ///
+    /// ```
+    /// let semaphore = ringgate::Semaphore::new(3);
+    /// let held = semaphore.try_acquire_many(2)?;
+    /// assert_eq!(semaphore.reduce_permits(2), 1);
+    /// assert_eq!(semaphore.permits_owed(), 1);
+    /// drop(held);
+    /// assert_eq!((semaphore.available_permits(), semaphore.permits_owed()), (1, 0));
+    /// # Ok::<(), ringgate::TryAcquireError>(())
+    /// ```
+    pub fn reduce_permits(&self, permits: usize) -> usize {
+        usize::try_from(self.line.reduce(saturate(permits))).unwrap_or(Self::MAX_PERMITS)
+    }
+
+    /// How many permits releases will still pay for [`reduce_permits`](Self::reduce_permits).
+    #[must_use]
+    pub fn permits_owed(&self) -> usize {
+        usize::try_from(self.line.debt()).unwrap_or(usize::MAX)
+    }
+
+    /// How many waiters stand in line. It walks the line, and may be out of date when it is read.
+    #[must_use]
+    pub fn waiters(&self) -> usize {
+        self.line.waiters()
+    }
+
     /// Takes one permit, waiting in line for it.
     ///
     /// # Errors
@@ -156,7 +205,8 @@ impl Semaphore {
     ///
     /// # Errors
     ///
-    /// [`AcquireError`](crate::AcquireError) once the semaphore is closed.
+    /// [`AcquireError`](crate::AcquireError) once the semaphore is closed, or at once if it can never
+    /// have as many.
     ///
     /// # Cancel safety
     ///
@@ -184,7 +234,34 @@ impl Semaphore {
     #[inline]
     pub fn try_acquire_many(&self, permits: u32) -> Result<SemaphorePermit<'_>, TryAcquireError> {
         self.line.try_take(permits)?;
-        Ok(SemaphorePermit::new(self, permits))
+        Ok(SemaphorePermit::new(self, permits as usize))
+    }
+
+    /// Takes all permits that are free, at least one.
+    ///
+    /// ```
+    /// let semaphore = ringgate::Semaphore::new(3);
+    /// let all = semaphore.try_acquire_all()?;
+    /// assert_eq!((all.num_permits(), semaphore.available_permits()), (3, 0));
+    /// # Ok::<(), ringgate::TryAcquireError>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`TryAcquireError::Closed`] or [`TryAcquireError::NoPermits`].
+    pub fn try_acquire_all(&self) -> Result<SemaphorePermit<'_>, TryAcquireError> {
+        let permits = self.line.try_take_all()?;
+        Ok(SemaphorePermit::new(self, usize::try_from(permits).unwrap_or(Self::MAX_PERMITS)))
+    }
+
+    /// [`try_acquire_all`](Self::try_acquire_all) with a permit that owns the semaphore's `Arc`.
+    ///
+    /// # Errors
+    ///
+    /// [`TryAcquireError::Closed`] or [`TryAcquireError::NoPermits`].
+    pub fn try_acquire_all_owned(self: Arc<Self>) -> Result<OwnedSemaphorePermit, TryAcquireError> {
+        let permits = self.line.try_take_all()?;
+        Ok(OwnedSemaphorePermit::new(self, usize::try_from(permits).unwrap_or(Self::MAX_PERMITS)))
     }
 
     /// [`acquire`](Self::acquire) with a permit that owns the semaphore's `Arc`.
@@ -228,7 +305,7 @@ impl Semaphore {
         permits: u32,
     ) -> Result<OwnedSemaphorePermit, TryAcquireError> {
         self.line.try_take(permits)?;
-        Ok(OwnedSemaphorePermit::new(self, permits))
+        Ok(OwnedSemaphorePermit::new(self, permits as usize))
     }
 
     /// Closes the semaphore: no permit is handed out any more, and all who wait are told.
@@ -272,7 +349,7 @@ impl From<Refusal> for TryAcquireError {
     fn from(refusal: Refusal) -> Self {
         match refusal {
             Refusal::Closed => Self::Closed,
-            Refusal::NoPermits => Self::NoPermits,
+            Refusal::NoPermits | Refusal::TooMany => Self::NoPermits,
         }
     }
 }

@@ -188,6 +188,53 @@ fn zio_11187_a_request_for_more_than_there_are_can_be_cancelled_and_wedges_nobod
 
 // ---- order ---------------------------------------------------------------------------------------
 
+/// zio #11187, where the semaphore can know. Broken by: `join` not asking how many there can be.
+#[test]
+fn a_request_for_more_than_a_bounded_semaphore_has_is_refused_at_once_and_distinctly() {
+    let semaphore = Semaphore::bounded(2);
+    let held = semaphore.try_acquire().unwrap();
+    let refused = at_once(semaphore.acquire_many(3)).unwrap_err();
+    assert!(refused.is_unsatisfiable() && !refused.is_closed());
+    assert_eq!(semaphore.try_acquire_many(3).unwrap_err(), TryAcquireError::NoPermits);
+    let mut fits = semaphore.acquire_many(2);
+    assert!(poll_once(Pin::new(&mut fits)).is_pending());
+    assert_eq!(semaphore.waiters(), 1);
+    drop(held);
+    assert!(poll_once(Pin::new(&mut fits)).is_ready());
+    semaphore.add_permits(5);
+    assert_eq!(semaphore.available_permits(), 2);
+    semaphore.close();
+    assert!(at_once(semaphore.acquire_many(3)).unwrap_err().is_closed());
+}
+
+/// Broken by: `try_take_all` taking from a closed semaphore, or nothing.
+#[test]
+fn all_free_permits_can_be_taken_together() {
+    let semaphore = Arc::new(Semaphore::new(usize::MAX));
+    let all = semaphore.try_acquire_all().unwrap();
+    assert_eq!(all.num_permits(), Semaphore::MAX_PERMITS);
+    let none = Arc::clone(&semaphore).try_acquire_all_owned();
+    assert_eq!(none.unwrap_err(), TryAcquireError::NoPermits);
+    drop(all);
+    assert_eq!(semaphore.available_permits(), Semaphore::MAX_PERMITS);
+    semaphore.close();
+    assert_eq!(semaphore.try_acquire_all().unwrap_err(), TryAcquireError::Closed);
+}
+
+/// Broken by: `+` for the saturating sum in `owe`.
+#[test]
+fn a_debt_saturates_and_is_paid_before_anybody_is_served() {
+    let semaphore = Semaphore::new(1);
+    let mut waiter = Waiter::queued(&semaphore, 2);
+    for _ in 0..20 {
+        assert_eq!(semaphore.reduce_permits(usize::MAX), 0);
+    }
+    assert!(semaphore.permits_owed() >= Semaphore::MAX_PERMITS);
+    semaphore.add_permits(Semaphore::MAX_PERMITS);
+    assert!(!waiter.is_woken());
+    assert!(waiter.poll().is_pending());
+}
+
 /// Broken by: `Acquiring::new` joining the line.
 #[test]
 fn the_place_in_line_is_taken_by_the_first_poll() {
@@ -546,8 +593,8 @@ fn the_fast_clock_can_be_sent_shared_and_moved() {
 
 /// Broken by: one more field.
 #[test]
-fn a_semaphore_is_two_words_and_a_permit_too() {
-    assert_eq!(size_of::<Semaphore>(), 16);
+fn a_semaphore_is_three_words_and_a_permit_two() {
+    assert_eq!(size_of::<Semaphore>(), 24);
     assert_eq!(size_of::<SemaphorePermit<'_>>(), 2 * size_of::<usize>());
 }
 

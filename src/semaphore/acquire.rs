@@ -24,14 +24,19 @@ impl<S: Deref<Target = Semaphore>> Acquiring<S> {
     }
 
     #[inline]
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(S, u32), AcquireError>> {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(S, usize), AcquireError>> {
         let Some(semaphore) = &self.semaphore else { return Poll::Pending };
         let taken: Result<(), Refusal> = ready!(semaphore.line.poll(&mut self.ticket, cx));
         let semaphore = self.semaphore.take();
         Poll::Ready(match (taken, semaphore) {
-            (Ok(()), Some(semaphore)) => Ok((semaphore, self.ticket.asked())),
+            (Ok(()), Some(semaphore)) => Ok((semaphore, self.ticket.asked() as usize)),
+            (Err(Refusal::TooMany), _) => Err(AcquireError::unsatisfiable()),
             _ => Err(AcquireError::closed()),
         })
+    }
+
+    fn position(&self) -> Option<usize> {
+        self.semaphore.as_ref()?.line.ahead_of(&self.ticket)
     }
 }
 
@@ -51,6 +56,16 @@ impl<S: Deref<Target = Semaphore>> Drop for Acquiring<S> {
 #[must_use = "futures do nothing unless you `.await` or poll them"]
 pub struct Acquire<'a>(pub(super) Acquiring<&'a Semaphore>);
 
+impl Acquire<'_> {
+    /// How many waiters stand before this one in line; `None` unless it waits.
+    ///
+    /// It walks the line, and may be out of date when it is read.
+    #[must_use]
+    pub fn position(&self) -> Option<usize> {
+        self.0.position()
+    }
+}
+
 impl<'a> Future for Acquire<'a> {
     type Output = Result<SemaphorePermit<'a>, AcquireError>;
 
@@ -67,6 +82,16 @@ impl<'a> Future for Acquire<'a> {
 #[derive(Debug)]
 #[must_use = "futures do nothing unless you `.await` or poll them"]
 pub struct AcquireOwned(pub(super) Acquiring<Arc<Semaphore>>);
+
+impl AcquireOwned {
+    /// How many waiters stand before this one in line; `None` unless it waits.
+    ///
+    /// It walks the line, and may be out of date when it is read.
+    #[must_use]
+    pub fn position(&self) -> Option<usize> {
+        self.0.position()
+    }
+}
 
 impl Future for AcquireOwned {
     type Output = Result<OwnedSemaphorePermit, AcquireError>;

@@ -1,8 +1,8 @@
 //! The algorithm: permits in one word, waiters in a lock-free line.
 //!
 //! ```text
-//! state   [ permits : 62             | CLOSED | QUEUE = 0 ]    nobody waits
-//!         [ Ref of the front node    | CLOSED | QUEUE = 1 ]    somebody waits; no permit is free
+//! state   [ permits : 61          | DEBT | CLOSED | QUEUE = 0 ]    nobody waits
+//!         [ Ref of the front node | DEBT | CLOSED | QUEUE = 1 ]    somebody waits; no permit is free
 //!
 //!         state ──► front ──next──► node ──next──► last ──next──► NIL
 //!                   oldest; collects permits in its own word
@@ -23,6 +23,9 @@
 //! * **cancel** concludes the own node. At the front it is retired at once, in the middle it waits
 //!   until the dead are many, and a **sweep** (Harris 2001, Michael 2002) unlinks them together.
 //! * **close** sets `CLOSED` and concludes every node, front to back.
+//! * **reduce(k)** takes what is free; the rest is a debt, written down before `DEBT` is set. Seeing
+//!   `DEBT`, a release pays it first. The bit stays: were it cleared, a clearer that stops in
+//!   between could wipe out a later one's.
 //!
 //! **The race that matters.** Whoever meets a concluded front first wakes its waiter and then
 //! retires it, whether or not the one who concluded it is still doing so. Two may wake (harmless),
@@ -44,9 +47,12 @@ use core::task::{Context, Poll, Waker};
 struct State(u64);
 
 impl State {
-    const QUEUE: u64 = 0b01;
-    const CLOSED: u64 = 0b10;
-    const SHIFT: u32 = 2;
+    const QUEUE: u64 = 0b001;
+    const CLOSED: u64 = 0b010;
+    const DEBT: u64 = 0b100;
+    /// What stays when permits or front change.
+    const KEPT: u64 = Self::CLOSED | Self::DEBT;
+    const SHIFT: u32 = 3;
 
     const fn with_permits(permits: u64) -> Self {
         Self(permits << Self::SHIFT)
@@ -60,6 +66,15 @@ impl State {
         self.0 & Self::CLOSED != 0
     }
 
+    fn has_debt(self) -> bool {
+        self.0 & Self::DEBT != 0
+    }
+
+    /// Whether permits given back are simply free.
+    fn is_plain(self) -> bool {
+        self.0 & (Self::QUEUE | Self::DEBT) == 0
+    }
+
     /// Free permits: none while somebody waits.
     fn permits(self) -> u64 {
         if self.0 & Self::QUEUE == 0 { self.0 >> Self::SHIFT } else { 0 }
@@ -67,12 +82,12 @@ impl State {
 
     /// Nobody waits, `permits` are free.
     fn free(self, permits: u64) -> Self {
-        Self(permits << Self::SHIFT | self.0 & Self::CLOSED)
+        Self(permits << Self::SHIFT | self.0 & Self::KEPT)
     }
 
     /// `front` is first in line.
     fn queue(self, front: Ref) -> Self {
-        Self(front.bits() << Self::SHIFT | self.0 & Self::CLOSED | Self::QUEUE)
+        Self(front.bits() << Self::SHIFT | self.0 & Self::KEPT | Self::QUEUE)
     }
 }
 
@@ -81,6 +96,8 @@ impl State {
 pub(super) enum Refusal {
     Closed,
     NoPermits,
+    /// More than there can ever be.
+    TooMany,
 }
 
 /// Why a node could not be linked behind the last one.
@@ -108,10 +125,12 @@ impl Ticket {
     }
 }
 
-/// Permits and the line for them. Two words; the store comes with the first wait.
+/// Permits and the line for them. Three words; the store comes with the first wait.
 pub(super) struct Line {
     state: AtomicU64,
     store: AtomicPtr<Store>,
+    /// No more than this are ever free, or can be asked for.
+    most: u64,
 }
 
 impl Line {
@@ -119,18 +138,20 @@ impl Line {
     pub(super) const MAX_PERMITS: u64 = (1 << 61) - 1;
 
     #[cfg(not(any(ringgate_loom, ringgate_shuttle)))]
-    pub(super) const fn new(permits: u64) -> Self {
+    pub(super) const fn new(permits: u64, most: u64) -> Self {
         Self {
             state: AtomicU64::new(State::with_permits(permits).0),
             store: AtomicPtr::new(ptr::null_mut()),
+            most,
         }
     }
 
     #[cfg(any(ringgate_loom, ringgate_shuttle))]
-    pub(super) fn new(permits: u64) -> Self {
+    pub(super) fn new(permits: u64, most: u64) -> Self {
         Self {
             state: AtomicU64::new(State::with_permits(permits).0),
             store: AtomicPtr::new(ptr::null_mut()),
+            most,
         }
     }
 
@@ -189,8 +210,8 @@ impl Line {
     pub(super) fn release(&self, permits: u64) {
         // ORDERING: Relaxed: a guess; the exchange decides, the slow path loads anew.
         let mut state = State(self.state.load(Ordering::Relaxed));
-        while state.front().is_none() {
-            let free = state.permits().saturating_add(permits).min(Self::MAX_PERMITS);
+        while state.is_plain() {
+            let free = state.permits().saturating_add(permits).min(self.most);
             // ORDERING: Release publishes the holder's work to whoever takes these permits (the
             // Acquire in `try_take`, `swing` and on a node's word).
             match self.state.compare_exchange_weak(
@@ -206,6 +227,46 @@ impl Line {
         let mut wakes = Wakes::default();
         self.hand_out(permits, &mut wakes);
         wakes.finish();
+    }
+
+    /// Takes all free permits; at least one.
+    pub(super) fn try_take_all(&self) -> Result<u64, Refusal> {
+        loop {
+            let state = self.state();
+            if state.is_closed() {
+                return Err(Refusal::Closed);
+            }
+            if state.permits() == 0 {
+                return Err(Refusal::NoPermits);
+            }
+            if self.swing(state, state.free(0)) {
+                return Ok(state.permits());
+            }
+        }
+    }
+
+    /// Takes `permits` away for good: what is free now, the rest as it is given back. Returns how
+    /// many were free.
+    pub(super) fn reduce(&self, permits: u64) -> u64 {
+        let taken = self.forget(permits);
+        let owed = permits - taken;
+        if owed == 0 {
+            return taken;
+        }
+        self.store_or_new().owe(owed);
+        // ORDERING: AcqRel: publishes the debt (and the store) to whoever sees DEBT. A release that
+        // came before, and did not see it, is acquired: its permits are seen below.
+        self.state.fetch_or(State::DEBT, Ordering::AcqRel);
+        let late = self.forget(owed);
+        let mut wakes = Wakes::default();
+        self.hand_out(late, &mut wakes);
+        wakes.finish();
+        taken + late
+    }
+
+    /// What releases will pay before anybody gets anything.
+    pub(super) fn debt(&self) -> u64 {
+        self.store_if_any().map_or(0, Store::debt)
     }
 
     /// Takes up to `permits` free permits away for good; returns how many.
@@ -279,6 +340,9 @@ impl Line {
 
     #[cold]
     fn join(&self, ticket: &mut Ticket, cx: &mut Context<'_>) -> Poll<Result<(), Refusal>> {
+        if u64::from(ticket.asked) > self.most {
+            return Poll::Ready(Err(Refusal::TooMany));
+        }
         // The user's clone runs before anything is open.
         let waker = cx.waker().clone();
         let store = self.store_or_new();
@@ -480,8 +544,11 @@ impl Line {
     fn hand_out(&self, mut permits: u64, wakes: &mut Wakes) {
         loop {
             let state = self.state();
+            if state.has_debt() && permits > 0 {
+                permits = self.store().pay_debt(permits);
+            }
             let Some(front) = state.front() else {
-                let free = state.permits().saturating_add(permits).min(Self::MAX_PERMITS);
+                let free = state.permits().saturating_add(permits).min(self.most);
                 if permits == 0 || self.swing(state, state.free(free)) {
                     return;
                 }
@@ -652,6 +719,56 @@ impl Line {
                 Err(now) => word = Word(now),
             }
         }
+    }
+
+    // ---- looking on --------------------------------------------------------------------------
+
+    /// How many stand in line.
+    pub(super) fn waiters(&self) -> usize {
+        loop {
+            if let Some((waiters, _)) = self.walk(None) {
+                return waiters;
+            }
+        }
+    }
+
+    /// How many stand before this one; `None` if it does not wait.
+    pub(super) fn ahead_of(&self, ticket: &Ticket) -> Option<usize> {
+        let place = ticket.place?;
+        let node = self.store().node(place.index);
+        loop {
+            // ORDERING: Acquire: keeps the walk after it.
+            if !Word(node.word.load(Ordering::Acquire)).is_queued() {
+                return None;
+            }
+            if let Some((ahead, true)) = self.walk(Some(place)) {
+                return Some(ahead);
+            }
+        }
+    }
+
+    /// Counts those who wait, up to `end`, and says whether it was met; `None` if the line changed
+    /// under its feet.
+    fn walk(&self, end: Option<Ref>) -> Option<(usize, bool)> {
+        let Some(mut at) = self.state().front() else { return Some((0, false)) };
+        let store = self.store();
+        let mut waiters = 0;
+        while Some(at) != end {
+            let node = store.node(at.index);
+            // ORDERING: Acquire: the checks of the generation come after.
+            let next = Next(node.next.load(Ordering::Acquire));
+            // ORDERING: Acquire, as above.
+            let word = Word(node.word.load(Ordering::Acquire));
+            if word.generation() != at.generation {
+                return None;
+            }
+            waiters += usize::from(word.is_queued());
+            if next.index() == NIL {
+                return Some((waiters, false));
+            }
+            at = successor(store, node, next)?;
+        }
+        Some((waiters, true))
     }
 
     // ---- storage ---------------------------------------------------------------------------

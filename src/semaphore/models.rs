@@ -437,6 +437,57 @@ fn model_forget_against_release_and_acquire() {
     });
 }
 
+/// Caught: `reduce` sets DEBT before it has written the debt down, or does not look at what came
+/// free meanwhile.
+#[test]
+fn model_reduce_against_release() {
+    model(3, || {
+        let semaphore = semaphore(0);
+        let releaser = spawn(&semaphore, |s| s.add_permits(1));
+        semaphore.reduce_permits(1);
+        releaser.join().unwrap();
+        assert_eq!((semaphore.available_permits(), semaphore.permits_owed()), (0, 0));
+        semaphore.add_permits(1);
+        assert_all_free(&semaphore, 1);
+    });
+}
+
+/// Caught: `release` looks for QUEUE alone (`is_plain`).
+#[test]
+fn model_reduce_against_release_to_a_waiter() {
+    model(3, || {
+        let semaphore = semaphore(0);
+        let mut waiting = semaphore.acquire();
+        assert!(poll_once(&mut waiting).is_pending());
+        let releaser = spawn(&semaphore, |s| s.add_permits(2));
+        semaphore.reduce_permits(1);
+        releaser.join().unwrap();
+        assert!(poll_once(&mut waiting).is_ready());
+        assert_eq!((semaphore.available_permits() + semaphore.permits_owed()), 1);
+        drop(waiting);
+    });
+}
+
+/// Caught: `walk` follows a node into another life.
+#[test]
+fn model_position_against_those_who_leave() {
+    model(2, || {
+        let semaphore = semaphore(0);
+        let mut first = Arc::clone(&semaphore).acquire_owned();
+        let mut second = Arc::clone(&semaphore).acquire_owned();
+        let mut third = semaphore.acquire();
+        assert!(poll_once(&mut first).is_pending());
+        assert!(poll_once(&mut second).is_pending());
+        assert!(poll_once(&mut third).is_pending());
+        let leaver = thread::spawn(move || drop(second));
+        let ahead = third.position().unwrap();
+        assert!((1..=2).contains(&ahead), "{ahead}");
+        assert!((2..=3).contains(&semaphore.waiters()));
+        leaver.join().unwrap();
+        assert_eq!((first.position(), third.position()), (Some(0), Some(1)));
+    });
+}
+
 /// Caught: `poll_closed` looks at the state by a plain load; `close` leaves out the watchers.
 #[test]
 fn model_close_against_one_who_waits_for_it() {

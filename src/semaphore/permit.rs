@@ -14,8 +14,8 @@ pub struct SemaphorePermit<'a> {
 
 impl<'a> SemaphorePermit<'a> {
     #[inline]
-    pub(super) fn new(semaphore: &'a Semaphore, permits: u32) -> Self {
-        Self { semaphore, permits: permits as usize }
+    pub(super) fn new(semaphore: &'a Semaphore, permits: usize) -> Self {
+        Self { semaphore, permits }
     }
 
     /// Takes these permits out of the semaphore for good.
@@ -85,8 +85,8 @@ pub struct OwnedSemaphorePermit {
 
 impl OwnedSemaphorePermit {
     #[inline]
-    pub(super) fn new(semaphore: Arc<Semaphore>, permits: u32) -> Self {
-        Self { semaphore, permits: permits as usize }
+    pub(super) fn new(semaphore: Arc<Semaphore>, permits: usize) -> Self {
+        Self { semaphore, permits }
     }
 
     /// Takes these permits out of the semaphore for good.

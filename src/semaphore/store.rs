@@ -43,6 +43,8 @@ pub(super) struct Store {
     /// How many of them call for the next sweep.
     pub(super) sweep_at: AtomicU64,
     chunks: [AtomicPtr<Node>; CHUNKS],
+    /// Permits taken away that were in use: releases pay them first.
+    debt: AtomicU64,
     /// Those who wait for the close alone.
     pub(super) watchers: Line,
     _canary: Canary,
@@ -61,8 +63,44 @@ impl Store {
             dead: AtomicU64::new(0),
             sweep_at: AtomicU64::new(Self::SWEEP_AT_LEAST),
             chunks: core::array::from_fn(|_| AtomicPtr::new(ptr::null_mut())),
-            watchers: Line::new(0),
+            debt: AtomicU64::new(0),
+            watchers: Line::new(0, Line::MAX_PERMITS),
             _canary: Canary::new(),
+        }
+    }
+
+    pub(super) fn debt(&self) -> u64 {
+        // ORDERING: Relaxed: a count for information.
+        self.debt.load(Ordering::Relaxed)
+    }
+
+    /// Adds to the debt, which saturates.
+    pub(super) fn owe(&self, permits: u64) {
+        self.change_debt(|debt| debt.saturating_add(permits));
+    }
+
+    /// Pays what is owed of `permits`; returns the rest.
+    pub(super) fn pay_debt(&self, permits: u64) -> u64 {
+        let owed = self.change_debt(|debt| debt.saturating_sub(permits));
+        permits.saturating_sub(owed)
+    }
+
+    /// Returns the debt before the change.
+    fn change_debt(&self, change: impl Fn(u64) -> u64) -> u64 {
+        // ORDERING: Relaxed: a guess; the exchange decides.
+        let mut debt = self.debt.load(Ordering::Relaxed);
+        loop {
+            // ORDERING: Relaxed: the permits paid are gone, so nothing is handed on; that there is
+            // a debt is published with DEBT.
+            match self.debt.compare_exchange_weak(
+                debt,
+                change(debt),
+                Ordering::Relaxed,
+                Ordering::Relaxed,
+            ) {
+                Ok(_) => return debt,
+                Err(now) => debt = now,
+            }
         }
     }
 
