@@ -36,7 +36,7 @@
 //! whoever unlinked it. Either way once, and only when it is off the line.
 
 use super::node::{NIL, Next, Node, Ref, Status, Word};
-use super::store::Store;
+use super::store::{Store, Together};
 use super::wakes::{self, Wakes};
 use crate::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
 use core::ptr;
@@ -526,8 +526,11 @@ impl Line {
             self.retire(store, place, Status::Cancelled, wakes);
             return;
         }
-        // ORDERING: Relaxed: counts that only decide when to sweep.
-        let dead = store.dead.fetch_add(1, Ordering::Relaxed) + 1;
+        // ORDERING: Relaxed: counts that only decide when to sweep; one that is lost to another
+        // canceller makes it a little later.
+        let dead = store.dead.load(Ordering::Relaxed) + 1;
+        // ORDERING: Relaxed, as above.
+        store.dead.store(dead, Ordering::Relaxed);
         // ORDERING: Relaxed, as above.
         if dead >= store.sweep_at.load(Ordering::Relaxed) {
             // ORDERING: Relaxed, as above.
@@ -686,7 +689,10 @@ impl Line {
         self.hand_out(0, wakes);
         for _ in 0..TRIES {
             let Some(front) = self.state().front() else { return };
-            if let Some(living) = sweep_from(store, front, wakes) {
+            let mut together = Together::default();
+            let living = sweep_from(store, front, &mut together);
+            store.recycle_all(&mut together);
+            if let Some(living) = living {
                 let next = (living / 2).max(Store::SWEEP_AT_LEAST);
                 // ORDERING: Relaxed: it only decides when to sweep.
                 store.sweep_at.store(next, Ordering::Relaxed);
@@ -973,7 +979,7 @@ fn end_life(node: &Node, word: Word) {
 
 /// Walks the line from `front`, unlinking the cancelled. Returns how many others it found, or
 /// `None` where the line changed under its feet.
-fn sweep_from(store: &Store, front: Ref, wakes: &mut Wakes) -> Option<u64> {
+fn sweep_from(store: &Store, front: Ref, together: &mut Together) -> Option<u64> {
     let mut at = front;
     let mut living = 0;
     loop {
@@ -987,39 +993,82 @@ fn sweep_from(store: &Store, front: Ref, wakes: &mut Wakes) -> Option<u64> {
             store.set_last(at);
             return Some(living);
         }
-        let child = store.node(next.index());
-        // ORDERING: Acquire pairs with the canceller's Release.
-        let word = Word(child.word.load(Ordering::Acquire));
-        if word.status() == Status::Cancelled {
-            unlink_after(store, node, next, wakes);
-        } else if let Some(successor) = successor(store, node, next) {
+        if unlink_after(store, node, next, together) {
+            continue;
+        }
+        if let Some(successor) = successor(store, node, next) {
             at = successor;
             living += 1;
         }
     }
 }
 
-/// Unlinks the cancelled node behind `node`, whose `next` was read as `next`.
-fn unlink_after(store: &Store, node: &Node, next: Next, wakes: &mut Wakes) {
-    let child = store.node(next.index());
-    // ORDERING: Acquire: shows its successor, and keeps the check below after it.
-    let beyond = Next(child.next.load(Ordering::Acquire));
-    // Still linked behind `node`: `beyond` is of the life that was seen cancelled.
-    // ORDERING: Relaxed: only compared.
-    if node.next.load(Ordering::Relaxed) != next.0 {
-        return;
+/// Unlinks the cancelled nodes behind `node`, whose `next` was read as `next`: all that follow one
+/// another, by one compare-and-swap. False if the one behind is not cancelled.
+fn unlink_after(store: &Store, node: &Node, next: Next, together: &mut Together) -> bool {
+    /// A longer run takes several.
+    const RUN: u32 = 64;
+    let mut end = next.index();
+    for _ in 0..RUN {
+        match condemn(store, node, next, end) {
+            Fate::Lives if end == next.index() => return false,
+            Fate::Lives | Fate::Unknown => break,
+            Fate::Leaves { successor } => end = successor,
+        }
+        if end == NIL {
+            break;
+        }
     }
-    if !beyond.is_marked() && !mark(child, beyond) {
-        return;
+    if end == next.index() {
+        return true;
     }
-    // ORDERING: Release carries on what `beyond` published; Acquire: only after this is it ours.
+    // ORDERING: Release carries on what the last one's `next` published; Acquire: only after this
+    // are they ours.
     let unlinked = node.next.compare_exchange(
         next.0,
-        next.relinked(beyond.index()).0,
+        next.relinked(end).0,
         Ordering::AcqRel,
         Ordering::Relaxed,
     );
-    if unlinked.is_ok() {
-        free_cancelled(store, next.index(), wakes);
+    let mut index = next.index();
+    while unlinked.is_ok() && index != end {
+        let node = store.node(index);
+        // ORDERING: Relaxed: marked, hence as `condemn` read it.
+        let behind = Next(node.next.load(Ordering::Relaxed)).index();
+        // ORDERING: Acquire pairs with the canceller's Release: its last touch of the waker.
+        end_life(node, Word(node.word.load(Ordering::Acquire)));
+        store.recycle_later(together, index);
+        index = behind;
     }
+    true
+}
+
+/// What becomes of a node in a sweep.
+enum Fate {
+    Lives,
+    /// Cancelled and marked.
+    Leaves {
+        successor: u32,
+    },
+    /// The line has changed.
+    Unknown,
+}
+
+/// Marks the node `index` if it is cancelled. It is linked behind `node`, whose `next` was `next`,
+/// directly or through others that are marked.
+fn condemn(store: &Store, node: &Node, next: Next, index: u32) -> Fate {
+    let child = store.node(index);
+    // ORDERING: Acquire pairs with the canceller's Release.
+    let word = Word(child.word.load(Ordering::Acquire));
+    if word.status() != Status::Cancelled {
+        return Fate::Lives;
+    }
+    // ORDERING: Acquire: shows its successor, and keeps the check below after it.
+    let beyond = Next(child.next.load(Ordering::Acquire));
+    // Still linked: `beyond` is of the life that was seen cancelled.
+    // ORDERING: Relaxed: only compared.
+    if node.next.load(Ordering::Relaxed) != next.0 || !(beyond.is_marked() || mark(child, beyond)) {
+        return Fate::Unknown;
+    }
+    Fate::Leaves { successor: beyond.index() }
 }

@@ -152,7 +152,7 @@ impl Store {
         let node = self.node(index);
         // SAFETY: the caller holds the node alone.
         let waker = node.waker.with_mut(|slot| unsafe { (*slot).take() });
-        self.push(index, node);
+        self.push(index, index);
         waker
     }
 
@@ -169,7 +169,9 @@ impl Store {
         self.last.store(node.bits(), Ordering::Release);
     }
 
-    fn push(&self, index: u32, node: &Node) {
+    /// Pushes nodes that are linked from `first` to `last`.
+    fn push(&self, first: u32, last: u32) {
+        let node = self.node(last);
         // ORDERING: Relaxed: only the owner of a free node changes its `next`.
         let next = Next(node.next.load(Ordering::Relaxed));
         // ORDERING: Relaxed: the exchange below acquires nothing, `pop` reads the node itself.
@@ -178,16 +180,43 @@ impl Store {
             let link = next.relinked(head.index()).marked();
             // ORDERING: Release pairs with a straggler's Acquire, as in `prepare`.
             node.next.store(link.0, Ordering::Release);
-            // ORDERING: Release pairs with the Acquire in `pop`: the taker sees the node as left.
+            // ORDERING: Release pairs with the Acquire in `pop`: the taker sees the nodes as left.
             match self.free.compare_exchange_weak(
                 head.0,
-                head.with_index(index).0,
+                head.with_index(first).0,
                 Ordering::Release,
                 Ordering::Relaxed,
             ) {
                 Ok(_) => return,
                 Err(now) => head = Head(now),
             }
+        }
+    }
+
+    /// Adds a node to those that go back together: sealed, off the line, its waker gone.
+    pub(super) fn recycle_later(&self, together: &mut Together, index: u32) {
+        let node = self.node(index);
+        // SAFETY: the caller holds the node alone.
+        debug_assert!(node.waker.with(|slot| unsafe { (*slot).is_none() }));
+        if together.len == 0 {
+            together.last = index;
+        } else {
+            // ORDERING: Relaxed: only the owner of a free node changes its `next`.
+            let next = Next(node.next.load(Ordering::Relaxed));
+            // ORDERING: Release pairs with a straggler's Acquire, as in `prepare`.
+            node.next.store(next.relinked(together.first).marked().0, Ordering::Release);
+        }
+        together.first = index;
+        together.len += 1;
+        if together.len == Together::MOST {
+            self.recycle_all(together);
+        }
+    }
+
+    pub(super) fn recycle_all(&self, together: &mut Together) {
+        if together.len > 0 {
+            self.push(together.first, together.last);
+            together.len = 0;
         }
     }
 
@@ -268,6 +297,19 @@ impl Store {
             unsafe { drop(boxed(ours, chunk)) };
         }
     }
+}
+
+/// Nodes that go back to the store by one compare-and-swap.
+#[derive(Default)]
+pub(super) struct Together {
+    first: u32,
+    last: u32,
+    len: u32,
+}
+
+impl Together {
+    /// So many at a time: a thread that stops for ever keeps no more.
+    const MOST: u32 = 64;
 }
 
 impl Drop for Store {
