@@ -15,7 +15,7 @@ use std::panic::{AssertUnwindSafe, RefUnwindSafe, UnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
-use std::task::{Poll, Waker};
+use std::task::{Poll, Wake, Waker};
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
@@ -108,6 +108,7 @@ fn too_many_permits_for_those_who_wait_saturate_as_well() {
     assert_eq!(semaphore.available_permits(), Semaphore::MAX_PERMITS);
 }
 
+/// event-listener #138 as well: a notification that its receiver drops must not be swallowed.
 /// Broken by: `cancel` giving nothing back for a granted claim.
 #[test]
 fn tokio_6450_a_permit_granted_but_never_seen_goes_to_the_next() {
@@ -173,6 +174,102 @@ fn async_lock_18_two_permits_given_back_wake_two() {
     let mut more = [Waiter::queued(&semaphore, 1), Waiter::queued(&semaphore, 1)];
     semaphore.add_permits(2);
     let _permits = more.each_mut().map(Waiter::permit);
+}
+
+/// A waker that goes calls back in; it gives the very permit that is waited for.
+struct GivesAtItsEnd(Arc<Semaphore>);
+
+impl Wake for GivesAtItsEnd {
+    fn wake(self: Arc<Self>) {}
+}
+
+impl Drop for GivesAtItsEnd {
+    fn drop(&mut self) {
+        self.0.add_permits(1);
+    }
+}
+
+/// Broken by: `change_waker` dropping the old waker before BUSY is cleared.
+#[test]
+fn tokio_5429_a_waker_that_is_dropped_may_call_back_in() {
+    let semaphore = Arc::new(Semaphore::new(0));
+    let gives = || Waker::from(Arc::new(GivesAtItsEnd(Arc::clone(&semaphore))));
+    // Replaced by another waker: the permit it gives is this waiter's.
+    let mut waiter = Waiter { future: semaphore.acquire(), waker: Arc::default() };
+    assert!(poll_with(Pin::new(&mut waiter.future), &gives()).is_pending());
+    assert!(waiter.poll().is_pending() && waiter.is_woken());
+    let permit = waiter.permit();
+    // Cancelled: the permit it gives is the next one's.
+    let mut cancelled = semaphore.acquire();
+    assert!(poll_with(Pin::new(&mut cancelled), &gives()).is_pending());
+    let mut next = Waiter::queued(&semaphore, 1);
+    drop(cancelled);
+    drop((next.permit(), permit));
+    assert_eq!(semaphore.available_permits(), 2);
+}
+
+/// One thread releases while another waits, and gives up at once whatever it got. In the end one
+/// permit is there for each release.
+fn release_against_a_fickle_waiter(rounds: usize) {
+    let semaphore = Semaphore::new(0);
+    let barrier = std::sync::Barrier::new(2);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for _ in 0..rounds {
+                barrier.wait();
+                semaphore.add_permits(1);
+                barrier.wait();
+            }
+        });
+        let mut wrong = 0;
+        for _ in 0..rounds {
+            let mut fickle = semaphore.acquire();
+            barrier.wait();
+            drop(poll_once(Pin::new(&mut fickle)));
+            drop(fickle);
+            barrier.wait();
+            wrong += usize::from(semaphore.forget_permits(2) != 1);
+        }
+        assert_eq!(wrong, 0, "permits lost or made");
+    });
+}
+
+/// Also kotlinx #1477: a grant that meets a cancellation has one owner, not two and not none.
+/// Broken by: `line_up` not giving back what a new waiter found free and did not want.
+#[test]
+fn kotlinx_2380_a_waiter_that_gives_up_just_as_it_succeeds_loses_no_permit() {
+    release_against_a_fickle_waiter(5_000);
+}
+
+/// As many permits as threads: each finds one. Broken by: `try_take` giving up when its exchange
+/// fails.
+#[test]
+fn kotlinx_3745_a_try_does_not_fail_while_a_permit_is_free() {
+    let semaphore = Semaphore::new(3);
+    std::thread::scope(|scope| {
+        for _ in 0..3 {
+            scope.spawn(|| {
+                for _ in 0..20_000 {
+                    drop(semaphore.try_acquire().unwrap());
+                }
+            });
+        }
+    });
+    assert_eq!(semaphore.available_permits(), 3);
+}
+
+/// Broken by: `release` making a permit free that somebody waits for.
+#[test]
+fn async_lock_23_newcomers_that_come_all_the_time_do_not_starve_a_waiter() {
+    let semaphore = Semaphore::new(1);
+    let mut held = semaphore.try_acquire().unwrap();
+    for _ in 0..100 {
+        let mut waiter = Waiter::queued(&semaphore, 1);
+        drop(held);
+        assert_eq!(semaphore.try_acquire().unwrap_err(), TryAcquireError::NoPermits);
+        assert!(poll_once(Pin::new(&mut semaphore.acquire())).is_pending());
+        held = waiter.permit();
+    }
 }
 
 /// Broken by: `n > capacity` being queued for ever where it blocks those behind it.
