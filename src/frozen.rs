@@ -14,6 +14,7 @@ use core::future::Future;
 use core::pin::{Pin, pin};
 use core::task::{Context, Poll, Waker};
 use core::time::Duration;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::mpsc::channel;
 use std::task::Wake;
@@ -251,6 +252,43 @@ fn freeze_a_release_met_from_inside_a_wake() {
     });
 }
 
+/// Panics when it is called.
+struct Panics;
+
+impl Wake for Panics {
+    fn wake(self: Arc<Self>) {
+        panic!("the waker panics");
+    }
+}
+
+/// The newcomer finishes the stopped release, and gets the panic of the other one's waker. It leaves
+/// nothing behind.
+#[test]
+fn freeze_a_release_whose_waker_panics() {
+    at_every_step("semaphore: release to a waker that panics", || {
+        let s = semaphore(0);
+        let mut front = Box::pin(Arc::clone(&s).acquire_owned());
+        let panics = Waker::from(Arc::new(Panics));
+        assert!(front.as_mut().poll(&mut Context::from_waker(&panics)).is_pending());
+        let others = move |s: &Arc<Semaphore>| {
+            let wakes = Arc::new(Count::default());
+            let newcomer = Waiter { future: Box::pin(Arc::clone(s).acquire_owned()), wakes };
+            let wakes = Arc::clone(&newcomer.wakes);
+            let polled = catch_unwind(AssertUnwindSafe(move || {
+                let mut newcomer = newcomer;
+                drop(newcomer.poll());
+            }));
+            drop(polled);
+            assert_eq!(Arc::strong_count(&wakes), 1, "its waker is still kept");
+            drop(front);
+        };
+        let stops = |s: &Arc<Semaphore>| {
+            let _ = catch_unwind(AssertUnwindSafe(|| s.add_permits(1)));
+        };
+        on_semaphore(&s, 1, stops, others)
+    });
+}
+
 #[test]
 fn freeze_a_release_in_part() {
     at_every_step("semaphore: release to a big head", || {
@@ -398,6 +436,25 @@ fn freeze_reduce() {
             drop(served([waiter]));
         };
         on_semaphore(&s, 2, |s| assert!(s.reduce_permits(2) <= 2), others)
+    });
+}
+
+/// Whoever stops has taken too little away, never too much: what is given back twice over is there.
+#[test]
+fn freeze_reduce_between_releases() {
+    at_every_step("semaphore: a second reduce_permits, and a release", || {
+        let s = semaphore(0);
+        s.reduce_permits(1);
+        s.add_permits(1);
+        let others = |s: &Arc<Semaphore>| {
+            s.add_permits(3);
+            drop(s.try_acquire().unwrap());
+        };
+        let stops = |s: &Arc<Semaphore>| {
+            s.add_permits(1);
+            s.reduce_permits(2);
+        };
+        on_semaphore(&s, 2, stops, others)
     });
 }
 

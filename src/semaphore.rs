@@ -42,6 +42,12 @@ use std::sync::Arc;
 /// No operation waits for another thread. If a thread stops for ever in the middle of one, the
 /// others carry on, and at most the stopped thread's own permits are missing.
 ///
+/// # Wakers
+///
+/// A waker may call back in, on this semaphore too, and may panic: the panic goes on once everybody
+/// is served. It must return, though. What a call from inside a waker releases is handed on when
+/// the waker has returned, so a waker that blocks until somebody else is served blocks for ever.
+///
 /// # Memory ordering
 ///
 /// What a holder did before giving a permit back happens before what the next holder of that permit
@@ -53,10 +59,15 @@ use std::sync::Arc;
 /// An idle semaphore is three words. The first wait allocates the store; a waiter takes 64 bytes of
 /// it, reused for later waiters and kept until the semaphore is dropped.
 ///
+/// # Source
+///
+/// The line is a queue of Michael and Scott (1996) whose cancelled nodes leave as in Harris's (2001)
+/// and Michael's (2002) lists; permits and the front of the line share one word.
+///
 /// # Bounds
 ///
 /// At most [`MAX_PERMITS`](Self::MAX_PERMITS) permits: [`new`](Self::new) and
-/// [`add_permits`](Self::add_permits) saturate there. Beyond 2^28 − 1 waiters at a time, further
+/// [`add_permits`](Self::add_permits) saturate there. Beyond 2^28 − 16 waiters at a time, further
 /// ones poll until a place in line is free.
 ///
 /// # Examples

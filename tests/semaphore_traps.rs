@@ -412,6 +412,143 @@ fn a_waker_that_panics_loses_no_permit_and_the_others_are_still_woken() {
     assert_eq!(semaphore.available_permits(), 4);
 }
 
+/// A panic's payload that panics itself when it is dropped.
+struct Bomb;
+
+impl Drop for Bomb {
+    fn drop(&mut self) {
+        assert!(std::thread::panicking(), "the payload panics");
+    }
+}
+
+/// Broken by: `Wakes::run` dropping the second payload.
+#[test]
+fn a_panic_whose_payload_panics_too_breaks_nothing() {
+    let semaphore = Semaphore::new(0);
+    let bomb = Calls::waker(|| std::panic::panic_any(Bomb));
+    let mut line = [semaphore.acquire(), semaphore.acquire()];
+    for waiting in &mut line {
+        assert!(poll_with(Pin::new(waiting), &bomb).is_pending());
+    }
+    let mut last = Waiter::queued(&semaphore, 1);
+    let panic = catch_unwind(AssertUnwindSafe(|| semaphore.add_permits(3))).unwrap_err();
+    assert!(panic.is::<Bomb>());
+    std::mem::forget(panic);
+    drop(last.permit());
+    drop(line);
+    assert_eq!(semaphore.available_permits(), 3);
+    // Nothing is left of the wakes: what is released now goes where it should.
+    let mut waiter = Waiter::queued(&semaphore, 4);
+    semaphore.add_permits(1);
+    assert_eq!(waiter.permit().num_permits(), 4);
+}
+
+/// Panics when it is dropped.
+struct PanicsAtItsEnd;
+
+impl Wake for PanicsAtItsEnd {
+    fn wake(self: Arc<Self>) {}
+}
+
+impl Drop for PanicsAtItsEnd {
+    fn drop(&mut self) {
+        panic!("the waker panics as it goes");
+    }
+}
+
+/// Polls in its drop, as a scope guard might, and keeps the permit.
+struct PollsAtItsEnd<'a, 'k>(Acquire<'a>, &'k Mutex<Option<SemaphorePermit<'a>>>);
+
+impl Drop for PollsAtItsEnd<'_, '_> {
+    fn drop(&mut self) {
+        let Poll::Ready(permit) = poll_once(Pin::new(&mut self.0)) else { return };
+        *self.1.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = permit.ok();
+    }
+}
+
+/// Broken by: `conclude_poll` giving back although no panic goes on (the thread unwinds already).
+#[test]
+fn a_permit_taken_while_unwinding_is_not_given_back_as_well() {
+    let semaphore = Semaphore::new(0);
+    let kept = Mutex::new(None);
+    let unwound = catch_unwind(AssertUnwindSafe(|| {
+        let mut waiting = PollsAtItsEnd(semaphore.acquire(), &kept);
+        let waker = Waker::from(Arc::new(PanicsAtItsEnd));
+        assert!(poll_with(Pin::new(&mut waiting.0), &waker).is_pending());
+        semaphore.add_permits(1);
+        drop(waker);
+        panic!("the task panics");
+    }));
+    assert!(unwound.is_err());
+    let kept = kept.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+    assert_eq!((kept.is_some(), semaphore.available_permits()), (true, 0));
+    drop(kept);
+    assert_eq!(semaphore.available_permits(), 1);
+}
+
+/// A task that an executor polls where it is woken. It keeps its permit until it goes itself.
+struct Inline {
+    future: Mutex<Option<AcquireOwned>>,
+    permit: Mutex<Option<OwnedSemaphorePermit>>,
+}
+
+impl Wake for Inline {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        let Some(mut future) = self.future.lock().unwrap().take() else { return };
+        let Poll::Ready(permit) = poll_once(Pin::new(&mut future)) else { panic!("not served") };
+        *self.permit.lock().unwrap() = permit.ok();
+    }
+}
+
+/// The waker that is dropped is the task's last owner, and so gives its permit back. Broken by:
+/// `wake` leaving the node when its note is gone.
+#[test]
+fn kotlinx_80_a_long_chain_of_tasks_that_end_as_they_are_woken_needs_no_deep_stack() {
+    const TASKS: usize = 20_000;
+    let chain = || {
+        let semaphore = Arc::new(Semaphore::new(0));
+        for _ in 0..TASKS {
+            let mut future = Arc::clone(&semaphore).acquire_owned();
+            let task = Arc::new(Inline { future: Mutex::new(None), permit: Mutex::new(None) });
+            let waker = Waker::from(Arc::clone(&task));
+            assert!(poll_with(Pin::new(&mut future), &waker).is_pending());
+            *task.future.lock().unwrap() = Some(future);
+        }
+        semaphore.add_permits(1);
+        assert_eq!((semaphore.available_permits(), semaphore.waiters()), (1, 0));
+    };
+    std::thread::Builder::new().stack_size(128 << 10).spawn(chain).unwrap().join().unwrap();
+}
+
+/// Broken by: `+` for the saturating sum in `merge`, or in `hand_out` for what a close gives back.
+#[test]
+fn more_permits_than_can_be_counted_saturate_when_they_are_merged_or_given_back_by_a_close() {
+    let semaphore = Semaphore::new(0);
+    semaphore.add_permits(usize::MAX);
+    let mut permit = semaphore.try_acquire_all().unwrap();
+    for _ in 0..9 {
+        semaphore.add_permits(usize::MAX);
+        permit.merge(semaphore.try_acquire_all().unwrap());
+    }
+    assert_eq!(permit.num_permits(), usize::MAX);
+    drop(permit);
+    assert_eq!(semaphore.available_permits(), Semaphore::MAX_PERMITS);
+
+    let semaphore = Arc::new(Semaphore::new(0));
+    let inside = Arc::clone(&semaphore);
+    let adds = Calls::waker(move || (0..9).for_each(|_| inside.add_permits(usize::MAX)));
+    let mut line = [semaphore.acquire(), semaphore.acquire()];
+    for waiting in &mut line {
+        assert!(poll_with(Pin::new(waiting), &adds).is_pending());
+    }
+    semaphore.close();
+    assert_eq!(semaphore.available_permits(), Semaphore::MAX_PERMITS);
+}
+
 /// Broken by: as above.
 #[test]
 fn a_waker_that_panics_does_not_keep_a_close_from_the_others() {

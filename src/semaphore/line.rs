@@ -253,15 +253,32 @@ impl Line {
         if owed == 0 {
             return taken;
         }
-        self.store_or_new().owe(owed);
-        // ORDERING: AcqRel: publishes the debt (and the store) to whoever sees DEBT. A release that
-        // came before, and did not see it, is acquired: its permits are seen below.
-        self.state.fetch_or(State::DEBT, Ordering::AcqRel);
-        let late = self.forget(owed);
-        let mut wakes = Wakes::default();
-        self.hand_out(late, &mut wakes);
-        wakes.finish();
-        taken + late
+        let store = self.store_or_new();
+        store.owe(owed);
+        taken + self.settle(store).min(owed)
+    }
+
+    /// Pays the debt with what is free; returns how much.
+    ///
+    /// Claimed from the debt first: a thread that stops in between has taken too little away, not
+    /// too much.
+    fn settle(&self, store: &Store) -> u64 {
+        let mut paid = 0;
+        loop {
+            // ORDERING: AcqRel, and a write even where DEBT is set: if it comes before a release's
+            // exchange of this word, that release acquires the debt and settles it; if after, its
+            // permits are seen here.
+            let state = State(self.state.fetch_or(State::DEBT, Ordering::AcqRel));
+            let claimed = store.claim_debt(state.permits());
+            if claimed == 0 {
+                return paid;
+            }
+            let taken = self.forget(claimed);
+            if taken < claimed {
+                store.owe(claimed - taken);
+            }
+            paid += taken;
+        }
     }
 
     /// What releases will pay before anybody gets anything.
@@ -347,32 +364,39 @@ impl Line {
         let waker = cx.waker().clone();
         let store = self.store_or_new();
         let Some(place) = store.prepare(ticket.asked, ticket.asked, waker) else {
-            // 2^28 − 1 waiters already: not in line, but asked again at once.
+            // 2^28 − 16 waiters already: not in line, but asked again at once.
             cx.waker().wake_by_ref();
             return Poll::Pending;
         };
-        let decided = self.line_up(store, place, ticket.asked);
+        let mut wakes = Wakes::default();
+        let decided = self.line_up(store, place, ticket.asked, &mut wakes);
         let Poll::Ready(taken) = decided else {
             ticket.place = Some(place);
+            wakes.finish();
             return decided;
         };
-        let mut wakes = Wakes::default();
         wakes.drop(store.recycle(place.index));
-        self.settle(taken.is_ok(), ticket.asked, wakes);
+        self.conclude_poll(taken.is_ok(), ticket.asked, wakes);
         decided
     }
 
-    /// Ends an operation that got permits, unless the user's code panicked on the way: then they
-    /// go back before the panic goes on.
-    fn settle(&self, taken: bool, permits: u32, mut wakes: Wakes) {
-        if taken && wakes.panicked() {
+    /// Ends an operation that got permits, unless a panic of the user's code goes on from here: then
+    /// they go back before it does.
+    fn conclude_poll(&self, taken: bool, permits: u32, mut wakes: Wakes) {
+        if taken && wakes.will_panic() {
             self.hand_out(u64::from(permits), &mut wakes);
         }
         wakes.finish();
     }
 
     /// Puts a prepared node at the end of the line, unless there is no need to wait after all.
-    fn line_up(&self, store: &Store, place: Ref, asked: u32) -> Poll<Result<(), Refusal>> {
+    fn line_up(
+        &self,
+        store: &Store,
+        place: Ref,
+        asked: u32,
+        wakes: &mut Wakes,
+    ) -> Poll<Result<(), Refusal>> {
         loop {
             let state = self.state();
             if state.is_closed() {
@@ -399,7 +423,7 @@ impl Line {
             store.set_need(place, asked);
             match Self::link(store, front, place) {
                 Ok(()) => return Poll::Pending,
-                Err(obstacle) => self.clear_away(store, &obstacle),
+                Err(obstacle) => self.clear_away(store, &obstacle, wakes),
             }
         }
     }
@@ -443,13 +467,11 @@ impl Line {
     }
 
     /// Finishes for others what keeps a newcomer from linking.
-    fn clear_away(&self, store: &Store, obstacle: &Obstacle) {
-        let mut wakes = Wakes::default();
-        self.hand_out(0, &mut wakes);
+    fn clear_away(&self, store: &Store, obstacle: &Obstacle, wakes: &mut Wakes) {
+        self.hand_out(0, wakes);
         if let Obstacle::Middle = obstacle {
-            self.sweep(store, &mut wakes);
+            self.sweep(store, wakes);
         }
-        wakes.finish();
     }
 
     fn poll_place(
@@ -459,6 +481,7 @@ impl Line {
         cx: &mut Context<'_>,
     ) -> Poll<Result<(), Refusal>> {
         let node = self.store().node(place.index);
+        let mut wakes = Wakes::default();
         // ORDERING: Acquire pairs with the Release of the conclusion: the permit's history.
         let mut word = Word(node.word.load(Ordering::Acquire));
         if word.is_queued() {
@@ -473,18 +496,26 @@ impl Line {
             if same {
                 return Poll::Pending;
             }
-            word = change_waker(node, cx);
+            let old;
+            (word, old) = change_waker(node, cx);
+            wakes.drop(old);
             if word.is_queued() {
+                wakes.finish();
                 return Poll::Pending;
             }
         }
-        Poll::Ready(self.collect(ticket, place, word))
+        Poll::Ready(self.collect(ticket, place, word, wakes))
     }
 
     /// The owner of a granted or closed node takes what it was given and leaves.
-    fn collect(&self, ticket: &mut Ticket, place: Ref, word: Word) -> Result<(), Refusal> {
+    fn collect(
+        &self,
+        ticket: &mut Ticket,
+        place: Ref,
+        word: Word,
+        mut wakes: Wakes,
+    ) -> Result<(), Refusal> {
         ticket.place = None;
-        let mut wakes = Wakes::default();
         self.depart(place, &mut wakes);
         let closed = self.is_closed();
         let granted = word.status() == Status::Granted;
@@ -492,7 +523,7 @@ impl Line {
             // Granted before, but not handed out after, the close.
             self.hand_out(u64::from(ticket.asked), &mut wakes);
         }
-        self.settle(granted && !closed, ticket.asked, wakes);
+        self.conclude_poll(granted && !closed, ticket.asked, wakes);
         if closed { Err(Refusal::Closed) } else { Ok(()) }
     }
 
@@ -548,12 +579,15 @@ impl Line {
         loop {
             let state = self.state();
             if state.has_debt() && permits > 0 {
-                permits = self.store().pay_debt(permits);
+                permits -= self.store().claim_debt(permits);
             }
             let Some(front) = state.front() else {
                 let free = state.permits().saturating_add(permits).min(self.most);
-                if permits == 0 || self.swing(state, state.free(free)) {
+                if permits == 0 {
                     return;
+                }
+                if self.swing(state, state.free(free)) {
+                    return self.settle_late(state);
                 }
                 continue;
             };
@@ -569,7 +603,8 @@ impl Line {
                 // From inside a waker: whoever called it goes on.
                 Status::Queued if wakes::leave_to_outer(self.address(), permits) => return,
                 Status::Queued if state.is_closed() => {
-                    permits += self.close_node(store, front, node, word, wakes);
+                    let back = self.close_node(store, front, node, word, wakes);
+                    permits = permits.saturating_add(back);
                 }
                 Status::Queued => match pay(node, word, permits) {
                     Payment::Spent => return,
@@ -593,6 +628,13 @@ impl Line {
                     self.retire(store, front, concluded, wakes);
                 }
             }
+        }
+    }
+
+    /// After permits were made free: a debt may have come since it was last looked for.
+    fn settle_late(&self, state: State) {
+        if state.has_debt() && self.debt() > 0 {
+            self.settle(self.store());
         }
     }
 
@@ -636,13 +678,14 @@ impl Line {
 
     /// A visitor wakes the waiter and goes; returns what was left from inside the waker.
     fn wake(&self, store: &Store, place: Ref, node: &Node, wakes: &mut Wakes) -> Option<u64> {
-        let from_inside = node.waker.with(|slot| {
-            // SAFETY: as a visitor: nobody writes the slot until we have left.
-            let waker = unsafe { (*slot).as_ref() }?;
-            wakes.wake(self.address(), place, waker)
-        });
-        leave(store, place, node, wakes);
-        from_inside
+        wakes.inside(self.address(), place, |wakes| {
+            node.waker.with(|slot| {
+                // SAFETY: as a visitor: nobody writes the slot until we have left.
+                wakes.wake(unsafe { (*slot).as_ref() });
+            });
+            // Inside as well: the last one out drops the waker, and with it perhaps the task.
+            leave(store, place, node, wakes);
+        })
     }
 
     /// Takes the concluded `front` off the line, if it still is the front.
@@ -756,8 +799,12 @@ impl Line {
     /// Counts those who wait, up to `end`, and says whether it was met; `None` if the line changed
     /// under its feet.
     fn walk(&self, end: Option<Ref>) -> Option<(usize, bool)> {
-        let Some(mut at) = self.state().front() else { return Some((0, false)) };
+        let Some(front) = self.state().front() else { return Some((0, false)) };
         let store = self.store();
+        let mut at = front;
+        // The last node that was surely in line: unmarked. What follows it through marked ones is
+        // in line for as long as its `next` stays.
+        let mut anchor: Option<(&Node, Next)> = None;
         let mut waiters = 0;
         while Some(at) != end {
             let node = store.node(at.index);
@@ -772,7 +819,18 @@ impl Line {
             if next.index() == NIL {
                 return Some((waiters, false));
             }
-            at = successor(store, node, next)?;
+            if !next.is_marked() {
+                anchor = Some((node, next));
+            }
+            at = Ref { index: next.index(), generation: generation(store.node(next.index())) };
+            let holds = match anchor {
+                // ORDERING: Relaxed: kept after the Acquire load of the generation; only compared.
+                Some((node, next)) => node.next.load(Ordering::Relaxed) == next.0,
+                None => self.state().front() == Some(front),
+            };
+            if !holds {
+                return None;
+            }
         }
         Some((waiters, true))
     }
@@ -916,21 +974,20 @@ fn leave(store: &Store, place: Ref, node: &Node, wakes: &mut Wakes) {
     }
 }
 
-/// The owner puts another waker in; returns the word it found afterwards.
-fn change_waker(node: &Node, cx: &Context<'_>) -> Word {
+/// The owner puts another waker in; returns the word it found afterwards, and the old waker.
+fn change_waker(node: &Node, cx: &Context<'_>) -> (Word, Option<Waker>) {
     let waker = cx.waker().clone();
     // ORDERING: Acquire: if concluded, for the permit's history.
     let found = Word(node.word.fetch_or(Word::BUSY, Ordering::Acquire));
     if !found.is_queued() {
-        return found;
+        return (found, None);
     }
     // SAFETY: QUEUED and BUSY: no visitor comes in until BUSY is cleared.
     let old = node.waker.with_mut(|slot| unsafe { (*slot).replace(waker) });
     // ORDERING: Release publishes the new waker to the Acquire of whoever concludes; Acquire, if
     // concluded meanwhile, for the permit's history.
     let found = Word(node.word.fetch_and(!Word::BUSY, Ordering::AcqRel));
-    drop(old);
-    found
+    (found, old)
 }
 
 /// The owner ends its own wait, unless somebody else has. Returns the waker, and the word that was

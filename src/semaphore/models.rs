@@ -5,6 +5,7 @@
 //! or a leak. Each test names a single change of the code that it catches.
 
 use super::Semaphore;
+use crate::error::TryAcquireError;
 use crate::sync::{model, thread};
 use core::future::{Future, poll_fn};
 use core::pin::pin;
@@ -452,6 +453,20 @@ fn model_reduce_against_release() {
     });
 }
 
+/// The second debt changes no bit of the state. Caught: `hand_out` without `settle_late`.
+#[test]
+fn model_a_second_reduce_against_release() {
+    model(3, || {
+        let semaphore = semaphore(0);
+        semaphore.reduce_permits(1);
+        semaphore.add_permits(1);
+        let releaser = spawn(&semaphore, |s| s.add_permits(1));
+        semaphore.reduce_permits(1);
+        releaser.join().unwrap();
+        assert_eq!((semaphore.available_permits(), semaphore.permits_owed()), (0, 0));
+    });
+}
+
 /// Caught: `release` looks for QUEUE alone (`is_plain`).
 #[test]
 fn model_reduce_against_release_to_a_waiter() {
@@ -468,7 +483,31 @@ fn model_reduce_against_release_to_a_waiter() {
     });
 }
 
-/// Caught: `walk` follows a node into another life.
+/// A walk that stands on a node which has left must not follow the free list.
+/// Caught: `walk` checks the node it stands on instead of the anchor.
+#[test]
+fn model_counting_against_those_who_are_served() {
+    model(3, || {
+        let semaphore = semaphore(0);
+        // Four nodes, two of them free again.
+        let mut line: Vec<_> = (0..4).map(|_| Arc::clone(&semaphore).acquire_owned()).collect();
+        assert!(line.iter_mut().all(|waiting| poll_once(waiting).is_pending()));
+        line.truncate(2);
+        let other = spawn(&semaphore, move |s| {
+            s.add_permits(1);
+            s.add_permits(1);
+            // The second one's node is free before the first one's has gone.
+            let second = poll_once(&mut line[1]);
+            assert!(second.is_ready());
+            drop(line);
+        });
+        assert!(semaphore.waiters() <= 2, "{}", semaphore.waiters());
+        other.join().unwrap();
+        assert_all_free(&semaphore, 2);
+    });
+}
+
+/// Caught: `ahead_of` does not begin again where it did not meet its own node.
 #[test]
 fn model_position_against_those_who_leave() {
     model(2, || {
@@ -544,6 +583,28 @@ fn model_part_payments_carry_memory() {
         for payer in payers {
             payer.join().unwrap();
         }
+    });
+}
+
+/// Whoever is told of the close sees what led to it. Caught: Relaxed in `close`; no second look in
+/// `try_take`.
+#[test]
+fn model_a_close_carries_memory() {
+    model(3, || {
+        let semaphore = semaphore(0);
+        let shared = Arc::new(loom::cell::UnsafeCell::new(0));
+        let theirs = Arc::clone(&shared);
+        let closer = spawn(&semaphore, move |s| {
+            // SAFETY: read only by those who have been told of the close.
+            theirs.with_mut(|value| unsafe { *value = 1 });
+            s.close();
+        });
+        if let Err(TryAcquireError::NoPermits) = semaphore.try_acquire() {
+            assert!(block_on(semaphore.acquire()).is_err());
+        }
+        // SAFETY: told.
+        assert_eq!(shared.with(|value| unsafe { *value }), 1);
+        closer.join().unwrap();
     });
 }
 

@@ -34,7 +34,7 @@ use core::task::Waker;
 
 /// Index of "no node".
 pub(super) const NIL: u32 = (1 << INDEX_BITS) - 1;
-/// Nodes a semaphore can have: 2^28 − 1.
+/// Nodes a semaphore can have: 2^28 − 16.
 pub(super) const INDEX_BITS: u32 = 28;
 const INDEX_MASK: u64 = (1 << INDEX_BITS) - 1;
 const GENERATION_BITS: u32 = 28;

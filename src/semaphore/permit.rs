@@ -45,7 +45,7 @@ impl<'a> SemaphorePermit<'a> {
             std::ptr::eq(self.semaphore, other.semaphore),
             "merging permits from different semaphores"
         );
-        self.permits += std::mem::take(&mut other.permits);
+        self.permits = self.permits.saturating_add(std::mem::take(&mut other.permits));
     }
 
     /// Splits `permits` permits off into a guard of their own; `None` if there are not as many.
@@ -106,7 +106,7 @@ impl OwnedSemaphorePermit {
             Arc::ptr_eq(&self.semaphore, &other.semaphore),
             "merging permits from different semaphores"
         );
-        self.permits += std::mem::take(&mut other.permits);
+        self.permits = self.permits.saturating_add(std::mem::take(&mut other.permits));
     }
 
     /// Splits `permits` permits off into a guard of their own; `None` if there are not as many.

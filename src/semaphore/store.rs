@@ -79,10 +79,9 @@ impl Store {
         self.change_debt(|debt| debt.saturating_add(permits));
     }
 
-    /// Pays what is owed of `permits`; returns the rest.
-    pub(super) fn pay_debt(&self, permits: u64) -> u64 {
-        let owed = self.change_debt(|debt| debt.saturating_sub(permits));
-        permits.saturating_sub(owed)
+    /// Takes up to `permits` off the debt, for the caller to pay; returns how many.
+    pub(super) fn claim_debt(&self, permits: u64) -> u64 {
+        self.change_debt(|debt| debt.saturating_sub(permits)).min(permits)
     }
 
     /// Returns the debt before the change.
@@ -118,7 +117,7 @@ impl Store {
 
     /// A node of the caller's own, asking for `total` permits and still lacking `need`.
     ///
-    /// `None` when all 2^28 − 1 nodes are in use.
+    /// `None` when all 2^28 − 16 nodes are in use.
     pub(super) fn prepare(&self, total: u32, need: u32, waker: Waker) -> Option<Ref> {
         let index = self.pop().or_else(|| self.mint())?;
         let node = self.node(index);
@@ -308,7 +307,7 @@ pub(super) struct Together {
 }
 
 impl Together {
-    /// So many at a time: a thread that stops for ever keeps no more.
+    /// So many at a time: a thread that stops for ever keeps these and the run it is at.
     const MOST: u32 = 64;
 }
 

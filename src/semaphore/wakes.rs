@@ -10,6 +10,7 @@ use super::node::Ref;
 use crate::sync::per_thread;
 use core::any::Any;
 use core::cell::Cell;
+use core::mem::forget;
 use core::ptr;
 use core::task::Waker;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -33,8 +34,8 @@ impl Waking {
     fn find<R>(wanted: impl Fn(&Self) -> Option<R>) -> Option<R> {
         let mut at = INNERMOST.with(Cell::get);
         while !at.is_null() {
-            // SAFETY: it is on this thread's stack, in a call of `Wakes::wake` that has not
-            // returned: that takes it off `INNERMOST` first.
+            // SAFETY: it is on this thread's stack, in a call of `Wakes::inside` that has not
+            // returned: `Noted` takes it off `INNERMOST` first.
             let waking = unsafe { &*at };
             if let Some(found) = wanted(waking) {
                 return Some(found);
@@ -60,6 +61,17 @@ pub(super) fn leave_to_outer(line: usize, permits: u64) -> bool {
     Waking::find(leave).is_some()
 }
 
+/// Takes the note of a wake back, whatever happens.
+struct Noted {
+    outer: *const Waking,
+}
+
+impl Drop for Noted {
+    fn drop(&mut self) {
+        INNERMOST.with(|innermost| innermost.set(self.outer));
+    }
+}
+
 /// Runs wakers, keeps the first panic for the end of the operation, when nothing is open.
 #[derive(Default)]
 pub(super) struct Wakes {
@@ -67,15 +79,27 @@ pub(super) struct Wakes {
 }
 
 impl Wakes {
-    /// Wakes the waiter at `place`; returns what operations from inside left, if there were any.
-    pub(super) fn wake(&mut self, line: usize, place: Ref, waker: &Waker) -> Option<u64> {
+    /// Does what calls the waker of the waiter at `place`; returns what operations from inside left,
+    /// if there were any.
+    pub(super) fn inside(
+        &mut self,
+        line: usize,
+        place: Ref,
+        calls: impl FnOnce(&mut Self),
+    ) -> Option<u64> {
         let outer = INNERMOST.with(Cell::get);
         let waking = Waking { line, place, left: Cell::new(None), outer };
         INNERMOST.with(|innermost| innermost.set(&raw const waking));
-        self.run(|| waker.wake_by_ref());
-        // `run` does not unwind.
-        INNERMOST.with(|innermost| innermost.set(outer));
+        let noted = Noted { outer };
+        calls(self);
+        drop(noted);
         waking.left.get()
+    }
+
+    pub(super) fn wake(&mut self, waker: Option<&Waker>) {
+        if let Some(waker) = waker {
+            self.run(|| waker.wake_by_ref());
+        }
     }
 
     /// Drops a waker, which is the user's code too.
@@ -85,24 +109,29 @@ impl Wakes {
         }
     }
 
-    pub(super) fn panicked(&self) -> bool {
-        self.panic.is_some()
+    /// Whether [`finish`](Self::finish) will.
+    pub(super) fn will_panic(&self) -> bool {
+        self.panic.is_some() && !std::thread::panicking()
     }
 
     fn run(&mut self, user_code: impl FnOnce()) {
         // Unwind safe: the semaphore is consistent around every call, and the closures own or
         // borrow nothing but the waker.
         if let Err(panic) = catch_unwind(AssertUnwindSafe(user_code)) {
-            self.panic.get_or_insert(panic);
+            match self.panic {
+                None => self.panic = Some(panic),
+                // Leaked: to drop it would run the user's code once more, which may panic, too.
+                Some(_) => forget(panic),
+            }
         }
     }
 
     /// Passes the first panic on, unless this thread is unwinding already.
     pub(super) fn finish(self) {
-        if let Some(panic) = self.panic
-            && !std::thread::panicking()
-        {
-            resume_unwind(panic);
+        match self.panic {
+            Some(panic) if std::thread::panicking() => forget(panic),
+            Some(panic) => resume_unwind(panic),
+            None => {}
         }
     }
 }
