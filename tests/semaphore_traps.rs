@@ -541,7 +541,7 @@ fn more_permits_than_can_be_counted_saturate_when_they_are_merged_or_given_back_
     let semaphore = Arc::new(Semaphore::new(0));
     let inside = Arc::clone(&semaphore);
     let adds = Calls::waker(move || (0..9).for_each(|_| inside.add_permits(usize::MAX)));
-    let mut line = [semaphore.acquire(), semaphore.acquire()];
+    let mut line = [semaphore.acquire(), semaphore.acquire(), semaphore.acquire()];
     for waiting in &mut line {
         assert!(poll_with(Pin::new(waiting), &adds).is_pending());
     }

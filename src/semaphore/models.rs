@@ -493,16 +493,16 @@ fn model_counting_against_those_who_are_served() {
         let mut line: Vec<_> = (0..4).map(|_| Arc::clone(&semaphore).acquire_owned()).collect();
         assert!(line.iter_mut().all(|waiting| poll_once(waiting).is_pending()));
         line.truncate(2);
-        let other = spawn(&semaphore, move |s| {
-            s.add_permits(1);
-            s.add_permits(1);
-            // The second one's node is free before the first one's has gone.
-            let second = poll_once(&mut line[1]);
-            assert!(second.is_ready());
-            drop(line);
+        let counter = spawn(&semaphore, |s| {
+            let waiters = s.waiters();
+            assert!(waiters <= 2, "{waiters}");
         });
-        assert!(semaphore.waiters() <= 2, "{}", semaphore.waiters());
-        other.join().unwrap();
+        semaphore.add_permits(1);
+        semaphore.add_permits(1);
+        // The second one's node is free before the first one's has gone.
+        assert!(poll_once(&mut line[1]).is_ready());
+        counter.join().unwrap();
+        drop(line);
         assert_all_free(&semaphore, 2);
     });
 }

@@ -197,10 +197,9 @@ fn model_remaining_against_claims() {
         let ring = ring(3);
         assert_eq!(claim(&ring, &[0]), [0]);
         let there = Arc::clone(&ring);
-        let other = thread::spawn(move || claim(&there, &[1, 1]).len());
-        let remaining = ring.remaining(1);
-        assert!(remaining <= 2);
-        assert_eq!(other.join().unwrap(), 2);
+        let onlooker = thread::spawn(move || there.remaining(1));
+        assert_eq!(claim(&ring, &[1, 1]).len(), 2);
+        assert!(onlooker.join().unwrap() <= 2);
         assert_eq!(ring.remaining(1), 0);
         assert_eq!(ring.free_at(1, 1), Some(1 + WINDOW));
     });
