@@ -328,9 +328,9 @@ fn freeze_a_drop_in_the_middle() {
     });
 }
 
-#[test]
-fn freeze_a_drop_after_the_grant() {
-    at_every_step("semaphore: drop of a granted waiter", || {
+/// The first in line has been granted; somebody stands behind it.
+fn with_a_granted_waiter(name: &str, stops: fn(Waiting)) {
+    at_every_step(name, || {
         let s = semaphore(0);
         let (granted, behind) = (waiting(&s, 1), waiting(&s, 1));
         s.add_permits(1);
@@ -338,21 +338,19 @@ fn freeze_a_drop_after_the_grant() {
             s.add_permits(1);
             served([behind]);
         };
-        on_semaphore(&s, 2, move |_| drop(granted), others)
+        on_semaphore(&s, 2, move |_| stops(granted), others)
     });
 }
 
 #[test]
+fn freeze_a_drop_after_the_grant() {
+    with_a_granted_waiter("semaphore: drop of a granted waiter", drop);
+}
+
+#[test]
 fn freeze_a_waiter_that_takes_its_grant() {
-    at_every_step("semaphore: poll of a granted waiter, release", || {
-        let s = semaphore(0);
-        let (granted, behind) = (waiting(&s, 1), waiting(&s, 1));
-        s.add_permits(1);
-        let others = move |s: &Arc<Semaphore>| {
-            s.add_permits(1);
-            served([behind]);
-        };
-        on_semaphore(&s, 2, move |_| drop(served([granted])), others)
+    with_a_granted_waiter("semaphore: poll of a granted waiter, release", |granted| {
+        drop(served([granted]));
     });
 }
 

@@ -141,7 +141,7 @@ impl Semaphore {
     #[must_use]
     #[inline]
     pub fn available_permits(&self) -> usize {
-        usize::try_from(self.line.available()).unwrap_or(Self::MAX_PERMITS)
+        count(self.line.available())
     }
 
     /// Adds permits, first to those who wait. The sum saturates at
@@ -165,7 +165,7 @@ impl Semaphore {
     /// assert_eq!(semaphore.available_permits(), 0);
     /// ```
     pub fn forget_permits(&self, permits: usize) -> usize {
-        usize::try_from(self.line.forget(saturate(permits))).unwrap_or(Self::MAX_PERMITS)
+        count(self.line.forget(saturate(permits)))
     }
 
     /// Makes `permits` permits fewer for good, those in use included: what is free goes now, the
@@ -183,7 +183,7 @@ impl Semaphore {
     /// # Ok::<(), ringgate::TryAcquireError>(())
     /// ```
     pub fn reduce_permits(&self, permits: usize) -> usize {
-        usize::try_from(self.line.reduce(saturate(permits))).unwrap_or(Self::MAX_PERMITS)
+        count(self.line.reduce(saturate(permits)))
     }
 
     /// How many permits releases will still pay for [`reduce_permits`](Self::reduce_permits).
@@ -262,7 +262,7 @@ impl Semaphore {
     /// [`TryAcquireError::Closed`] or [`TryAcquireError::NoPermits`].
     pub fn try_acquire_all(&self) -> Result<SemaphorePermit<'_>, TryAcquireError> {
         let permits = self.line.try_take_all()?;
-        Ok(SemaphorePermit::new(self, usize::try_from(permits).unwrap_or(Self::MAX_PERMITS)))
+        Ok(SemaphorePermit::new(self, count(permits)))
     }
 
     /// [`try_acquire_all`](Self::try_acquire_all) with a permit that owns the semaphore's `Arc`.
@@ -272,7 +272,7 @@ impl Semaphore {
     /// [`TryAcquireError::Closed`] or [`TryAcquireError::NoPermits`].
     pub fn try_acquire_all_owned(self: Arc<Self>) -> Result<OwnedSemaphorePermit, TryAcquireError> {
         let permits = self.line.try_take_all()?;
-        Ok(OwnedSemaphorePermit::new(self, usize::try_from(permits).unwrap_or(Self::MAX_PERMITS)))
+        Ok(OwnedSemaphorePermit::new(self, count(permits)))
     }
 
     /// [`acquire`](Self::acquire) with a permit that owns the semaphore's `Arc`.
@@ -363,6 +363,11 @@ impl From<Refusal> for TryAcquireError {
             Refusal::NoPermits | Refusal::TooMany => Self::NoPermits,
         }
     }
+}
+
+/// The permits as the user counts them.
+fn count(permits: u64) -> usize {
+    usize::try_from(permits).unwrap_or(Semaphore::MAX_PERMITS)
 }
 
 /// The permits as the line counts them, at most [`Semaphore::MAX_PERMITS`].

@@ -298,20 +298,17 @@ impl Line {
     }
 
     pub(super) fn close(&self) {
-        // ORDERING: AcqRel: Release orders what the closer did before whoever sees CLOSED; Acquire
-        // shows the front's fields.
-        self.state.fetch_or(State::CLOSED, Ordering::AcqRel);
         let mut wakes = Wakes::default();
-        self.hand_out(0, &mut wakes);
+        self.conclude_all(&mut wakes);
         if let Some(store) = self.store_if_any() {
             store.watchers.conclude_all(&mut wakes);
         }
         wakes.finish();
     }
 
-    /// [`close`](Self::close) for a line that is part of another one's.
     fn conclude_all(&self, wakes: &mut Wakes) {
-        // ORDERING: AcqRel, as in `close`.
+        // ORDERING: AcqRel: Release orders what the closer did before whoever sees CLOSED; Acquire
+        // shows the front's fields.
         self.state.fetch_or(State::CLOSED, Ordering::AcqRel);
         self.hand_out(0, wakes);
     }
@@ -1019,12 +1016,16 @@ fn conclude_cancelled(node: &Node) -> (Word, Option<Waker>) {
 
 /// Recycles a cancelled node that this thread has unlinked.
 fn free_cancelled(store: &Store, index: u32, wakes: &mut Wakes) {
-    let node = store.node(index);
+    seal_cancelled(store.node(index));
+    wakes.drop(store.recycle(index));
+}
+
+/// Ends the life of a cancelled node that this thread has unlinked.
+fn seal_cancelled(node: &Node) {
     // ORDERING: Acquire pairs with the canceller's Release: its last touch of the waker.
     let word = Word(node.word.load(Ordering::Acquire));
     debug_assert!(word.status() == Status::Cancelled);
     end_life(node, word);
-    wakes.drop(store.recycle(index));
 }
 
 /// Seals a node that is the caller's alone: no owner, no visitor, off the line.
@@ -1092,8 +1093,7 @@ fn unlink_after(store: &Store, node: &Node, next: Next, together: &mut Together)
         let node = store.node(index);
         // ORDERING: Relaxed: marked, hence as `condemn` read it.
         let behind = Next(node.next.load(Ordering::Relaxed)).index();
-        // ORDERING: Acquire pairs with the canceller's Release: its last touch of the waker.
-        end_life(node, Word(node.word.load(Ordering::Acquire)));
+        seal_cancelled(node);
         store.recycle_later(together, index);
         index = behind;
     }

@@ -70,7 +70,8 @@ impl Store {
     }
 
     pub(super) fn debt(&self) -> u64 {
-        // ORDERING: Relaxed: a count for information.
+        // ORDERING: Relaxed: a count for information, or in `settle_late`, where the exchange of the
+        // state before it acquired every debt whose `settle` came earlier on that word.
         self.debt.load(Ordering::Relaxed)
     }
 
