@@ -180,3 +180,23 @@ impl fmt::Display for Refused {
 }
 
 impl Error for Refused {}
+
+/// A change of a rate that is not there: the limiter was made without it.
+///
+/// ```
+/// use ringgate::{Limiter, NoSuchRate};
+/// use std::time::Duration;
+///
+/// let limiter = Limiter::builder().max_concurrent(4).build();
+/// assert_eq!(limiter.set_rate(60, Duration::from_secs(60)), Err(NoSuchRate));
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NoSuchRate;
+
+impl fmt::Display for NoSuchRate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the limiter has no rate of this number")
+    }
+}
+
+impl Error for NoSuchRate {}

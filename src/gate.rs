@@ -13,47 +13,19 @@
 //! limiters that share the semaphore. With the line empty, a slot free and the rate open, a call
 //! goes straight through: one load for the line, one compare-and-swap for each limit.
 
+mod admission;
 #[cfg(all(test, ringgate_loom))]
 mod models;
 
-use crate::error::{Limit, Refused};
+use crate::error::{Limit, NoSuchRate, Refused};
 use crate::semaphore::{Semaphore, SemaphorePermit};
 use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::time::{Time, Timestamp};
-use crate::window::ring::{Busy, Opening, Ring};
-use core::future::{Future, pending, poll_fn};
-use core::pin::pin;
-use core::task::Poll;
+use crate::window::log::{Busy, Log, Opening};
 use core::time::Duration;
 use std::sync::Arc;
 
-/// The limit on admissions in time.
-#[derive(Debug)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "one for each limiter; a Box costs every call a step"
-)]
-pub(crate) enum Rate {
-    /// No limit.
-    Open,
-    /// Nothing is ever admitted.
-    Shut,
-    Ring(Ring),
-}
-
-impl Rate {
-    /// A limit of zero admits nothing; else a window of zero never refuses. The guard lengthens
-    /// the window.
-    pub(crate) fn new(limit: u32, window: Duration, guard: Duration) -> Self {
-        if limit == 0 {
-            Self::Shut
-        } else if window.is_zero() {
-            Self::Open
-        } else {
-            Self::Ring(Ring::new(limit, window.saturating_add(guard)))
-        }
-    }
-}
+pub(crate) use admission::Admission;
 
 /// The limit on calls in flight.
 #[derive(Debug)]
@@ -86,31 +58,21 @@ impl Slots {
         }
     }
 
-    /// The refusal to give where the rate refuses: a closed semaphore's is for good.
+    /// The refusal to give where the rate refuses: what no slot will
+    /// ever be had for is refused for good.
     fn outweigh(&self, refused: Refused) -> Refused {
         match self {
-            Self::Of(semaphore) if semaphore.is_closed() && !refused.is_permanent() => {
-                no_slot(semaphore)
-            }
+            _ if refused.is_permanent() => refused,
+            Self::Shut => Refused::for_ever(Limit::Concurrency),
+            Self::Of(semaphore) if semaphore.is_closed() => no_slot(semaphore),
             _ => refused,
         }
     }
 
-    /// Ready once no slot will be had any more.
-    async fn closed(&self) {
+    fn semaphore(&self) -> Option<&Semaphore> {
         match self {
-            Self::Open | Self::Shut => pending().await,
-            Self::Of(semaphore) => semaphore.closed().await,
-        }
-    }
-
-    async fn take(&self) -> Result<Option<SemaphorePermit<'_>>, Refused> {
-        match self {
-            Self::Open => Ok(None),
-            Self::Shut => Err(Refused::for_ever(Limit::Concurrency)),
-            Self::Of(semaphore) => {
-                semaphore.acquire().await.map(Some).map_err(|_| no_slot(semaphore))
-            }
+            Self::Open | Self::Shut => None,
+            Self::Of(semaphore) => Some(semaphore),
         }
     }
 }
@@ -138,20 +100,41 @@ const READINGS: u32 = 4;
 pub(crate) struct Gate {
     /// One permit: the right to be the first in line.
     line: Semaphore,
+    /// A permit for each change of the rate, to wake the first in line.
+    changes: Semaphore,
     /// Calls in line, the first included.
     waiting: AtomicU64,
-    rate: Rate,
+    /// `None` for no limit on admissions in time.
+    rate: Option<Log>,
     slots: Slots,
     time: Time,
 }
 
 impl Gate {
-    pub(crate) fn new(rate: Rate, slots: Slots, time: Time) -> Self {
-        Self { line: Semaphore::new(1), waiting: AtomicU64::new(0), rate, slots, time }
+    pub(crate) fn new(rate: Option<Log>, slots: Slots, time: Time) -> Self {
+        let (line, changes) = (Semaphore::new(1), Semaphore::new(0));
+        Self { line, changes, waiting: AtomicU64::new(0), rate, slots, time }
     }
 
-    pub(crate) fn rate(&self) -> &Rate {
-        &self.rate
+    pub(crate) fn rate(&self) -> Option<&Log> {
+        self.rate.as_ref()
+    }
+
+    /// Changes a rate from now on, and has the first in line look again.
+    pub(crate) fn set_rate(
+        &self,
+        index: usize,
+        limit: u32,
+        window: Duration,
+    ) -> Result<(), NoSuchRate> {
+        self.rate.as_ref().ok_or(NoSuchRate)?.set(index, limit, window)?;
+        self.changes.add_permits(1);
+        Ok(())
+    }
+
+    /// How many calls the rate has room for now; `u32::MAX` if there is none.
+    pub(crate) fn remaining(&self) -> u32 {
+        self.rate.as_ref().map_or(u32::MAX, |log| log.remaining(self.time.now().as_nanos()))
     }
 
     pub(crate) fn slots(&self) -> &Slots {
@@ -188,32 +171,6 @@ impl Gate {
         Ok(())
     }
 
-    /// Admits a call, in its turn.
-    pub(crate) async fn admit(&self) -> Result<(), Refused> {
-        match self.try_admit() {
-            Err(refused) if !refused.is_permanent() => self.line_up().await.map(keep),
-            decided => decided,
-        }
-    }
-
-    /// Admits a call in its turn if that comes within `patience`.
-    pub(crate) async fn admit_within(&self, patience: Duration) -> Result<(), Refused> {
-        let deadline = self.time.now().saturating_add(patience);
-        match self.try_admit() {
-            Err(refused) if !refused.is_permanent() => {}
-            decided => return decided,
-        }
-        let turn = self.rate_turn(self.waiting());
-        if turn.is_some_and(|later| !later.comes_by(deadline)) {
-            return Err(self.refusal(turn));
-        }
-        match before(self.line_up(), self.time.sleep_until(deadline)).await {
-            Some(admitted) => admitted.map(keep),
-            // The alarm may have been quicker than the timer of a turn that has come, too.
-            None => self.try_admit(),
-        }
-    }
-
     /// The end of an admitted call: its slot is free again.
     #[inline]
     pub(crate) fn release(&self) {
@@ -222,54 +179,16 @@ impl Gate {
         }
     }
 
-    async fn line_up(&self) -> Result<Option<SemaphorePermit<'_>>, Refused> {
-        let waiting = Waiting::new(&self.waiting);
-        // The line is private and never closed; were it, the call would not be admitted.
-        let turn = self.line.acquire().await.map_err(|_| Refused::for_ever(Limit::Concurrency))?;
-        loop {
-            self.rate_open().await?;
-            let slot = self.slots.take().await?;
-            let Err(later) = self.stamp() else {
-                // While the slot is still a guard: the next in line may have a waker that panics.
-                drop(waiting);
-                drop(turn);
-                return Ok(slot);
-            };
-            // Somebody was faster, or the clock stepped back: the slot goes back meanwhile.
-            drop(slot);
-            if later.free_at.is_none() {
-                return Err(later.into());
-            }
-        }
-    }
-
-    /// Sleeps until the rate lets one call through.
-    async fn rate_open(&self) -> Result<(), Refused> {
-        while let Err(later) = self.peek() {
-            let refused = self.slots.outweigh(later.into());
-            match later.free_at {
-                Some(free_at) if !refused.is_permanent() => {
-                    let sleep = self.time.sleep_until(free_at);
-                    if before(sleep, self.slots.closed()).await.is_none() {
-                        return Err(Refused::for_ever(Limit::Concurrency));
-                    }
-                }
-                _ => return Err(refused),
-            }
-        }
-        Ok(())
-    }
-
     #[inline]
-    fn peek(&self) -> Result<Option<Opening>, Later> {
-        self.ask(Ring::peek)
+    fn peek(&self) -> Result<Option<Opening<'_>>, Later> {
+        self.ask(Log::peek)
     }
 
     /// Stamps by the same reading of the clock as `peek`; if others came between, by a new one.
     #[inline]
-    fn stamp_in(&self, opening: Option<Opening>) -> Result<(), Later> {
-        if let (Rate::Ring(ring), Some(opening)) = (&self.rate, opening)
-            && ring.take(opening).is_ok()
+    fn stamp_in(&self, opening: Option<Opening<'_>>) -> Result<(), Later> {
+        if let (Some(log), Some(opening)) = (&self.rate, opening)
+            && log.take(opening).is_ok()
         {
             return Ok(());
         }
@@ -278,21 +197,20 @@ impl Gate {
 
     #[inline]
     fn stamp(&self) -> Result<(), Later> {
-        self.ask(Ring::try_acquire).map(drop)
+        self.ask(Log::try_acquire).map(drop)
     }
 
     /// `None` if there is no rate to ask.
     #[inline]
-    fn ask<R>(&self, question: impl Fn(&Ring, u64) -> Result<R, Busy>) -> Result<Option<R>, Later> {
-        let ring = match &self.rate {
-            Rate::Open => return Ok(None),
-            Rate::Shut => return Err(Later { free_at: None, now: Timestamp::ZERO }),
-            Rate::Ring(ring) => ring,
-        };
+    fn ask<'a, R>(
+        &'a self,
+        question: impl Fn(&'a Log, u64) -> Result<R, Busy>,
+    ) -> Result<Option<R>, Later> {
+        let Some(log) = &self.rate else { return Ok(None) };
         let mut readings = 1;
         loop {
             let now = self.time.now();
-            match question(ring, now.as_nanos()) {
+            match question(log, now.as_nanos()) {
                 Ok(answer) => return Ok(Some(answer)),
                 // Somebody has stamped later than our reading: it is stale, and by a new one a
                 // cell may be free. Under a tiny window newcomers would else be refused wrongly.
@@ -317,9 +235,9 @@ impl Gate {
 
     /// When the rate admits a call with `ahead` others before it; `None` if it does now.
     fn rate_turn(&self, ahead: u64) -> Option<Later> {
-        let Rate::Ring(ring) = &self.rate else { return None };
+        let log = self.rate.as_ref()?;
         let now = self.time.now();
-        let turn = ring.free_at(ahead, now.as_nanos());
+        let turn = log.free_at(ahead, now.as_nanos());
         (turn != Some(now.as_nanos())).then(|| Later::new(turn, now))
     }
 }
@@ -371,19 +289,4 @@ impl Drop for Waiting<'_> {
         // ORDERING: Relaxed: a count for information.
         self.0.fetch_sub(1, Ordering::Relaxed);
     }
-}
-
-/// The output of `work`, or `None` if `alarm` is over first.
-async fn before<T>(work: impl Future<Output = T>, alarm: impl Future<Output = ()>) -> Option<T> {
-    let first;
-    {
-        let (mut work, mut alarm) = (pin!(work), pin!(alarm));
-        first = poll_fn(|cx| match work.as_mut().poll(cx) {
-            Poll::Ready(output) => Poll::Ready(Some(output)),
-            Poll::Pending => alarm.as_mut().poll(cx).map(|()| None),
-        })
-        .await;
-        // Both end here, while the output is still whole: a user's sleep may panic as it ends.
-    }
-    first
 }

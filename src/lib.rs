@@ -66,13 +66,13 @@ mod sync;
 pub mod time;
 mod window;
 
-pub use error::{AcquireError, Limit, Refused, TryAcquireError};
-pub use limiter::{Limiter, LimiterBuilder, LimiterPermit, OwnedLimiterPermit};
+pub use error::{AcquireError, Limit, NoSuchRate, Refused, TryAcquireError};
+pub use limiter::{Limiter, LimiterAcquire, LimiterBuilder, LimiterPermit, OwnedLimiterPermit};
 pub use policy::RateLimitPolicy;
 pub use pool::{PoolStream, ProviderPool};
 pub use provider::{EventStream, Provider};
 pub use semaphore::{Acquire, AcquireOwned, OwnedSemaphorePermit, Semaphore, SemaphorePermit};
-pub use window::SlidingWindow;
+pub use window::{SlidingWindow, WindowAcquire};
 
 #[cfg(all(doctest, feature = "tokio"))]
 #[doc = include_str!("../README.md")]

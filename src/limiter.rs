@@ -1,10 +1,15 @@
 //! Both limits together.
 
-use crate::error::Refused;
-use crate::gate::{Gate, Rate, Slots};
+use crate::error::{NoSuchRate, Refused};
+use crate::gate::{Admission, Gate, Slots};
 use crate::semaphore::Semaphore;
 use crate::time::{Clock, Time};
+use crate::window::log::Log;
+use core::future::Future;
+use core::pin::Pin;
+use core::task::{Context, Poll, ready};
 use core::time::Duration;
+use pin_project_lite::pin_project;
 use std::sync::Arc;
 
 /// A rate and a number of calls in flight, kept together, for everybody who shares it.
@@ -78,10 +83,13 @@ impl Limiter {
     /// # let _ = (large, small);
     /// ```
     pub fn builder() -> LimiterBuilder {
-        LimiterBuilder { rate: None, guard: Duration::ZERO, slots: Slots::Open, time: None }
+        LimiterBuilder { rates: Vec::new(), guard: Duration::ZERO, slots: Slots::Open, time: None }
     }
 
     /// Waits for both limits, in line.
+    ///
+    /// The future can be asked for its [place](LimiterAcquire::position) and its
+    /// [turn](LimiterAcquire::expected_wait).
     ///
     /// # Errors
     ///
@@ -91,9 +99,9 @@ impl Limiter {
     /// # Cancel safety
     ///
     /// Dropping the future gives up the place in line; nothing is counted.
-    pub async fn acquire(&self) -> Result<LimiterPermit<'_>, Refused> {
-        self.gate.admit().await?;
-        Ok(LimiterPermit { gate: &self.gate })
+    #[inline]
+    pub fn acquire(&self) -> LimiterAcquire<'_> {
+        LimiterAcquire { admission: Admission::new(&self.gate, None) }
     }
 
     /// [`acquire`](Self::acquire) with a permit that can be moved anywhere.
@@ -102,7 +110,7 @@ impl Limiter {
     ///
     /// As [`acquire`](Self::acquire).
     pub async fn acquire_owned(&self) -> Result<OwnedLimiterPermit, Refused> {
-        self.gate.admit().await?;
+        Admission::new(&self.gate, None).await?;
         Ok(OwnedLimiterPermit { gate: Arc::clone(&self.gate) })
     }
 
@@ -148,9 +156,9 @@ impl Limiter {
     /// assert_eq!(refused.limit(), Limit::Rate);
     /// # }
     /// ```
-    pub async fn acquire_within(&self, patience: Duration) -> Result<LimiterPermit<'_>, Refused> {
-        self.gate.admit_within(patience).await?;
-        Ok(LimiterPermit { gate: &self.gate })
+    #[inline]
+    pub fn acquire_within(&self, patience: Duration) -> LimiterAcquire<'_> {
+        LimiterAcquire { admission: Admission::new(&self.gate, Some(patience)) }
     }
 
     /// [`acquire_within`](Self::acquire_within) with a permit that can be moved anywhere.
@@ -162,18 +170,45 @@ impl Limiter {
         &self,
         patience: Duration,
     ) -> Result<OwnedLimiterPermit, Refused> {
-        self.gate.admit_within(patience).await?;
+        Admission::new(&self.gate, Some(patience)).await?;
         Ok(OwnedLimiterPermit { gate: Arc::clone(&self.gate) })
     }
 
-    /// How many calls the rate has room for now; `u32::MAX` if there is no rate.
+    /// Changes limit and window for all calls from now on, those in line included.
+    ///
+    /// As [`SlidingWindow::set_rate`](crate::SlidingWindow::set_rate).
+    ///
+    /// # Errors
+    ///
+    /// [`NoSuchRate`] if the limiter was made without a rate.
+    ///
+    /// ```
+    /// use ringgate::Limiter;
+    /// use std::time::Duration;
+    ///
+    /// let limiter = Limiter::new(60, Duration::from_secs(60), 4);
+    /// limiter.set_rate(600, Duration::from_secs(60))?; // the next tier
+    /// assert_eq!(limiter.remaining(), 600);
+    /// # Ok::<(), ringgate::NoSuchRate>(())
+    /// ```
+    pub fn set_rate(&self, limit: u32, window: Duration) -> Result<(), NoSuchRate> {
+        self.set_nth_rate(0, limit, window)
+    }
+
+    /// [`set_rate`](Self::set_rate) of a limiter with several rates: of the `n`-th given to the
+    /// [builder](LimiterBuilder::rate), from 0.
+    ///
+    /// # Errors
+    ///
+    /// [`NoSuchRate`] if there are fewer.
+    pub fn set_nth_rate(&self, n: usize, limit: u32, window: Duration) -> Result<(), NoSuchRate> {
+        self.gate.set_rate(n, limit, window)
+    }
+
+    /// How many calls the rates have room for now; `u32::MAX` if there are none.
     #[must_use]
     pub fn remaining(&self) -> u32 {
-        match self.gate.rate() {
-            Rate::Open => u32::MAX,
-            Rate::Shut => 0,
-            Rate::Ring(ring) => ring.remaining(self.gate.time().now().as_nanos()),
-        }
+        self.gate.remaining()
     }
 
     /// How many concurrency slots are free now; `usize::MAX` if they are not limited.
@@ -197,7 +232,7 @@ impl Limiter {
 #[derive(Debug)]
 #[must_use = "a builder does nothing until `build` is called"]
 pub struct LimiterBuilder {
-    rate: Option<(u32, Duration)>,
+    rates: Vec<(u32, Duration)>,
     guard: Duration,
     slots: Slots,
     time: Option<Time>,
@@ -205,8 +240,22 @@ pub struct LimiterBuilder {
 
 impl LimiterBuilder {
     /// At most `limit` calls in any `window`; as in [`SlidingWindow::new`](crate::SlidingWindow::new).
+    ///
+    /// Given more than once, all hold together; as in
+    /// [`SlidingWindow::and`](crate::SlidingWindow::and).
+    ///
+    /// ```
+    /// use ringgate::Limiter;
+    /// use std::time::Duration;
+    ///
+    /// let limiter = Limiter::builder()
+    ///     .rate(60, Duration::from_secs(60))
+    ///     .rate(2, Duration::from_secs(1))
+    ///     .build();
+    /// assert_eq!(limiter.remaining(), 2);
+    /// ```
     pub fn rate(mut self, limit: u32, window: Duration) -> Self {
-        self.rate = Some((limit, window));
+        self.rates.push((limit, window));
         self
     }
 
@@ -238,9 +287,71 @@ impl LimiterBuilder {
     /// The limiter.
     #[must_use]
     pub fn build(self) -> Limiter {
-        let rate = self.rate.map_or(Rate::Open, |(n, window)| Rate::new(n, window, self.guard));
+        let rate = (!self.rates.is_empty()).then(|| Log::new(&self.rates, self.guard));
         let gate = Gate::new(rate, self.slots, self.time.unwrap_or_default());
         Limiter { gate: Arc::new(gate) }
+    }
+}
+
+pin_project! {
+    /// The future of [`Limiter::acquire`] and [`Limiter::acquire_within`].
+    ///
+    /// Once it has completed it stays pending.
+    ///
+    /// ```
+    /// use ringgate::{Limiter, time::ManualClock};
+    /// use std::{future::poll_fn, pin::pin, task::Poll, time::Duration};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// let builder = Limiter::builder().rate(1, Duration::from_secs(60));
+    /// let limiter = builder.clock(ManualClock::new()).build();
+    /// drop(limiter.acquire().await);
+    ///
+    /// let mut call = pin!(limiter.acquire());
+    /// poll_fn(|cx| Poll::Ready(call.as_mut().poll(cx).is_pending())).await;
+    /// assert_eq!(call.position(), Some(0));
+    /// assert_eq!(call.expected_wait(), Some(Duration::from_secs(60)));
+    /// # }
+    /// ```
+    #[derive(Debug)]
+    #[must_use = "futures do nothing unless you `.await` or poll them"]
+    pub struct LimiterAcquire<'a> {
+        #[pin]
+        admission: Admission<'a>,
+    }
+}
+
+impl LimiterAcquire<'_> {
+    /// How many calls stand before this one in line; `None` unless it waits.
+    ///
+    /// It walks the line, and may be out of date when it is read.
+    #[must_use]
+    pub fn position(&self) -> Option<usize> {
+        self.admission.position()
+    }
+
+    /// How long until the rate lets this call through, if those before it go as soon as it lets
+    /// them, and nobody leaves; slots may hold it up longer. `None` unless it waits, and if that is
+    /// never.
+    ///
+    /// Cost: as [`position`](Self::position); with several rates also a step for each of those
+    /// ahead, and beyond 4096 of them the time told is the earliest possible.
+    #[must_use]
+    pub fn expected_wait(&self) -> Option<Duration> {
+        self.admission.expected_wait()
+    }
+}
+
+impl<'a> Future for LimiterAcquire<'a> {
+    type Output = Result<LimiterPermit<'a>, Refused>;
+
+    #[inline]
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        let gate = this.admission.gate();
+        ready!(this.admission.poll(cx))?;
+        Poll::Ready(Ok(LimiterPermit { gate }))
     }
 }
 

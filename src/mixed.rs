@@ -3,9 +3,9 @@
 //!
 //! A failure prints its schedule; `shuttle::replay` plays it again.
 
-use crate::sync::thread;
+use crate::sync::{number_threads_anew, thread};
 use crate::time::ManualClock;
-use crate::window::ring::Ring;
+use crate::window::log::{Layout, Log};
 use crate::{Limiter, Semaphore};
 use core::future::{Future, poll_fn};
 use core::pin::pin;
@@ -24,8 +24,12 @@ const STEPS: u32 = 4;
 fn check(schedules: usize, program: impl Fn() + Send + Sync + 'static) {
     let program = Arc::new(program);
     let again = Arc::clone(&program);
-    shuttle::check_random(move || program(), schedules);
-    shuttle::check_pct(move || again(), schedules, 3);
+    let anew = |program: &dyn Fn()| {
+        number_threads_anew();
+        program();
+    };
+    shuttle::check_random(move || anew(&*program), schedules);
+    shuttle::check_pct(move || anew(&*again), schedules, 3);
     println!("{} schedules", 2 * schedules);
 }
 

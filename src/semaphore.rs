@@ -14,7 +14,8 @@ pub use acquire::{Acquire, AcquireOwned};
 pub use permit::{OwnedSemaphorePermit, SemaphorePermit};
 
 use crate::error::TryAcquireError;
-use acquire::{Acquiring, Closed};
+use acquire::Acquiring;
+pub(crate) use acquire::Closed;
 use line::{Line, Refusal};
 use std::fmt;
 use std::sync::Arc;

@@ -42,6 +42,44 @@ macro_rules! per_thread {
 }
 pub(crate) use per_thread;
 
+/// A small number for this thread, counted from the first that asks.
+#[inline]
+pub(crate) fn thread_number() -> usize {
+    NUMBER.with(|number| {
+        if number.get() == UNNUMBERED {
+            // ORDERING: Relaxed: a counter. Not a primitive that a checker should see.
+            number.set(THREADS.fetch_add(1, atomic::Ordering::Relaxed));
+        }
+        number.get()
+    })
+}
+
+const UNNUMBERED: usize = usize::MAX;
+static THREADS: core::sync::atomic::AtomicUsize = core::sync::atomic::AtomicUsize::new(0);
+per_thread! { static NUMBER: core::cell::Cell<usize> = core::cell::Cell::new(UNNUMBERED); }
+
+/// Counts threads from nought again: a checker's every execution must be like the first.
+#[cfg(all(test, any(ringgate_loom, ringgate_shuttle)))]
+pub(crate) fn number_threads_anew() {
+    // ORDERING: Relaxed: the execution's other threads are yet to be spawned.
+    THREADS.store(0, atomic::Ordering::Relaxed);
+}
+
+/// How many threads can run at once.
+pub(crate) fn parallelism() -> usize {
+    static KNOWN: core::sync::atomic::AtomicUsize = core::sync::atomic::AtomicUsize::new(0);
+    // ORDERING: Relaxed: a value that is the same whoever finds it out.
+    match KNOWN.load(atomic::Ordering::Relaxed) {
+        0 => {
+            let found = std::thread::available_parallelism().map_or(1, usize::from);
+            // ORDERING: Relaxed, as above.
+            KNOWN.store(found, atomic::Ordering::Relaxed);
+            found
+        }
+        known => known,
+    }
+}
+
 /// Plain memory that is shared by agreement; loom checks that the agreement holds.
 pub(crate) mod cell {
     #[cfg(ringgate_loom)]
@@ -118,6 +156,7 @@ pub(crate) fn model(preemptions: usize, body: impl Fn() + Send + Sync + 'static)
     builder.check(move || {
         // ORDERING: Relaxed: a count.
         count.fetch_add(1, atomic::Ordering::Relaxed);
+        number_threads_anew();
         body();
     });
     // loom lets a load that comes first stay first: a scene whose first thread only reads is

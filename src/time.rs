@@ -30,9 +30,11 @@ pub use system::SystemClock;
 
 use core::any::Any;
 use core::fmt;
-use core::future::poll_fn;
-use core::task::Poll;
+use core::future::Future;
+use core::pin::Pin;
+use core::task::{Context, Poll};
 use core::time::Duration;
+use pin_project_lite::pin_project;
 use std::sync::Arc;
 
 /// The clock a limiter uses unless it is given another.
@@ -172,39 +174,61 @@ impl Time {
     }
 
     /// Sleeps until the clock shows `deadline`, however often the timer wakes early.
-    pub(crate) async fn sleep_until(&self, deadline: Timestamp) {
-        let mut early = false;
-        while self.now() < deadline {
-            if early {
-                // Whoever moves this clock may be waiting for this very thread.
-                give_way().await;
-            }
-            early = true;
-            let sleep = match self {
-                Self::System(clock) => clock.sleep_until(deadline),
-                #[cfg(feature = "tokio")]
-                Self::Tokio(clock) => clock.sleep_until(deadline),
-                #[cfg(feature = "quanta")]
-                Self::Fast(clock) => clock.sleep_until(deadline),
-                Self::Other(clock) => clock.sleep_until(deadline),
-            };
-            sleep.await;
+    pub(crate) fn sleep_until(&self, deadline: Timestamp) -> SleepUntil<'_> {
+        SleepUntil { time: self, deadline, sleep: None }
+    }
+
+    fn timer(&self, deadline: Timestamp) -> Sleep {
+        match self {
+            Self::System(clock) => clock.sleep_until(deadline),
+            #[cfg(feature = "tokio")]
+            Self::Tokio(clock) => clock.sleep_until(deadline),
+            #[cfg(feature = "quanta")]
+            Self::Fast(clock) => clock.sleep_until(deadline),
+            Self::Other(clock) => clock.sleep_until(deadline),
         }
     }
 }
 
-/// Lets others run first.
-async fn give_way() {
-    let mut given = false;
-    poll_fn(|cx| {
-        if given {
+pin_project! {
+    /// The future of [`Time::sleep_until`].
+    pub(crate) struct SleepUntil<'a> {
+        time: &'a Time,
+        deadline: Timestamp,
+        #[pin]
+        sleep: Option<Sleep>,
+    }
+}
+
+impl SleepUntil<'_> {
+    pub(crate) fn deadline(&self) -> Timestamp {
+        self.deadline
+    }
+}
+
+impl Future for SleepUntil<'_> {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let mut this = self.project();
+        if this.time.now() >= *this.deadline {
             return Poll::Ready(());
         }
-        given = true;
+        if this.sleep.is_none() {
+            this.sleep.set(Some(this.time.timer(*this.deadline)));
+        }
+        let rung = this.sleep.as_mut().as_pin_mut().is_some_and(|sleep| sleep.poll(cx).is_ready());
+        if !rung {
+            return Poll::Pending;
+        }
+        this.sleep.set(None);
+        if this.time.now() >= *this.deadline {
+            return Poll::Ready(());
+        }
+        // Early: others run first. Whoever moves this clock may be waiting for this very thread.
         cx.waker().wake_by_ref();
         Poll::Pending
-    })
-    .await;
+    }
 }
 
 impl Default for Time {

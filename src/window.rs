@@ -1,16 +1,23 @@
 //! An exact sliding window.
 
-pub(crate) mod ring;
+mod cell;
+pub(crate) mod log;
+mod ring;
 
 #[cfg(all(test, ringgate_loom))]
 mod models;
 #[cfg(all(test, not(any(ringgate_loom, ringgate_shuttle, ringgate_freeze))))]
-mod turns;
+mod oracle;
 
-use crate::error::{Limit, Refused};
-use crate::gate::{Gate, Later, Rate, Slots};
+use crate::error::{NoSuchRate, Refused};
+use crate::gate::{Admission, Gate, Later, Slots};
 use crate::time::{Clock, Time, Timestamp};
+use core::future::Future;
+use core::pin::Pin;
+use core::task::{Context, Poll};
 use core::time::Duration;
+use log::Log;
+use pin_project_lite::pin_project;
 
 /// At most `limit` admissions in any window of time, exactly.
 ///
@@ -22,17 +29,19 @@ use core::time::Duration;
 /// By the recorded stamps there are never more than `limit` admissions in any half-open window
 /// `[t, t + window)`, and no call is refused while there are fewer, unless others wait before it.
 /// Limits above 2^20 share cells: never more than the limit, and at most one part in 2^20 of it is
-/// held back.
+/// held back ([`granularity`](Self::granularity)).
 ///
 /// A stamp is a reading of the clock made inside the call (later only where another call already
-/// stamped later). A thread that is suspended between the reading and the claim goes later than its
+/// stamped later, which matters for clocks that step back). A thread that is suspended between the reading and the claim goes later than its
 /// stamp says; where that matters, lengthen the window by a [guard](Self::with_guard).
 ///
 /// # Fairness
 ///
 /// [`acquire`](Self::acquire) waits in line, first in, first out; while anybody waits,
 /// [`try_acquire`](Self::try_acquire) is refused. The first in line is a future: if its owner
-/// neither polls nor drops it, those behind it wait, as in every fair asynchronous lock.
+/// neither polls nor drops it, those behind it wait, as in every fair asynchronous lock. Only the
+/// first in line has a timer; the others are woken in turn, and a burst of freed cells is taken by
+/// one after the other without another.
 ///
 /// # Clocks
 ///
@@ -43,9 +52,19 @@ use core::time::Duration;
 ///
 /// No operation waits for another thread.
 ///
+/// # Memory ordering
+///
+/// None is promised: a window counts, it guards no data.
+///
 /// # Cost
 ///
-/// 8 bytes for each admission of the limit, at most 8 MiB; nothing grows.
+/// Admitting: one compare-and-swap, one plain store, and some ten loads; no allocation. A refusal
+/// only loads. From a limit of 128 on, the cells are split into as many rings as threads can run at
+/// once (up to 16, of at least 64 cells), and threads keep to rings of their own while they can;
+/// a refusal looks at all of them.
+///
+/// 8 bytes for each admission of the limit, at most 8 MiB, and less than a kilobyte (less than four
+/// on large machines, for the rings); nothing grows but by [`set_rate`](Self::set_rate).
 ///
 /// # Examples
 ///
@@ -62,8 +81,6 @@ use core::time::Duration;
 /// ```
 #[derive(Debug)]
 pub struct SlidingWindow {
-    limit: u32,
-    window: Duration,
     gate: Gate,
 }
 
@@ -71,31 +88,63 @@ impl SlidingWindow {
     /// At most `limit` admissions in any `window`, by the [default clock](crate::time).
     ///
     /// Zero for the limit admits nothing; else zero for the window never refuses. A window is in
-    /// whole nanoseconds (above a limit of 2^20, rounded up to a multiple of at most 4096 ns) and
-    /// saturates at 2^61 ns, 73 years.
+    /// whole nanoseconds, from 137 seconds on possibly rounded up, by less than one part in 2^36
+    /// (above a limit of 2^20: to a multiple of at most 4096 ns, and by less than one part in 2^24).
+    /// It saturates at 2^61 ns, 73 years.
     #[must_use]
     pub fn new(limit: u32, window: Duration) -> Self {
-        Self::build(limit, window, Duration::ZERO, Time::default())
+        Self::build(vec![(limit, window)], Duration::ZERO, Time::default())
     }
 
     /// [`new`](Self::new), by another clock.
     #[must_use]
     pub fn with_clock(limit: u32, window: Duration, clock: impl Clock) -> Self {
-        Self::build(limit, window, Duration::ZERO, Time::new(clock))
+        Self::build(vec![(limit, window)], Duration::ZERO, Time::new(clock))
+    }
+    /// The same window, empty, with another limit that holds together with those it has: an
+    /// admission counts in all of them or in none.
+    ///
+    /// All are kept by one ring of one cell for each admission of the largest limit, so no limit
+    /// exceeds 2^20 (larger ones are lowered), and threads share its cache lines.
+    ///
+    /// ```
+    /// use ringgate::{SlidingWindow, time::ManualClock};
+    /// use std::time::Duration;
+    ///
+    /// let clock = ManualClock::new();
+    /// let window = SlidingWindow::with_clock(3, Duration::from_secs(60), clock.clone())
+    ///     .and(2, Duration::from_secs(1));
+    /// assert!(window.try_acquire().is_ok() && window.try_acquire().is_ok());
+    ///
+    /// let refused = window.try_acquire().unwrap_err(); // two a second
+    /// assert_eq!(refused.retry_after(), Some(Duration::from_secs(1)));
+    ///
+    /// clock.advance(Duration::from_secs(1));
+    /// assert!(window.try_acquire().is_ok());
+    /// let refused = window.try_acquire().unwrap_err(); // three a minute
+    /// assert_eq!(refused.retry_after(), Some(Duration::from_secs(59)));
+    /// ```
+    #[must_use]
+    pub fn and(self, limit: u32, window: Duration) -> Self {
+        let guard = self.gate.rate().map_or(Duration::ZERO, Log::guard);
+        let rates = self.rates().chain([(limit, window)]).collect();
+        Self::build(rates, guard, self.gate.time().clone())
     }
 
     /// The same window, empty, with a guard margin: every admission counts `guard` longer.
     ///
     /// A provider counts arrivals, a limiter departures. If the way there takes between `d` and
     /// `d + guard`, a window lengthened by `guard` at the departure keeps the limit at the arrival.
+    /// The same holds for a thread that is suspended between reading the clock and claiming, for up
+    /// to `guard`.
     #[must_use]
     pub fn with_guard(self, guard: Duration) -> Self {
-        Self::build(self.limit, self.window, guard, self.gate.time().clone())
+        Self::build(self.rates().collect(), guard, self.gate.time().clone())
     }
 
-    fn build(limit: u32, window: Duration, guard: Duration, time: Time) -> Self {
-        let rate = Rate::new(limit, window, guard);
-        Self { limit, window, gate: Gate::new(rate, Slots::Open, time) }
+    #[expect(clippy::needless_pass_by_value, reason = "made for this call")]
+    fn build(rates: Vec<(u32, Duration)>, guard: Duration, time: Time) -> Self {
+        Self { gate: Gate::new(Some(Log::new(&rates, guard)), Slots::Open, time) }
     }
 
     /// Admits now, or refuses with the exact time to wait.
@@ -126,13 +175,9 @@ impl SlidingWindow {
     /// ```
     #[inline]
     pub fn try_acquire_at(&self, now: Timestamp) -> Result<(), Refused> {
-        match self.gate.rate() {
-            Rate::Open => Ok(()),
-            Rate::Shut => Err(Refused::for_ever(Limit::Rate)),
-            Rate::Ring(ring) => match ring.try_acquire(now.as_nanos()) {
-                Ok(_) => Ok(()),
-                Err(busy) => Err(Later::new(busy.free_at, now).into()),
-            },
+        match self.gate.rate().map(|log| log.try_acquire(now.as_nanos())) {
+            None | Some(Ok(_)) => Ok(()),
+            Some(Err(busy)) => Err(Later::new(busy.free_at, now).into()),
         }
     }
 
@@ -148,20 +193,101 @@ impl SlidingWindow {
     /// # Cancel safety
     ///
     /// Dropping the future gives up the place in line; nothing has been counted.
-    pub async fn acquire(&self) -> Result<(), Refused> {
-        self.gate.admit().await
+    #[inline]
+    pub fn acquire(&self) -> WindowAcquire<'_> {
+        WindowAcquire { admission: Admission::new(&self.gate, None) }
     }
 
-    /// The most admissions in a window.
+    /// Waits in line, but no longer than `patience`.
+    ///
+    /// # Errors
+    ///
+    /// [`Refused`] at once if by the calls now in line this one cannot be admitted in time; else
+    /// when the time is over.
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`acquire`](Self::acquire).
+    #[inline]
+    pub fn acquire_within(&self, patience: Duration) -> WindowAcquire<'_> {
+        WindowAcquire { admission: Admission::new(&self.gate, Some(patience)) }
+    }
+
+    /// Changes limit and window for all admissions from now on, those in line included.
+    ///
+    /// What has been admitted counts by the new rate as by the old one. Whatever is changed and how
+    /// often, in no stretch as long as the shorter window are there more admissions than the larger
+    /// limit; and one window after the last change the limit is exact again (with one ring, at
+    /// once). A call that is under way while the limit changes may still go by the old one.
+    ///
+    /// A limit beyond what the cells can hold makes a larger log, at least twice as large; the old
+    /// one stays until the window is dropped, since a stopped thread may be reading it. That takes
+    /// time in proportion to the limit, which others spend only if they ask meanwhile. Every other
+    /// change is one store.
+    ///
+    /// With several limits ([`and`](Self::and)) it changes the first.
+    ///
+    /// ```
+    /// use ringgate::{SlidingWindow, time::ManualClock};
+    /// use std::time::Duration;
+    ///
+    /// let minute = Duration::from_secs(60);
+    /// let window = SlidingWindow::with_clock(1, minute, ManualClock::new());
+    /// assert!(window.try_acquire().is_ok());
+    /// assert!(window.try_acquire().is_err());
+    ///
+    /// window.set_rate(2, minute);
+    /// assert!(window.try_acquire().is_ok());
+    /// assert!(window.try_acquire().is_err());
+    /// ```
+    pub fn set_rate(&self, limit: u32, window: Duration) {
+        // There is a first rate.
+        let _ = self.set_nth_rate(0, limit, window);
+    }
+
+    /// [`set_rate`](Self::set_rate) of a window with several limits: of the `n`-th, from 0.
+    ///
+    /// # Errors
+    ///
+    /// [`NoSuchRate`] if there are fewer.
+    pub fn set_nth_rate(&self, n: usize, limit: u32, window: Duration) -> Result<(), NoSuchRate> {
+        self.gate.set_rate(n, limit, window)
+    }
+
+    /// The most admissions in a window; with several limits, the first.
     #[must_use]
     pub fn limit(&self) -> u32 {
-        self.limit
+        self.rates().next().map_or(u32::MAX, |(limit, _)| limit)
     }
 
-    /// The window, without any guard.
+    /// The window, without any guard; with several limits, the first's.
     #[must_use]
     pub fn window(&self) -> Duration {
-        self.window
+        self.rates().next().map_or(Duration::ZERO, |(_, window)| window)
+    }
+
+    /// All limits and their windows, as they are kept.
+    pub fn rates(&self) -> impl Iterator<Item = (u32, Duration)> {
+        let log = self.gate.rate();
+        (0..).map_while(move |n| log?.rule(n))
+    }
+
+    /// How many admissions share a cell: one, up to a limit of 2^20.
+    ///
+    /// Where cells are shared, at most `granularity() - 1` admissions of the limit may be held back
+    /// at a time: a place comes back with the last one of its cell's.
+    ///
+    /// ```
+    /// use ringgate::SlidingWindow;
+    /// use std::time::Duration;
+    ///
+    /// let day = Duration::from_secs(24 * 3600);
+    /// assert_eq!(SlidingWindow::new(10_000, day).granularity(), 1);
+    /// assert_eq!(SlidingWindow::new(10_000_000, day).granularity(), 10);
+    /// ```
+    #[must_use]
+    pub fn granularity(&self) -> u32 {
+        self.gate.rate().map_or(1, Log::per_cell)
     }
 
     /// How many admissions there is room for now: `limit` less those in the window.
@@ -169,10 +295,47 @@ impl SlidingWindow {
     /// A count taken while others go on: it may be out of date when it is read.
     #[must_use]
     pub fn remaining(&self) -> u32 {
-        match self.gate.rate() {
-            Rate::Open => u32::MAX,
-            Rate::Shut => 0,
-            Rate::Ring(ring) => ring.remaining(self.gate.time().now().as_nanos()),
-        }
+        self.gate.remaining()
+    }
+
+    /// How many calls are in line now.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        usize::try_from(self.gate.waiting()).unwrap_or(usize::MAX)
+    }
+}
+
+pin_project! {
+    /// The future of [`SlidingWindow::acquire`] and [`SlidingWindow::acquire_within`].
+    ///
+    /// Once it has completed it stays pending.
+    #[derive(Debug)]
+    #[must_use = "futures do nothing unless you `.await` or poll them"]
+    pub struct WindowAcquire<'a> {
+        #[pin]
+        admission: Admission<'a>,
+    }
+}
+
+impl WindowAcquire<'_> {
+    /// As [`LimiterAcquire::position`](crate::LimiterAcquire::position).
+    #[must_use]
+    pub fn position(&self) -> Option<usize> {
+        self.admission.position()
+    }
+
+    /// As [`LimiterAcquire::expected_wait`](crate::LimiterAcquire::expected_wait).
+    #[must_use]
+    pub fn expected_wait(&self) -> Option<Duration> {
+        self.admission.expected_wait()
+    }
+}
+
+impl Future for WindowAcquire<'_> {
+    type Output = Result<(), Refused>;
+
+    #[inline]
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        self.project().admission.poll(cx)
     }
 }

@@ -60,6 +60,9 @@ impl Log {
     }
 }
 
+/// From this limit on the log may be split.
+const SPLIT: u32 = 128;
+
 // ---- what is tried -------------------------------------------------------------------------------
 
 /// How time goes on; shares are thousandths of the window.
@@ -86,13 +89,16 @@ struct Case {
 impl Case {
     fn time_after(&self, now: u64, step: Move, log: &Log) -> u64 {
         let part = |share: u64| self.window * share / 1000;
-        match step {
+        let then = match step {
             Move::Stay => now,
             Move::Forward(share) => now + part(share),
             Move::Back(share) => now.saturating_sub(part(share)),
             Move::UntilFree => log.free_at().unwrap_or(now),
             Move::JustBeforeFree => log.free_at().map_or(now, |free_at| free_at - 1),
-        }
+        };
+        // Where the log is split, each part clamps by its own newest stamp, which this oracle does
+        // not know; `src/window/oracle.rs` asks for the stamps.
+        if self.limit < SPLIT { then } else { then.max(now) }
     }
 
     fn attempts(&self, share: u32) -> u32 {

@@ -1,0 +1,278 @@
+//! One call's way through the gate, as a future that can be asked where it stands.
+
+use super::{Gate, Later, Slots, Waiting, keep, no_slot};
+use crate::error::{Limit, Refused};
+use crate::semaphore::{Acquire, Closed, SemaphorePermit};
+use crate::time::{SleepUntil, Timestamp};
+use core::fmt;
+use core::future::Future;
+use core::pin::Pin;
+use core::task::{Context, Poll, ready};
+use core::time::Duration;
+use pin_project_lite::pin_project;
+
+enum Stage<'a> {
+    New,
+    /// In line.
+    Line(Acquire<'a>),
+    /// First in line, until the rate is open.
+    Rate(Interruptions<'a>),
+    /// First in line, until there is a slot (`None`: none is needed).
+    Slot(Option<Acquire<'a>>),
+    Over,
+}
+
+/// What makes the first in line look at the rate before its time.
+struct Interruptions<'a> {
+    closed: Option<Closed<'a>>,
+    changed: Acquire<'a>,
+}
+
+pin_project! {
+    /// Fields are dropped in this order: who leaves is not counted any more when its turn goes on.
+    pub(crate) struct Admission<'a> {
+        gate: &'a Gate,
+        patience: Option<Duration>,
+        waiting: Option<Waiting<'a>>,
+        stage: Stage<'a>,
+        // The line's one timer: only the first in line has it.
+        #[pin]
+        sleep: Option<SleepUntil<'a>>,
+        // The end of patience.
+        #[pin]
+        alarm: Option<SleepUntil<'a>>,
+        turn: Option<SemaphorePermit<'a>>,
+    }
+}
+
+impl<'a> Admission<'a> {
+    #[inline]
+    pub(crate) fn new(gate: &'a Gate, patience: Option<Duration>) -> Self {
+        Self {
+            gate,
+            patience,
+            waiting: None,
+            stage: Stage::New,
+            sleep: None,
+            alarm: None,
+            turn: None,
+        }
+    }
+
+    pub(crate) fn gate(&self) -> &'a Gate {
+        self.gate
+    }
+
+    /// How many stand before this one; `None` unless it waits.
+    pub(crate) fn position(&self) -> Option<usize> {
+        match &self.stage {
+            Stage::New | Stage::Over => None,
+            // Behind those in line and the one at its head, or just made the head itself.
+            Stage::Line(line) => Some(line.position().map_or(0, |ahead| ahead + 1)),
+            Stage::Rate(_) | Stage::Slot(_) => Some(0),
+        }
+    }
+
+    /// How long until the rate lets it through; `None` unless it waits, and if that is never.
+    pub(crate) fn expected_wait(&self) -> Option<Duration> {
+        let ahead = u64::try_from(self.position()?).unwrap_or(u64::MAX);
+        match self.gate.rate_turn(ahead) {
+            None => Some(Duration::ZERO),
+            Some(later) => Refused::from(later).retry_after(),
+        }
+    }
+
+    /// Tries without a place in line; joins it where that may help.
+    fn begin(self: Pin<&mut Self>) -> Poll<Result<(), Refused>> {
+        let mut this = self.project();
+        let gate = *this.gate;
+        let deadline = this.patience.map(|patience| gate.time.now().saturating_add(patience));
+        match gate.try_admit() {
+            Err(refused) if !refused.is_permanent() => {}
+            decided => return Poll::Ready(decided),
+        }
+        if let Some(deadline) = deadline {
+            let turn = gate.rate_turn(gate.waiting());
+            if turn.is_some_and(|later| !later.comes_by(deadline)) {
+                return Poll::Ready(Err(gate.refusal(turn)));
+            }
+            this.alarm.set(Some(gate.time.sleep_until(deadline)));
+        }
+        *this.waiting = Some(Waiting::new(&gate.waiting));
+        *this.stage = Stage::Line(gate.line.acquire());
+        Poll::Pending
+    }
+
+    /// Goes on from stage to stage.
+    fn advance(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Refused>> {
+        loop {
+            let this = self.as_mut().project();
+            let gate = *this.gate;
+            match this.stage {
+                Stage::New | Stage::Over => return Poll::Pending,
+                Stage::Line(line) => match ready!(Pin::new(line).poll(cx)) {
+                    Ok(turn) => {
+                        *this.turn = Some(turn);
+                        *this.stage = Stage::Rate(Interruptions::of(gate));
+                    }
+                    // The line is private and never closed; were it, nobody would be admitted.
+                    Err(_) => return Poll::Ready(Err(Refused::for_ever(Limit::Concurrency))),
+                },
+                Stage::Rate(interruptions) => {
+                    ready!(wait_for_rate(gate, interruptions, this.sleep, cx))?;
+                    *this.stage = Stage::Slot(gate.slots.semaphore().map(|s| s.acquire()));
+                }
+                Stage::Slot(slot) => {
+                    let slot = ready!(wait_for_slot(gate, slot.as_mut(), cx))?;
+                    if let Some(decided) = self.as_mut().stamp(slot) {
+                        return Poll::Ready(decided);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Both limits are open, the slot is had; `None` if somebody was faster, or the clock stepped
+    /// back: then the slot goes back meanwhile.
+    fn stamp(self: Pin<&mut Self>, slot: Option<SemaphorePermit<'_>>) -> Option<Result<(), Refused>> {
+        let this = self.project();
+        match this.gate.stamp() {
+            Ok(()) => {
+                *this.stage = Stage::Over;
+                *this.waiting = None;
+                // While the slot is still a guard: the next in line may have a waker that panics.
+                *this.turn = None;
+                keep(slot);
+                Some(Ok(()))
+            }
+            Err(later) => {
+                *this.stage = Stage::Rate(Interruptions::of(this.gate));
+                drop(slot);
+                later.free_at.is_none().then(|| Err(later.into()))
+            }
+        }
+    }
+
+    /// Leaves the line, for whatever reason.
+    fn leave(self: Pin<&mut Self>) {
+        let mut this = self.project();
+        *this.waiting = None;
+        *this.stage = Stage::Over;
+        this.sleep.set(None);
+        this.alarm.set(None);
+        *this.turn = None;
+    }
+}
+
+impl Future for Admission<'_> {
+    type Output = Result<(), Refused>;
+
+    #[inline]
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        if let Stage::New = self.stage
+            && let Poll::Ready(decided) = self.as_mut().begin()
+        {
+            *self.project().stage = Stage::Over;
+            return Poll::Ready(decided);
+        }
+        self.poll_in_line(cx)
+    }
+}
+
+impl Admission<'_> {
+    #[cold]
+    fn poll_in_line(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Refused>> {
+        if let Poll::Ready(decided) = self.as_mut().advance(cx) {
+            self.leave();
+            return Poll::Ready(decided);
+        }
+        let alarm = self.as_mut().project().alarm.as_pin_mut();
+        let Some(Poll::Ready(())) = alarm.map(|alarm| alarm.poll(cx)) else { return Poll::Pending };
+        let gate = self.gate;
+        self.leave();
+        // The alarm may have been quicker than the timer of a turn that has come, too.
+        Poll::Ready(gate.try_admit())
+    }
+}
+
+impl fmt::Debug for Admission<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Admission").field("position", &self.position()).finish_non_exhaustive()
+    }
+}
+
+impl<'a> Interruptions<'a> {
+    fn of(gate: &'a Gate) -> Self {
+        let closed = gate.slots.semaphore().map(|semaphore| semaphore.closed());
+        Self { closed, changed: gate.changes.acquire() }
+    }
+
+    fn is_closed(&mut self, cx: &mut Context<'_>) -> bool {
+        self.closed.as_mut().is_some_and(|closed| Pin::new(closed).poll(cx).is_ready())
+    }
+
+    fn is_changed(&mut self, gate: &'a Gate, cx: &mut Context<'_>) -> bool {
+        let Poll::Ready(changed) = Pin::new(&mut self.changed).poll(cx) else { return false };
+        if let Ok(change) = changed {
+            change.forget();
+        }
+        self.changed = gate.changes.acquire();
+        true
+    }
+}
+
+/// Ready when the rate lets one call through.
+fn wait_for_rate<'a>(
+    gate: &'a Gate,
+    interruptions: &mut Interruptions<'a>,
+    mut sleep: Pin<&mut Option<SleepUntil<'a>>>,
+    cx: &mut Context<'_>,
+) -> Poll<Result<(), Refused>> {
+    loop {
+        // Changes that came before this look at the rate need no further one.
+        gate.changes.forget_permits(usize::MAX);
+        let Err(later) = gate.peek() else {
+            sleep.set(None);
+            return Poll::Ready(Ok(()));
+        };
+        let free_at = wake_time(&gate.slots, later)?;
+        if sleep.as_ref().as_pin_ref().is_none_or(|sleep| sleep.deadline() != free_at) {
+            sleep.set(Some(gate.time.sleep_until(free_at)));
+        }
+        if sleep.as_mut().as_pin_mut().is_some_and(|sleep| sleep.poll(cx).is_ready()) {
+            sleep.set(None);
+            continue;
+        }
+        if interruptions.is_closed(cx) {
+            return Poll::Ready(Err(Refused::for_ever(Limit::Concurrency)));
+        }
+        if !interruptions.is_changed(gate, cx) {
+            return Poll::Pending;
+        }
+    }
+}
+
+/// When to look again, if that can help.
+fn wake_time(slots: &Slots, later: Later) -> Result<Timestamp, Refused> {
+    let refused = slots.outweigh(later.into());
+    match later.free_at {
+        Some(free_at) if !refused.is_permanent() => Ok(free_at),
+        _ => Err(refused),
+    }
+}
+
+/// Ready when there is a slot, or none is needed.
+fn wait_for_slot<'a>(
+    gate: &'a Gate,
+    slot: Option<&mut Acquire<'a>>,
+    cx: &mut Context<'_>,
+) -> Poll<Result<Option<SemaphorePermit<'a>>, Refused>> {
+    match (&gate.slots, slot) {
+        (Slots::Of(semaphore), Some(slot)) => {
+            let slot = ready!(Pin::new(slot).poll(cx));
+            Poll::Ready(slot.map(Some).map_err(|_| no_slot(semaphore)))
+        }
+        (Slots::Open, _) => Poll::Ready(Ok(None)),
+        _ => Poll::Ready(Err(Refused::for_ever(Limit::Concurrency))),
+    }
+}

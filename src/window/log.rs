@@ -1,0 +1,499 @@
+//! The log of admissions: rings side by side, the rules for all of them, and their change.
+//!
+//! **Shards.** With one rule and a large limit the cells are split into several rings, and the
+//! limit into shares: a thread begins at a ring of its own and goes on to the others when that one
+//! is full, so threads do not share cache lines until the limit is near. No ring exceeds its share,
+//! hence all together never the limit. A refusal means that every ring was full for this `now`;
+//! since what is full for a `now` stays so, they were all full together at the end.
+//!
+//! Several rules are kept in one ring: with two, one ring may be free by the first only and the
+//! other by the second only, though the log as a whole is free by both.
+//!
+//! **Changing a rule** is one store, as a rule is one word: every admission from then on obeys the
+//! new one, counting those from before. An admission that had read the old rule obeys that. So in
+//! the shorter of the two windows there are never more than the larger of the two limits. Shares
+//! change with it: a ring may have used up more than its new share and another less, which is over
+//! when one window has passed.
+//!
+//! **Growing** beyond the cells there are: a larger log is linked behind the old one, whose rings
+//! are then closed, one compare-and-swap each, and copied. Whoever meets a closed ring does the same
+//! work, all of which can be done twice; so nobody waits for a thread that has stopped in it. Old
+//! logs stay until the whole is dropped (a stopped thread may be reading them); capacities double, so
+//! they take no more room together than the newest.
+
+use super::cell::{Format, MAX_CELLS, Rule, epoched, shown};
+use super::ring::{NEVER, Ring, Rules, Spot, Stop};
+use crate::error::NoSuchRate;
+use crate::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
+use crate::sync::{parallelism, thread_number};
+use core::fmt;
+use core::ptr;
+use core::time::Duration;
+use crossbeam_utils::CachePadded;
+
+/// Cells a ring has at least, where there are several.
+const LEAST_CELLS: u32 = 64;
+/// Rings at most: a refusal looks at them all.
+const MOST_RINGS: usize = 16;
+
+/// No admission now.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Busy {
+    /// When one is free, in ns of the clock; `None` if time ends before.
+    pub(crate) free_at: Option<u64>,
+    /// The newest stamp; if it is later than the caller's `now`, that reading was stale.
+    pub(crate) newest: u64,
+}
+
+/// Room for one admission, seen but not claimed.
+pub(crate) struct Opening<'a> {
+    /// `None` where nothing limits.
+    at: Option<(&'a Ring, Spot)>,
+    now: u64,
+}
+
+/// Admissions in time, at most so many in any window.
+pub(crate) struct Log {
+    /// What all began with: inside, so that most logs need no pointer to follow.
+    first: Shards,
+    /// What has grown out of `first`; null if nothing has.
+    grown: AtomicPtr<Shards>,
+    /// Added to every window.
+    guard: Duration,
+}
+
+/// The rings of one size.
+struct Shards {
+    rule: AtomicU64,
+    /// Further rules. Then there is one ring, with a cell for each admission.
+    more: Box<[AtomicU64]>,
+    format: Format,
+    /// The number of rings is 2^this.
+    rings_log2: u32,
+    rings: Box<[CachePadded<Ring>]>,
+    /// The largest limit.
+    capacity: u32,
+    /// As in the layout.
+    most_cells: u32,
+    /// The successor, once there is to be one.
+    next: AtomicPtr<Self>,
+}
+
+/// How a log is laid out.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Layout {
+    /// The largest limit.
+    pub(super) capacity: u32,
+    pub(super) rules: usize,
+    pub(super) rings_log2: u32,
+    /// A larger limit shares cells.
+    pub(super) most_cells: u32,
+}
+
+impl Layout {
+    fn new(capacity: u32, rules: usize, most_cells: u32) -> Self {
+        let several = rules > 1;
+        let capacity = if several { capacity.min(most_cells) } else { capacity };
+        // Shared cells hold back part of the limit, each ring's anew: so there one ring is best.
+        let rings = if several || capacity > most_cells { 1 } else { capacity / LEAST_CELLS };
+        let useful = parallelism().next_power_of_two().min(MOST_RINGS);
+        let rings = useful.min(usize::try_from(rings).unwrap_or(useful)).max(1);
+        Self { capacity, rules, rings_log2: rings.ilog2(), most_cells }
+    }
+}
+
+// ---- the log ---------------------------------------------------------------------------------------
+
+impl Log {
+    /// A log that keeps all these rules together: limit and window, each window longer by `guard`.
+    pub(crate) fn new(rules: &[(u32, Duration)], guard: Duration) -> Self {
+        let capacity = rules.iter().map(|(limit, _)| *limit).max().unwrap_or(0);
+        Self::with_layout(rules, guard, Layout::new(capacity, rules.len(), MAX_CELLS))
+    }
+
+    pub(super) fn with_layout(rules: &[(u32, Duration)], guard: Duration, layout: Layout) -> Self {
+        let first = Shards::new(layout);
+        for (index, (limit, window)) in rules.iter().enumerate() {
+            let word = first.format.rule((*limit).min(layout.capacity), guarded(*window, guard));
+            first.set_rule(index, word);
+        }
+        Self { first, grown: AtomicPtr::new(ptr::null_mut()), guard }
+    }
+
+    /// Claims one admission at `now` (ns); returns its stamp.
+    #[inline]
+    pub(crate) fn try_acquire(&self, now: u64) -> Result<u64, Busy> {
+        self.take(self.peek(now)?)
+    }
+
+    /// Whether one admission could be claimed at `now` (ns), and where.
+    #[inline]
+    pub(crate) fn peek(&self, now: u64) -> Result<Opening<'_>, Busy> {
+        let now = epoched(now);
+        let at = self.ask(|shards| shards.look(now))?;
+        Ok(Opening { at, now })
+    }
+
+    /// Claims what `peek` found, or if others did, what is there now; returns the stamp.
+    #[inline]
+    pub(crate) fn take(&self, opening: Opening<'_>) -> Result<u64, Busy> {
+        let Opening { mut at, now } = opening;
+        while let Some((ring, spot)) = at {
+            if let Some(stamp) = ring.claim(spot) {
+                return Ok(shown(stamp).unwrap_or(NEVER));
+            }
+            at = self.ask(|shards| shards.look(now))?;
+        }
+        Ok(shown(now).unwrap_or(NEVER))
+    }
+
+    /// When the admission after `ahead` others can be had, if each takes its own as soon as it can
+    /// from `now` (ns) on; `None` if time ends before. With several rules and more than 4096 ahead,
+    /// that or earlier.
+    pub(crate) fn free_at(&self, ahead: u64, now: u64) -> Option<u64> {
+        let at = epoched(now);
+        let turn = self.ask(|shards| shards.turn(ahead, at)).unwrap_or(at);
+        if turn == at { Some(now) } else { shown(turn) }
+    }
+
+    /// How many admissions could be claimed at `now` (ns): a count that may be stale when read.
+    pub(crate) fn remaining(&self, now: u64) -> u32 {
+        let now = epoched(now);
+        let remaining = self.ask(|shards| shards.remaining(now)).unwrap_or(0);
+        u32::try_from(remaining).unwrap_or(u32::MAX)
+    }
+
+    /// Limit and window of a rule, without the guard.
+    pub(crate) fn rule(&self, index: usize) -> Option<(u32, Duration)> {
+        let shards = self.shards();
+        let rule = shards.read(shards.rule_word(index)?);
+        let limit = u32::try_from(rule.limit).unwrap_or(u32::MAX);
+        Some((limit, Duration::from_nanos(rule.window).saturating_sub(self.guard)))
+    }
+
+    pub(crate) fn guard(&self) -> Duration {
+        self.guard
+    }
+
+    pub(crate) fn rules(&self) -> usize {
+        1 + self.first.more.len()
+    }
+
+    /// Admissions that share a cell.
+    pub(crate) fn per_cell(&self) -> u32 {
+        u32::try_from(self.shards().format.per_cell).unwrap_or(u32::MAX)
+    }
+
+    /// Changes a rule for all admissions from now on.
+    pub(crate) fn set(&self, index: usize, limit: u32, window: Duration) -> Result<(), NoSuchRate> {
+        if index >= self.rules() {
+            return Err(NoSuchRate);
+        }
+        let limit = if self.rules() > 1 { limit.min(self.first.most_cells) } else { limit };
+        let window = guarded(window, self.guard);
+        while !self.set_in(self.shards(), index, limit, window) {}
+        Ok(())
+    }
+
+    /// Sets the rule here, unless these shards have been succeeded or are to be.
+    fn set_in(&self, shards: &Shards, index: usize, limit: u32, window: u64) -> bool {
+        if limit > shards.capacity && !shards.is_succeeded() {
+            shards.grow(index, limit, window);
+        }
+        if limit <= shards.capacity {
+            shards.set_rule(index, shards.format.rule(limit, window));
+        }
+        if shards.is_succeeded() {
+            self.succeed(shards);
+            return false;
+        }
+        true
+    }
+
+    /// Asks the newest shards; helps whoever is closing them.
+    #[inline]
+    fn ask<'a, R>(&'a self, question: impl Fn(&'a Shards) -> Result<R, Stop>) -> Result<R, Busy> {
+        loop {
+            let shards = self.shards();
+            match question(shards) {
+                Ok(answer) => return Ok(answer),
+                Err(Stop::Full { free_at, newest }) => {
+                    return Err(Busy { free_at: shown(free_at), newest: shown(newest).unwrap_or(0) });
+                }
+                Err(Stop::Closed) => self.succeed(shards),
+            }
+        }
+    }
+
+    #[inline]
+    fn shards(&self) -> &Shards {
+        // ORDERING: Acquire pairs with the Release in `succeed`: the successor is seen filled.
+        let grown = self.grown.load(Ordering::Acquire);
+        // SAFETY: null, or a successor, which is freed with `self` and not before.
+        unsafe { grown.as_ref() }.unwrap_or(&self.first)
+    }
+
+    /// Puts the successor of these shards, which exists, in their place.
+    #[cold]
+    fn succeed(&self, shards: &Shards) {
+        let Some(next) = shards.next() else { return };
+        shards.hand_over_to(next);
+        let this = ptr::from_ref(shards).cast_mut();
+        let from = if ptr::eq(shards, &raw const self.first) { ptr::null_mut() } else { this };
+        let to = ptr::from_ref(next).cast_mut();
+        // ORDERING: Release publishes the cells and rules copied; if it fails, another has done so.
+        let _ = self.grown.compare_exchange(from, to, Ordering::Release, Ordering::Relaxed);
+    }
+}
+
+impl Drop for Log {
+    fn drop(&mut self) {
+        // ORDERING: Relaxed: exclusive access.
+        let mut next = self.first.next.load(Ordering::Relaxed);
+        while !next.is_null() {
+            // SAFETY: it came from `Box::into_raw` in `grow`; nobody is left.
+            let shards = unsafe { Box::from_raw(next) };
+            // ORDERING: Relaxed, as above.
+            next = shards.next.load(Ordering::Relaxed);
+        }
+    }
+}
+
+/// Without the cells: there may be a million.
+impl fmt::Debug for Log {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let rules = (0..self.rules()).filter_map(|index| self.rule(index));
+        f.debug_list().entries(rules).finish()
+    }
+}
+
+/// A window with its guard, in ns. Where there is no window there is no limit, and no guard.
+fn guarded(window: Duration, guard: Duration) -> u64 {
+    if window.is_zero() {
+        return 0;
+    }
+    u64::try_from(window.saturating_add(guard).as_nanos()).unwrap_or(u64::MAX)
+}
+
+// ---- the rings -------------------------------------------------------------------------------------
+
+impl Shards {
+    /// Empty rings, and rules that are still to be set.
+    fn new(layout: Layout) -> Self {
+        let format = Format::new(layout.capacity, layout.most_cells);
+        let cells = u64::from(layout.capacity).div_ceil(format.per_cell).max(1);
+        let cells = u32::try_from(cells).unwrap_or(u32::MAX);
+        let rings = 1_u32 << layout.rings_log2;
+        let ring = || CachePadded::new(Ring::new(cells.div_ceil(rings)));
+        Self {
+            rule: AtomicU64::new(0),
+            more: (1..layout.rules).map(|_| AtomicU64::new(0)).collect(),
+            format,
+            rings_log2: layout.rings_log2,
+            rings: (0..rings).map(|_| ring()).collect(),
+            capacity: layout.capacity,
+            most_cells: layout.most_cells,
+            next: AtomicPtr::new(ptr::null_mut()),
+        }
+    }
+
+    // ---- what is asked of them -----------------------------------------------------------------
+
+    /// Where the rules allow an admission at `now`; nowhere if nothing limits.
+    #[inline]
+    fn look(&self, now: u64) -> Result<Option<(&Ring, Spot)>, Stop> {
+        let rule = self.first_rule();
+        if rule.is_open() && self.rules(rule, 0).more().all(Rule::is_open) {
+            return Ok(None);
+        }
+        if self.rings_log2 == 0 {
+            return self.look_at(0, rule, now);
+        }
+        let home = thread_number();
+        let stopped = match self.look_at(home & self.mask(), rule, now) {
+            Err(Stop::Full { free_at, newest }) => (free_at, newest),
+            decided => return decided,
+        };
+        self.look_elsewhere(home, rule, now, stopped)
+    }
+
+    /// After the thread's own ring the others, one by one.
+    fn look_elsewhere(
+        &self,
+        home: usize,
+        rule: Rule,
+        now: u64,
+        (mut free_at, mut newest): (u64, u64),
+    ) -> Result<Option<(&Ring, Spot)>, Stop> {
+        for further in 1..self.rings.len() {
+            match self.look_at((home + further) & self.mask(), rule, now) {
+                Err(Stop::Full { free_at: here, newest: stamp }) => {
+                    free_at = free_at.min(here);
+                    newest = newest.max(stamp);
+                }
+                decided => return decided,
+            }
+        }
+        Err(Stop::Full { free_at, newest })
+    }
+
+    #[inline]
+    fn look_at(&self, ring: usize, rule: Rule, now: u64) -> Result<Option<(&Ring, Spot)>, Stop> {
+        let rules = self.rules(rule, ring);
+        let ring = &self.rings[ring];
+        ring.look(rules, now).map(|spot| Some((&**ring, spot)))
+    }
+
+    fn remaining(&self, now: u64) -> Result<u64, Stop> {
+        let rule = self.first_rule();
+        self.rings.iter().enumerate().try_fold(0_u64, |sum, (index, ring)| {
+            Ok(sum.saturating_add(ring.remaining(self.rules(rule, index), now)?))
+        })
+    }
+
+    fn turn(&self, ahead: u64, now: u64) -> Result<u64, Stop> {
+        let rule = self.first_rule();
+        let turn = |ring: usize, ahead| self.rings[ring].turn(self.rules(rule, ring), ahead, now);
+        if self.rings_log2 == 0 {
+            return turn(0, ahead);
+        }
+        // By halves: the first moment by which all rings together allow so many.
+        let (mut start, mut end) = (now, NEVER);
+        for ring in 0..self.rings.len() {
+            end = end.min(turn(ring, ahead)?);
+        }
+        while start < end {
+            let middle = start.midpoint(end);
+            let allowed = (0..self.rings.len()).try_fold(0, |sum, ring| {
+                Ok(sum + count_until(middle, ahead, |ahead| turn(ring, ahead))?)
+            })?;
+            if allowed > ahead { end = middle } else { start = middle + 1 }
+        }
+        Ok(start)
+    }
+
+    // ---- rules ---------------------------------------------------------------------------------
+
+    #[inline]
+    fn read(&self, word: &AtomicU64) -> Rule {
+        // ORDERING: Relaxed: a rule is one word, and all there is to read.
+        self.format.read_rule(word.load(Ordering::Relaxed))
+    }
+
+    #[inline]
+    fn first_rule(&self) -> Rule {
+        self.read(&self.rule)
+    }
+
+    fn rule_word(&self, index: usize) -> Option<&AtomicU64> {
+        core::iter::once(&self.rule).chain(&self.more).nth(index)
+    }
+
+    fn set_rule(&self, index: usize, word: u64) {
+        if let Some(rule) = self.rule_word(index) {
+            // ORDERING: Release, for the Acquire in `hand_over_to`, by way of `is_succeeded`.
+            rule.store(word, Ordering::Release);
+        }
+    }
+
+    /// The rules for one ring: its share of the limit.
+    #[inline]
+    fn rules(&self, rule: Rule, ring: usize) -> Rules<'_> {
+        let rest = u64::from((ring as u64) < (rule.limit & self.mask() as u64));
+        let limit = (rule.limit >> self.rings_log2) + rest;
+        Rules { format: self.format, first: Rule { limit, ..rule }, more: &self.more }
+    }
+
+    #[inline]
+    fn mask(&self) -> usize {
+        self.rings.len() - 1
+    }
+
+    // ---- growing -------------------------------------------------------------------------------
+
+    fn next(&self) -> Option<&Self> {
+        // ORDERING: Acquire pairs with the Release in `grow`.
+        let next = self.next.load(Ordering::Acquire);
+        // SAFETY: null, or published whole, and freed with the log.
+        unsafe { next.as_ref() }
+    }
+
+    /// Whether there is a successor, for somebody who has just set a rule.
+    fn is_succeeded(&self) -> bool {
+        // ORDERING: AcqRel, and a write although it changes nothing: if it comes before the
+        // exchange in `grow`, whoever copies the rules after that one sees ours; else we see that we
+        // have to set it in the successor.
+        let null = ptr::null_mut();
+        self.next.compare_exchange(null, null, Ordering::AcqRel, Ordering::Acquire).is_err()
+    }
+
+    /// Links a successor that has room for `limit`, with this rule and otherwise empty, unless there
+    /// is one.
+    fn grow(&self, index: usize, limit: u32, window: u64) {
+        let rules = 1 + self.more.len();
+        let twice = self.capacity.saturating_mul(2);
+        // Not into shared cells only to have room to spare.
+        let most = self.most_cells;
+        let spare = if limit <= most { twice.min(most) } else { twice };
+        let next = Self::new(Layout::new(limit.max(spare), rules, most));
+        next.set_rule(index, next.format.rule(limit, window));
+        let next = Box::into_raw(Box::new(next));
+        // ORDERING: Release publishes the successor; Acquire as in `is_succeeded`.
+        let linked = self.next.compare_exchange(
+            ptr::null_mut(),
+            next,
+            Ordering::AcqRel,
+            Ordering::Acquire,
+        );
+        if linked.is_err() {
+            // SAFETY: it came from `Box::into_raw` above and was not published.
+            drop(unsafe { Box::from_raw(next) });
+        }
+    }
+
+    /// Closes these rings and copies all there is into the successor. Any number of threads may do
+    /// so at once, also after it is in use.
+    fn hand_over_to(&self, next: &Self) {
+        self.rings.iter().for_each(|ring| ring.close(self.format));
+        for index in 0..=self.more.len() {
+            let (Some(from), Some(to)) = (self.rule_word(index), next.rule_word(index)) else { return };
+            // ORDERING: Acquire pairs with the Release in `set_rule`.
+            let rule = self.format.read_rule(from.load(Ordering::Acquire));
+            let limit = u32::try_from(rule.limit).unwrap_or(u32::MAX);
+            let word = next.format.rule(limit, rule.window);
+            // ORDERING: Relaxed: published with the cells, by `succeed`. Only if it is not set yet.
+            let _ = to.compare_exchange(0, word, Ordering::Relaxed, Ordering::Relaxed);
+        }
+        let stamps = self.stamps_for(next);
+        // The newest goes to the first ring, the one before to the second and so on: as shares go.
+        for (index, ring) in next.rings.iter().enumerate() {
+            let own = stamps.iter().skip(index).step_by(next.rings.len());
+            let own: Vec<u64> = own.copied().take(ring.looks_back()).collect();
+            ring.begin(next.format, own.into_iter().rev());
+        }
+    }
+
+    /// The stamps of these closed rings, one for each of the successor's cells, newest first.
+    fn stamps_for(&self, next: &Self) -> Vec<u64> {
+        let history = self.rings.iter().flat_map(|ring| ring.history(self.format));
+        let mut stamps: Vec<u64> = history.collect();
+        stamps.sort_unstable_by(|a, b| b.cmp(a));
+        // Where cells cover more admissions now, several go into one, which has the latest stamp.
+        let together = (next.format.per_cell / self.format.per_cell).max(1);
+        stamps.into_iter().step_by(usize::try_from(together).unwrap_or(usize::MAX)).collect()
+    }
+}
+
+/// How many turns come by `moment`, of the first `ahead` and one.
+fn count_until(
+    moment: u64,
+    ahead: u64,
+    turn: impl Fn(u64) -> Result<u64, Stop>,
+) -> Result<u64, Stop> {
+    let (mut count, mut end) = (0, ahead + 1);
+    while count < end {
+        let middle = count.midpoint(end);
+        if turn(middle)? <= moment { count = middle + 1 } else { end = middle }
+    }
+    Ok(count)
+}

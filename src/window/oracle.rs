@@ -1,0 +1,197 @@
+//! The log against a plain list of all its stamps, and what it foretells against what then happens:
+//! cells of one admission and of several, one ring and several, one rule and several; with clocks
+//! that step back, and rules that change.
+
+use super::log::{Busy, Layout, Log};
+use core::time::Duration;
+use proptest::prelude::*;
+
+#[derive(Debug, Clone)]
+struct Case {
+    rules: Vec<(u32, Duration)>,
+    layout: Layout,
+    /// Before each attempt time moves so far.
+    moves: Vec<i64>,
+    ahead: u64,
+}
+
+fn rules() -> impl Strategy<Value = Vec<(u32, Duration)>> {
+    let rule = || (1..30_u32, (1..100_u64).prop_map(Duration::from_nanos));
+    prop_oneof![
+        2 => rule().prop_map(|rule| vec![rule]),
+        1 => prop::collection::vec(rule(), 2..4),
+    ]
+}
+
+/// Shared cells and several rings only for one rule, and not both.
+fn layout(rules: &[(u32, Duration)], kind: u32) -> Layout {
+    let capacity = rules.iter().map(|(limit, _)| *limit).max().unwrap();
+    let plain = Layout { capacity, rules: rules.len(), rings_log2: 0, most_cells: 64 };
+    match kind {
+        0 if rules.len() == 1 => Layout { most_cells: 4, ..plain },
+        1 | 2 if rules.len() == 1 => Layout { rings_log2: kind, ..plain },
+        _ => plain,
+    }
+}
+
+fn cases() -> impl Strategy<Value = Case> {
+    let moves = prop::collection::vec(prop_oneof![0..12_i64, -40..0_i64, 0..150_i64], 0..60);
+    (rules(), 0..4_u32, moves, 0..70_u64).prop_map(|(rules, kind, moves, ahead)| {
+        let layout = layout(&rules, kind);
+        Case { rules, layout, moves, ahead }
+    })
+}
+
+/// The log after some traffic, and the time then.
+fn played(case: &Case) -> (Log, u64) {
+    let log = Log::with_layout(&case.rules, Duration::ZERO, case.layout);
+    let mut now = 50_u64;
+    for by in &case.moves {
+        now = now.saturating_add_signed(*by);
+        let _ = log.try_acquire(now);
+    }
+    (log, now)
+}
+
+/// Every stamp there was, in order.
+#[derive(Default)]
+struct Stamps(Vec<u64>);
+
+impl Stamps {
+    fn add(&mut self, stamp: u64) {
+        let at = self.0.partition_point(|before| *before <= stamp);
+        self.0.insert(at, stamp);
+    }
+
+    /// When the rule lets one more through; `now` if it does.
+    fn free_at(&self, (limit, window): (u32, u64), now: u64) -> u64 {
+        let busy = self.0.iter().filter(|stamp| **stamp + window > now).count();
+        match busy.checked_sub(limit as usize) {
+            None => now,
+            Some(over) => self.0[self.0.len() - busy + over] + window,
+        }
+    }
+
+    fn most_in(&self, window: u64) -> usize {
+        let end = |start: u64| self.0.partition_point(|stamp| *stamp < start + window);
+        (0..self.0.len()).map(|first| end(self.0[first]) - first).max().unwrap_or(0)
+    }
+}
+
+fn nanos((limit, window): (u32, Duration)) -> (u32, u64) {
+    (limit, u64::try_from(window.as_nanos()).unwrap())
+}
+
+fn moment(busy: Busy) -> u64 {
+    busy.free_at.expect("time does not end here")
+}
+
+/// Takes an admission as soon as there is one; returns when.
+fn wait(log: &Log, now: u64) -> u64 {
+    match log.try_acquire(now) {
+        Ok(_) => now,
+        Err(busy) => {
+            let free_at = moment(busy);
+            assert!(log.try_acquire(free_at - 1).is_err(), "free before the time it told");
+            assert!(log.try_acquire(free_at).is_ok(), "not free at the time it told");
+            free_at
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 6000, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// One admission a cell. Broken by: `<` for `<=` in `busy_until`; no clamp in `spot`; `still`
+    /// always false; the first of several rules alone; one ring's refusal for all.
+    #[test]
+    fn it_admits_and_refuses_as_a_list_of_its_stamps_does(case in cases()) {
+        let layout = Layout { most_cells: 64, ..case.layout };
+        let log = Log::with_layout(&case.rules, Duration::ZERO, layout);
+        let (mut stamps, mut now) = (Stamps::default(), 50_u64);
+        // Rings that have not heard of later stamps elsewhere may admit at an earlier time, too.
+        let exactly = case.layout.rings_log2 == 0 || case.moves.iter().all(|by| *by >= 0);
+        for by in &case.moves {
+            now = now.saturating_add_signed(*by);
+            for _ in 0..=case.ahead {
+                let turns = case.rules.iter().map(|rule| stamps.free_at(nanos(*rule), now));
+                let free_at = turns.max().unwrap();
+                let got = log.try_acquire(now);
+                if exactly {
+                    prop_assert_eq!(got.err().map(moment), (free_at > now).then_some(free_at));
+                }
+                prop_assert!(got.is_ok() || free_at > now, "refused although there was room");
+                let Ok(stamp) = got else { break };
+                prop_assert!(stamp >= now);
+                stamps.add(stamp);
+            }
+        }
+        for (limit, window) in case.rules.into_iter().map(nanos) {
+            prop_assert!(stamps.most_in(window) <= limit as usize);
+        }
+    }
+
+    /// Whatever the rule is changed to, between any two admissions: never more than the largest
+    /// limit in the shortest window, and exact again when one window has passed. The log may have
+    /// to grow, into shared cells, too.
+    /// Broken by: a rule that is not handed on when the log grows; stamps dealt to the rings oldest
+    /// first; a closed ring's last stamps left out.
+    #[test]
+    fn a_change_admits_no_more_than_the_larger_of_both(
+        case in cases(),
+        changes in prop::collection::vec((1..90_u32, 1..100_u64, 0..30_usize), 1..4),
+    ) {
+        let log = Log::with_layout(&case.rules[..1], Duration::ZERO, Layout { rules: 1, ..case.layout });
+        let (mut stamps, mut now) = (Stamps::default(), 50_u64);
+        let (mut most, mut shortest) = nanos(case.rules[0]);
+        let mut last = (most, shortest);
+        for (limit, window, after) in changes {
+            for by in case.moves.iter().take(after) {
+                now = now.saturating_add_signed(*by);
+                while let Ok(stamp) = log.try_acquire(now) {
+                    stamps.add(stamp);
+                }
+            }
+            last = (limit, window);
+            log.set(0, limit, Duration::from_nanos(window)).unwrap();
+            prop_assert_eq!(log.rule(0).map(|(limit, _)| limit), Some(limit));
+            (most, shortest) = (most.max(limit), shortest.min(window));
+        }
+        while let Ok(stamp) = log.try_acquire(now) {
+            stamps.add(stamp);
+        }
+        prop_assert!(stamps.most_in(shortest) <= most as usize);
+        // One window after the newest stamp.
+        now = stamps.0.last().map_or(now, |newest| newest + 1000).max(now);
+        let (limit, window) = last;
+        let admitted = (0..=limit).map(|_| u32::from(log.try_acquire(now).is_ok())).sum::<u32>();
+        let held_back = log.per_cell() - 1;
+        prop_assert!((limit.saturating_sub(held_back).max(1)..=limit).contains(&admitted));
+        prop_assert!(log.try_acquire(now + window - 1).is_err());
+        let (_, kept) = nanos(log.rule(0).unwrap());
+        prop_assert!(log.try_acquire(now + 2 * kept).is_ok());
+    }
+
+    /// Broken by: laps counted from the old stamps; the newest cell's room left out; one ring's
+    /// turn for that of all; only the first of several rules.
+    #[test]
+    fn a_turn_comes_when_it_was_foretold(case in cases()) {
+        let (log, mut now) = played(&case);
+        let told = log.free_at(case.ahead, now);
+        for _ in 0..case.ahead {
+            now = wait(&log, now);
+        }
+        prop_assert_eq!(told, Some(log.peek(now).map_or_else(moment, |_| now)));
+    }
+
+    /// Broken by: counting the newest cell whole, where it is free but has been begun.
+    #[test]
+    fn as_many_are_admitted_as_remain(case in cases()) {
+        let (log, now) = played(&case);
+        let remaining = log.remaining(now);
+        for _ in 0..remaining {
+            prop_assert!(log.try_acquire(now).is_ok());
+        }
+        prop_assert!(log.try_acquire(now).is_err());
+    }
+}
