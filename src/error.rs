@@ -104,7 +104,8 @@ impl fmt::Display for Limit {
 /// How long until the answer would be another one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Wait {
-    Exactly(Duration),
+    /// In ns: a `Duration` costs a division.
+    Exactly(u64),
     /// Until somebody gives a permit back: nobody knows when.
     Open,
     Never,
@@ -131,7 +132,8 @@ pub struct Refused {
 }
 
 impl Refused {
-    pub(crate) fn for_now(limit: Limit, wait: Duration) -> Self {
+    #[inline]
+    pub(crate) fn for_now(limit: Limit, wait: u64) -> Self {
         Self { limit, wait: Wait::Exactly(wait) }
     }
 
@@ -156,7 +158,7 @@ impl Refused {
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
         match self.wait {
-            Wait::Exactly(wait) => Some(wait),
+            Wait::Exactly(wait) => Some(Duration::from_nanos(wait)),
             Wait::Open | Wait::Never => None,
         }
     }
@@ -172,7 +174,7 @@ impl fmt::Display for Refused {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} limit reached: ", self.limit)?;
         match self.wait {
-            Wait::Exactly(wait) => write!(f, "retry in {wait:?}"),
+            Wait::Exactly(wait) => write!(f, "retry in {:?}", Duration::from_nanos(wait)),
             Wait::Open => f.write_str("retry when a call in flight has ended"),
             Wait::Never => f.write_str("no call will ever be admitted"),
         }

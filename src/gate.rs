@@ -227,7 +227,7 @@ impl Gate {
             || match &self.slots {
                 Slots::Of(semaphore) if semaphore.available_permits() == 0 => no_slot(semaphore),
                 // The first in line is about to go.
-                _ => Refused::for_now(Limit::Rate, Duration::ZERO),
+                _ => Refused::for_now(Limit::Rate, 0),
             },
             Refused::from,
         ))
@@ -267,7 +267,8 @@ impl From<Later> for Refused {
         match later.free_at {
             None => Self::for_ever(Limit::Rate),
             Some(free_at) => {
-                Self::for_now(Limit::Rate, free_at.saturating_duration_since(later.now))
+                let wait = free_at.as_nanos().saturating_sub(later.now.as_nanos());
+                Self::for_now(Limit::Rate, wait)
             }
         }
     }

@@ -81,7 +81,8 @@ impl Timestamp {
     #[must_use]
     #[inline]
     pub fn from_epoch(after: Duration) -> Self {
-        Self(u64::try_from(after.as_nanos()).unwrap_or(u64::MAX))
+        let seconds = after.as_secs().saturating_mul(1_000_000_000);
+        Self(seconds.saturating_add(after.subsec_nanos().into()))
     }
 
     /// `duration` later, at most [`MAX`](Self::MAX).
@@ -92,6 +93,7 @@ impl Timestamp {
 
     /// The time from `earlier` to here; zero if `earlier` is later.
     #[must_use]
+    #[inline]
     pub const fn saturating_duration_since(self, earlier: Self) -> Duration {
         Duration::from_nanos(self.0.saturating_sub(earlier.0))
     }

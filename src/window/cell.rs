@@ -60,6 +60,9 @@ pub(super) struct Format {
 }
 
 impl Format {
+    /// One admission a cell: what most logs have.
+    pub(super) const PLAIN: Self = Self { per_cell: 1, bits: 0 };
+
     /// For so many admissions in at most so many cells.
     pub(super) fn new(admissions: u32, most_cells: u32) -> Self {
         let per_cell = admissions.div_ceil(most_cells).max(1);
@@ -93,6 +96,7 @@ impl Format {
     }
 
     /// The time of a cell that closes its ring: later than any clock's.
+    #[inline]
     pub(super) fn closed(self) -> u64 {
         u64::MAX >> 1 & !self.low_bits()
     }

@@ -22,7 +22,7 @@
 //! they take no more room together than the newest.
 
 use super::cell::{Format, MAX_CELLS, Rule, epoched, shown};
-use super::ring::{NEVER, Ring, Rules, Spot, Stop};
+use super::ring::{Glance, NEVER, Ring, Rules, Spot, Stop};
 use crate::error::NoSuchRate;
 use crate::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
 use crate::sync::{parallelism, thread_number};
@@ -32,7 +32,7 @@ use core::time::Duration;
 use crossbeam_utils::CachePadded;
 
 /// Cells a ring has at least, where there are several.
-const LEAST_CELLS: u32 = 64;
+const LEAST_CELLS: u32 = 16;
 /// Rings at most: a refusal looks at them all.
 const MOST_RINGS: usize = 16;
 
@@ -68,6 +68,8 @@ struct Shards {
     /// Further rules. Then there is one ring, with a cell for each admission.
     more: Box<[AtomicU64]>,
     format: Format,
+    /// One rule, one admission a cell.
+    is_plain: bool,
     /// The number of rings is 2^this.
     rings_log2: u32,
     rings: Box<[CachePadded<Ring>]>,
@@ -289,6 +291,7 @@ impl Shards {
             rule: AtomicU64::new(0),
             more: (1..layout.rules).map(|_| AtomicU64::new(0)).collect(),
             format,
+            is_plain: layout.rules == 1 && format == Format::PLAIN,
             rings_log2: layout.rings_log2,
             rings: (0..rings).map(|_| ring()).collect(),
             capacity: layout.capacity,
@@ -300,48 +303,64 @@ impl Shards {
     // ---- what is asked of them -----------------------------------------------------------------
 
     /// Where the rules allow an admission at `now`; nowhere if nothing limits.
-    #[inline]
+    #[inline(always)]
     fn look(&self, now: u64) -> Result<Option<(&Ring, Spot)>, Stop> {
-        let rule = self.first_rule();
-        if rule.is_open() && self.rules(rule, 0).more().all(Rule::is_open) {
-            return Ok(None);
+        // ORDERING: Relaxed: a rule is one word, and all there is to read.
+        let rule = Format::PLAIN.read_rule(self.rule.load(Ordering::Relaxed));
+        if !self.is_plain || rule.is_open() {
+            return self.look_well(now);
         }
-        if self.rings_log2 == 0 {
-            return self.look_at(0, rule, now);
+        let [ring] = &*self.rings else { return self.look_around(rule, now) };
+        match ring.glance(rule, now) {
+            Glance::Free(spot) => Ok(Some((&**ring, spot))),
+            Glance::Full { free_at, newest } => Err(Stop::Full { free_at, newest }),
+            Glance::Unclear => self.look_well(now),
         }
-        let home = thread_number();
-        let stopped = match self.look_at(home & self.mask(), rule, now) {
-            Err(Stop::Full { free_at, newest }) => (free_at, newest),
-            decided => return decided,
-        };
-        self.look_elsewhere(home, rule, now, stopped)
     }
 
-    /// After the thread's own ring the others, one by one.
-    fn look_elsewhere(
-        &self,
-        home: usize,
-        rule: Rule,
-        now: u64,
-        (mut free_at, mut newest): (u64, u64),
-    ) -> Result<Option<(&Ring, Spot)>, Stop> {
-        for further in 1..self.rings.len() {
-            match self.look_at((home + further) & self.mask(), rule, now) {
-                Err(Stop::Full { free_at: here, newest: stamp }) => {
+    /// At the thread's own ring, and from there on.
+    #[inline(never)]
+    fn look_around(&self, rule: Rule, now: u64) -> Result<Option<(&Ring, Spot)>, Stop> {
+        let home = thread_number();
+        let (mut free_at, mut newest) = (NEVER, 0);
+        for further in 0..self.rings.len() {
+            let number = (home + further) & self.mask();
+            let ring = &self.rings[number];
+            match ring.glance(self.share(rule, number), now) {
+                Glance::Free(spot) => return Ok(Some((&**ring, spot))),
+                Glance::Full { free_at: here, newest: stamp } => {
                     free_at = free_at.min(here);
                     newest = newest.max(stamp);
                 }
-                decided => return decided,
+                Glance::Unclear => return self.look_well(now),
             }
         }
         Err(Stop::Full { free_at, newest })
     }
 
-    #[inline]
-    fn look_at(&self, ring: usize, rule: Rule, now: u64) -> Result<Option<(&Ring, Spot)>, Stop> {
-        let rules = self.rules(rule, ring);
-        let ring = &self.rings[ring];
-        ring.look(rules, now).map(|spot| Some((&**ring, spot)))
+    /// `look`, for every kind of log and of trouble.
+    #[cold]
+    #[inline(never)]
+    fn look_well(&self, now: u64) -> Result<Option<(&Ring, Spot)>, Stop> {
+        let rule = self.first_rule();
+        if self.rules(rule, 0).all().all(Rule::is_open) {
+            return Ok(None);
+        }
+        let home = thread_number();
+        let (mut free_at, mut newest) = (NEVER, 0);
+        for further in 0..self.rings.len() {
+            let number = (home + further) & self.mask();
+            let ring = &self.rings[number];
+            match ring.look(self.rules(rule, number), now) {
+                Ok(spot) => return Ok(Some((&**ring, spot))),
+                Err(Stop::Full { free_at: here, newest: stamp }) => {
+                    free_at = free_at.min(here);
+                    newest = newest.max(stamp);
+                }
+                Err(Stop::Closed) => return Err(Stop::Closed),
+            }
+        }
+        Err(Stop::Full { free_at, newest })
     }
 
     fn remaining(&self, now: u64) -> Result<u64, Stop> {
@@ -357,10 +376,13 @@ impl Shards {
         if self.rings_log2 == 0 {
             return turn(0, ahead);
         }
-        // By halves: the first moment by which all rings together allow so many.
-        let (mut start, mut end) = (now, NEVER);
+        // By halves: the first moment by which all rings together allow so many. It is not before
+        // any of them has allowed its part, nor after all have.
+        let part = ahead / self.rings.len() as u64;
+        let (mut start, mut end) = (NEVER, 0);
         for ring in 0..self.rings.len() {
-            end = end.min(turn(ring, ahead)?);
+            start = start.min(turn(ring, part)?);
+            end = end.max(turn(ring, part)?);
         }
         while start < end {
             let middle = start.midpoint(end);
@@ -396,12 +418,16 @@ impl Shards {
         }
     }
 
-    /// The rules for one ring: its share of the limit.
-    #[inline]
+    /// The rules for one ring.
     fn rules(&self, rule: Rule, ring: usize) -> Rules<'_> {
+        Rules { format: self.format, first: self.share(rule, ring), more: &self.more }
+    }
+
+    /// A ring's share of the limit.
+    #[inline]
+    fn share(&self, rule: Rule, ring: usize) -> Rule {
         let rest = u64::from((ring as u64) < (rule.limit & self.mask() as u64));
-        let limit = (rule.limit >> self.rings_log2) + rest;
-        Rules { format: self.format, first: Rule { limit, ..rule }, more: &self.more }
+        Rule { limit: (rule.limit >> self.rings_log2) + rest, ..rule }
     }
 
     #[inline]

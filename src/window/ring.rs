@@ -96,6 +96,17 @@ struct Boundary {
     newest_word: u64,
 }
 
+/// What a quick look shows.
+pub(super) enum Glance {
+    Free(Spot),
+    Full {
+        free_at: u64,
+        newest: u64,
+    },
+    /// A proper look is called for.
+    Unclear,
+}
+
 /// One admission, seen to be free but not claimed.
 #[derive(Clone, Copy)]
 pub(super) struct Spot {
@@ -143,8 +154,46 @@ impl Ring {
         }
     }
 
-    /// Claims what `look` found; its stamp, unless others were quicker.
-    #[inline]
+    /// What `look` finds, where one rule gives each admission a cell, the hint is right and nobody
+    /// else is at it: in a third of the instructions, which are most of the time it takes.
+    #[inline(always)]
+    pub(super) fn glance(&self, rule: Rule, now: u64) -> Glance {
+        let cells = &*self.cells;
+        let Some(others) = rule.limit.checked_sub(1) else { return Glance::Unclear };
+        // ORDERING: Relaxed: a hint.
+        let oldest = self.hint.load(Ordering::Relaxed);
+        let newest = self.back(oldest, 1);
+        let nth = self.back(newest, others);
+        let (Some(oldest_cell), Some(newest_cell), Some(nth)) =
+            (cells.get(oldest), cells.get(newest), cells.get(nth))
+        else {
+            return Glance::Unclear;
+        };
+        // ORDERING: Acquire, all of them: as in `word`.
+        let newest_word = newest_cell.load(Ordering::Acquire);
+        let oldest_word = oldest_cell.load(Ordering::Acquire);
+        let free_at = Format::PLAIN.time(nth.load(Ordering::Acquire)) + rule.window;
+        let at_boundary = lap(oldest_word) ^ lap(newest_word) ^ (oldest == 0);
+        let time = Format::PLAIN.time(newest_word);
+        // ORDERING: Acquire, as above.
+        let together = newest_cell.load(Ordering::Acquire) == newest_word;
+        if !at_boundary || !together || time == Format::PLAIN.closed() {
+            return Glance::Unclear;
+        }
+        if free_at <= now {
+            let stamp = now.max(time);
+            let to = Format::pack(!lap(oldest_word), stamp, 0);
+            return Glance::Free(Spot { index: oldest, from: oldest_word, to, stamp });
+        }
+        // ORDERING: Acquire, as above.
+        if oldest_cell.load(Ordering::Acquire) == oldest_word {
+            return Glance::Full { free_at, newest: time };
+        }
+        Glance::Unclear
+    }
+
+    /// Claims what was found; its stamp, unless others were quicker.
+    #[inline(always)]
     pub(super) fn claim(&self, spot: Spot) -> Option<u64> {
         let Spot { index, from, to, stamp } = spot;
         if !self.swap(index, from, to) {
@@ -362,7 +411,7 @@ impl Ring {
 
     // ---- cells ---------------------------------------------------------------------------------
 
-    #[inline]
+    #[inline(always)]
     fn word(&self, index: usize) -> u64 {
         // ORDERING: Acquire pairs with the Release in `swap`, and keeps later reads later: a
         // predecessor read again after its successor is at least as new as the successor's stamp
@@ -370,7 +419,7 @@ impl Ring {
         self.cells[index].load(Ordering::Acquire)
     }
 
-    #[inline]
+    #[inline(always)]
     fn swap(&self, index: usize, from: u64, to: u64) -> bool {
         // ORDERING: Release publishes, with this stamp, the predecessor's that it was clamped to
         // and the whole lap before: whoever reads it (Acquire in `word`) reads the predecessor at
@@ -378,14 +427,14 @@ impl Ring {
         self.cells[index].compare_exchange(from, to, Ordering::Release, Ordering::Relaxed).is_ok()
     }
 
-    #[inline]
+    #[inline(always)]
     fn back(&self, from: usize, by: u64) -> usize {
         debug_assert!(by < self.cells.len() as u64);
         let by = index(by);
         if from >= by { from - by } else { from + self.cells.len() - by }
     }
 
-    #[inline]
+    #[inline(always)]
     fn after(&self, index: usize) -> usize {
         if index + 1 == self.cells.len() { 0 } else { index + 1 }
     }
