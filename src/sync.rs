@@ -163,5 +163,6 @@ pub(crate) fn model(preemptions: usize, body: impl Fn() + Send + Sync + 'static)
     // played once. The reader has to be the spawned thread.
     // ORDERING: Relaxed: a count.
     let executions = executions.load(atomic::Ordering::Relaxed);
+    println!("{executions} executions");
     assert!(executions > 10, "only {executions} executions: this model checks nothing");
 }

@@ -25,6 +25,7 @@ use super::cell::{Format, MAX_CELLS, Rule, epoched, shown};
 use super::ring::{Glance, NEVER, Ring, Rules, Spot, Stop};
 use crate::error::NoSuchRate;
 use crate::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
+use crate::sync::leak::Canary;
 use crate::sync::{parallelism, thread_number};
 use core::fmt;
 use core::ptr;
@@ -79,6 +80,7 @@ struct Shards {
     most_cells: u32,
     /// The successor, once there is to be one.
     next: AtomicPtr<Self>,
+    _canary: Canary,
 }
 
 /// How a log is laid out.
@@ -297,6 +299,7 @@ impl Shards {
             capacity: layout.capacity,
             most_cells: layout.most_cells,
             next: AtomicPtr::new(ptr::null_mut()),
+            _canary: Canary::new(),
         }
     }
 
