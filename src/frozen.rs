@@ -558,6 +558,93 @@ fn freeze_the_onlookers_of_a_window() {
     });
 }
 
+/// More than one ring, where more than one thread can run.
+#[test]
+fn freeze_a_claim_in_one_of_several_rings() {
+    at_every_step("window: try_acquire in one of several rings", || {
+        const MANY: u32 = 32;
+        let clock = ManualClock::new();
+        let window = Arc::new(SlidingWindow::with_clock(MANY, SECOND, clock.clone()));
+        let [first, second, third] = [(); 3].map(|()| Arc::clone(&window));
+        scene(
+            move || {
+                let _ = (first.try_acquire(), first.remaining());
+            },
+            move || {
+                assert!([MANY - 1, MANY].contains(&burst(&second)));
+                clock.advance(SECOND);
+                assert_eq!(burst(&second), MANY);
+            },
+            move || assert!(third.remaining() == 0 && burst(&third) == 0),
+        )
+    });
+}
+
+#[test]
+fn freeze_a_claim_under_two_rules() {
+    at_every_step("window: try_acquire under two rules", || {
+        let clock = ManualClock::new();
+        let window = SlidingWindow::with_clock(LIMIT, SECOND, clock.clone()).and(2, SECOND / 10);
+        let [first, second] = [(); 2].map({
+            let window = Arc::new(window);
+            move |()| Arc::clone(&window)
+        });
+        let third = Arc::clone(&second);
+        scene(
+            move || {
+                let _ = first.try_acquire();
+            },
+            move || {
+                assert!([1, 2].contains(&burst(&second)));
+                clock.advance(SECOND);
+                assert_eq!(burst(&second), 2);
+            },
+            move || assert_eq!(burst(&third), 0),
+        )
+    });
+}
+
+/// A change of the limit that stops half-way is finished by whoever meets it, or has not begun.
+fn with_a_change(name: &str, limit: u32, other_limit: u32) {
+    at_every_step(name, || {
+        let (window, clock) = window();
+        window.try_acquire().unwrap();
+        let [first, second, third] = [(); 3].map(|()| Arc::clone(&window));
+        let later = clock.clone();
+        scene(
+            move || first.set_rate(limit, SECOND),
+            move || {
+                let admitted = 1 + burst(&second);
+                assert!((1..=limit.max(LIMIT)).contains(&admitted));
+                second.set_rate(other_limit, SECOND);
+                assert_eq!(second.limit(), other_limit);
+                clock.advance(SECOND);
+                assert_eq!(burst(&second), other_limit);
+            },
+            move || {
+                assert!([limit, other_limit].contains(&third.limit()));
+                later.advance(SECOND);
+                assert_eq!(burst(&third), third.limit());
+            },
+        )
+    });
+}
+
+#[test]
+fn freeze_a_change_to_a_lower_limit() {
+    with_a_change("window: set_rate to less", 1, 2);
+}
+
+#[test]
+fn freeze_a_change_that_makes_the_log_grow() {
+    with_a_change("window: set_rate to more", 5, 9);
+}
+
+#[test]
+fn freeze_a_change_met_by_a_smaller_one() {
+    with_a_change("window: set_rate to more, then to less", 5, 2);
+}
+
 /// A place in the middle of the line is given up; those before and behind are served.
 #[test]
 fn freeze_one_who_leaves_the_line_of_a_window() {
@@ -654,6 +741,26 @@ fn freeze_a_call_that_gives_up_in_line() {
                 clock.advance(SECOND);
                 drop(head.ready().unwrap());
                 assert!(second.try_acquire().is_err());
+            },
+            move || assert_eq!((limiter.available_permits(), limiter.waiting()), (2, 0)),
+        )
+    });
+}
+
+/// The first in line hears of a change by somebody else although the first changer has stopped.
+#[test]
+fn freeze_a_change_that_the_first_in_line_waits_for() {
+    at_every_step("limiter: set_rate, with a call in line", || {
+        let (limiter, _) = limiter(1, 2);
+        drop(limiter.try_acquire().unwrap());
+        let waiting = limiter.clone();
+        let waiting = Waiter::new(async move { waiting.acquire_owned().await });
+        let (first, second) = (limiter.clone(), limiter.clone());
+        scene(
+            move || first.set_rate(2, SECOND).unwrap(),
+            move || {
+                second.set_rate(3, SECOND).unwrap();
+                drop(waiting.ready().unwrap());
             },
             move || assert_eq!((limiter.available_permits(), limiter.waiting()), (2, 0)),
         )

@@ -57,6 +57,8 @@ mod frozen;
 mod gate;
 mod limiter;
 #[cfg(all(test, ringgate_shuttle))]
+mod linear;
+#[cfg(all(test, ringgate_shuttle))]
 mod mixed;
 mod policy;
 mod pool;

@@ -3,6 +3,7 @@
 //!
 //! A failure prints its schedule; `shuttle::replay` plays it again.
 
+use crate::linear::{Order, Sequential, assert_linearizable};
 use crate::sync::{number_threads_anew, thread};
 use crate::time::ManualClock;
 use crate::window::log::{Layout, Log};
@@ -123,37 +124,125 @@ fn shuttle_a_close_in_the_middle_tells_everybody() {
 
 // ---- the window ------------------------------------------------------------------------------
 
-/// Broken by: no second look at the newest cell; no clamp.
+const WINDOW: u64 = 10;
+
+fn log(limit: u32, rings_log2: u32) -> Arc<Log> {
+    let layout = Layout { capacity: limit, rules: 1, rings_log2, most_cells: 4 };
+    let rule = (limit, Duration::from_nanos(WINDOW));
+    Arc::new(Log::with_layout(&[rule], Duration::ZERO, layout))
+}
+
+/// Stamps of what threads on clocks of their own are admitted, in order.
+fn claims(log: &Arc<Log>, before_each: fn(&Log)) -> Vec<u64> {
+    let claim = |log: Arc<Log>| {
+        let mut now = 0;
+        let try_acquire = move |_| {
+            before_each(&log);
+            now += u64::from(below(8));
+            log.try_acquire(now).ok()
+        };
+        thread::spawn(move || (0..6).filter_map(try_acquire).collect::<Vec<_>>())
+    };
+    let threads: Vec<_> = (0..THREADS).map(|_| claim(Arc::clone(log))).collect();
+    let mut stamps: Vec<_> =
+        threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect();
+    stamps.sort_unstable();
+    stamps
+}
+
+fn assert_exact(stamps: &[u64], limit: usize) {
+    for (first, after_all) in stamps.iter().zip(stamps.iter().skip(limit)) {
+        assert!(after_all - first >= WINDOW, "more than {limit}: {stamps:?}");
+    }
+}
+
+/// Broken by: no second look at the newest cell; no clamp; a share of the whole limit.
 #[test]
 fn shuttle_the_window_is_exact_for_clocks_that_disagree() {
-    const WINDOW: u64 = 10;
     check(50_000, || {
-        let limit = 1 + below(6);
-        let ring = Arc::new(Ring::new(limit, Duration::from_nanos(WINDOW)));
-        let threads: Vec<_> = (0..THREADS)
-            .map(|_| {
-                let ring = Arc::clone(&ring);
-                thread::spawn(move || {
-                    let mut now = 0;
-                    let step = |_| {
-                        now += u64::from(below(8));
-                        ring.try_acquire(now).ok()
-                    };
-                    (0..6).filter_map(step).collect::<Vec<_>>()
-                })
-            })
-            .collect();
-        let mut stamps: Vec<_> =
-            threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect();
-        stamps.sort_unstable();
+        let (limit, rings_log2) = (1 + below(6), below(2));
+        // Shared cells and several rings do not go together.
+        let log = log(limit, if limit > 4 { 0 } else { rings_log2 });
+        let stamps = claims(&log, |_| {});
         let limit = limit as usize;
-        for (first, after_all) in stamps.iter().zip(stamps.iter().skip(limit)) {
-            assert!(after_all - first >= WINDOW, "more than {limit}: {stamps:?}");
-        }
+        assert_exact(&stamps, limit);
         // And no place is lost; shared cells may hold one back.
         let end = stamps.last().unwrap() + WINDOW;
-        let admitted = (0..=limit).filter(|_| ring.try_acquire(end).is_ok()).count();
+        let admitted = (0..=limit).filter(|_| log.try_acquire(end).is_ok()).count();
         assert!(admitted == limit || limit > 4 && admitted + 1 == limit, "{admitted} of {limit}");
+    });
+}
+
+/// Broken by: a rule not handed on; rings left open; stamps not handed on.
+#[test]
+fn shuttle_a_window_that_changes_and_grows_admits_no_more_than_the_largest_limit() {
+    check(50_000, || {
+        let log = log(1 + below(2), 0);
+        let stamps = claims(&log, |log| {
+            if below(4) == 0 {
+                log.set(0, 1 + below(4), Duration::from_nanos(WINDOW)).unwrap();
+            }
+        });
+        assert_exact(&stamps, 4);
+        let limit = log.rule(0).unwrap().0 as usize;
+        let end = stamps.last().unwrap() + WINDOW;
+        assert_eq!((0..=limit).filter(|_| log.try_acquire(end).is_ok()).count(), limit);
+    });
+}
+
+/// The window as one would write it for one thread: all stamps, and a look at the last of them.
+#[derive(Clone)]
+struct PlainLog {
+    rules: Vec<(usize, u64)>,
+    stamps: Vec<u64>,
+}
+
+impl Sequential for PlainLog {
+    type Op = u64;
+    type Answer = Result<u64, Option<u64>>;
+
+    fn answer(&mut self, now: &u64) -> Self::Answer {
+        let free_at = |(limit, window): &(usize, u64)| {
+            let nth = self.stamps.len().checked_sub(*limit)?;
+            Some(self.stamps[nth] + window)
+        };
+        let free_at = self.rules.iter().filter_map(free_at).max().unwrap_or(0);
+        if free_at > *now {
+            return Err(Some(free_at));
+        }
+        let stamp = self.stamps.last().map_or(*now, |newest| *newest.max(now));
+        self.stamps.push(stamp);
+        Ok(stamp)
+    }
+}
+
+/// Answers and stamps and the times refusals tell, all by one sequence of calls.
+/// Broken by: no clamp; `still` always true; no second look at the newest cell.
+#[test]
+fn shuttle_histories_of_a_window_can_be_told_one_call_at_a_time() {
+    check(50_000, || {
+        let rules: Vec<_> = (0..=below(2)).map(|_| (1 + below(4), 1 + below(10))).collect();
+        let capacity = rules.iter().map(|(limit, _)| *limit).max().unwrap();
+        let layout = Layout { capacity, rules: rules.len(), rings_log2: 0, most_cells: 4 };
+        let timed = |(limit, ns): &(u32, u32)| (*limit, Duration::from_nanos(u64::from(*ns)));
+        let timed: Vec<_> = rules.iter().map(timed).collect();
+        let log = Arc::new(Log::with_layout(&timed, Duration::ZERO, layout));
+        let order = Arc::new(Order::default());
+        let threads: Vec<_> = (0..THREADS)
+            .map(|_| {
+                let (log, order) = (Arc::clone(&log), Arc::clone(&order));
+                let claim = move |_| {
+                    let now = u64::from(below(16));
+                    let claim = |now: &u64| log.try_acquire(*now).map_err(|busy| busy.free_at);
+                    order.call(now, claim)
+                };
+                thread::spawn(move || (0..3).map(claim).collect::<Vec<_>>())
+            })
+            .collect();
+        let calls = threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect();
+        let nanos = |(limit, ns): (u32, u32)| (limit as usize, u64::from(ns));
+        let rules = rules.into_iter().map(nanos).collect();
+        assert_linearizable(&PlainLog { rules, stamps: Vec::new() }, calls);
     });
 }
 

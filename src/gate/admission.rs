@@ -134,7 +134,10 @@ impl<'a> Admission<'a> {
 
     /// Both limits are open, the slot is had; `None` if somebody was faster, or the clock stepped
     /// back: then the slot goes back meanwhile.
-    fn stamp(self: Pin<&mut Self>, slot: Option<SemaphorePermit<'_>>) -> Option<Result<(), Refused>> {
+    fn stamp(
+        self: Pin<&mut Self>,
+        slot: Option<SemaphorePermit<'_>>,
+    ) -> Option<Result<(), Refused>> {
         let this = self.project();
         match this.gate.stamp() {
             Ok(()) => {

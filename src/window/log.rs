@@ -85,13 +85,13 @@ struct Shards {
 
 /// How a log is laid out.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Layout {
+pub(crate) struct Layout {
     /// The largest limit.
-    pub(super) capacity: u32,
-    pub(super) rules: usize,
-    pub(super) rings_log2: u32,
+    pub(crate) capacity: u32,
+    pub(crate) rules: usize,
+    pub(crate) rings_log2: u32,
     /// A larger limit shares cells.
-    pub(super) most_cells: u32,
+    pub(crate) most_cells: u32,
 }
 
 impl Layout {
@@ -115,7 +115,7 @@ impl Log {
         Self::with_layout(rules, guard, Layout::new(capacity, rules.len(), MAX_CELLS))
     }
 
-    pub(super) fn with_layout(rules: &[(u32, Duration)], guard: Duration, layout: Layout) -> Self {
+    pub(crate) fn with_layout(rules: &[(u32, Duration)], guard: Duration, layout: Layout) -> Self {
         let first = Shards::new(layout);
         for (index, (limit, window)) in rules.iter().enumerate() {
             let word = first.format.rule((*limit).min(layout.capacity), guarded(*window, guard));
@@ -222,7 +222,10 @@ impl Log {
             match question(shards) {
                 Ok(answer) => return Ok(answer),
                 Err(Stop::Full { free_at, newest }) => {
-                    return Err(Busy { free_at: shown(free_at), newest: shown(newest).unwrap_or(0) });
+                    return Err(Busy {
+                        free_at: shown(free_at),
+                        newest: shown(newest).unwrap_or(0),
+                    });
                 }
                 Err(Stop::Closed) => self.succeed(shards),
             }
@@ -468,12 +471,8 @@ impl Shards {
         next.set_rule(index, next.format.rule(limit, window));
         let next = Box::into_raw(Box::new(next));
         // ORDERING: Release publishes the successor; Acquire as in `is_succeeded`.
-        let linked = self.next.compare_exchange(
-            ptr::null_mut(),
-            next,
-            Ordering::AcqRel,
-            Ordering::Acquire,
-        );
+        let linked =
+            self.next.compare_exchange(ptr::null_mut(), next, Ordering::AcqRel, Ordering::Acquire);
         if linked.is_err() {
             // SAFETY: it came from `Box::into_raw` above and was not published.
             drop(unsafe { Box::from_raw(next) });
@@ -485,7 +484,9 @@ impl Shards {
     fn hand_over_to(&self, next: &Self) {
         self.rings.iter().for_each(|ring| ring.close(self.format));
         for index in 0..=self.more.len() {
-            let (Some(from), Some(to)) = (self.rule_word(index), next.rule_word(index)) else { return };
+            let (Some(from), Some(to)) = (self.rule_word(index), next.rule_word(index)) else {
+                return;
+            };
             // ORDERING: Acquire pairs with the Release in `set_rule`.
             let rule = self.format.read_rule(from.load(Ordering::Acquire));
             let limit = u32::try_from(rule.limit).unwrap_or(u32::MAX);

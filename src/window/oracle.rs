@@ -3,8 +3,10 @@
 //! that step back, and rules that change.
 
 use super::log::{Busy, Layout, Log};
+use crate::time::{Clock, SystemClock};
 use core::time::Duration;
 use proptest::prelude::*;
+use std::thread;
 
 #[derive(Debug, Clone)]
 struct Case {
@@ -194,4 +196,82 @@ proptest! {
         }
         prop_assert!(log.try_acquire(now).is_err());
     }
+}
+
+// ---- real threads and a real clock ---------------------------------------------------------------
+
+/// Threads claim by the system's clock; afterwards all stamps are looked at.
+fn stress(limit: u32, window: Duration, rings_log2: u32, change: impl Fn(&Log, u32) + Sync) -> Log {
+    let layout = Layout { capacity: limit, rules: 1, rings_log2, most_cells: 1 << 20 };
+    let log = Log::with_layout(&[(limit, window)], Duration::ZERO, layout);
+    let clock = SystemClock::new();
+    let claim = |thread: u32| {
+        let mut stamps = Vec::new();
+        for call in 0..40_000 {
+            let before = clock.now().as_nanos();
+            if let Ok(stamp) = log.try_acquire(before) {
+                assert!(stamp >= before && stamp <= clock.now().as_nanos(), "not within the call");
+                stamps.push(stamp);
+            }
+            if thread == 0 && call % 1000 == 0 {
+                change(&log, call / 1000);
+            }
+        }
+        stamps
+    };
+    let mut all: Vec<u64> = thread::scope(|scope| {
+        let threads: Vec<_> = (0..3).map(|number| scope.spawn(move || claim(number))).collect();
+        threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
+    });
+    all.sort_unstable();
+    let most = Stamps(all).most_in(u64::try_from(window.as_nanos()).unwrap());
+    assert!(most <= limit as usize, "{most} in a window, of {limit}");
+    log
+}
+
+/// Broken by: `swap` storing instead of comparing; `share` without the division.
+#[test]
+fn stamps_by_a_real_clock_never_exceed_the_limit() {
+    for (limit, rings_log2) in [(1, 0), (7, 0), (40, 1), (500, 2)] {
+        let log = stress(limit, Duration::from_micros(100), rings_log2, |_, _| {});
+        assert_eq!(log.rule(0), Some((limit, Duration::from_micros(100))));
+    }
+}
+
+/// The limit goes up and down below the one it is checked by; the log has cells for all of it.
+/// Broken by: `set_rule` writing limit and window one after the other.
+#[test]
+fn stamps_by_a_real_clock_never_exceed_the_largest_limit_of_those_set() {
+    let window = Duration::from_micros(100);
+    for rings_log2 in [0, 1] {
+        let change = |log: &Log, n: u32| log.set(0, 1 + n * 7 % 40, window).unwrap();
+        let log = stress(40, window, rings_log2, change);
+        assert!(log.rule(0).unwrap().0 <= 40);
+    }
+}
+
+/// Broken by: stamps not handed on as the log grows.
+#[test]
+fn stamps_by_a_real_clock_never_exceed_the_largest_limit_a_log_has_grown_to() {
+    let window = Duration::from_micros(300);
+    let log = Log::new(&[(1, window)], Duration::ZERO);
+    let clock = SystemClock::new();
+    let claim = |grows: bool| {
+        let mut stamps = Vec::new();
+        for call in 0..20_000_u32 {
+            stamps.extend(log.try_acquire(clock.now().as_nanos()).ok());
+            if grows && call.is_power_of_two() {
+                log.set(0, (call / 16).max(1), window).unwrap();
+            }
+        }
+        stamps
+    };
+    let mut all: Vec<u64> = thread::scope(|scope| {
+        let threads = [true, false, false].map(|grows| scope.spawn(move || claim(grows)));
+        threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
+    });
+    all.sort_unstable();
+    let limit = log.rule(0).unwrap().0;
+    assert_eq!(limit, (1 << 14) / 16);
+    assert!(Stamps(all).most_in(300_000) <= limit as usize);
 }

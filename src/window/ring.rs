@@ -119,10 +119,7 @@ pub(super) struct Spot {
 impl Ring {
     /// A ring that rules may look back `cells` cells in.
     pub(super) fn new(cells: u32) -> Self {
-        Self {
-            hint: AtomicUsize::new(0),
-            cells: (0..=cells).map(|_| AtomicU64::new(0)).collect(),
-        }
+        Self { hint: AtomicUsize::new(0), cells: (0..=cells).map(|_| AtomicU64::new(0)).collect() }
     }
 
     /// How many cells rules may look back.
@@ -227,7 +224,11 @@ impl Ring {
     #[inline]
     fn locate_open(&self, format: Format) -> Result<Boundary, Stop> {
         let found = self.locate();
-        if format.time(found.newest_word) == format.closed() { Err(Stop::Closed) } else { Ok(found) }
+        if format.time(found.newest_word) == format.closed() {
+            Err(Stop::Closed)
+        } else {
+            Ok(found)
+        }
     }
 
     /// Whether nothing has been stamped since.
@@ -316,14 +317,7 @@ impl Ring {
 
     /// By one rule: admission e of the cells from the newest one on looks back to a cell that is
     /// either there, or will be filled whole laps later.
-    fn turn_by(
-        &self,
-        format: Format,
-        rule: Rule,
-        found: &Boundary,
-        ahead: u64,
-        now: u64,
-    ) -> u64 {
+    fn turn_by(&self, format: Format, rule: Rule, found: &Boundary, ahead: u64, now: u64) -> u64 {
         if rule.is_open() {
             return now;
         }

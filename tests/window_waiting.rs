@@ -1,0 +1,379 @@
+//! Waiting for a window: place and turn, one timer for all, bursts; several limits at once; limits
+//! that change under those who wait.
+
+mod common;
+
+use common::{Wakes, at_once, poll_once, poll_with};
+use ringgate::time::{Clock, ManualClock, Sleep, Timestamp};
+use ringgate::{Limit, Limiter, NoSuchRate, SlidingWindow, WindowAcquire};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Poll, Waker};
+use std::time::Duration;
+
+const fn s(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+/// A manual clock that counts the timers asked of it.
+#[derive(Debug, Clone, Default)]
+struct Counted {
+    clock: ManualClock,
+    timers: Arc<AtomicUsize>,
+}
+
+impl Counted {
+    fn timers(&self) -> usize {
+        self.timers.load(Ordering::SeqCst)
+    }
+}
+
+impl Clock for Counted {
+    fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    fn sleep_until(&self, deadline: Timestamp) -> Sleep {
+        self.timers.fetch_add(1, Ordering::SeqCst);
+        self.clock.sleep_until(deadline)
+    }
+}
+
+struct Scene {
+    clock: Counted,
+    window: SlidingWindow,
+}
+
+type Call<'a> = Pin<Box<WindowAcquire<'a>>>;
+
+impl Scene {
+    fn new(limit: u32, window: Duration) -> Self {
+        let clock = Counted::default();
+        Self { window: SlidingWindow::with_clock(limit, window, clock.clone()), clock }
+    }
+
+    fn set(&self, now: Duration) {
+        self.clock.clock.set(Timestamp::from_epoch(now));
+    }
+
+    fn fill(&self) {
+        while self.window.try_acquire().is_ok() {}
+    }
+
+    /// Calls that have been polled once, and wait.
+    #[track_caller]
+    fn queue(&self, calls: usize) -> Vec<Call<'_>> {
+        let mut queued: Vec<_> = (0..calls).map(|_| Box::pin(self.window.acquire())).collect();
+        for call in &mut queued {
+            assert!(poll_once(call.as_mut()).is_pending());
+        }
+        queued
+    }
+}
+
+/// How many are through, from the front on.
+fn through(calls: &mut [Call<'_>]) -> usize {
+    let mut count = 0;
+    while let Some(call) = calls.get_mut(count)
+        && let Poll::Ready(admitted) = poll_once(call.as_mut())
+    {
+        admitted.unwrap();
+        count += 1;
+    }
+    assert!(calls[count..].iter_mut().all(|call| poll_once(call.as_mut()).is_pending()));
+    count
+}
+
+fn places(calls: &[Call<'_>]) -> Vec<Option<usize>> {
+    calls.iter().map(|call| call.position()).collect()
+}
+
+fn waits(calls: &[Call<'_>]) -> Vec<Option<Duration>> {
+    calls.iter().map(|call| call.expected_wait()).collect()
+}
+
+// ---- place and turn ------------------------------------------------------------------------------
+
+/// Broken by: `position` without the one at the head; `expected_wait` for the head's turn.
+#[test]
+fn each_one_in_line_is_told_its_place_and_its_turn() {
+    let scene = Scene::new(2, s(10));
+    scene.window.try_acquire().unwrap();
+    scene.set(s(3));
+    scene.window.try_acquire().unwrap();
+    let mut calls = scene.queue(5);
+    assert_eq!(places(&calls), [Some(0), Some(1), Some(2), Some(3), Some(4)]);
+    assert_eq!(waits(&calls), [7, 10, 17, 20, 27].map(|wait| Some(s(wait))));
+    drop(calls.remove(1));
+    assert_eq!(places(&calls), [Some(0), Some(1), Some(2), Some(3)]);
+    assert_eq!(waits(&calls), [7, 10, 17, 20].map(|wait| Some(s(wait))));
+    scene.set(s(10));
+    assert_eq!(through(&mut calls), 1);
+    assert_eq!(places(&calls), [None, Some(0), Some(1), Some(2)]);
+    assert_eq!(waits(&calls), [None, Some(s(3)), Some(s(10)), Some(s(13))]);
+}
+
+/// Broken by: the same turn told from each ring alone.
+#[test]
+fn a_turn_is_told_rightly_where_the_log_is_split() {
+    let scene = Scene::new(64, s(10));
+    for second in 0..64 {
+        scene.set(Duration::from_millis(100 * second));
+        scene.window.try_acquire().unwrap();
+    }
+    let mut calls = scene.queue(100);
+    let turn = |n: u64| Duration::from_millis(100 * (n % 64)) + s(10) * (1 + (n / 64) as u32);
+    let now = Duration::from_millis(6300);
+    let expected: Vec<_> = (0..100).map(|n| Some(turn(n).saturating_sub(now))).collect();
+    assert_eq!(waits(&calls), expected);
+    for n in 0..100 {
+        scene.set(turn(n).saturating_sub(Duration::from_nanos(1)));
+        assert_eq!(through(&mut calls), 0);
+        scene.set(turn(n));
+        assert_eq!(through(&mut calls), 1);
+        drop(calls.remove(0));
+    }
+}
+
+#[test]
+fn a_future_that_was_not_polled_or_is_done_has_no_place() {
+    let scene = Scene::new(1, s(10));
+    let mut call = Box::pin(scene.window.acquire());
+    assert_eq!((call.position(), call.expected_wait()), (None, None));
+    assert!(poll_once(call.as_mut()).is_ready());
+    assert_eq!((call.position(), call.expected_wait()), (None, None));
+    assert!(poll_once(call.as_mut()).is_pending(), "it stays pending");
+}
+
+/// Broken by: `begin` lining up whatever the turn.
+#[test]
+fn a_window_refuses_at_once_what_cannot_come_in_time() {
+    let scene = Scene::new(1, s(10));
+    scene.fill();
+    let _ahead = scene.queue(1);
+    let late = at_once(scene.window.acquire_within(s(19))).unwrap_err();
+    assert_eq!((late.limit(), late.retry_after()), (Limit::Rate, Some(s(20))));
+    assert!(poll_once(Box::pin(scene.window.acquire_within(s(20))).as_mut()).is_pending());
+    assert_eq!(scene.window.waiting(), 1);
+}
+
+// ---- one timer -----------------------------------------------------------------------------------
+
+/// Broken by: a new timer at each poll; those behind the head with timers of their own.
+#[test]
+fn the_whole_line_has_one_timer() {
+    let scene = Scene::new(3, s(10));
+    scene.fill();
+    let mut calls = scene.queue(20);
+    assert_eq!(through(&mut calls), 0);
+    assert_eq!(scene.clock.timers(), 1);
+}
+
+/// Broken by: the next in line sleeping before it looks.
+#[test]
+fn a_burst_of_freed_cells_is_handed_out_without_further_timers() {
+    let scene = Scene::new(50, s(10));
+    scene.fill();
+    let mut calls = scene.queue(60);
+    scene.set(s(10));
+    assert_eq!(through(&mut calls), 50);
+    // The first one's, and now that of the one who is first after the burst.
+    assert_eq!(scene.clock.timers(), 2);
+}
+
+/// Each is woken as the one before it goes. Broken by: a turn that is given up without a wake.
+#[test]
+fn in_a_burst_each_wakes_the_next() {
+    let scene = Scene::new(3, s(10));
+    scene.fill();
+    let wakes: Vec<_> = (0..3).map(|_| Wakes::new()).collect();
+    let mut calls: Vec<_> = (0..3).map(|_| Box::pin(scene.window.acquire())).collect();
+    for (call, wakes) in calls.iter_mut().zip(&wakes) {
+        assert!(poll_with(call.as_mut(), &Waker::from(Arc::clone(wakes))).is_pending());
+    }
+    scene.set(s(10));
+    for (call, wakes) in calls.iter_mut().zip(&wakes) {
+        assert!(wakes.count() > 0, "not woken");
+        assert!(poll_once(call.as_mut()).is_ready());
+    }
+}
+
+// ---- several limits ------------------------------------------------------------------------------
+
+/// Broken by: `look` asking the first rule alone.
+#[test]
+fn several_limits_hold_together_or_nothing_is_counted() {
+    let clock = ManualClock::new();
+    let limiter = Limiter::builder().rate(4, s(60)).rate(2, s(1)).clock(clock.clone()).build();
+    let admit = || (0..9).filter(|_| limiter.try_acquire().is_ok()).count();
+    assert_eq!((limiter.remaining(), admit()), (2, 2));
+    // Refused by the second alone: the first has counted nothing.
+    assert_eq!(limiter.try_acquire().unwrap_err().retry_after(), Some(s(1)));
+    clock.advance(s(1));
+    assert_eq!((limiter.remaining(), admit()), (2, 2));
+    // Refused by both: told the later.
+    assert_eq!(limiter.try_acquire().unwrap_err().retry_after(), Some(s(59)));
+    clock.advance(s(59));
+    assert_eq!((limiter.remaining(), admit()), (2, 2));
+}
+
+/// Broken by: `turn_by_all` with the first rule alone, or without the stamps to come.
+#[test]
+fn a_turn_is_told_rightly_under_several_limits() {
+    let clock = ManualClock::new();
+    let window = SlidingWindow::with_clock(5, s(60), clock.clone()).and(2, s(1)).and(3, s(10));
+    let scene = Scene { clock: Counted { clock, ..Counted::default() }, window };
+    scene.fill();
+    let mut calls = scene.queue(30);
+    let told: Vec<_> = waits(&calls).into_iter().map(Option::unwrap).collect();
+    for (n, turn) in told.into_iter().enumerate() {
+        scene.set(turn.saturating_sub(Duration::from_nanos(1)));
+        assert_eq!(through(&mut calls), 0, "{n} came before its time");
+        scene.set(turn);
+        assert!(through(&mut calls[..1]) == 1, "{n} did not come");
+        drop(calls.remove(0));
+    }
+}
+
+/// Broken by: `and` forgetting the guard, `with_guard` the other limits.
+#[test]
+fn a_guard_lengthens_each_of_several_limits() {
+    let second = Duration::from_secs(1);
+    let guard = second / 4;
+    let made = |clock: &ManualClock| SlidingWindow::with_clock(3, s(10), clock.clone());
+    let clock = ManualClock::new();
+    let early = made(&clock).with_guard(guard).and(1, second);
+    let late = made(&clock).and(1, second).with_guard(guard);
+    for window in [early, late] {
+        assert_eq!(window.rates().collect::<Vec<_>>(), [(3, s(10)), (1, second)]);
+        window.try_acquire().unwrap();
+        let refused = window.try_acquire().unwrap_err();
+        assert_eq!(refused.retry_after(), Some(second + guard));
+    }
+}
+
+// ---- limits that change --------------------------------------------------------------------------
+
+/// Broken by: `set_rate` waking nobody; `wait_for_rate` not looking again.
+#[test]
+fn a_higher_limit_lets_those_in_line_through() {
+    let scene = Scene::new(1, s(10));
+    scene.fill();
+    let wakes = Wakes::new();
+    let mut first = Box::pin(scene.window.acquire());
+    assert!(poll_with(first.as_mut(), &Waker::from(Arc::clone(&wakes))).is_pending());
+    let mut behind = scene.queue(3);
+    scene.window.set_rate(3, s(10));
+    assert_eq!(wakes.count(), 1);
+    assert!(poll_once(first.as_mut()).is_ready());
+    assert_eq!(through(&mut behind), 1);
+    assert_eq!(waits(&behind), [None, Some(s(10)), Some(s(10))]);
+}
+
+/// Broken by: the head sleeping on by the old window.
+#[test]
+fn a_shorter_window_lets_the_first_in_line_through_earlier() {
+    let scene = Scene::new(1, s(60));
+    scene.fill();
+    let mut calls = scene.queue(2);
+    scene.window.set_rate(1, s(5));
+    assert_eq!(waits(&calls), [Some(s(5)), Some(s(10))]);
+    scene.set(s(5));
+    assert_eq!(through(&mut calls), 1);
+    assert_eq!(scene.window.window(), s(5));
+}
+
+/// Broken by: the head waking by its old timer and going without another look.
+#[test]
+fn a_lower_limit_and_a_longer_window_hold_those_in_line_back() {
+    let scene = Scene::new(2, s(10));
+    scene.fill();
+    let mut calls = scene.queue(2);
+    scene.window.set_rate(1, s(30));
+    scene.set(s(29));
+    assert_eq!(through(&mut calls), 0);
+    scene.set(s(30));
+    assert_eq!(through(&mut calls), 1);
+    assert_eq!(waits(&calls), [None, Some(s(30))]);
+}
+
+/// Broken by: the head waiting for a rate that never comes.
+#[test]
+fn a_limit_of_zero_refuses_those_in_line_and_a_later_one_admits_again() {
+    let scene = Scene::new(1, s(10));
+    scene.fill();
+    let mut calls = scene.queue(2);
+    scene.window.set_rate(0, s(10));
+    for call in &mut calls {
+        let Poll::Ready(Err(refused)) = poll_once(call.as_mut()) else { panic!("not refused") };
+        assert!(refused.is_permanent());
+    }
+    scene.window.set_rate(2, s(10));
+    assert!(scene.window.try_acquire().is_ok());
+    assert!(scene.window.try_acquire().is_err(), "the one from before counts");
+}
+
+/// Broken by: the admissions of before left behind as the log grows.
+#[test]
+fn a_limit_far_beyond_the_first_counts_what_was_admitted_before() {
+    let scene = Scene::new(10, s(10));
+    scene.fill();
+    scene.window.set_rate(1000, s(10));
+    assert_eq!(scene.window.remaining(), 990);
+    scene.fill();
+    scene.window.set_rate(100_000, s(10));
+    assert_eq!(scene.window.remaining(), 99_000);
+    scene.window.set_rate(20, s(10));
+    assert_eq!(scene.window.remaining(), 0);
+    assert_eq!(scene.window.try_acquire().unwrap_err().retry_after(), Some(s(10)));
+}
+
+/// Broken by: a change without limits between counted as if there had been some.
+#[test]
+fn a_limit_can_be_lifted_and_set_again() {
+    let scene = Scene::new(1, s(10));
+    scene.fill();
+    scene.window.set_rate(1, Duration::ZERO);
+    assert!((0..100).all(|_| scene.window.try_acquire().is_ok()));
+    scene.window.set_rate(1, s(10));
+    assert_eq!(scene.window.try_acquire().unwrap_err().retry_after(), Some(s(10)));
+}
+
+/// Broken by: `set` without looking at the number.
+#[test]
+fn a_rate_that_is_not_there_cannot_be_changed() {
+    let window = SlidingWindow::new(1, s(10)).and(5, s(60));
+    assert_eq!(window.set_nth_rate(1, 6, s(60)), Ok(()));
+    assert_eq!(window.set_nth_rate(2, 6, s(60)), Err(NoSuchRate));
+    assert_eq!(window.rates().collect::<Vec<_>>(), [(1, s(10)), (6, s(60))]);
+    let unlimited = Limiter::builder().build();
+    assert_eq!(unlimited.set_rate(1, s(1)), Err(NoSuchRate));
+    assert_eq!(unlimited.remaining(), u32::MAX);
+}
+
+/// Broken by: a window rounded down; a limit above 2^20 with several, not lowered.
+#[test]
+fn extreme_rates_saturate_on_the_safe_side_when_made_and_when_changed() {
+    let extremes = [
+        (0, Duration::ZERO),
+        (0, Duration::MAX),
+        (1, Duration::from_nanos(1)),
+        (1, Duration::MAX),
+        (u32::MAX, Duration::from_nanos(1)),
+        (u32::MAX, Duration::MAX),
+    ];
+    for (limit, length) in extremes {
+        let made = SlidingWindow::with_clock(limit, length, ManualClock::new());
+        let changed = SlidingWindow::with_clock(1, s(1), ManualClock::new());
+        changed.set_rate(limit, length);
+        for window in [&made, &changed] {
+            assert_eq!(window.limit(), limit);
+            assert!(window.window() >= length.min(Duration::from_nanos(1 << 61)));
+            assert_eq!(window.try_acquire().is_ok(), limit > 0);
+        }
+        let several = made.and(u32::MAX, s(60));
+        assert_eq!(several.rates().last(), Some((1 << 20, s(60))));
+        assert_eq!(several.try_acquire().is_ok(), limit > 0);
+    }
+}
