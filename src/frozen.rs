@@ -562,7 +562,7 @@ fn freeze_the_onlookers_of_a_window() {
 #[test]
 fn freeze_a_claim_in_one_of_several_rings() {
     at_every_step("window: try_acquire in one of several rings", || {
-        const MANY: u32 = 32;
+        const MANY: u32 = 128;
         let clock = ManualClock::new();
         let window = Arc::new(SlidingWindow::with_clock(MANY, SECOND, clock.clone()));
         let [first, second, third] = [(); 3].map(|()| Arc::clone(&window));

@@ -47,22 +47,37 @@ pub(crate) use per_thread;
 pub(crate) fn thread_number() -> usize {
     NUMBER.with(|number| {
         if number.get() == UNNUMBERED {
-            // ORDERING: Relaxed: a counter. Not a primitive that a checker should see.
-            number.set(THREADS.fetch_add(1, atomic::Ordering::Relaxed));
+            number.set(next_number());
         }
         number.get()
     })
 }
 
 const UNNUMBERED: usize = usize::MAX;
-static THREADS: core::sync::atomic::AtomicUsize = core::sync::atomic::AtomicUsize::new(0);
 per_thread! { static NUMBER: core::cell::Cell<usize> = core::cell::Cell::new(UNNUMBERED); }
 
-/// Counts threads from nought again: a checker's every execution must be like the first.
+#[cfg(not(any(ringgate_loom, ringgate_shuttle)))]
+#[cold]
+fn next_number() -> usize {
+    static THREADS: core::sync::atomic::AtomicUsize = core::sync::atomic::AtomicUsize::new(0);
+    // ORDERING: Relaxed: a counter.
+    THREADS.fetch_add(1, atomic::Ordering::Relaxed)
+}
+
+// A checker plays all threads of an execution on one: every execution must be like the first, and
+// none may hear of another test's.
+#[cfg(any(ringgate_loom, ringgate_shuttle))]
+std::thread_local! { static THREADS: core::cell::Cell<usize> = const { core::cell::Cell::new(0) } }
+
+#[cfg(any(ringgate_loom, ringgate_shuttle))]
+fn next_number() -> usize {
+    THREADS.replace(THREADS.get() + 1)
+}
+
+/// Counts threads from nought again, as an execution begins.
 #[cfg(all(test, any(ringgate_loom, ringgate_shuttle)))]
 pub(crate) fn number_threads_anew() {
-    // ORDERING: Relaxed: the execution's other threads are yet to be spawned.
-    THREADS.store(0, atomic::Ordering::Relaxed);
+    THREADS.set(0);
 }
 
 /// How many threads can run at once.

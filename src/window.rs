@@ -59,8 +59,8 @@ use pin_project_lite::pin_project;
 /// # Cost
 ///
 /// Admitting: one compare-and-swap, one plain store, and some ten loads; no allocation. A refusal
-/// only loads. From a limit of 32 on, the cells are split into as many rings as threads can run at
-/// once (up to 16, of at least 16 cells), and threads keep to rings of their own while they can;
+/// only loads. From a limit of 128 on, the cells are split into as many rings as threads can run at
+/// once (up to 16, of at least 64 cells), and threads keep to rings of their own while they can;
 /// a refusal looks at all of them.
 ///
 /// 8 bytes for each admission of the limit, at most 8 MiB, and less than a kilobyte (less than four

@@ -61,7 +61,7 @@ impl Log {
 }
 
 /// From this limit on the log may be split.
-const SPLIT: u32 = 32;
+const SPLIT: u32 = 128;
 
 // ---- what is tried -------------------------------------------------------------------------------
 

@@ -117,17 +117,17 @@ fn each_one_in_line_is_told_its_place_and_its_turn() {
 /// Broken by: the same turn told from each ring alone.
 #[test]
 fn a_turn_is_told_rightly_where_the_log_is_split() {
-    let scene = Scene::new(64, s(10));
-    for second in 0..64 {
-        scene.set(Duration::from_millis(100 * second));
+    let scene = Scene::new(128, s(10));
+    for n in 0..128 {
+        scene.set(Duration::from_millis(10 * n));
         scene.window.try_acquire().unwrap();
     }
-    let mut calls = scene.queue(100);
-    let turn = |n: u64| Duration::from_millis(100 * (n % 64)) + s(10) * (1 + (n / 64) as u32);
-    let now = Duration::from_millis(6300);
-    let expected: Vec<_> = (0..100).map(|n| Some(turn(n).saturating_sub(now))).collect();
+    let mut calls = scene.queue(200);
+    let turn = |n: u64| Duration::from_millis(10 * (n % 128)) + s(10) * (1 + (n / 128) as u32);
+    let now = Duration::from_millis(1270);
+    let expected: Vec<_> = (0..200).map(|n| Some(turn(n).saturating_sub(now))).collect();
     assert_eq!(waits(&calls), expected);
-    for n in 0..100 {
+    for n in 0..200 {
         scene.set(turn(n).saturating_sub(Duration::from_nanos(1)));
         assert_eq!(through(&mut calls), 0);
         scene.set(turn(n));

@@ -22,7 +22,7 @@
 //! they take no more room together than the newest.
 
 use super::cell::{Format, MAX_CELLS, Rule, epoched, shown};
-use super::ring::{Glance, NEVER, Ring, Rules, Spot, Stop};
+use super::ring::{NEVER, Quick, Ring, Rules, Spot, Stop};
 use crate::error::NoSuchRate;
 use crate::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
 use crate::sync::leak::Canary;
@@ -33,7 +33,7 @@ use core::time::Duration;
 use crossbeam_utils::CachePadded;
 
 /// Cells a ring has at least, where there are several.
-const LEAST_CELLS: u32 = 16;
+const LEAST_CELLS: u32 = 64;
 /// Rings at most: a refusal looks at them all.
 const MOST_RINGS: usize = 16;
 
@@ -47,6 +47,7 @@ pub(crate) struct Busy {
 }
 
 /// Room for one admission, seen but not claimed.
+#[derive(Clone, Copy)]
 pub(crate) struct Opening<'a> {
     /// `None` where nothing limits.
     at: Option<(&'a Ring, Spot)>,
@@ -127,6 +128,16 @@ impl Log {
     /// Claims one admission at `now` (ns); returns its stamp.
     #[inline]
     pub(crate) fn try_acquire(&self, now: u64) -> Result<u64, Busy> {
+        match self.shards().try_stamp(epoched(now)) {
+            Quick::Stamped(stamp) => Ok(shown(stamp).unwrap_or(NEVER)),
+            Quick::Full { free_at, newest } => Err(busy(free_at, newest)),
+            Quick::Unclear => self.try_acquire_well(now),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn try_acquire_well(&self, now: u64) -> Result<u64, Busy> {
         self.take(self.peek(now)?)
     }
 
@@ -274,6 +285,11 @@ impl fmt::Debug for Log {
     }
 }
 
+#[inline]
+fn busy(free_at: u64, newest: u64) -> Busy {
+    Busy { free_at: shown(free_at), newest: shown(newest).unwrap_or(0) }
+}
+
 /// A window with its guard, in ns. Where there is no window there is no limit, and no guard.
 fn guarded(window: Duration, guard: Duration) -> u64 {
     if window.is_zero() {
@@ -308,46 +324,40 @@ impl Shards {
 
     // ---- what is asked of them -----------------------------------------------------------------
 
-    /// Where the rules allow an admission at `now`; nowhere if nothing limits.
-    #[inline(always)]
-    fn look(&self, now: u64) -> Result<Option<(&Ring, Spot)>, Stop> {
+    /// An admission at `now`, in the common case.
+    #[inline]
+    fn try_stamp(&self, now: u64) -> Quick {
         // ORDERING: Relaxed: a rule is one word, and all there is to read.
         let rule = Format::PLAIN.read_rule(self.rule.load(Ordering::Relaxed));
         if !self.is_plain || rule.is_open() {
-            return self.look_well(now);
+            return Quick::Unclear;
         }
-        let [ring] = &*self.rings else { return self.look_around(rule, now) };
-        match ring.glance(rule, now) {
-            Glance::Free(spot) => Ok(Some((&**ring, spot))),
-            Glance::Full { free_at, newest } => Err(Stop::Full { free_at, newest }),
-            Glance::Unclear => self.look_well(now),
+        match &*self.rings {
+            [ring] => ring.try_stamp(rule, now),
+            _ => self.try_stamp_around(rule, now),
         }
     }
 
     /// At the thread's own ring, and from there on.
     #[inline(never)]
-    fn look_around(&self, rule: Rule, now: u64) -> Result<Option<(&Ring, Spot)>, Stop> {
+    fn try_stamp_around(&self, rule: Rule, now: u64) -> Quick {
         let home = thread_number();
         let (mut free_at, mut newest) = (NEVER, 0);
         for further in 0..self.rings.len() {
             let number = (home + further) & self.mask();
-            let ring = &self.rings[number];
-            match ring.glance(self.share(rule, number), now) {
-                Glance::Free(spot) => return Ok(Some((&**ring, spot))),
-                Glance::Full { free_at: here, newest: stamp } => {
+            match self.rings[number].try_stamp(self.share(rule, number), now) {
+                Quick::Full { free_at: here, newest: stamp } => {
                     free_at = free_at.min(here);
                     newest = newest.max(stamp);
                 }
-                Glance::Unclear => return self.look_well(now),
+                decided => return decided,
             }
         }
-        Err(Stop::Full { free_at, newest })
+        Quick::Full { free_at, newest }
     }
 
-    /// `look`, for every kind of log and of trouble.
-    #[cold]
-    #[inline(never)]
-    fn look_well(&self, now: u64) -> Result<Option<(&Ring, Spot)>, Stop> {
+    /// Where the rules allow an admission at `now`; nowhere if nothing limits.
+    fn look(&self, now: u64) -> Result<Option<(&Ring, Spot)>, Stop> {
         let rule = self.first_rule();
         if self.rules(rule, 0).all().all(Rule::is_open) {
             return Ok(None);

@@ -75,6 +75,19 @@ fn model_no_refusal_while_a_cell_is_free() {
     });
 }
 
+/// Wherever the two of the other thread are, one of them has left the window at 15, or is not there.
+/// Caught: `try_stamp` without its last look at the oldest cell, or with Relaxed for the n-th.
+#[test]
+fn model_a_refusal_goes_by_the_right_cell() {
+    model(3, || {
+        let log = log(2);
+        let there = Arc::clone(&log);
+        let other = thread::spawn(move || claim(&there, &[15]));
+        assert!(!claim(&log, &[4, 10]).is_empty());
+        assert_eq!(other.join().unwrap().len(), 1);
+    });
+}
+
 /// One cell, which is its own predecessor. Caught: `this_lap` without `(oldest == 0)`.
 #[test]
 fn model_one_cell() {

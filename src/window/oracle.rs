@@ -141,9 +141,15 @@ proptest! {
     #[test]
     fn a_change_admits_no_more_than_the_larger_of_both(
         case in cases(),
-        changes in prop::collection::vec((1..90_u32, 1..100_u64, 0..30_usize), 1..4),
+        changes in prop::collection::vec(
+            (prop_oneof![1..90_u32, 100..300_u32], 1..100_u64, 0..30_usize),
+            1..4,
+        ),
+        splits in any::<bool>(),
     ) {
-        let log = Log::with_layout(&case.rules[..1], Duration::ZERO, Layout { rules: 1, ..case.layout });
+        let most_cells = if splits { 1 << 20 } else { case.layout.most_cells };
+        let layout = Layout { rules: 1, most_cells, ..case.layout };
+        let log = Log::with_layout(&case.rules[..1], Duration::ZERO, layout);
         let (mut stamps, mut now) = (Stamps::default(), 50_u64);
         let (mut most, mut shortest) = nanos(case.rules[0]);
         let mut last = (most, shortest);

@@ -96,9 +96,10 @@ struct Boundary {
     newest_word: u64,
 }
 
-/// What a quick look shows.
-pub(super) enum Glance {
-    Free(Spot),
+/// What came of a quick try.
+#[derive(Clone, Copy)]
+pub(super) enum Quick {
+    Stamped(u64),
     Full {
         free_at: u64,
         newest: u64,
@@ -151,12 +152,12 @@ impl Ring {
         }
     }
 
-    /// What `look` finds, where one rule gives each admission a cell, the hint is right and nobody
+    /// `look` and `claim`, where one rule gives each admission a cell, the hint is right and nobody
     /// else is at it: in a third of the instructions, which are most of the time it takes.
-    #[inline(always)]
-    pub(super) fn glance(&self, rule: Rule, now: u64) -> Glance {
+    #[inline]
+    pub(super) fn try_stamp(&self, rule: Rule, now: u64) -> Quick {
         let cells = &*self.cells;
-        let Some(others) = rule.limit.checked_sub(1) else { return Glance::Unclear };
+        let Some(others) = rule.limit.checked_sub(1) else { return Quick::Unclear };
         // ORDERING: Relaxed: a hint.
         let oldest = self.hint.load(Ordering::Relaxed);
         let newest = self.back(oldest, 1);
@@ -164,7 +165,7 @@ impl Ring {
         let (Some(oldest_cell), Some(newest_cell), Some(nth)) =
             (cells.get(oldest), cells.get(newest), cells.get(nth))
         else {
-            return Glance::Unclear;
+            return Quick::Unclear;
         };
         // ORDERING: Acquire, all of them: as in `word`.
         let newest_word = newest_cell.load(Ordering::Acquire);
@@ -175,22 +176,28 @@ impl Ring {
         // ORDERING: Acquire, as above.
         let together = newest_cell.load(Ordering::Acquire) == newest_word;
         if !at_boundary || !together || time == Format::PLAIN.closed() {
-            return Glance::Unclear;
+            return Quick::Unclear;
         }
-        if free_at <= now {
-            let stamp = now.max(time);
-            let to = Format::pack(!lap(oldest_word), stamp, 0);
-            return Glance::Free(Spot { index: oldest, from: oldest_word, to, stamp });
+        if free_at > now {
+            // ORDERING: Acquire, as above.
+            let still = oldest_cell.load(Ordering::Acquire) == oldest_word;
+            return if still { Quick::Full { free_at, newest: time } } else { Quick::Unclear };
         }
-        // ORDERING: Acquire, as above.
-        if oldest_cell.load(Ordering::Acquire) == oldest_word {
-            return Glance::Full { free_at, newest: time };
+        let stamp = now.max(time);
+        let to = Format::pack(!lap(oldest_word), stamp, 0);
+        // ORDERING: as in `swap`.
+        let won =
+            oldest_cell.compare_exchange(oldest_word, to, Ordering::Release, Ordering::Relaxed);
+        if won.is_err() {
+            return Quick::Unclear;
         }
-        Glance::Unclear
+        // ORDERING: Relaxed: a hint, checked at each use.
+        self.hint.store(self.after(oldest), Ordering::Relaxed);
+        Quick::Stamped(stamp)
     }
 
     /// Claims what was found; its stamp, unless others were quicker.
-    #[inline(always)]
+    #[inline]
     pub(super) fn claim(&self, spot: Spot) -> Option<u64> {
         let Spot { index, from, to, stamp } = spot;
         if !self.swap(index, from, to) {
@@ -405,7 +412,7 @@ impl Ring {
 
     // ---- cells ---------------------------------------------------------------------------------
 
-    #[inline(always)]
+    #[inline]
     fn word(&self, index: usize) -> u64 {
         // ORDERING: Acquire pairs with the Release in `swap`, and keeps later reads later: a
         // predecessor read again after its successor is at least as new as the successor's stamp
@@ -413,7 +420,7 @@ impl Ring {
         self.cells[index].load(Ordering::Acquire)
     }
 
-    #[inline(always)]
+    #[inline]
     fn swap(&self, index: usize, from: u64, to: u64) -> bool {
         // ORDERING: Release publishes, with this stamp, the predecessor's that it was clamped to
         // and the whole lap before: whoever reads it (Acquire in `word`) reads the predecessor at
@@ -421,14 +428,14 @@ impl Ring {
         self.cells[index].compare_exchange(from, to, Ordering::Release, Ordering::Relaxed).is_ok()
     }
 
-    #[inline(always)]
+    #[inline]
     fn back(&self, from: usize, by: u64) -> usize {
         debug_assert!(by < self.cells.len() as u64);
         let by = index(by);
         if from >= by { from - by } else { from + self.cells.len() - by }
     }
 
-    #[inline(always)]
+    #[inline]
     fn after(&self, index: usize) -> usize {
         if index + 1 == self.cells.len() { 0 } else { index + 1 }
     }
