@@ -123,7 +123,7 @@ fn a_turn_is_told_rightly_where_the_log_is_split() {
         scene.window.try_acquire().unwrap();
     }
     let mut calls = scene.queue(200);
-    let turn = |n: u64| Duration::from_millis(10 * (n % 128)) + s(10) * (1 + (n / 128) as u32);
+    let turn = |n: u64| Duration::from_millis(10 * (n % 128)) + s(10 * (1 + n / 128));
     let now = Duration::from_millis(1270);
     let expected: Vec<_> = (0..200).map(|n| Some(turn(n).saturating_sub(now))).collect();
     assert_eq!(waits(&calls), expected);
