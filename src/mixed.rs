@@ -127,7 +127,7 @@ fn shuttle_a_close_in_the_middle_tells_everybody() {
 const WINDOW: u64 = 10;
 
 fn log(limit: u32, rings_log2: u32) -> Arc<Log> {
-    let layout = Layout { capacity: limit, rules: 1, rings_log2, most_cells: 4 };
+    let layout = Layout { capacity: limit, rings_log2, ..Layout::of(1, 4, 1) };
     let rule = (limit, Duration::from_nanos(WINDOW));
     Arc::new(Log::with_layout(&[rule], Duration::ZERO, layout))
 }
@@ -223,7 +223,7 @@ fn shuttle_histories_of_a_window_can_be_told_one_call_at_a_time() {
     check(50_000, || {
         let rules: Vec<_> = (0..=below(2)).map(|_| (1 + below(4), 1 + below(10))).collect();
         let capacity = rules.iter().map(|(limit, _)| *limit).max().unwrap();
-        let layout = Layout { capacity, rules: rules.len(), rings_log2: 0, most_cells: 4 };
+        let layout = Layout { capacity, ..Layout::of(rules.len(), 4, 1) };
         let timed = |(limit, ns): &(u32, u32)| (*limit, Duration::from_nanos(u64::from(*ns)));
         let timed: Vec<_> = rules.iter().map(timed).collect();
         let log = Arc::new(Log::with_layout(&timed, Duration::ZERO, layout));

@@ -75,10 +75,7 @@ struct Shards {
     /// The number of rings is 2^this.
     rings_log2: u32,
     rings: Box<[CachePadded<Ring>]>,
-    /// The largest limit.
-    capacity: u32,
-    /// As in the layout.
-    most_cells: u32,
+    layout: Layout,
     /// The successor, once there is to be one.
     next: AtomicPtr<Self>,
     _canary: Canary,
@@ -93,17 +90,28 @@ pub(crate) struct Layout {
     pub(crate) rings_log2: u32,
     /// A larger limit shares cells.
     pub(crate) most_cells: u32,
+    pub(crate) most_rings: usize,
 }
 
 impl Layout {
-    fn new(capacity: u32, rules: usize, most_cells: u32) -> Self {
-        let several = rules > 1;
-        let capacity = if several { capacity.min(most_cells) } else { capacity };
+    /// For so many rules and nothing yet.
+    pub(crate) fn of(rules: usize, most_cells: u32, most_rings: usize) -> Self {
+        Self { capacity: 0, rules, rings_log2: 0, most_cells, most_rings }
+    }
+
+    fn new(rules: usize) -> Self {
+        Self::of(rules, MAX_CELLS, parallelism().next_power_of_two().min(MOST_RINGS))
+    }
+
+    /// With room for a limit of `capacity`.
+    fn with_capacity(self, capacity: u32) -> Self {
+        let several = self.rules > 1;
+        let capacity = if several { capacity.min(self.most_cells) } else { capacity };
         // Shared cells hold back part of the limit, each ring's anew: so there one ring is best.
-        let rings = if several || capacity > most_cells { 1 } else { capacity / LEAST_CELLS };
-        let useful = parallelism().next_power_of_two().min(MOST_RINGS);
-        let rings = useful.min(usize::try_from(rings).unwrap_or(useful)).max(1);
-        Self { capacity, rules, rings_log2: rings.ilog2(), most_cells }
+        let one = several || capacity > self.most_cells;
+        let useful = if one { 1 } else { capacity / LEAST_CELLS };
+        let rings = usize::try_from(useful).unwrap_or(usize::MAX).clamp(1, self.most_rings);
+        Self { capacity, rings_log2: rings.ilog2(), ..self }
     }
 }
 
@@ -113,7 +121,7 @@ impl Log {
     /// A log that keeps all these rules together: limit and window, each window longer by `guard`.
     pub(crate) fn new(rules: &[(u32, Duration)], guard: Duration) -> Self {
         let capacity = rules.iter().map(|(limit, _)| *limit).max().unwrap_or(0);
-        Self::with_layout(rules, guard, Layout::new(capacity, rules.len(), MAX_CELLS))
+        Self::with_layout(rules, guard, Layout::new(rules.len()).with_capacity(capacity))
     }
 
     pub(crate) fn with_layout(rules: &[(u32, Duration)], guard: Duration, layout: Layout) -> Self {
@@ -204,7 +212,7 @@ impl Log {
         if index >= self.rules() {
             return Err(NoSuchRate);
         }
-        let limit = if self.rules() > 1 { limit.min(self.first.most_cells) } else { limit };
+        let limit = if self.rules() > 1 { limit.min(self.first.layout.most_cells) } else { limit };
         let window = guarded(window, self.guard);
         while !self.set_in(self.shards(), index, limit, window) {}
         Ok(())
@@ -212,10 +220,10 @@ impl Log {
 
     /// Sets the rule here, unless these shards have been succeeded or are to be.
     fn set_in(&self, shards: &Shards, index: usize, limit: u32, window: u64) -> bool {
-        if limit > shards.capacity && !shards.is_succeeded() {
+        if limit > shards.layout.capacity && !shards.is_succeeded() {
             shards.grow(index, limit, window);
         }
-        if limit <= shards.capacity {
+        if limit <= shards.layout.capacity {
             shards.set_rule(index, shards.format.rule(limit, window));
         }
         if shards.is_succeeded() {
@@ -315,8 +323,7 @@ impl Shards {
             is_plain: layout.rules == 1 && format == Format::PLAIN,
             rings_log2: layout.rings_log2,
             rings: (0..rings).map(|_| ring()).collect(),
-            capacity: layout.capacity,
-            most_cells: layout.most_cells,
+            layout,
             next: AtomicPtr::new(ptr::null_mut()),
             _canary: Canary::new(),
         }
@@ -472,12 +479,11 @@ impl Shards {
     /// Links a successor that has room for `limit`, with this rule and otherwise empty, unless there
     /// is one.
     fn grow(&self, index: usize, limit: u32, window: u64) {
-        let rules = 1 + self.more.len();
-        let twice = self.capacity.saturating_mul(2);
+        let twice = self.layout.capacity.saturating_mul(2);
         // Not into shared cells only to have room to spare.
-        let most = self.most_cells;
+        let most = self.layout.most_cells;
         let spare = if limit <= most { twice.min(most) } else { twice };
-        let next = Self::new(Layout::new(limit.max(spare), rules, most));
+        let next = Self::new(self.layout.with_capacity(limit.max(spare)));
         next.set_rule(index, next.format.rule(limit, window));
         let next = Box::into_raw(Box::new(next));
         // ORDERING: Release publishes the successor; Acquire as in `is_succeeded`.

@@ -28,7 +28,7 @@ fn rules() -> impl Strategy<Value = Vec<(u32, Duration)>> {
 /// Shared cells and several rings only for one rule, and not both.
 fn layout(rules: &[(u32, Duration)], kind: u32) -> Layout {
     let capacity = rules.iter().map(|(limit, _)| *limit).max().unwrap();
-    let plain = Layout { capacity, rules: rules.len(), rings_log2: 0, most_cells: 64 };
+    let plain = Layout { capacity, ..Layout::of(rules.len(), 64, 4) };
     match kind {
         0 if rules.len() == 1 => Layout { most_cells: 4, ..plain },
         1 | 2 if rules.len() == 1 => Layout { rings_log2: kind, ..plain },
@@ -208,7 +208,7 @@ proptest! {
 
 /// Threads claim by the system's clock; afterwards all stamps are looked at.
 fn stress(limit: u32, window: Duration, rings_log2: u32, change: impl Fn(&Log, u32) + Sync) -> Log {
-    let layout = Layout { capacity: limit, rules: 1, rings_log2, most_cells: 1 << 20 };
+    let layout = Layout { capacity: limit, rings_log2, ..Layout::of(1, 1 << 20, 1) };
     let log = Log::with_layout(&[(limit, window)], Duration::ZERO, layout);
     let clock = SystemClock::new();
     let claim = |thread: u32| {
