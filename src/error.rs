@@ -163,7 +163,8 @@ impl Refused {
         }
     }
 
-    /// Whether waiting will never help: the limit is zero, or closed.
+    /// Whether waiting will never help: the limit is zero, or closed. (A limit of the rate can still
+    /// be [changed](crate::Limiter::set_rate).)
     #[must_use]
     pub fn is_permanent(&self) -> bool {
         self.wait == Wait::Never

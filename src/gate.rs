@@ -64,7 +64,7 @@ impl Slots {
         match self {
             _ if refused.is_permanent() => refused,
             Self::Shut => Refused::for_ever(Limit::Concurrency),
-            Self::Of(semaphore) if semaphore.is_closed() => no_slot(semaphore),
+            Self::Of(semaphore) if semaphore.is_barren() => no_slot(semaphore),
             _ => refused,
         }
     }
@@ -78,7 +78,7 @@ impl Slots {
 }
 
 fn no_slot(semaphore: &Semaphore) -> Refused {
-    if semaphore.is_closed() {
+    if semaphore.is_barren() {
         Refused::for_ever(Limit::Concurrency)
     } else {
         Refused::until_released()
@@ -153,13 +153,31 @@ impl Gate {
     /// Admits a call now or says why not. An admitted call holds a slot until `release`.
     #[inline]
     pub(crate) fn try_admit(&self) -> Result<(), Refused> {
-        if self.line.available_permits() == 0 {
-            return Err(self.refusal(self.rate_turn(self.waiting())));
+        if self.is_lined_up() { Err(self.refusal(self.newcomers_turn())) } else { self.go() }
+    }
+
+    /// Whether somebody waits.
+    #[inline]
+    fn is_lined_up(&self) -> bool {
+        self.line.available_permits() == 0
+    }
+
+    /// Admits a call that has nobody before it.
+    #[inline]
+    fn go(&self) -> Result<(), Refused> {
+        match self.slots {
+            Slots::Open => self.stamp().map_err(Refused::from),
+            _ => self.try_admit_with_slot(),
         }
-        if let Slots::Open = self.slots {
-            return self.stamp().map_err(Refused::from);
-        }
-        self.try_admit_with_slot()
+    }
+
+    /// Whether a call that has to line up would do so in vain.
+    fn hopeless(&self) -> Result<(), Refused> {
+        let refused = match self.peek() {
+            Err(later) if later.free_at.is_none() => later.into(),
+            _ => self.slots.outweigh(Refused::until_released()),
+        };
+        if refused.is_permanent() { Err(refused) } else { Ok(()) }
     }
 
     fn try_admit_with_slot(&self) -> Result<(), Refused> {
@@ -238,7 +256,27 @@ impl Gate {
         let log = self.rate.as_ref()?;
         let now = self.time.now();
         let turn = log.free_at(ahead, now.as_nanos());
-        (turn != Some(now.as_nanos())).then(|| Later::new(turn, now))
+        if turn == Some(now.as_nanos()) {
+            return None;
+        }
+        // Where it is others who take all there is until time ends, they may leave.
+        let only_behind_others = turn.is_none() && ahead > 0;
+        let at_the_end = || log.free_at(0, now.as_nanos()).map(|_| u64::MAX);
+        Some(Later::new(if only_behind_others { at_the_end() } else { turn }, now))
+    }
+
+    /// The turn of a call that joins the line now.
+    fn newcomers_turn(&self) -> Option<Later> {
+        let mut waiting = self.waiting();
+        loop {
+            let turn = self.rate_turn(waiting);
+            // One that has left the line meanwhile may have been found in the log, too.
+            let still = self.waiting();
+            if still >= waiting {
+                return turn;
+            }
+            waiting = still;
+        }
     }
 }
 

@@ -104,14 +104,27 @@ impl Limiter {
         LimiterAcquire { admission: Admission::new(&self.gate, None) }
     }
 
-    /// [`acquire`](Self::acquire) with a permit that can be moved anywhere.
+    /// [`acquire`](Self::acquire) with a permit that can be moved anywhere, as can the future: it
+    /// borrows nothing.
     ///
     /// # Errors
     ///
     /// As [`acquire`](Self::acquire).
-    pub async fn acquire_owned(&self) -> Result<OwnedLimiterPermit, Refused> {
-        Admission::new(&self.gate, None).await?;
-        Ok(OwnedLimiterPermit { gate: Arc::clone(&self.gate) })
+    pub fn acquire_owned(
+        &self,
+    ) -> impl Future<Output = Result<OwnedLimiterPermit, Refused>> + Send + use<> {
+        self.admit_owned(None)
+    }
+
+    fn admit_owned(
+        &self,
+        patience: Option<Duration>,
+    ) -> impl Future<Output = Result<OwnedLimiterPermit, Refused>> + Send + use<> {
+        let gate = Arc::clone(&self.gate);
+        async move {
+            Admission::new(&gate, patience).await?;
+            Ok(OwnedLimiterPermit { gate })
+        }
     }
 
     /// Admits now or refuses.
@@ -136,12 +149,13 @@ impl Limiter {
         Ok(OwnedLimiterPermit { gate: Arc::clone(&self.gate) })
     }
 
-    /// Waits in line, but no longer than `patience`.
+    /// Waits in line, but no longer than `patience` from the first poll on.
     ///
     /// # Errors
     ///
     /// [`Refused`] at once if by the calls now in line the rate cannot admit this one in time, or
-    /// ever; else when the time is over.
+    /// ever; else when the time is over, also if its turn comes just then and those before it have
+    /// not gone yet.
     ///
     /// ```
     /// use ringgate::{Limit, Limiter};
@@ -161,17 +175,16 @@ impl Limiter {
         LimiterAcquire { admission: Admission::new(&self.gate, Some(patience)) }
     }
 
-    /// [`acquire_within`](Self::acquire_within) with a permit that can be moved anywhere.
+    /// [`acquire_within`](Self::acquire_within) with a permit and a future that can be moved anywhere.
     ///
     /// # Errors
     ///
     /// As [`acquire_within`](Self::acquire_within).
-    pub async fn acquire_within_owned(
+    pub fn acquire_within_owned(
         &self,
         patience: Duration,
-    ) -> Result<OwnedLimiterPermit, Refused> {
-        Admission::new(&self.gate, Some(patience)).await?;
-        Ok(OwnedLimiterPermit { gate: Arc::clone(&self.gate) })
+    ) -> impl Future<Output = Result<OwnedLimiterPermit, Refused>> + Send + use<> {
+        self.admit_owned(Some(patience))
     }
 
     /// Changes limit and window for all calls from now on, those in line included.
@@ -181,6 +194,10 @@ impl Limiter {
     /// # Errors
     ///
     /// [`NoSuchRate`] if the limiter was made without a rate.
+    ///
+    /// # Panics
+    ///
+    /// Only if the waker of the first in line panics; by then the rate has been changed.
     ///
     /// ```
     /// use ringgate::Limiter;

@@ -249,7 +249,7 @@ fn shuttle_histories_of_a_window_can_be_told_one_call_at_a_time() {
 // ---- the limiter -----------------------------------------------------------------------------
 
 /// Calls that wait, give up and try, while another thread moves the time until all are through.
-/// Broken by: `line_up` returning without its turn given up; a lost wake of the clock's.
+/// Broken by: `Admission::advance` returning without its turn given up; a lost wake of the clock's.
 #[test]
 fn shuttle_every_call_comes_through_both_limits() {
     check(20_000, || {

@@ -336,6 +336,11 @@ impl Semaphore {
         self.line.close();
     }
 
+    /// Whether no permit will ever be handed out any more: closed, or bounded by nought.
+    pub(crate) fn is_barren(&self) -> bool {
+        self.is_closed() || self.line.is_empty_for_good()
+    }
+
     /// Waits for [`close`](Self::close), outside the line for permits.
     pub(crate) fn closed(&self) -> Closed<'_> {
         Closed::new(self)

@@ -59,7 +59,8 @@ use pin_project_lite::pin_project;
 /// # Cost
 ///
 /// Admitting: one compare-and-swap, one plain store, and some ten loads; no allocation. A refusal
-/// only loads. From a limit of 128 on, the cells are split into as many rings as threads can run at
+/// only loads, unless others wait: then it reckons the turn of the last in line, which takes a few
+/// microseconds where the log is split or there are several limits. From a limit of 128 on, the cells are split into as many rings as threads can run at
 /// once (up to 16, of at least 64 cells), and threads keep to rings of their own while they can;
 /// a refusal looks at all of them.
 ///
@@ -188,7 +189,7 @@ impl SlidingWindow {
     ///
     /// # Errors
     ///
-    /// [`Refused`] only if the limit is zero, at once.
+    /// [`Refused`] only if the limit is zero (or no time is left before the clock ends), at once.
     ///
     /// # Cancel safety
     ///
@@ -198,7 +199,7 @@ impl SlidingWindow {
         WindowAcquire { admission: Admission::new(&self.gate, None) }
     }
 
-    /// Waits in line, but no longer than `patience`.
+    /// Waits in line, but no longer than `patience` from the first poll on.
     ///
     /// # Errors
     ///
@@ -226,6 +227,10 @@ impl SlidingWindow {
     /// change is one store.
     ///
     /// With several limits ([`and`](Self::and)) it changes the first.
+    ///
+    /// # Panics
+    ///
+    /// Only if the waker of the first in line panics; by then the rate has been changed.
     ///
     /// ```
     /// use ringgate::{SlidingWindow, time::ManualClock};

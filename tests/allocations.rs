@@ -126,7 +126,7 @@ fn a_window_takes_eight_bytes_for_each_admission_of_its_limit() {
 
 // ---- the limiter ---------------------------------------------------------------------------------
 
-/// Broken by: `line_up` being boxed, or entered before `try_admit`.
+/// Broken by: `Admission::advance` being boxed, or entered before `try_admit`.
 #[test]
 fn a_limiter_with_room_allocates_nothing() {
     let limiter = Limiter::new(100_000, MINUTE, 2);

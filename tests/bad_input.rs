@@ -177,7 +177,7 @@ fn with_one_in_flight(row: &Row, second: impl FnOnce(&Limiter, &Impatient)) {
 
 // ---- the table -----------------------------------------------------------------------------------
 
-/// Broken by: `Rate::new` not looking at zero; `free_at` without saturation.
+/// Broken by: `guarded` not looking at zero; `free_at` without saturation.
 #[test]
 fn try_acquire_answers_as_documented() {
     for row in rows() {
@@ -187,7 +187,7 @@ fn try_acquire_answers_as_documented() {
     }
 }
 
-/// Broken by: `rate_open` looping where the time told has come and nothing is free.
+/// Broken by: `wait_for_rate` looping where the time told has come and nothing is free.
 #[test]
 fn acquire_admits_refuses_for_good_or_waits_without_spinning() {
     for row in rows() {
@@ -198,7 +198,7 @@ fn acquire_admits_refuses_for_good_or_waits_without_spinning() {
     }
 }
 
-/// Broken by: `admit_within` adding without saturation.
+/// Broken by: `Admission::begin` adding without saturation.
 #[test]
 fn acquire_within_any_time_admits_refuses_for_good_or_waits_without_spinning() {
     for row in rows() {
@@ -215,7 +215,7 @@ fn acquire_within_any_time_admits_refuses_for_good_or_waits_without_spinning() {
     }
 }
 
-/// Broken by: `admit_within` not asking the time before it lines up.
+/// Broken by: `Admission::begin` not asking the time before it lines up.
 #[test]
 fn acquire_within_no_time_always_answers_at_once() {
     for row in rows() {
@@ -244,7 +244,7 @@ fn what_is_free_is_told_for_any_limiter() {
     }
 }
 
-/// Broken by: `with_guard` or `Rate::new` adding without saturation.
+/// Broken by: `with_guard` or `guarded` adding without saturation.
 #[test]
 fn a_sliding_window_of_any_shape_answers_as_documented() {
     for row in rows().filter(|row| row.max_concurrent == usize::MAX) {
@@ -283,7 +283,7 @@ fn a_time_named_by_the_caller_may_be_any() {
     }
 }
 
-/// A clock can come to its end while a call waits. Broken by: `rate_open` looping where the time
+/// A clock can come to its end while a call waits. Broken by: `wait_for_rate` looping where the time
 /// told has come and nothing is free.
 #[test]
 fn a_call_that_waits_does_not_spin_when_time_ends() {

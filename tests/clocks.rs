@@ -60,7 +60,7 @@ impl Clock for Hasty {
     }
 }
 
-/// Broken by: `Time::sleep_until` without `give_way`: the poll never returns.
+/// Broken by: `SleepUntil::poll` without its `wake_by_ref` and `Pending`: the poll never returns.
 #[test]
 fn a_timer_that_is_always_early_does_not_keep_the_thread() {
     let clock = ManualClock::new();

@@ -103,7 +103,7 @@ fn go(calls: &mut Vec<(usize, Call<'_>)>) -> Vec<usize> {
 
 // ---- what is held, and when the stamp is taken ---------------------------------------------------
 
-/// Broken by: `line_up` taking the slot before `rate_open`.
+/// Broken by: `Admission::advance` taking the slot before `wait_for_rate`.
 #[test]
 fn a_call_that_waits_for_its_rate_holds_no_slot() {
     let scene = Scene::new(1, s(60), 1);
@@ -112,7 +112,7 @@ fn a_call_that_waits_for_its_rate_holds_no_slot() {
     assert_eq!(scene.limiter.available_permits(), 1);
 }
 
-/// Broken by: `line_up` stamping before it has the slot.
+/// Broken by: `Admission::advance` stamping before it has the slot.
 #[test]
 fn a_call_is_counted_from_when_it_has_its_slot_not_from_when_its_rate_was_open() {
     let scene = Scene::new(1, s(10), 1);
@@ -129,7 +129,7 @@ fn a_call_is_counted_from_when_it_has_its_slot_not_from_when_its_rate_was_open()
     scene.admit();
 }
 
-/// Broken by: `line_up` going on although the stamp was refused.
+/// Broken by: `Admission::advance` going on although the stamp was refused.
 #[test]
 fn a_call_whose_rate_was_taken_while_it_waited_for_a_slot_gives_the_slot_back() {
     let (clock, slots) = (ManualClock::new(), Arc::new(Semaphore::new(1)));
@@ -186,7 +186,7 @@ fn an_owned_permit_gives_its_slot_back_after_the_limiter_is_gone() {
 
 // ---- order ---------------------------------------------------------------------------------------
 
-/// Broken by: the calls waiting for the rate each for itself (no `line.acquire` in `line_up`).
+/// Broken by: the calls waiting for the rate each for itself (no `line.acquire` in `Admission::begin`).
 #[tokio::test(start_paused = true)]
 async fn tasks_are_admitted_in_the_order_in_which_they_came() {
     let limiter = Limiter::new(3, s(1), 2);
@@ -274,7 +274,7 @@ fn anyone_may_leave_the_line_at_no_cost_to_the_others() {
     }
 }
 
-/// Broken by: `line_up` forgetting the slot where it is dropped between slot and stamp.
+/// Broken by: `Admission::advance` forgetting the slot where it is dropped between slot and stamp.
 #[test]
 fn a_head_that_leaves_while_it_waits_for_a_slot_costs_nobody() {
     let scene = Scene::new(5, s(10), 1);
@@ -290,7 +290,7 @@ fn a_head_that_leaves_while_it_waits_for_a_slot_costs_nobody() {
 
 // ---- what a refusal says -------------------------------------------------------------------------
 
-/// Broken by: `refusal` not counting those ahead; no `laps` in `Ring::free_at`.
+/// Broken by: `refusal` not counting those ahead; no `laps` in `Ring::turn_by`.
 #[test]
 fn a_refusal_tells_the_exact_wait_behind_any_number_of_others() {
     let turns = [10, 13, 20, 23, 30, 33].map(s);
@@ -316,7 +316,7 @@ fn a_refusal_tells_the_exact_wait_behind_any_number_of_others() {
     }
 }
 
-/// Those ahead begin their lap now, not when their cells became free. Broken by: `Ring::free_at`
+/// Those ahead begin their lap now, not when their cells became free. Broken by: `Ring::turn_by`
 /// counting laps from the old stamps.
 #[test]
 fn a_wait_behind_a_whole_lap_of_others_is_not_told_too_short() {
@@ -333,7 +333,7 @@ fn a_wait_behind_a_whole_lap_of_others_is_not_told_too_short() {
     assert_eq!(too_late.unwrap_err().limit(), Limit::Rate);
 }
 
-/// A waker asks while the admitted call gives up its turn. Broken by: `line_up` counting that call
+/// A waker asks while the admitted call gives up its turn. Broken by: `Admission::advance` counting that call
 /// as waiting until it returns.
 #[test]
 fn a_call_that_has_been_admitted_is_not_counted_as_waiting_too() {
@@ -376,7 +376,7 @@ fn a_refusal_while_a_slot_is_free_does_not_blame_the_slots() {
     assert_eq!(scene.refusal().limit(), Limit::Rate);
 }
 
-/// Broken by: `admit_within` lining up whatever the refusal said.
+/// Broken by: `Admission::begin` lining up whatever the refusal said.
 #[test]
 fn a_call_whose_turn_comes_too_late_is_refused_at_once() {
     let scene = Scene::new(1, s(10), 5);
@@ -404,7 +404,7 @@ impl Clock for Ticking {
     }
 }
 
-/// Broken by: `admit_within` adding the wait to a later reading of the clock.
+/// Broken by: `Admission::begin` adding the wait to a later reading of the clock.
 #[test]
 fn a_turn_just_before_the_deadline_is_waited_for_although_time_goes_on() {
     let limit = Limiter::builder().rate(1, Duration::from_micros(1));
@@ -433,7 +433,7 @@ impl Clock for SlowTimer {
     }
 }
 
-/// Broken by: `admit_within` refusing when the alarm goes, without looking.
+/// Broken by: `Admission::begin` refusing when the alarm goes, without looking.
 #[test]
 fn a_turn_that_has_come_is_not_missed_for_a_slow_timer() {
     let clock = SlowTimer::default();
@@ -445,7 +445,7 @@ fn a_turn_that_has_come_is_not_missed_for_a_slow_timer() {
     assert!(matches!(poll_once(call), Poll::Ready(Ok(_))));
 }
 
-/// Broken by: `before` polling the alarm first.
+/// Broken by: `poll_in_line` polling the alarm first.
 #[tokio::test(start_paused = true)]
 async fn a_call_whose_turn_comes_at_its_deadline_is_admitted() {
     let limiter = Limiter::new(1, s(10), 5);
@@ -457,7 +457,7 @@ async fn a_call_whose_turn_comes_at_its_deadline_is_admitted() {
     assert_eq!(start.elapsed(), s(20));
 }
 
-/// Broken by: `admit_within` without the alarm.
+/// Broken by: `Admission::begin` without the alarm.
 #[tokio::test(start_paused = true)]
 async fn a_call_that_gets_no_slot_in_time_is_refused_then_and_leaves_the_line() {
     let limiter = Limiter::new(5, s(10), 1);
@@ -509,7 +509,7 @@ fn two_limiters_share_their_slots_and_nothing_else() {
     assert_eq!((slots.available_permits(), small.remaining()), (2, 2));
 }
 
-/// Broken by: `line_up` holding the slot through `rate_open`.
+/// Broken by: `Admission::advance` holding the slot through `wait_for_rate`.
 #[test]
 fn one_limiters_wait_for_its_rate_does_not_block_the_other() {
     let (slots, clock) = (Arc::new(Semaphore::new(1)), ManualClock::new());
@@ -543,7 +543,7 @@ fn closing_a_shared_semaphore_refuses_for_good() {
     assert_eq!((slots.available_permits(), small.remaining()), (1, 3));
 }
 
-/// Broken by: `rate_open` sleeping without an ear for the close.
+/// Broken by: `wait_for_rate` sleeping without an ear for the close.
 #[test]
 fn closing_a_shared_semaphore_wakes_those_who_wait_for_the_rate() {
     let (slots, clock) = (Arc::new(Semaphore::new(1)), ManualClock::new());
@@ -565,7 +565,7 @@ fn closing_a_shared_semaphore_wakes_those_who_wait_for_the_rate() {
     assert_eq!(small.waiting(), 0);
 }
 
-/// Broken by: `line_up` keeping the slot before it gives up its turn.
+/// Broken by: `Admission::advance` keeping the slot before it gives up its turn.
 #[test]
 fn a_panicking_waker_of_the_next_in_line_costs_no_slot() {
     let scene = Scene::new(1, s(60), 1);
@@ -581,7 +581,7 @@ fn a_panicking_waker_of_the_next_in_line_costs_no_slot() {
     assert_eq!((scene.limiter.available_permits(), scene.limiter.waiting()), (1, 0));
 }
 
-/// Broken by: `rate_open` sleeping although no slot will ever be had.
+/// Broken by: `wait_for_rate` sleeping although no slot will ever be had.
 #[test]
 fn a_closed_semaphore_refuses_for_good_even_while_the_rate_is_used_up() {
     let (slots, clock) = (Arc::new(Semaphore::new(1)), ManualClock::new());
@@ -719,7 +719,7 @@ async fn run<F: Future<Output = ()> + Send + 'static>(
     ServerLog::read(events)
 }
 
-/// Broken by: `<` for `<=` in `Ring::is_free` (the use); `now` read before the slot was had and
+/// Broken by: `<` for `<=` in `Ring::busy_until` (the use); `now` read before the slot was had and
 /// used for the stamp (the limit).
 #[tokio::test(start_paused = true)]
 async fn under_constant_demand_the_whole_rate_is_used_and_never_exceeded() {
@@ -757,7 +757,7 @@ async fn callers_that_wait_give_up_and_try_in_every_way_never_exceed_either_limi
     }
 }
 
-/// Broken by: `Rate::new` not adding the guard.
+/// Broken by: `guarded` not adding the guard.
 #[tokio::test(start_paused = true)]
 async fn with_a_guard_calls_that_are_late_on_their_way_keep_the_limit_on_arrival() {
     let builder = Limiter::builder().rate(20, s(10)).guard(ms(250));

@@ -237,7 +237,7 @@ async fn a_limit_of_zero_refuses_at_once_and_for_good() {
 
 // ---- waiting ---------------------------------------------------------------------------------------
 
-/// One blind second, then an error. Broken by: `rate_open` sleeping for a fixed time.
+/// One blind second, then an error. Broken by: `wait_for_rate` sleeping for a fixed time.
 #[tokio::test(start_paused = true)]
 async fn a_call_over_the_rate_waits_exactly_until_there_is_room_and_is_then_sent() {
     let (pool, mut arrivals) = pool(per_minute(2));
@@ -283,7 +283,7 @@ async fn retry_after_is_the_time_after_which_a_retry_succeeds() {
 }
 
 /// Sleepers wake together and newcomers overtake them. Broken by: the calls sleeping each for
-/// itself (no `line.acquire` in `line_up`).
+/// itself (no `line.acquire` in `Admission::begin`).
 #[tokio::test(start_paused = true)]
 async fn waiting_calls_go_one_by_one_in_their_order_and_newcomers_go_behind() {
     let (pool, mut arrivals) = pool(per_minute(1));

@@ -235,7 +235,7 @@ fn release_against_a_fickle_waiter(rounds: usize) {
 }
 
 /// Also kotlinx #1477: a grant that meets a cancellation has one owner, not two and not none.
-/// Broken by: `line_up` not giving back what a new waiter found free and did not want.
+/// Broken by: `Admission::advance` not giving back what a new waiter found free and did not want.
 #[test]
 fn kotlinx_2380_a_waiter_that_gives_up_just_as_it_succeeds_loses_no_permit() {
     release_against_a_fickle_waiter(5_000);

@@ -162,7 +162,7 @@ fn config(cases: u32) -> ProptestConfig {
 proptest! {
     #![proptest_config(config(400))]
 
-    /// Broken by: `<` for `<=` in `Ring::is_free`; no `max` with the newest stamp in `Ring::claim`;
+    /// Broken by: `<` for `<=` in `Ring::busy_until`; no `max` with the newest stamp in `Ring::try_stamp`;
     /// no flip at cell 0 in `Ring::locate`.
     #[test]
     fn admits_refuses_and_tells_the_wait_as_a_full_log_does(case in cases(any_size())) {
@@ -183,7 +183,7 @@ proptest! {
         prop_assert!(log.most_in_any_window() <= log.limit);
     }
 
-    /// Broken by: `free_at` one nanosecond later in `Ring::check`.
+    /// Broken by: `free_at` one nanosecond later in `Ring::try_stamp`.
     #[test]
     fn a_refused_call_is_admitted_exactly_when_it_was_told(case in cases(small())) {
         let window = SlidingWindow::new(case.limit, Duration::from_nanos(case.window));
@@ -226,7 +226,7 @@ proptest! {
         }
     }
 
-    /// Broken by: `Rate::new` not adding the guard.
+    /// Broken by: `guarded` not adding the guard.
     #[test]
     fn a_guard_makes_the_window_longer_by_itself(case in cases(small()), guard in 0..=1_000_u64) {
         let window = SlidingWindow::new(case.limit, Duration::from_nanos(case.window))
@@ -303,8 +303,8 @@ fn demand_on_shared_cells(limit: u32) {
     assert!(refusals > 0, "the window was never full");
 }
 
-/// Broken by: `capacity(oldest)` for `capacity(oldest) - 1` in `Ring::claim`; `capacity` not
-/// cutting the last cell to the limit.
+/// Broken by: `per_cell` for `per_cell - 1` in `spot`; `in_cells` rounding
+/// up.
 #[test]
 fn shared_cells_hold_the_limit_and_hold_back_less_than_one_cell_below_it() {
     for limit in [(1 << 20) + 1, (1 << 21) + 7] {
@@ -312,7 +312,7 @@ fn shared_cells_hold_the_limit_and_hold_back_less_than_one_cell_below_it() {
     }
 }
 
-/// Broken by: `capacity` not cutting the last cell to the limit.
+/// Broken by: `used` left out in `Ring::busy_until`.
 #[test]
 fn an_empty_window_of_shared_cells_admits_its_whole_limit_and_no_more() {
     let limit: u32 = 3 * (1 << 20) + 5;
@@ -412,7 +412,7 @@ fn assert_both_happened(calls: &[Call]) {
     assert!(calls.iter().any(|call| call.admitted) && calls.iter().any(|call| !call.admitted));
 }
 
-/// Broken by: `store` for `compare_exchange` in `Ring::claim`.
+/// Broken by: `store` for `compare_exchange` in `Ring::try_stamp`.
 #[test]
 fn threads_on_a_logical_clock_never_exceed_the_limit_and_are_refused_rightly() {
     for (limit, window) in [(1, 5), (3, 9), (8, 30), (200, 800)] {
@@ -428,7 +428,7 @@ fn threads_on_a_logical_clock_never_exceed_the_limit_and_are_refused_rightly() {
     }
 }
 
-/// Broken by: `store` for `compare_exchange` in `Ring::claim`.
+/// Broken by: `store` for `compare_exchange` in `Ring::try_stamp`.
 #[test]
 fn threads_on_the_system_clock_never_exceed_the_limit_and_are_refused_rightly() {
     let (limit, window) = (40, 100_000);

@@ -1,6 +1,6 @@
 //! One call's way through the gate, as a future that can be asked where it stands.
 
-use super::{Gate, Later, Slots, Waiting, keep, no_slot};
+use super::{Gate, Later, Slots, Waiting, keep};
 use crate::error::{Limit, Refused};
 use crate::semaphore::{Acquire, Closed, SemaphorePermit};
 use crate::time::{SleepUntil, Timestamp};
@@ -18,14 +18,20 @@ enum Stage<'a> {
     /// First in line, until the rate is open.
     Rate(Interruptions<'a>),
     /// First in line, until there is a slot (`None`: none is needed).
-    Slot(Option<Acquire<'a>>),
+    Slot(Option<Acquire<'a>>, Changes<'a>),
     Over,
 }
 
 /// What makes the first in line look at the rate before its time.
 struct Interruptions<'a> {
     closed: Option<Closed<'a>>,
-    changed: Acquire<'a>,
+    changes: Changes<'a>,
+}
+
+/// The next change of the rate.
+struct Changes<'a> {
+    gate: &'a Gate,
+    next: Acquire<'a>,
 }
 
 pin_project! {
@@ -69,7 +75,7 @@ impl<'a> Admission<'a> {
             Stage::New | Stage::Over => None,
             // Behind those in line and the one at its head, or just made the head itself.
             Stage::Line(line) => Some(line.position().map_or(0, |ahead| ahead + 1)),
-            Stage::Rate(_) | Stage::Slot(_) => Some(0),
+            Stage::Rate(_) | Stage::Slot(..) => Some(0),
         }
     }
 
@@ -87,12 +93,14 @@ impl<'a> Admission<'a> {
         let mut this = self.project();
         let gate = *this.gate;
         let deadline = this.patience.map(|patience| gate.time.now().saturating_add(patience));
-        match gate.try_admit() {
-            Err(refused) if !refused.is_permanent() => {}
-            decided => return Poll::Ready(decided),
+        let in_vain = || gate.hopeless().err().map(Err);
+        match if gate.is_lined_up() { in_vain() } else { Some(gate.go()) } {
+            None => {}
+            Some(Err(refused)) if !refused.is_permanent() => {}
+            Some(decided) => return Poll::Ready(decided),
         }
         if let Some(deadline) = deadline {
-            let turn = gate.rate_turn(gate.waiting());
+            let turn = gate.newcomers_turn();
             if turn.is_some_and(|later| !later.comes_by(deadline)) {
                 return Poll::Ready(Err(gate.refusal(turn)));
             }
@@ -120,14 +128,24 @@ impl<'a> Admission<'a> {
                 },
                 Stage::Rate(interruptions) => {
                     ready!(wait_for_rate(gate, interruptions, this.sleep, cx))?;
-                    *this.stage = Stage::Slot(gate.slots.semaphore().map(|s| s.acquire()));
+                    let slot = gate.slots.semaphore().map(|semaphore| semaphore.acquire());
+                    *this.stage = Stage::Slot(slot, Changes::of(gate));
                 }
-                Stage::Slot(slot) => {
-                    let slot = ready!(wait_for_slot(gate, slot.as_mut(), cx))?;
-                    if let Some(decided) = self.as_mut().stamp(slot) {
-                        return Poll::Ready(decided);
+                Stage::Slot(slot, changes) => match wait_for_slot(gate, slot.as_mut(), cx) {
+                    Poll::Ready(slot) => match self.as_mut().stamp(slot?) {
+                        Some(decided) => return Poll::Ready(decided),
+                        None => return again(cx),
+                    },
+                    // By a new rate it may have to wait again, or for ever.
+                    Poll::Pending => {
+                        if !changes.has_come(cx) {
+                            return Poll::Pending;
+                        }
+                        if gate.peek().is_err() {
+                            *this.stage = Stage::Rate(Interruptions::of(gate));
+                        }
                     }
-                }
+                },
             }
         }
     }
@@ -135,21 +153,24 @@ impl<'a> Admission<'a> {
     /// Both limits are open, the slot is had; `None` if somebody was faster, or the clock stepped
     /// back: then the slot goes back meanwhile.
     fn stamp(
-        self: Pin<&mut Self>,
+        mut self: Pin<&mut Self>,
         slot: Option<SemaphorePermit<'_>>,
     ) -> Option<Result<(), Refused>> {
-        let this = self.project();
-        match this.gate.stamp() {
+        let this = self.as_mut().project();
+        let gate = *this.gate;
+        // Not counted as waiting any more when it is found in the log.
+        *this.waiting = None;
+        match gate.stamp() {
             Ok(()) => {
-                *this.stage = Stage::Over;
-                *this.waiting = None;
-                // While the slot is still a guard: the next in line may have a waker that panics.
-                *this.turn = None;
+                // While the slot is still a guard: the next in line may have a waker that panics,
+                // and so may what its timers keep.
+                self.leave();
                 keep(slot);
                 Some(Ok(()))
             }
             Err(later) => {
-                *this.stage = Stage::Rate(Interruptions::of(this.gate));
+                *this.waiting = Some(Waiting::new(&gate.waiting));
+                *this.stage = Stage::Rate(Interruptions::of(gate));
                 drop(slot);
                 later.free_at.is_none().then(|| Err(later.into()))
             }
@@ -191,10 +212,14 @@ impl Admission<'_> {
         }
         let alarm = self.as_mut().project().alarm.as_pin_mut();
         let Some(Poll::Ready(())) = alarm.map(|alarm| alarm.poll(cx)) else { return Poll::Pending };
+        // What it waits for may have come with the alarm.
+        let last = self.as_mut().advance(cx);
         let gate = self.gate;
         self.leave();
-        // The alarm may have been quicker than the timer of a turn that has come, too.
-        Poll::Ready(gate.try_admit())
+        Poll::Ready(match last {
+            Poll::Ready(decided) => decided,
+            Poll::Pending => gate.try_admit(),
+        })
     }
 }
 
@@ -207,21 +232,34 @@ impl fmt::Debug for Admission<'_> {
 impl<'a> Interruptions<'a> {
     fn of(gate: &'a Gate) -> Self {
         let closed = gate.slots.semaphore().map(|semaphore| semaphore.closed());
-        Self { closed, changed: gate.changes.acquire() }
+        Self { closed, changes: Changes::of(gate) }
     }
 
     fn is_closed(&mut self, cx: &mut Context<'_>) -> bool {
         self.closed.as_mut().is_some_and(|closed| Pin::new(closed).poll(cx).is_ready())
     }
+}
 
-    fn is_changed(&mut self, gate: &'a Gate, cx: &mut Context<'_>) -> bool {
-        let Poll::Ready(changed) = Pin::new(&mut self.changed).poll(cx) else { return false };
-        if let Ok(change) = changed {
+impl<'a> Changes<'a> {
+    fn of(gate: &'a Gate) -> Self {
+        Self { gate, next: gate.changes.acquire() }
+    }
+
+    fn has_come(&mut self, cx: &mut Context<'_>) -> bool {
+        let Poll::Ready(change) = Pin::new(&mut self.next).poll(cx) else { return false };
+        if let Ok(change) = change {
             change.forget();
         }
-        self.changed = gate.changes.acquire();
+        self.next = self.gate.changes.acquire();
         true
     }
+}
+
+/// Looks again when others have run. A clock that shows now this and now that must not keep the
+/// thread.
+fn again<T>(cx: &Context<'_>) -> Poll<T> {
+    cx.waker().wake_by_ref();
+    Poll::Pending
 }
 
 /// Ready when the rate lets one call through.
@@ -244,12 +282,12 @@ fn wait_for_rate<'a>(
         }
         if sleep.as_mut().as_pin_mut().is_some_and(|sleep| sleep.poll(cx).is_ready()) {
             sleep.set(None);
-            continue;
+            return again(cx);
         }
         if interruptions.is_closed(cx) {
             return Poll::Ready(Err(Refused::for_ever(Limit::Concurrency)));
         }
-        if !interruptions.is_changed(gate, cx) {
+        if !interruptions.changes.has_come(cx) {
             return Poll::Pending;
         }
     }
@@ -271,9 +309,9 @@ fn wait_for_slot<'a>(
     cx: &mut Context<'_>,
 ) -> Poll<Result<Option<SemaphorePermit<'a>>, Refused>> {
     match (&gate.slots, slot) {
-        (Slots::Of(semaphore), Some(slot)) => {
+        (Slots::Of(_), Some(slot)) => {
             let slot = ready!(Pin::new(slot).poll(cx));
-            Poll::Ready(slot.map(Some).map_err(|_| no_slot(semaphore)))
+            Poll::Ready(slot.map(Some).map_err(|_| Refused::for_ever(Limit::Concurrency)))
         }
         (Slots::Open, _) => Poll::Ready(Ok(None)),
         _ => Poll::Ready(Err(Refused::for_ever(Limit::Concurrency))),

@@ -50,7 +50,7 @@ fn model_two_calls_for_one_slot() {
     });
 }
 
-/// Caught: `try_admit` keeps the slot it has taken when it is refused (and `line_up` another).
+/// Caught: `try_admit` keeps the slot it has taken when it is refused (and `Admission::advance` another).
 #[test]
 fn model_a_waiting_call_against_the_end_of_one() {
     model(3, || {
@@ -63,7 +63,7 @@ fn model_a_waiting_call_against_the_end_of_one() {
     });
 }
 
-/// Caught: `line_up` keeps its turn when it is dropped (the turn forgotten).
+/// Caught: `Admission::advance` keeps its turn when it is dropped (the turn forgotten).
 #[test]
 fn model_the_first_in_line_gives_up_against_the_second() {
     model(3, || {
@@ -110,7 +110,7 @@ fn model_two_tries_for_one_admission() {
 }
 
 /// Where both are ready at once nobody is left behind.
-/// Caught: `rate_open` sleeps without an ear for the close.
+/// Caught: `wait_for_rate` sleeps without an ear for the close.
 #[test]
 fn model_a_call_waits_for_its_rate_while_its_slots_are_closed() {
     model(3, || {

@@ -178,6 +178,11 @@ impl Line {
         self.state().is_closed()
     }
 
+    /// Whether it may never have a permit.
+    pub(super) fn is_empty_for_good(&self) -> bool {
+        self.most == 0
+    }
+
     pub(super) fn try_take(&self, asked: u32) -> Result<(), Refusal> {
         // ORDERING: Relaxed: a guess; the exchange decides, and a refusal reads nothing else.
         let mut state = State(self.state.load(Ordering::Relaxed));

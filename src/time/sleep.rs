@@ -9,6 +9,7 @@ use pin_project_lite::pin_project;
 pin_project! {
     /// A sleep begun by [`Clock::sleep_until`](super::Clock::sleep_until).
     #[must_use = "futures do nothing unless you `.await` or poll them"]
+    #[project(!Unpin)]
     pub struct Sleep {
         #[pin]
         timer: Timer,
@@ -21,7 +22,7 @@ pin_project! {
     enum Timer {
         Agnostic { #[pin] delay: futures_timer::Delay },
         Tokio { #[pin] sleep: tokio::time::Sleep },
-        Boxed { future: Pin<Box<dyn Future<Output = ()> + Send>> },
+        Boxed { future: Boxed },
     }
 }
 
@@ -30,14 +31,20 @@ pin_project! {
     #[project = TimerProjection]
     enum Timer {
         Agnostic { #[pin] delay: futures_timer::Delay },
-        Boxed { future: Pin<Box<dyn Future<Output = ()> + Send>> },
+        Boxed { future: Boxed },
     }
 }
+
+/// A user's sleep.
+struct Boxed(Pin<Box<dyn Future<Output = ()> + Send>>);
+
+// SAFETY: it is reached through `&mut` alone; a shared reference to it gives access to nothing.
+unsafe impl Sync for Boxed {}
 
 impl Sleep {
     /// A sleep that lasts as long as `future`, for [`Clock`](super::Clock)s of your own. Allocates.
     pub fn new(future: impl Future<Output = ()> + Send + 'static) -> Self {
-        Self { timer: Timer::Boxed { future: Box::pin(future) } }
+        Self { timer: Timer::Boxed { future: Boxed(Box::pin(future)) } }
     }
 
     pub(super) fn agnostic(delay: futures_timer::Delay) -> Self {
@@ -58,7 +65,7 @@ impl Future for Sleep {
             TimerProjection::Agnostic { delay } => delay.poll(cx),
             #[cfg(feature = "tokio")]
             TimerProjection::Tokio { sleep } => sleep.poll(cx),
-            TimerProjection::Boxed { future } => future.as_mut().poll(cx),
+            TimerProjection::Boxed { future } => future.0.as_mut().poll(cx),
         }
     }
 }

@@ -436,8 +436,8 @@ impl Shards {
 
     fn set_rule(&self, index: usize, word: u64) {
         if let Some(rule) = self.rule_word(index) {
-            // ORDERING: Release, for the Acquire in `hand_over_to`, by way of `is_succeeded`.
-            rule.store(word, Ordering::Release);
+            // ORDERING: Relaxed: whoever copies it is ordered after it by `is_succeeded`.
+            rule.store(word, Ordering::Relaxed);
         }
     }
 
@@ -503,8 +503,7 @@ impl Shards {
             let (Some(from), Some(to)) = (self.rule_word(index), next.rule_word(index)) else {
                 return;
             };
-            // ORDERING: Acquire pairs with the Release in `set_rule`.
-            let rule = self.format.read_rule(from.load(Ordering::Acquire));
+            let rule = self.read(from);
             let limit = u32::try_from(rule.limit).unwrap_or(u32::MAX);
             let word = next.format.rule(limit, rule.window);
             // ORDERING: Relaxed: published with the cells, by `succeed`. Only if it is not set yet.

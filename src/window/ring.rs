@@ -173,14 +173,14 @@ impl Ring {
         let free_at = Format::PLAIN.time(nth.load(Ordering::Acquire)) + rule.window;
         let at_boundary = lap(oldest_word) ^ lap(newest_word) ^ (oldest == 0);
         let time = Format::PLAIN.time(newest_word);
-        // ORDERING: Acquire, as above.
-        let together = newest_cell.load(Ordering::Acquire) == newest_word;
+        // ORDERING: Relaxed: kept after the Acquire load of the oldest; only compared.
+        let together = newest_cell.load(Ordering::Relaxed) == newest_word;
         if !at_boundary || !together || time == Format::PLAIN.closed() {
             return Quick::Unclear;
         }
         if free_at > now {
-            // ORDERING: Acquire, as above.
-            let still = oldest_cell.load(Ordering::Acquire) == oldest_word;
+            // ORDERING: Relaxed: kept after the Acquire load of the n-th; only compared.
+            let still = oldest_cell.load(Ordering::Relaxed) == oldest_word;
             return if still { Quick::Full { free_at, newest: time } } else { Quick::Unclear };
         }
         let stamp = now.max(time);

@@ -1,0 +1,272 @@
+//! What went wrong once with calls that wait, each named after it.
+
+mod common;
+
+use common::{at_once, poll_once};
+use ringgate::time::{Clock, ManualClock, Sleep, Timestamp};
+use ringgate::{Limit, Limiter, LimiterAcquire, Semaphore, SlidingWindow, WindowAcquire};
+use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll};
+use std::thread;
+use std::time::Duration;
+
+const fn ns(nanos: u64) -> Duration {
+    Duration::from_nanos(nanos)
+}
+
+fn at(nanos: u64) -> Timestamp {
+    Timestamp::from_nanos(nanos)
+}
+
+/// One call per 10 ns, the first of which has gone.
+fn used_up(clock: impl Clock) -> Limiter {
+    let limiter = Limiter::builder().rate(1, ns(10)).max_concurrent(1).clock(clock).build();
+    drop(limiter.try_acquire().unwrap());
+    limiter
+}
+
+// ---- panics --------------------------------------------------------------------------------------
+
+/// A sleep that panics as it is dropped.
+struct Brittle;
+
+impl Future for Brittle {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<()> {
+        Poll::Pending
+    }
+}
+
+impl Drop for Brittle {
+    fn drop(&mut self) {
+        assert!(thread::panicking(), "the sleep panics as it is dropped");
+    }
+}
+
+#[derive(Debug, Clone, Default)]
+struct WithBrittleSleeps(ManualClock);
+
+impl Clock for WithBrittleSleeps {
+    fn now(&self) -> Timestamp {
+        self.0.now()
+    }
+
+    fn sleep_until(&self, _: Timestamp) -> Sleep {
+        Sleep::new(Brittle)
+    }
+}
+
+/// Its alarm is dropped as a call is admitted.
+/// Broken by: `stamp` keeping the slot before it leaves the line.
+#[test]
+fn a_sleep_that_panics_as_it_is_dropped_cost_a_slot() {
+    let clock = WithBrittleSleeps::default();
+    let limiter = used_up(clock.clone());
+    for patience in [None, Some(ns(100))] {
+        let mut call = Box::pin(match patience {
+            None => limiter.acquire(),
+            Some(patience) => limiter.acquire_within(patience),
+        });
+        assert!(poll_once(call.as_mut()).is_pending());
+        clock.0.advance(ns(10));
+        assert!(catch_unwind(AssertUnwindSafe(|| poll_once(call.as_mut()).is_ready())).is_err());
+        let _ = catch_unwind(AssertUnwindSafe(|| drop(call)));
+        assert_eq!((limiter.available_permits(), limiter.waiting()), (1, 0));
+        clock.0.advance(ns(10));
+        drop(limiter.try_acquire().expect("somebody has kept the turn"));
+    }
+}
+
+// ---- clocks --------------------------------------------------------------------------------------
+
+/// Shows these times in turn, again and again; its sleeps are over at once.
+#[derive(Debug, Clone)]
+struct Wavering(&'static [u64], Arc<AtomicUsize>);
+
+impl Clock for Wavering {
+    fn now(&self) -> Timestamp {
+        at(self.0[self.1.fetch_add(1, Ordering::SeqCst) % self.0.len()])
+    }
+
+    fn sleep_until(&self, _: Timestamp) -> Sleep {
+        Sleep::new(std::future::ready(()))
+    }
+}
+
+/// Broken by: `again` looking at once, within the same poll: it never returns.
+#[test]
+fn a_clock_that_shows_now_this_and_now_that_kept_the_thread() {
+    for readings in [&[105, 110][..], &[110, 105], &[105, 110, 110], &[110, 110, 105]] {
+        let clock = Wavering(readings, Arc::default());
+        let limiter = Limiter::builder().rate(1, ns(10)).max_concurrent(1).clock(clock).build();
+        // Whichever time the first call was stamped with.
+        drop(limiter.try_acquire());
+        let mut call = pin!(limiter.acquire());
+        for _ in 0..10 {
+            if poll_once(call.as_mut()).is_ready() {
+                break;
+            }
+        }
+    }
+}
+
+/// Time goes on with each reading, from the given one on.
+#[derive(Debug, Clone, Default)]
+struct Running(Arc<AtomicUsize>);
+
+impl Clock for Running {
+    fn now(&self) -> Timestamp {
+        let readings = self.0.load(Ordering::SeqCst);
+        if readings > 0 {
+            self.0.fetch_add(1, Ordering::SeqCst);
+        }
+        at((readings as u64).saturating_sub(2))
+    }
+
+    fn sleep_until(&self, _: Timestamp) -> Sleep {
+        Sleep::new(std::future::pending())
+    }
+}
+
+/// The rate opens between the look at it and the look at the alarm, in one poll.
+/// Broken by: `poll_in_line` leaving the line without a last `advance`.
+#[test]
+fn a_turn_that_came_with_the_alarm_was_given_to_the_one_behind() {
+    for start in 1..=13 {
+        let clock = Running::default();
+        let limiter = used_up(clock.clone());
+        let mut call = pin!(limiter.acquire_within(ns(10)));
+        assert!(poll_once(call.as_mut()).is_pending());
+        let mut behind = pin!(limiter.acquire());
+        assert!(poll_once(behind.as_mut()).is_pending());
+        clock.0.store(start, Ordering::SeqCst);
+        match poll_once(call.as_mut()) {
+            Poll::Ready(decided) => drop(decided.expect("its turn had come")),
+            Poll::Pending => assert!(poll_once(behind.as_mut()).is_pending()),
+        }
+    }
+}
+
+// ---- what stands in the way ----------------------------------------------------------------------
+
+/// Broken by: `no_slot` asking only whether the semaphore is closed.
+#[test]
+fn a_semaphore_that_never_has_a_permit_was_not_refused_for_good() {
+    let none = Arc::new(Semaphore::bounded(0));
+    let limiter = Limiter::builder().semaphore(none).build();
+    let refused = [
+        limiter.try_acquire().map(drop).unwrap_err(),
+        at_once(limiter.acquire()).map(drop).unwrap_err(),
+        at_once(limiter.acquire_within(ns(5))).map(drop).unwrap_err(),
+    ];
+    for refused in refused {
+        assert_eq!((refused.limit(), refused.is_permanent()), (Limit::Concurrency, true));
+    }
+}
+
+/// Broken by: `Stage::Slot` without an ear for changes.
+#[test]
+fn a_rate_of_zero_did_not_reach_a_call_that_waited_for_its_slot() {
+    let limiter = Limiter::builder().rate(5, ns(10)).max_concurrent(1).build();
+    let held = limiter.try_acquire().unwrap();
+    let mut head = pin!(limiter.acquire());
+    let mut behind = pin!(limiter.acquire());
+    assert!(poll_once(head.as_mut()).is_pending());
+    assert!(poll_once(behind.as_mut()).is_pending());
+    limiter.set_rate(0, ns(10)).unwrap();
+    for call in [head.as_mut(), behind.as_mut()] {
+        let Poll::Ready(Err(refused)) = poll_once(call) else { panic!("it still waits") };
+        assert_eq!((refused.limit(), refused.is_permanent()), (Limit::Rate, true));
+    }
+    drop(held);
+    assert_eq!((limiter.available_permits(), limiter.waiting()), (1, 0));
+}
+
+/// A change that leaves room disturbs nobody who waits for a slot.
+/// Broken by: going back to the rate at every change (the place among those who share the slots).
+#[test]
+fn a_change_of_the_rate_cost_a_call_its_place_for_a_slot() {
+    let slots = Arc::new(Semaphore::new(1));
+    let limiter = Limiter::builder().rate(5, ns(10)).semaphore(Arc::clone(&slots)).build();
+    let held = slots.try_acquire().unwrap();
+    let mut call = pin!(limiter.acquire());
+    assert!(poll_once(call.as_mut()).is_pending());
+    let mut later = pin!(slots.acquire());
+    assert!(poll_once(later.as_mut()).is_pending());
+    limiter.set_rate(6, ns(10)).unwrap();
+    assert!(poll_once(call.as_mut()).is_pending());
+    drop(held);
+    assert!(poll_once(later.as_mut()).is_pending());
+    assert!(poll_once(call.as_mut()).is_ready());
+}
+
+/// Time ends before a second call could be admitted, if the first one stays in line.
+/// Broken by: `rate_turn` telling those behind that it is for ever.
+#[test]
+fn who_stood_behind_others_was_refused_for_good_where_time_ends_for_those() {
+    let window = SlidingWindow::with_clock(1, Duration::MAX, ManualClock::new());
+    assert!(window.try_acquire().is_ok());
+    let mut line: Vec<_> = (0..5).map(|_| Box::pin(window.acquire())).collect();
+    assert!(line.iter_mut().all(|call| poll_once(call.as_mut()).is_pending()));
+    assert!(!window.try_acquire().unwrap_err().is_permanent());
+    assert!(!at_once(window.acquire_within(ns(5))).unwrap_err().is_permanent());
+    window.set_rate(5, Duration::MAX);
+    assert_eq!(line.iter_mut().filter_map(|call| ready(call.as_mut())).count(), 4);
+}
+
+fn ready<F: Future>(call: Pin<&mut F>) -> Option<F::Output> {
+    match poll_once(call) {
+        Poll::Ready(output) => Some(output),
+        Poll::Pending => None,
+    }
+}
+
+// ---- counted twice -------------------------------------------------------------------------------
+
+/// While the first in line goes, a newcomer finds it in the log, or still waiting, but not both.
+/// Broken by: `stamp` counting it as waiting until it has left; `newcomers_turn` without its
+/// second look.
+#[test]
+fn a_newcomer_counted_the_call_that_was_just_admitted_twice() {
+    for _ in 0..3000 {
+        let clock = ManualClock::new();
+        let limiter = used_up(clock.clone());
+        let mut head = Box::pin(limiter.acquire());
+        assert!(poll_once(head.as_mut()).is_pending());
+        clock.advance(ns(10));
+        thread::scope(|scope| {
+            let asks = scope.spawn(|| {
+                // At 10 at the latest it is the head's turn, and 10 later the newcomer's.
+                (0..40).all(|_| match limiter.try_acquire() {
+                    Ok(_) => true,
+                    Err(refused) => refused.retry_after().is_none_or(|wait| wait <= ns(10)),
+                })
+            });
+            drop(poll_once(head.as_mut()));
+            assert!(asks.join().unwrap(), "told a turn too many");
+        });
+    }
+}
+
+// ---- types ---------------------------------------------------------------------------------------
+
+fn is_shared<T: Send + Sync>(_: &T) {}
+fn is_static<T: Send + 'static>(_: &T) {}
+
+/// Broken by: a user's `Sleep` that is `Send` alone in the future; `acquire_owned` borrowing.
+#[test]
+fn futures_could_not_be_shared_nor_spawned() {
+    let limiter = Limiter::new(1, ns(1), 1);
+    let window = SlidingWindow::new(1, ns(1));
+    let (of_limiter, of_window): (LimiterAcquire<'_>, WindowAcquire<'_>) =
+        (limiter.acquire(), window.acquire());
+    is_shared(&of_limiter);
+    is_shared(&of_window);
+    is_static(&limiter.acquire_owned());
+    is_static(&limiter.acquire_within_owned(ns(1)));
+}
