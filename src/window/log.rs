@@ -461,8 +461,9 @@ impl Shards {
     // ---- growing -------------------------------------------------------------------------------
 
     fn next(&self) -> Option<&Self> {
-        // ORDERING: Acquire pairs with the Release in `grow`.
-        let next = self.next.load(Ordering::Acquire);
+        // ORDERING: Relaxed: whoever asks has met a closed ring (Acquire in `Ring::word`; whoever
+        // closed it had seen the link) or `is_succeeded`, either of which acquires the link.
+        let next = self.next.load(Ordering::Relaxed);
         // SAFETY: null, or published whole, and freed with the log.
         unsafe { next.as_ref() }
     }
