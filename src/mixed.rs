@@ -276,3 +276,29 @@ fn shuttle_every_call_comes_through_both_limits() {
         assert_eq!((limiter.available_permits(), limiter.waiting()), (1, 0));
     });
 }
+
+/// While the first in line goes, a newcomer finds it in the log or still waiting, but not both.
+/// Broken by: `stamp` counting it as waiting until it has left; `newcomers_turn` without its second
+/// look.
+#[test]
+fn shuttle_a_newcomer_counts_nobody_twice() {
+    check(20_000, || {
+        let clock = ManualClock::new();
+        let limiter = Limiter::builder().rate(1, SECOND).clock(clock.clone()).build();
+        drop(limiter.try_acquire().unwrap());
+        let mut head = Box::pin(limiter.acquire());
+        let mut poll = || head.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_ready();
+        assert!(!poll());
+        clock.advance(SECOND);
+        let there = limiter.clone();
+        let newcomer = thread::spawn(move || {
+            for _ in 0..3 {
+                // It is the head's turn now, and a second later the newcomer's.
+                let refused = there.try_acquire().map(drop).unwrap_err();
+                assert!(refused.retry_after().unwrap() <= SECOND, "told a turn too many");
+            }
+        });
+        assert!(poll());
+        newcomer.join().unwrap();
+    });
+}

@@ -84,13 +84,19 @@ fn a_sleep_that_panics_as_it_is_dropped_cost_a_slot() {
 
 // ---- clocks --------------------------------------------------------------------------------------
 
-/// Shows these times in turn, again and again; its sleeps are over at once.
+/// Shows 100, and then these times in turn, again and again; its sleeps are over at once.
 #[derive(Debug, Clone)]
 struct Wavering(&'static [u64], Arc<AtomicUsize>);
 
 impl Clock for Wavering {
     fn now(&self) -> Timestamp {
-        at(self.0[self.1.fetch_add(1, Ordering::SeqCst) % self.0.len()])
+        match self.1.fetch_add(1, Ordering::SeqCst).checked_sub(1) {
+            None => at(100),
+            Some(n) => {
+                assert!(n < 1000, "it keeps the thread");
+                at(self.0[n % self.0.len()])
+            }
+        }
     }
 
     fn sleep_until(&self, _: Timestamp) -> Sleep {
@@ -98,19 +104,19 @@ impl Clock for Wavering {
     }
 }
 
-/// Broken by: `again` looking at once, within the same poll: it never returns.
+/// Broken by: `again` looking at once, within the same poll, in either place.
 #[test]
 fn a_clock_that_shows_now_this_and_now_that_kept_the_thread() {
-    for readings in [&[105, 110][..], &[110, 105], &[105, 110, 110], &[110, 110, 105]] {
-        let clock = Wavering(readings, Arc::default());
-        let limiter = Limiter::builder().rate(1, ns(10)).max_concurrent(1).clock(clock).build();
-        // Whichever time the first call was stamped with.
-        drop(limiter.try_acquire());
-        let mut call = pin!(limiter.acquire());
-        for _ in 0..10 {
-            if poll_once(call.as_mut()).is_ready() {
-                break;
-            }
+    for readings in
+        [&[105, 110][..], &[110, 105], &[105, 110, 105], &[105, 105, 110], &[105, 110, 110]]
+    {
+        for skip in 0..3 {
+            let clock = Wavering(readings, Arc::default());
+            let limiter = used_up(clock.clone());
+            (0..skip).for_each(|_| assert!(clock.now() > at(100)));
+            let mut call = pin!(limiter.acquire());
+            // It may well come through, but each poll comes to an end.
+            let _ = (0..5).any(|_| poll_once(call.as_mut()).is_ready());
         }
     }
 }
@@ -169,7 +175,7 @@ fn a_semaphore_that_never_has_a_permit_was_not_refused_for_good() {
     }
 }
 
-/// Broken by: `Stage::Slot` without an ear for changes.
+/// Broken by: `Stage::Slot` without an ear for changes; `hopeless` lining everybody up.
 #[test]
 fn a_rate_of_zero_did_not_reach_a_call_that_waited_for_its_slot() {
     let limiter = Limiter::builder().rate(5, ns(10)).max_concurrent(1).build();
@@ -179,6 +185,7 @@ fn a_rate_of_zero_did_not_reach_a_call_that_waited_for_its_slot() {
     assert!(poll_once(head.as_mut()).is_pending());
     assert!(poll_once(behind.as_mut()).is_pending());
     limiter.set_rate(0, ns(10)).unwrap();
+    assert!(at_once(limiter.acquire()).unwrap_err().is_permanent());
     for call in [head.as_mut(), behind.as_mut()] {
         let Poll::Ready(Err(refused)) = poll_once(call) else { panic!("it still waits") };
         assert_eq!((refused.limit(), refused.is_permanent()), (Limit::Rate, true));
@@ -223,33 +230,6 @@ fn ready<F: Future>(call: Pin<&mut F>) -> Option<F::Output> {
     match poll_once(call) {
         Poll::Ready(output) => Some(output),
         Poll::Pending => None,
-    }
-}
-
-// ---- counted twice -------------------------------------------------------------------------------
-
-/// While the first in line goes, a newcomer finds it in the log, or still waiting, but not both.
-/// Broken by: `stamp` counting it as waiting until it has left; `newcomers_turn` without its
-/// second look.
-#[test]
-fn a_newcomer_counted_the_call_that_was_just_admitted_twice() {
-    for _ in 0..3000 {
-        let clock = ManualClock::new();
-        let limiter = used_up(clock.clone());
-        let mut head = Box::pin(limiter.acquire());
-        assert!(poll_once(head.as_mut()).is_pending());
-        clock.advance(ns(10));
-        thread::scope(|scope| {
-            let asks = scope.spawn(|| {
-                // At 10 at the latest it is the head's turn, and 10 later the newcomer's.
-                (0..40).all(|_| match limiter.try_acquire() {
-                    Ok(_) => true,
-                    Err(refused) => refused.retry_after().is_none_or(|wait| wait <= ns(10)),
-                })
-            });
-            drop(poll_once(head.as_mut()));
-            assert!(asks.join().unwrap(), "told a turn too many");
-        });
     }
 }
 

@@ -16,10 +16,11 @@ const fn s(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
 
-/// A manual clock that counts the timers asked of it.
+/// A manual clock that counts its readings and the timers asked of it.
 #[derive(Debug, Clone, Default)]
 struct Counted {
     clock: ManualClock,
+    readings: Arc<AtomicUsize>,
     timers: Arc<AtomicUsize>,
 }
 
@@ -31,6 +32,7 @@ impl Counted {
 
 impl Clock for Counted {
     fn now(&self) -> Timestamp {
+        self.readings.fetch_add(1, Ordering::SeqCst);
         self.clock.now()
     }
 
@@ -269,6 +271,19 @@ fn a_higher_limit_lets_those_in_line_through() {
     assert!(poll_once(first.as_mut()).is_ready());
     assert_eq!(through(&mut behind), 1);
     assert_eq!(waits(&behind), [None, Some(s(10)), Some(s(10))]);
+}
+
+/// Broken by: `wait_for_rate` not forgetting the changes of before.
+#[test]
+fn changes_that_nobody_waited_for_do_not_occupy_who_comes_then() {
+    let scene = Scene::new(1, s(10));
+    scene.fill();
+    for window in 1..=1000 {
+        scene.window.set_rate(1, s(window));
+    }
+    let before = scene.clock.readings.load(Ordering::SeqCst);
+    let _call = scene.queue(1);
+    assert!(scene.clock.readings.load(Ordering::SeqCst) < before + 10);
 }
 
 /// Broken by: the head sleeping on by the old window.
