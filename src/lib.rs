@@ -40,7 +40,7 @@
 //! # Features
 //!
 //! `tokio` (default): the default clock follows tokio's, paused time included. `quanta`: a clock on
-//! the processor's time-stamp counter.
+//! the processor's time-stamp counter. `oxi-ai`: a pool that takes the place of the crate oxi-ai's.
 //!
 //! # Layers
 //!
@@ -58,6 +58,8 @@ mod gate;
 mod limiter;
 #[cfg(all(test, ringgate_shuttle))]
 mod mixed;
+#[cfg(feature = "oxi-ai")]
+pub mod oxi_ai;
 mod policy;
 mod pool;
 mod provider;
