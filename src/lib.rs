@@ -6,6 +6,8 @@
 //! * [`SlidingWindow`] and [`Semaphore`]: the two lock-free parts, each of use by itself.
 //! * [`time`]: which clock to go by, and a [`ManualClock`](time::ManualClock) for tests.
 //!
+//! The [`guide`] shows them in agent loops and in tests, and how to choose limits.
+//!
 //! ```
 //! use ringgate::{Limit, Limiter};
 //! use std::time::Duration;
@@ -55,6 +57,10 @@ mod error;
 #[cfg(all(test, ringgate_freeze))]
 mod frozen;
 mod gate;
+// Its examples pause tokio's clock.
+#[cfg(doc)]
+#[cfg_attr(any(not(doctest), feature = "tokio"), doc = include_str!("../docs/guide.md"))]
+pub mod guide {}
 mod limiter;
 #[cfg(all(test, ringgate_shuttle))]
 mod mixed;
