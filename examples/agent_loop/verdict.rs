@@ -156,7 +156,7 @@ impl Verdict {
 
     /// What there is to compare with another pool.
     #[cfg(feature = "oxi-ai")]
-    pub(crate) fn rows(&self) -> [(&'static str, String); 11] {
+    pub(crate) fn rows(&self) -> [(&'static str, String); 12] {
         let Self { totals, counts, terms, .. } = self;
         let [wait, overhead] = [&totals.waits, &self.overhead].map(|times| Spread(times));
         let or_none = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
@@ -172,12 +172,22 @@ impl Verdict {
             ("429s", self.refusals().to_string()),
             ("answered", totals.answered.to_string()),
             ("streams in flight, at most", totals.peak_streams.to_string()),
-            ("share of the allowed rate used", share),
+            ("share of the allowed calls", percent(self.share_of_calls())),
+            ("share of the rate, in the long run", share),
             ("wait until the call starts, p50", time(&wait, 50)),
             ("                            p99", time(&wait, 99)),
             ("                            max", time(&wait, 100)),
             ("overhead of one call, p50", time(&overhead, 50)),
         ]
+    }
+
+    /// Calls that the server has accepted, of those that fit into the time: one window's worth at
+    /// its start, and another whenever a window has passed.
+    #[cfg(feature = "oxi-ai")]
+    #[expect(clippy::cast_precision_loss, reason = "a share to read")]
+    fn share_of_calls(&self) -> f64 {
+        let windows = self.time.as_nanos() / self.terms.window.as_nanos() + 1;
+        self.accepted as f64 / (windows as f64 * f64::from(self.terms.limit))
     }
 
     fn write_calls(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
