@@ -260,7 +260,8 @@ impl ProviderPool {
     /// # Cost
     ///
     /// Over the wrapped provider's own: the limiter's, and one allocation (the stream that holds the
-    /// slot). Through the trait one more, for the future.
+    /// slot). One more where the call has to wait, and one for the future if it is called through the
+    /// trait.
     pub async fn stream(
         &self,
         model: &Model,
@@ -273,6 +274,14 @@ impl ProviderPool {
     }
 
     async fn admit(&self) -> Result<OwnedLimiterPermit, Refused> {
+        match self.limiter.try_acquire_owned() {
+            // In a box, or the future of every call would be as large as one that waits.
+            Err(refused) if !refused.is_permanent() => Box::pin(self.wait()).await,
+            decided => decided,
+        }
+    }
+
+    async fn wait(&self) -> Result<OwnedLimiterPermit, Refused> {
         match self.patience {
             None => self.limiter.acquire_owned().await,
             Some(patience) => self.limiter.acquire_within_owned(patience).await,
