@@ -38,21 +38,16 @@ pub(crate) struct Flags {
     #[arg(long, value_name = "N", default_value = "16", default_value_if("pool", "oxi-ai", "4"))]
     concurrency: usize,
 
-    /// Most calls in any window
-    #[arg(long, value_name = "N", default_value_t = 40)]
-    limit: u32,
+    /// Most calls in any window [default: 40]
+    #[arg(long, value_name = "N")]
+    limit: Option<u32>,
 
-    /// The window
-    #[arg(long, value_name = "SECONDS", default_value = "2", value_parser = window)]
-    window: Duration,
+    /// The window [default: 2]
+    #[arg(long, value_name = "SECONDS", value_parser = window)]
+    window: Option<Duration>,
 
     /// Most calls in any minute, instead of a limit and a window [side by side: 120]
-    #[arg(
-        long,
-        value_name = "N",
-        conflicts_with_all = ["per_second", "limit", "window"],
-        default_value_if("pool", "oxi-ai", "120")
-    )]
+    #[arg(long, value_name = "N", conflicts_with_all = ["per_second", "limit", "window"])]
     rpm: Option<u32>,
 
     /// Most calls in any second, instead of a limit and a window
@@ -96,19 +91,25 @@ impl fmt::Display for Terms {
 
 impl Flags {
     pub(crate) fn terms(&self) -> Terms {
-        let (limit, window) = match (self.rpm, self.per_second) {
-            (_, Some(rps)) => (rps, SECOND),
-            (Some(rpm), None) => (rpm, MINUTE),
-            (None, None) => (self.limit, self.window),
+        let (limit, window) = match (self.per_second, self.rpm()) {
+            (Some(rps), _) => (rps, SECOND),
+            (None, Some(rpm)) => (rpm, MINUTE),
+            (None, None) => (self.limit.unwrap_or(40), self.window.unwrap_or(2 * SECOND)),
         };
         Terms { limit, window, concurrency: self.concurrency }
+    }
+
+    fn rpm(&self) -> Option<u32> {
+        let side_by_side = self.pool == Whose::OxiAi;
+        let unsaid = self.limit.is_none() && self.window.is_none();
+        self.rpm.or((side_by_side && unsaid).then_some(120))
     }
 
     /// The limiter of the pool.
     pub(crate) fn limiter(&self) -> Limiter {
         match self.policy() {
             Some(policy) => Limiter::from(&policy),
-            None => self.limiter_of(self.window),
+            None => self.limiter_of(self.terms().window),
         }
     }
 
@@ -118,7 +119,7 @@ impl Flags {
             return Some(RateLimitPolicy::unlimited());
         }
         let per_second = self.per_second.map(RateLimitPolicy::per_second);
-        let policy = per_second.or_else(|| self.rpm.map(RateLimitPolicy::rpm))?;
+        let policy = per_second.or_else(|| self.rpm().map(RateLimitPolicy::rpm))?;
         Some(policy.with_max_concurrent(self.concurrency).with_guard(self.guard()))
     }
 
