@@ -3,7 +3,11 @@
 //! The original: a tokio semaphore, then a tokio mutex around a vector of instants that every call
 //! scans. Both sides keep the same limits for the same calls in the same run, and go by the same
 //! clock: each reading costs a reading of the system's clock, but shows a time that moves on so
-//! that the window stays nearly full and no call has to wait.
+//! that the window stays nearly full and no call has to wait for it.
+//!
+//! `check_and_record`: one admission and its end, at once. `throughput`: the same on more threads.
+//! `waiting`: more tasks than slots, each of which lets the others run while it holds its slot, so
+//! that every call stands in line; the time is from one call to the next.
 //!
 //! `cargo bench --bench original`
 
@@ -12,7 +16,9 @@
 #![allow(missing_docs, reason = "criterion's macros")]
 
 use criterion::measurement::WallTime;
-use criterion::{BenchmarkGroup, BenchmarkId, Criterion, criterion_group, criterion_main};
+use criterion::{
+    BenchmarkGroup, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main,
+};
 use ringgate::Limiter;
 use ringgate::time::{Clock, Sleep, Timestamp};
 use std::future::Future;
@@ -20,8 +26,8 @@ use std::hint::black_box;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
-use tokio::runtime::Runtime;
-use tokio::task::unconstrained;
+use tokio::runtime::{Builder, Runtime};
+use tokio::task::{unconstrained, yield_now};
 
 const WINDOW: Duration = Duration::from_secs(60);
 /// More than there are threads: neither side waits here.
@@ -69,11 +75,11 @@ struct Original {
 
 impl Original {
     /// Far enough from the epoch for a window to lie before it.
-    fn new(rpm: u32) -> Self {
+    fn new(rpm: u32, slots: usize) -> Self {
         Self {
             epoch: Instant::now() + WINDOW,
             clock: Stepping::new(rpm, 2),
-            slots: tokio::sync::Semaphore::new(CONCURRENCY),
+            slots: tokio::sync::Semaphore::new(slots),
             rpm: rpm as usize,
             stamps: tokio::sync::Mutex::new(Vec::with_capacity(64)),
         }
@@ -83,9 +89,7 @@ impl Original {
         self.epoch + self.clock.read()
     }
 
-    /// Holds the slot for as long as the call takes, which here is no time at all.
     async fn check_and_record(&self) -> bool {
-        let _slot = self.slots.acquire().await.expect("never closed");
         let mut stamps = self.stamps.lock().await;
         let cutoff = self.now() - WINDOW;
         stamps.retain(|&stamp| stamp > cutoff);
@@ -97,28 +101,27 @@ impl Original {
     }
 }
 
-fn ringgate(rpm: u32) -> Limiter {
-    Limiter::builder()
-        .rate(rpm, WINDOW)
-        .max_concurrent(CONCURRENCY)
-        .clock(Stepping::new(rpm, 1))
-        .build()
+fn ringgate(rpm: u32, slots: usize) -> Limiter {
+    Limiter::builder().rate(rpm, WINDOW).max_concurrent(slots).clock(Stepping::new(rpm, 1)).build()
 }
 
-/// One call's admission and its end, which comes at once.
+/// One call: its admission, what it does with its slot, and its end.
 trait Admit: Send + Sync + 'static {
-    fn admit(&self) -> impl Future<Output = ()> + Send;
+    fn admit(&self, inside: impl Future<Output = ()> + Send) -> impl Future<Output = ()> + Send;
 }
 
 impl Admit for Original {
-    async fn admit(&self) {
+    async fn admit(&self, inside: impl Future<Output = ()> + Send) {
+        let _slot = self.slots.acquire().await.expect("never closed");
         assert!(self.check_and_record().await);
+        inside.await;
     }
 }
 
 impl Admit for Limiter {
-    async fn admit(&self) {
-        drop(self.acquire().await.expect("never closed"));
+    async fn admit(&self, inside: impl Future<Output = ()> + Send) {
+        let _slot = self.acquire().await.expect("never closed");
+        inside.await;
     }
 }
 
@@ -131,7 +134,7 @@ fn time<A: Admit>(runtime: &Runtime, threads: u64, iterations: u64, limiter: &Ar
             // Not cut short by tokio's budget: there is nobody to give way to.
             runtime.spawn(unconstrained(async move {
                 for _ in 0..iterations {
-                    limiter.admit().await;
+                    limiter.admit(std::future::ready(())).await;
                 }
             }))
         })
@@ -142,34 +145,96 @@ fn time<A: Admit>(runtime: &Runtime, threads: u64, iterations: u64, limiter: &Ar
     start.elapsed()
 }
 
+/// Makes so many calls in sum by tasks of one worker that all want a slot at the same time.
+fn time_waiting<A: Admit>(tasks: u64, calls: u64, limiter: &Arc<A>) -> Duration {
+    let runtime = Builder::new_current_thread().build().expect("a runtime");
+    let start = Instant::now();
+    let tasks: Vec<_> = (0..tasks)
+        .map(|task| {
+            let limiter = Arc::clone(limiter);
+            let calls = (calls + task) / tasks;
+            runtime.spawn(unconstrained(async move {
+                for _ in 0..calls {
+                    limiter.admit(yield_now()).await;
+                }
+            }))
+        })
+        .collect();
+    for task in tasks {
+        runtime.block_on(task).expect("the task ends");
+    }
+    start.elapsed()
+}
+
+fn runtime(threads: u64) -> Runtime {
+    let workers = usize::try_from(threads).expect("few");
+    Builder::new_multi_thread().worker_threads(workers).build().expect("a runtime")
+}
+
 fn check_and_record(criterion: &mut Criterion) {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .build()
-        .expect("a runtime of two threads");
+    let runtime = runtime(2);
     for threads in [1, 2] {
         let mut group = criterion.benchmark_group(format!("check_and_record/{threads}_threads"));
         for rpm in [60, 6_000, 60_000] {
-            compare(&mut group, &runtime, threads, rpm, "original", Original::new(rpm));
-            compare(&mut group, &runtime, threads, rpm, "ringgate", ringgate(rpm));
+            let (original, ringgate) =
+                (Original::new(rpm, CONCURRENCY), ringgate(rpm, CONCURRENCY));
+            compare(&mut group, &runtime, threads, ("original", rpm.into()), rpm, original);
+            compare(&mut group, &runtime, threads, ("ringgate", rpm.into()), rpm, ringgate);
         }
         group.finish();
     }
+}
+
+fn throughput(criterion: &mut Criterion) {
+    const RPM: u32 = 600;
+    let mut group = criterion.benchmark_group("throughput");
+    for threads in [1, 2, 4, 8] {
+        let runtime = runtime(threads);
+        group.throughput(Throughput::Elements(threads));
+        let (original, ringgate) = (Original::new(RPM, CONCURRENCY), ringgate(RPM, CONCURRENCY));
+        compare(&mut group, &runtime, threads, ("original", threads), RPM, original);
+        compare(&mut group, &runtime, threads, ("ringgate", threads), RPM, ringgate);
+    }
+    group.finish();
 }
 
 fn compare<A: Admit>(
     group: &mut BenchmarkGroup<'_, WallTime>,
     runtime: &Runtime,
     threads: u64,
+    (name, parameter): (&str, u64),
     rpm: u32,
-    name: &str,
     limiter: A,
 ) {
     let limiter = Arc::new(limiter);
     // Fills the window.
     time(runtime, 1, u64::from(rpm), &limiter);
-    group.bench_function(BenchmarkId::new(name, rpm), |bencher| {
+    group.bench_function(BenchmarkId::new(name, parameter), |bencher| {
         bencher.iter_custom(|iterations| time(runtime, threads, iterations, &limiter));
+    });
+}
+
+fn waiting(criterion: &mut Criterion) {
+    const RPM: u32 = 600;
+    const SLOTS: usize = 4;
+    let mut group = criterion.benchmark_group("waiting");
+    for tasks in [8, 64, 512] {
+        let (original, ringgate) = (Original::new(RPM, SLOTS), ringgate(RPM, SLOTS));
+        compare_waiting(&mut group, tasks, "original", original);
+        compare_waiting(&mut group, tasks, "ringgate", ringgate);
+    }
+    group.finish();
+}
+
+fn compare_waiting<A: Admit>(
+    group: &mut BenchmarkGroup<'_, WallTime>,
+    tasks: u64,
+    name: &str,
+    limiter: A,
+) {
+    let limiter = Arc::new(limiter);
+    group.bench_function(BenchmarkId::new(name, tasks), |bencher| {
+        bencher.iter_custom(|calls| time_waiting(tasks, calls, &limiter));
     });
 }
 
@@ -179,6 +244,6 @@ criterion_group! {
         .sample_size(20)
         .warm_up_time(Duration::from_millis(500))
         .measurement_time(Duration::from_secs(2));
-    targets = check_and_record
+    targets = check_and_record, throughput, waiting
 }
 criterion_main!(benches);

@@ -6,6 +6,8 @@
 //! * [`SlidingWindow`] and [`Semaphore`]: the two lock-free parts, each of use by itself.
 //! * [`time`]: which clock to go by, and a [`ManualClock`](time::ManualClock) for tests.
 //!
+//! The [`guide`] shows them in agent loops and in tests, and how to choose limits.
+//!
 //! ```
 //! use ringgate::{Limit, Limiter};
 //! use std::time::Duration;
@@ -40,7 +42,7 @@
 //! # Features
 //!
 //! `tokio` (default): the default clock follows tokio's, paused time included. `quanta`: a clock on
-//! the processor's time-stamp counter.
+//! the processor's time-stamp counter. `oxi-ai`: a pool that takes the place of the crate oxi-ai's.
 //!
 //! # Layers
 //!
@@ -55,11 +57,17 @@ mod error;
 #[cfg(all(test, ringgate_freeze))]
 mod frozen;
 mod gate;
+// Its examples pause tokio's clock.
+#[cfg(doc)]
+#[cfg_attr(any(not(doctest), feature = "tokio"), doc = include_str!("../docs/guide.md"))]
+pub mod guide {}
 mod limiter;
 #[cfg(all(test, ringgate_shuttle))]
 mod linear;
 #[cfg(all(test, ringgate_shuttle))]
 mod mixed;
+#[cfg(feature = "oxi-ai")]
+pub mod oxi_ai;
 mod policy;
 mod pool;
 mod provider;

@@ -96,7 +96,7 @@ impl<P: Provider + ?Sized> ProviderPool<P> {
     {
         let permit = self.limiter.acquire_owned().await?;
         let events = self.inner.stream(request).await?;
-        Ok(PoolStream { running: Some((events, permit)) })
+        Ok(PoolStream::new(events, permit))
     }
 }
 
@@ -136,6 +136,12 @@ impl<P: Provider + ?Sized> fmt::Debug for ProviderPool<P> {
 #[must_use = "streams do nothing unless polled"]
 pub struct PoolStream<Event> {
     running: Option<(EventStream<Event>, OwnedLimiterPermit)>,
+}
+
+impl<Event> PoolStream<Event> {
+    pub(crate) fn new(events: EventStream<Event>, permit: OwnedLimiterPermit) -> Self {
+        Self { running: Some((events, permit)) }
+    }
 }
 
 impl<Event> Stream for PoolStream<Event> {

@@ -195,3 +195,58 @@ fn a_pool_with_room_allocates_nothing_beyond_its_provider() {
     let pool = ProviderPool::new(Arc::new(Ready), policy, "pool");
     assert_eq!(of_many(|| at_once(pool.stream(())).unwrap()), bare);
 }
+
+#[cfg(feature = "oxi-ai")]
+mod in_the_place_of_oxi_ais {
+    use super::{Ready, at_once, of_many};
+    use async_trait::async_trait;
+    use futures_util::stream;
+    use oxi_ai::{Api, Context, Model, Provider, ProviderError, ProviderEvent, StreamOptions};
+    use ringgate::EventStream;
+    use ringgate::oxi_ai::{ProviderPool, RateLimitPolicy};
+    use std::sync::Arc;
+
+    #[async_trait]
+    impl Provider for Ready {
+        fn name(&self) -> &'static str {
+            "ready"
+        }
+
+        async fn stream(
+            &self,
+            _: &Model,
+            _: &Context,
+            _: Option<StreamOptions>,
+        ) -> Result<EventStream<ProviderEvent>, ProviderError> {
+            Ok(Box::pin(stream::iter(Vec::new())))
+        }
+    }
+
+    fn ready() -> (ProviderPool, Model, Context) {
+        let policy = RateLimitPolicy { rpm: 100_000, max_concurrent: 4 };
+        let pool = ProviderPool::new(Arc::new(Ready), policy, "pool");
+        (pool, Model::new("m", "m", Api::OpenAiCompletions, "p", ""), Context::new())
+    }
+
+    /// The original adds a box for its future. Broken by: a box around all of `admit`.
+    #[test]
+    fn a_call_allocates_once_beyond_its_provider_and_through_the_trait_twice() {
+        let (pool, model, context) = ready();
+        let call = |provider: &dyn Provider| {
+            of_many(|| at_once(provider.stream(&model, &context, None)).unwrap())
+        };
+        let bare = call(&Ready);
+        assert_eq!(bare, 2000, "a box for the future and one for the stream");
+        let direct = of_many(|| at_once(pool.stream(&model, &context, None)).unwrap());
+        assert_eq!((direct, call(&pool)), (bare + 1000, bare + 2000));
+    }
+
+    /// Allocators keep blocks of up to about 1 KiB at hand; a larger one cost 100 ns more. Broken by:
+    /// `admit` awaiting `wait` without a box.
+    #[test]
+    fn the_box_of_a_calls_future_is_small() {
+        let (pool, model, context) = ready();
+        let call = Provider::stream(&pool, &model, &context, None);
+        assert!(size_of_val(&*call) <= 1024, "{} bytes", size_of_val(&*call));
+    }
+}

@@ -1,13 +1,14 @@
 //! An agent: conversations of several turns, one after another, until the time is over.
 
 use crate::Pool;
-use crate::client::{ChatRequest, Error, Event, Message, Ticket};
+use crate::client::{ChatRequest, Error, Event, Message};
 use crate::tally::Tally;
+use crate::ticket::Ticket;
 use core::ops::ControlFlow;
 use core::pin::pin;
 use core::time::Duration;
 use futures_util::StreamExt;
-use ringgate::PoolStream;
+use ringgate::EventStream;
 use std::sync::Arc;
 use tokio::time::{Instant, sleep, timeout_at};
 
@@ -16,7 +17,6 @@ const PATIENCE: Duration = Duration::from_millis(200);
 
 /// One of those who share the pool. It thinks no longer than it has to: every answer is at once
 /// followed by the next question.
-#[derive(Debug)]
 pub(crate) struct Agent {
     pub(crate) number: usize,
     pub(crate) turns: u32,
@@ -50,22 +50,29 @@ impl Agent {
 
     /// Asks until there is an answer, or no use in asking.
     async fn ask(&self, history: &[Message]) -> ControlFlow<(), String> {
+        let mut wanted = Instant::now();
         while Instant::now() < self.deadline {
-            match self.call(history).await {
+            match self.call(history, wanted).await {
                 Ok(answer) => {
                     self.tally.answered();
                     return ControlFlow::Continue(answer);
                 }
                 Err(Missed::InLine) => self.tally.left_the_line(),
-                Err(Missed::Failed(error)) => self.recover(&error).await?,
+                Err(Missed::Failed(error)) => {
+                    self.recover(&error).await?;
+                    // What the pool turned away has not been sent, and is waiting still.
+                    if !error.turned_away() {
+                        wanted = Instant::now();
+                    }
+                }
             }
         }
         ControlFlow::Break(())
     }
 
     /// One call; `history` ends with the question.
-    async fn call(&self, history: &[Message]) -> Result<String, Missed> {
-        let ticket = Ticket::new();
+    async fn call(&self, history: &[Message], wanted: Instant) -> Result<String, Missed> {
+        let ticket = Ticket::new(wanted, &self.tally);
         let request = ChatRequest { messages: history.to_vec(), ticket: Arc::clone(&ticket) };
         let mut call = pin!(self.pool.stream(request));
         let answer = match timeout_at(self.deadline, &mut call).await {
@@ -84,6 +91,8 @@ impl Agent {
         self.tally.missed(error);
         let retry_after = match error {
             Error::TooManyRequests { retry_after } => *retry_after,
+            #[cfg(feature = "oxi-ai")]
+            Error::TurnedAway { retry_after } => *retry_after,
             Error::Refused(_) => return ControlFlow::Break(()),
             _ => None,
         };
@@ -93,7 +102,7 @@ impl Agent {
 }
 
 /// Reads an answer to the end of its stream, so that its connection can be used again.
-async fn read(mut events: PoolStream<Event>) -> Result<String, Error> {
+async fn read(mut events: EventStream<Event>) -> Result<String, Error> {
     let (mut answer, mut done) = (String::new(), false);
     while let Some(event) = events.next().await {
         match event {

@@ -1,5 +1,6 @@
 //! A provider for anything that speaks the OpenAI protocol.
 
+use crate::ticket::Ticket;
 use async_trait::async_trait;
 use core::fmt;
 use core::time::Duration;
@@ -9,17 +10,16 @@ use reqwest::header::RETRY_AFTER;
 use reqwest::{Client, Response, StatusCode};
 use ringgate::{EventStream, Provider, Refused};
 use serde::{Deserialize, Serialize};
-use std::sync::{Arc, OnceLock};
-use tokio::time::Instant;
+use std::sync::Arc;
 
 /// What the agents ask for.
-const MODEL: &str = "loopback";
+pub(crate) const MODEL: &str = "loopback";
 
 /// A message of a conversation.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Message {
-    role: &'static str,
-    content: String,
+    pub(crate) role: &'static str,
+    pub(crate) content: String,
 }
 
 impl Message {
@@ -39,28 +39,6 @@ pub(crate) struct ChatRequest {
     pub(crate) ticket: Arc<Ticket>,
 }
 
-/// When a call was asked for, and when it was admitted.
-#[derive(Debug)]
-pub(crate) struct Ticket {
-    asked: Instant,
-    admitted: OnceLock<Instant>,
-}
-
-impl Ticket {
-    pub(crate) fn new() -> Arc<Self> {
-        Arc::new(Self { asked: Instant::now(), admitted: OnceLock::new() })
-    }
-
-    /// How long the call waited in line; `None` if it still does.
-    pub(crate) fn waited(&self) -> Option<Duration> {
-        self.admitted.get().map(|admitted| *admitted - self.asked)
-    }
-
-    fn admit(&self) {
-        self.admitted.get_or_init(Instant::now);
-    }
-}
-
 /// A piece of an answer.
 #[derive(Debug)]
 pub(crate) enum Event {
@@ -77,6 +55,9 @@ pub(crate) enum Event {
 pub(crate) enum Error {
     /// The limiter's: no call will ever be admitted.
     Refused(Refused),
+    /// The pool's: not now.
+    #[cfg(feature = "oxi-ai")]
+    TurnedAway { retry_after: Option<Duration> },
     /// The server's 429, and when to come again.
     TooManyRequests { retry_after: Option<Duration> },
     /// Any other status that is no success.
@@ -87,10 +68,25 @@ pub(crate) enum Error {
     Protocol(String),
 }
 
+impl Error {
+    /// Whether the pool has refused, and the server knows nothing of it.
+    pub(crate) fn turned_away(&self) -> bool {
+        match self {
+            #[cfg(feature = "oxi-ai")]
+            Self::TurnedAway { .. } => true,
+            _ => false,
+        }
+    }
+}
+
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Refused(refused) => write!(f, "the limiter refuses: {refused}"),
+            #[cfg(feature = "oxi-ai")]
+            Self::TurnedAway { retry_after } => {
+                write!(f, "the pool turns it away, retry after {retry_after:?}")
+            }
             Self::TooManyRequests { retry_after } => write!(f, "429, retry after {retry_after:?}"),
             Self::Status(status) => write!(f, "the server says {status}"),
             Self::Http(error) => write!(f, "{error}"),

@@ -6,7 +6,6 @@ use crate::tally::Tally;
 use core::fmt;
 use core::time::Duration;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
-use ringgate::Limiter;
 use std::io::{self, IsTerminal, Write};
 use tokio::time::{Instant, interval_at};
 
@@ -21,7 +20,6 @@ pub(crate) struct Display<'a> {
     pub(crate) start: Instant,
     pub(crate) deadline: Instant,
     pub(crate) ledger: &'a Ledger,
-    pub(crate) limiter: &'a Limiter,
     pub(crate) tally: &'a Tally,
 }
 
@@ -34,7 +32,7 @@ struct Frame {
     in_flight: usize,
     in_line: usize,
     answered: usize,
-    refused: usize,
+    beyond: usize,
 }
 
 impl Display<'_> {
@@ -45,7 +43,7 @@ impl Display<'_> {
         loop {
             ticks.tick().await;
             if Instant::now() < self.deadline {
-                self.tally.look_at(self.limiter);
+                self.tally.look(self.ledger.counts().in_flight < self.terms.concurrency);
             }
             screen.show(&self.frame());
         }
@@ -59,9 +57,9 @@ impl Display<'_> {
             elapsed: self.start.elapsed(),
             in_window: self.ledger.in_window(),
             in_flight: counts.in_flight,
-            in_line: self.limiter.waiting(),
+            in_line: self.tally.in_line(),
             answered: self.tally.answers(),
-            refused: counts.refused(),
+            beyond: counts.beyond(),
         }
     }
 }
@@ -69,10 +67,10 @@ impl Display<'_> {
 impl Frame {
     /// What is not on the bars.
     fn summary(&self) -> String {
-        let Self { agents, in_line, answered, refused, .. } = self;
+        let Self { agents, in_line, answered, beyond, .. } = self;
         let rate = self.throughput();
         format!(
-            "agents {agents}, in line {in_line}, answers {answered} ({rate:.1}/s), 429s {refused}"
+            "agents {agents}, in line {in_line}, answers {answered} ({rate:.1}/s), beyond the limits {beyond}"
         )
     }
 

@@ -1,6 +1,6 @@
 //! The command line, and what follows from it: the server's terms and the limiter for them.
 
-use clap::Parser;
+use clap::{Parser, ValueEnum};
 use core::fmt;
 use core::time::Duration;
 use ringgate::{Limiter, RateLimitPolicy};
@@ -12,31 +12,41 @@ const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
 /// Many LLM agents share one limiter: a loopback server says whether its limits were kept.
 #[derive(Debug, Parser)]
 pub(crate) struct Flags {
-    /// How many agents talk at the same time
-    #[arg(long, value_name = "N", default_value_t = 24)]
+    /// Whose pool: ringgate's alone, or oxi-ai's own and then ringgate's in its place, side by side
+    #[arg(long, value_name = "WHOSE", default_value = "ringgate")]
+    pub(crate) pool: Whose,
+
+    /// How many agents talk at the same time [side by side: 30]
+    #[arg(long, value_name = "N", default_value = "24", default_value_if("pool", "oxi-ai", "30"))]
     pub(crate) agents: usize,
 
-    /// For how long they begin new calls
-    #[arg(long, value_name = "SECONDS", default_value = "20", value_parser = seconds)]
+    /// For how long they begin new calls [side by side: 75]
+    #[arg(
+        long,
+        value_name = "SECONDS",
+        default_value = "20",
+        default_value_if("pool", "oxi-ai", "75"),
+        value_parser = seconds
+    )]
     pub(crate) seconds: Duration,
 
     /// Turns of each conversation
     #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) turns: u32,
 
-    /// Most calls in flight
-    #[arg(long, value_name = "N", default_value_t = 16)]
+    /// Most calls in flight [side by side: 4]
+    #[arg(long, value_name = "N", default_value = "16", default_value_if("pool", "oxi-ai", "4"))]
     concurrency: usize,
 
-    /// Most calls in any window
-    #[arg(long, value_name = "N", default_value_t = 40)]
-    limit: u32,
+    /// Most calls in any window [default: 40]
+    #[arg(long, value_name = "N")]
+    limit: Option<u32>,
 
-    /// The window
-    #[arg(long, value_name = "SECONDS", default_value = "2", value_parser = window)]
-    window: Duration,
+    /// The window [default: 2]
+    #[arg(long, value_name = "SECONDS", value_parser = window)]
+    window: Option<Duration>,
 
-    /// Most calls in any minute, instead of a limit and a window
+    /// Most calls in any minute, instead of a limit and a window [side by side: 120]
     #[arg(long, value_name = "N", conflicts_with_all = ["per_second", "limit", "window"])]
     rpm: Option<u32>,
 
@@ -51,6 +61,17 @@ pub(crate) struct Flags {
     /// Let every call go at once, to see what the server says without the limiter
     #[arg(long)]
     pub(crate) unlimited: bool,
+
+    /// Let the server count the calls beyond its limits, and answer them
+    #[arg(long)]
+    pub(crate) lenient: bool,
+}
+
+/// Whose pool the agents share.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Whose {
+    Ringgate,
+    OxiAi,
 }
 
 /// What the provider allows; the server enforces it, the limiter keeps it.
@@ -70,19 +91,25 @@ impl fmt::Display for Terms {
 
 impl Flags {
     pub(crate) fn terms(&self) -> Terms {
-        let (limit, window) = match (self.rpm, self.per_second) {
-            (Some(rpm), _) => (rpm, MINUTE),
-            (None, Some(rps)) => (rps, SECOND),
-            (None, None) => (self.limit, self.window),
+        let (limit, window) = match (self.per_second, self.rpm()) {
+            (Some(rps), _) => (rps, SECOND),
+            (None, Some(rpm)) => (rpm, MINUTE),
+            (None, None) => (self.limit.unwrap_or(40), self.window.unwrap_or(2 * SECOND)),
         };
         Terms { limit, window, concurrency: self.concurrency }
+    }
+
+    fn rpm(&self) -> Option<u32> {
+        let side_by_side = self.pool == Whose::OxiAi;
+        let unsaid = self.limit.is_none() && self.window.is_none();
+        self.rpm.or((side_by_side && unsaid).then_some(120))
     }
 
     /// The limiter of the pool.
     pub(crate) fn limiter(&self) -> Limiter {
         match self.policy() {
             Some(policy) => Limiter::from(&policy),
-            None => self.limiter_of(self.window),
+            None => self.limiter_of(self.terms().window),
         }
     }
 
@@ -91,9 +118,17 @@ impl Flags {
         if self.unlimited {
             return Some(RateLimitPolicy::unlimited());
         }
-        let per_minute = self.rpm.map(RateLimitPolicy::rpm);
-        let policy = per_minute.or_else(|| self.per_second.map(RateLimitPolicy::per_second))?;
+        let per_second = self.per_second.map(RateLimitPolicy::per_second);
+        let policy = per_second.or_else(|| self.rpm().map(RateLimitPolicy::rpm))?;
         Some(policy.with_max_concurrent(self.concurrency).with_guard(self.guard()))
+    }
+
+    /// The terms as oxi-ai's pool knows them, if it can say them.
+    #[cfg(feature = "oxi-ai")]
+    pub(crate) fn original_policy(&self) -> Option<oxi_ai::provider_pool::RateLimitPolicy> {
+        let RateLimitPolicy { rpm, max_concurrent, .. } =
+            self.policy().filter(|_| !self.unlimited)?;
+        Some(oxi_ai::provider_pool::RateLimitPolicy { rpm, max_concurrent })
     }
 
     /// A limiter with the limits of the terms, and the guard, but this window.

@@ -13,6 +13,8 @@ use std::time::Instant;
 #[derive(Debug)]
 pub(crate) struct Ledger {
     terms: Terms,
+    /// Calls beyond the terms are counted, and accepted all the same.
+    lenient: bool,
     log: Mutex<Log>,
 }
 
@@ -28,17 +30,18 @@ struct Log {
 pub(crate) struct Counts {
     pub(crate) in_flight: usize,
     pub(crate) peak_in_flight: usize,
-    pub(crate) refused_by_rate: usize,
-    pub(crate) refused_by_concurrency: usize,
+    pub(crate) beyond_rate: usize,
+    pub(crate) beyond_concurrency: usize,
 }
 
 impl Counts {
-    pub(crate) fn refused(&self) -> usize {
-        self.refused_by_rate + self.refused_by_concurrency
+    /// Calls beyond the limits, refused or not.
+    pub(crate) fn beyond(&self) -> usize {
+        self.beyond_rate + self.beyond_concurrency
     }
 }
 
-/// Why a call is refused.
+/// Which limit a call is beyond.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Excess {
     /// The window is full; there is room in it after so long.
@@ -48,8 +51,8 @@ pub(crate) enum Excess {
 }
 
 impl Ledger {
-    pub(crate) fn new(terms: Terms) -> Self {
-        Self { terms, log: Mutex::default() }
+    pub(crate) fn new(terms: Terms, lenient: bool) -> Self {
+        Self { terms, lenient, log: Mutex::default() }
     }
 
     /// Judges a call that arrives now.
@@ -57,7 +60,12 @@ impl Ledger {
         let mut log = self.log();
         // Read under the lock, so that the list is in the order of its instants.
         let now = Instant::now();
-        log.judge(self.terms, now).inspect_err(|excess| log.counts.refuse(*excess))?;
+        if let Err(excess) = log.judge(self.terms, now) {
+            log.counts.exceed(excess);
+            if !self.lenient {
+                return Err(excess);
+            }
+        }
         log.arrivals.push(now);
         log.counts.begin();
         Ok(InFlight { number: log.arrivals.len(), ledger: Arc::clone(self) })
@@ -109,10 +117,10 @@ impl Counts {
         self.peak_in_flight = self.peak_in_flight.max(self.in_flight);
     }
 
-    fn refuse(&mut self, excess: Excess) {
+    fn exceed(&mut self, excess: Excess) {
         match excess {
-            Excess::Rate(_) => self.refused_by_rate += 1,
-            Excess::Concurrency => self.refused_by_concurrency += 1,
+            Excess::Rate(_) => self.beyond_rate += 1,
+            Excess::Concurrency => self.beyond_concurrency += 1,
         }
     }
 }

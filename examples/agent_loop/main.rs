@@ -9,7 +9,13 @@
 //! cargo run --release --example agent_loop
 //! cargo run --release --example agent_loop -- --unlimited      # what happens without
 //! cargo run --release --example agent_loop -- --help
+//! cargo run --release --features oxi-ai --example agent_loop -- --pool oxi-ai
 //! ```
+//!
+//! The last of these runs the same agents twice, through oxi-ai's own pool and then through
+//! [`ringgate::oxi_ai::ProviderPool`] in its place, and puts both into one table. Its provider is
+//! oxi-ai's own, whose HTTP client heeds the environment's proxy: where there is one, set
+//! `NO_PROXY=127.0.0.1`.
 //!
 //! The server counts arrivals, the limiter departures. A call that is held up on the way can
 //! arrive in one window with calls that left after it; the limiter's guard margin (`--guard`) makes
@@ -27,94 +33,60 @@ mod display;
 mod flags;
 mod ledger;
 mod overhead;
+#[cfg(feature = "oxi-ai")]
+mod oxi;
+mod round;
 mod server;
+#[cfg(feature = "oxi-ai")]
+mod side_by_side;
 mod tally;
+mod ticket;
 mod verdict;
+#[cfg(feature = "oxi-ai")]
+mod whole_call;
 
-use agent::Agent;
 use clap::Parser;
-use client::OpenAiCompatible;
+use client::{ChatRequest, Event, OpenAiCompatible};
 use core::fmt::Display;
-use flags::Flags;
-use ringgate::ProviderPool;
+use flags::{Flags, Whose};
+use ringgate::{Provider, ProviderPool};
 use server::Server;
 use std::error::Error;
 use std::io::{self, Write};
 use std::process::ExitCode;
 use std::sync::Arc;
-use tally::Tally;
-use tokio::task::JoinSet;
-use tokio::time::Instant;
-use verdict::Verdict;
 
 /// What all agents share.
-type Pool = ProviderPool<OpenAiCompatible>;
+type Pool = dyn Provider<Request = ChatRequest, Event = Event, Error = client::Error>;
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    match run(&Flags::parse()).await {
-        Ok(verdict) => {
-            say(io::stdout(), &verdict);
-            verdict.exit_code()
-        }
-        Err(error) => {
-            say(io::stderr(), &error);
-            ExitCode::FAILURE
-        }
+    run(&Flags::parse()).await.unwrap_or_else(|error| {
+        say(io::stderr(), &error);
+        ExitCode::FAILURE
+    })
+}
+
+async fn run(flags: &Flags) -> Result<ExitCode, Box<dyn Error>> {
+    match flags.pool {
+        Whose::Ringgate => alone(flags).await,
+        #[cfg(feature = "oxi-ai")]
+        Whose::OxiAi => side_by_side::run(flags).await,
+        #[cfg(not(feature = "oxi-ai"))]
+        Whose::OxiAi => Err("for oxi-ai's pool, run with --features oxi-ai".into()),
     }
 }
 
-async fn run(flags: &Flags) -> Result<Verdict, Box<dyn Error>> {
-    let server = Server::start(flags.terms())?;
+async fn alone(flags: &Flags) -> Result<ExitCode, Box<dyn Error>> {
+    let server = Server::start(flags.terms(), flags.lenient)?;
     let provider = Arc::new(OpenAiCompatible::new(server.url())?);
-    let pool = Arc::new(Pool::with_limiter(provider, flags.limiter(), "one shared key"));
-    let tally = Arc::new(Tally::default());
+    let pool = Arc::new(ProviderPool::with_limiter(provider, flags.limiter(), "one shared key"));
     say(io::stdout(), flags);
     say(io::stdout(), &format_args!("server      {}", server.url()));
-
-    let start = Instant::now();
-    let deadline = start + flags.seconds;
-    let display = display::Display {
-        agents: flags.agents,
-        terms: flags.terms(),
-        start,
-        deadline,
-        ledger: server.ledger(),
-        limiter: pool.limiter(),
-        tally: &tally,
-    };
-    let agents = start_agents(flags, deadline, &pool, &tally);
-    tokio::select! {
-        () = all_done(agents, &tally) => {}
-        () = display.show() => {}
-    }
-    let overhead = overhead::measure(flags).await;
-    let time = start.into_std()..deadline.into_std();
-    Ok(Verdict::new(flags, time, server.ledger(), tally.read(), overhead))
-}
-
-fn start_agents(
-    flags: &Flags,
-    deadline: Instant,
-    pool: &Arc<Pool>,
-    tally: &Arc<Tally>,
-) -> JoinSet<()> {
-    let agent = |number| Agent {
-        number,
-        turns: flags.turns,
-        deadline,
-        pool: Arc::clone(pool),
-        tally: Arc::clone(tally),
-    };
-    (1..=flags.agents).map(|number| agent(number).run()).collect()
-}
-
-async fn all_done(mut agents: JoinSet<()>, tally: &Tally) {
-    while let Some(ended) = agents.join_next().await {
-        if let Err(error) = ended {
-            tally.failed(&error);
-        }
-    }
+    let mut verdict = round::play(flags, &server, pool).await;
+    verdict.overhead = overhead::measure(flags).await;
+    say(io::stdout(), &verdict);
+    Ok(verdict.exit_code())
 }
 
 /// Writes a line; if nobody reads it, that is no reason to fail.

@@ -33,12 +33,12 @@ pub(crate) struct Server {
 
 impl Server {
     /// Begins to serve, on a port of its own, in the runtime that this is called in.
-    pub(crate) fn start(terms: Terms) -> io::Result<Self> {
+    pub(crate) fn start(terms: Terms, lenient: bool) -> io::Result<Self> {
         let socket = TcpSocket::new_v4()?;
         socket.bind((Ipv4Addr::LOCALHOST, 0).into())?;
         let listener = socket.listen(BACKLOG)?;
         let address = listener.local_addr()?;
-        let ledger = Arc::new(Ledger::new(terms));
+        let ledger = Arc::new(Ledger::new(terms, lenient));
         let routes = Router::new()
             .route("/v1/chat/completions", post(complete))
             .with_state(Arc::clone(&ledger));

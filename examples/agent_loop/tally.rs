@@ -3,12 +3,17 @@
 use crate::client::Error;
 use core::fmt;
 use core::time::Duration;
-use ringgate::Limiter;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Shared by the agents and the display.
 #[derive(Debug, Default)]
-pub(crate) struct Tally(Mutex<Totals>);
+pub(crate) struct Tally {
+    totals: Mutex<Totals>,
+    in_line: AtomicUsize,
+    #[cfg(feature = "oxi-ai")]
+    streams: AtomicUsize,
+}
 
 /// The numbers of a [`Tally`].
 #[derive(Debug, Default, Clone)]
@@ -18,6 +23,12 @@ pub(crate) struct Totals {
     pub(crate) answered: usize,
     /// Calls still in line when the time was over.
     pub(crate) left_the_line: usize,
+    /// How often the pool said "not now".
+    #[cfg(feature = "oxi-ai")]
+    pub(crate) turned_away: usize,
+    /// Most calls between admission and the end of their streams.
+    #[cfg(feature = "oxi-ai")]
+    pub(crate) peak_streams: usize,
     pub(crate) too_many_requests: usize,
     pub(crate) failed: usize,
     pub(crate) first_failure: Option<String>,
@@ -35,6 +46,35 @@ pub(crate) struct Pressure {
 }
 
 impl Tally {
+    /// A call is in line.
+    pub(crate) fn line_up(&self) {
+        self.in_line.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A call is no longer in line.
+    pub(crate) fn leave_line(&self) {
+        self.in_line.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// How many calls are in line.
+    pub(crate) fn in_line(&self) -> usize {
+        self.in_line.load(Ordering::Relaxed)
+    }
+
+    /// A call is admitted, and in flight until the end of its stream.
+    #[cfg(feature = "oxi-ai")]
+    pub(crate) fn take_off(&self) {
+        let streams = self.streams.fetch_add(1, Ordering::Relaxed) + 1;
+        let mut totals = self.totals();
+        totals.peak_streams = totals.peak_streams.max(streams);
+    }
+
+    /// A call is no longer in flight.
+    #[cfg(feature = "oxi-ai")]
+    pub(crate) fn land(&self) {
+        self.streams.fetch_sub(1, Ordering::Relaxed);
+    }
+
     /// A call was admitted after so long.
     pub(crate) fn admitted(&self, wait: Duration) {
         self.totals().waits.push(wait);
@@ -54,6 +94,8 @@ impl Tally {
     pub(crate) fn missed(&self, error: &Error) {
         match error {
             Error::TooManyRequests { .. } => self.totals().too_many_requests += 1,
+            #[cfg(feature = "oxi-ai")]
+            Error::TurnedAway { .. } => self.totals().turned_away += 1,
             error => self.failed(error),
         }
     }
@@ -65,10 +107,10 @@ impl Tally {
         totals.first_failure.get_or_insert_with(|| error.to_string());
     }
 
-    /// Looks at the line.
-    pub(crate) fn look_at(&self, limiter: &Limiter) {
-        let in_line = limiter.waiting() > 0;
-        let no_slot = in_line && limiter.available_permits() == 0;
+    /// Looks at the line, while slots are free or not.
+    pub(crate) fn look(&self, free_slots: bool) {
+        let in_line = self.in_line() > 0;
+        let no_slot = in_line && !free_slots;
         let pressure = &mut self.totals().pressure;
         pressure.looks += 1;
         pressure.in_line += u32::from(in_line);
@@ -86,7 +128,7 @@ impl Tally {
     }
 
     fn totals(&self) -> MutexGuard<'_, Totals> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.totals.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

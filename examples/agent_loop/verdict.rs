@@ -17,6 +17,7 @@ const GOAL: f64 = 0.98;
 pub(crate) struct Verdict {
     terms: Terms,
     unlimited: bool,
+    lenient: bool,
     /// For how long the agents could begin calls.
     time: Duration,
     accepted: usize,
@@ -24,7 +25,8 @@ pub(crate) struct Verdict {
     /// With the waits sorted.
     totals: Totals,
     use_of_rate: UseOfRate,
-    overhead: Vec<Duration>,
+    /// Sorted; measured apart from the run.
+    pub(crate) overhead: Vec<Duration>,
 }
 
 /// How well the allowed rate was used, by the server's log of accepted arrivals `a(1) … a(n)`.
@@ -84,19 +86,19 @@ impl Verdict {
         time: Range<Instant>,
         ledger: &Ledger,
         mut totals: Totals,
-        overhead: Vec<Duration>,
     ) -> Self {
         totals.waits.sort_unstable();
         let (terms, arrivals) = (flags.terms(), ledger.arrivals());
         Self {
             terms,
             unlimited: flags.unlimited,
+            lenient: flags.lenient,
             time: time.end - time.start,
             accepted: arrivals.len(),
             counts: ledger.counts(),
             totals,
             use_of_rate: UseOfRate::of(&arrivals, terms, &time),
-            overhead,
+            overhead: Vec::new(),
         }
     }
 
@@ -108,20 +110,32 @@ impl Verdict {
     fn broken(&self) -> Vec<String> {
         let Totals { failed, first_failure, .. } = &self.totals;
         let failure = first_failure.as_deref().unwrap_or_default();
-        let refused = self.counts.refused();
+        let beyond = self.counts.beyond();
         let checks = [
             (*failed > 0, format!("failed calls: {failed}, the first because {failure}")),
             (self.accepted == 0, "the server accepted no call at all".to_owned()),
-            (refused > 0, format!("the server sent {refused} × 429")),
+            (beyond > 0, format!("{beyond} calls were beyond the limits")),
             (self.miscounted(), "agents and server do not count the same".to_owned()),
             (self.wasteful(), format!("less than {} of the rate was used", percent(GOAL))),
         ];
         checks.into_iter().filter_map(|(broken, reason)| broken.then_some(reason)).collect()
     }
 
+    pub(crate) fn judgement(&self) -> String {
+        match self.broken().as_slice() {
+            [] => "PASS".to_owned(),
+            reasons => format!("BROKEN: {}", reasons.join("; ")),
+        }
+    }
+
     fn miscounted(&self) -> bool {
         let Totals { answered, too_many_requests, failed, .. } = self.totals;
-        too_many_requests != self.counts.refused() || (failed == 0 && answered != self.accepted)
+        too_many_requests != self.refusals() || (failed == 0 && answered != self.accepted)
+    }
+
+    /// How often the server said 429.
+    fn refusals(&self) -> usize {
+        if self.lenient { 0 } else { self.counts.beyond() }
     }
 
     fn wasteful(&self) -> bool {
@@ -140,13 +154,52 @@ impl Verdict {
         excuses.into_iter().find_map(|(holds, excuse)| holds.then_some(excuse))
     }
 
+    /// What there is to compare with another pool.
+    #[cfg(feature = "oxi-ai")]
+    pub(crate) fn rows(&self) -> [(&'static str, String); 12] {
+        let Self { totals, counts, terms, .. } = self;
+        let [wait, overhead] = [&totals.waits, &self.overhead].map(|times| Spread(times));
+        let or_none = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
+        let time = |spread: &Spread<'_>, percent| {
+            or_none(spread.percentile(percent).map(|time| time.to_string()))
+        };
+        let share = self.use_of_rate.reuse().map(|_| self.use_of_rate.share(terms.window));
+        let share = or_none(share.map(percent));
+        [
+            ("calls started", totals.waits.len().to_string()),
+            ("refused by the pool", totals.turned_away.to_string()),
+            ("beyond the server's limits", counts.beyond().to_string()),
+            ("429s", self.refusals().to_string()),
+            ("answered", totals.answered.to_string()),
+            ("streams in flight, at most", totals.peak_streams.to_string()),
+            ("share of the allowed calls", percent(self.share_of_calls())),
+            ("share of the rate, in the long run", share),
+            ("wait until the call starts, p50", time(&wait, 50)),
+            ("                            p99", time(&wait, 99)),
+            ("                            max", time(&wait, 100)),
+            ("overhead of one call, p50", time(&overhead, 50)),
+        ]
+    }
+
+    /// Calls that the server has accepted, of those that fit into the time: one window's worth at
+    /// its start, and another whenever a window has passed.
+    #[cfg(feature = "oxi-ai")]
+    #[expect(clippy::cast_precision_loss, reason = "a share to read")]
+    fn share_of_calls(&self) -> f64 {
+        let windows = self.time.as_nanos() / self.terms.window.as_nanos() + 1;
+        self.accepted as f64 / (windows as f64 * f64::from(self.terms.limit))
+    }
+
     fn write_calls(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Totals { waits, answered, too_many_requests, left_the_line, failed, .. } = &self.totals;
         writeln!(f, "calls       {} sent, {answered} answered, {failed} failed", waits.len())?;
         writeln!(f, "            {left_the_line} more in line when the time was over")?;
         write!(f, "429s        {too_many_requests}: ")?;
-        let Counts { refused_by_rate, refused_by_concurrency, peak_in_flight, .. } = self.counts;
-        writeln!(f, "{refused_by_rate} by the rate, {refused_by_concurrency} by calls in flight")?;
+        let Counts { beyond_rate, beyond_concurrency, peak_in_flight, .. } = self.counts;
+        writeln!(
+            f,
+            "{beyond_rate} calls beyond the rate, {beyond_concurrency} beyond those in flight"
+        )?;
         writeln!(f, "in flight   {peak_in_flight} at most, of {}", self.terms.concurrency)
     }
 
@@ -179,10 +232,7 @@ impl fmt::Display for Verdict {
         self.write_calls(f)?;
         self.write_rate(f)?;
         self.write_times(f)?;
-        match self.broken().as_slice() {
-            [] => f.write_str("PASS"),
-            reasons => write!(f, "BROKEN: {}", reasons.join("; ")),
-        }
+        f.write_str(&self.judgement())
     }
 }
 

@@ -1,0 +1,58 @@
+//! All agents, from the first call to the end of the last.
+
+use crate::Pool;
+use crate::agent::Agent;
+use crate::display::Display;
+use crate::flags::Flags;
+use crate::server::Server;
+use crate::tally::Tally;
+use crate::verdict::Verdict;
+use std::sync::Arc;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+/// Lets the agents talk through this pool, whose provider is this server.
+pub(crate) async fn play(flags: &Flags, server: &Server, pool: Arc<Pool>) -> Verdict {
+    let tally = Arc::new(Tally::default());
+    let start = Instant::now();
+    let deadline = start + flags.seconds;
+    let display = Display {
+        agents: flags.agents,
+        terms: flags.terms(),
+        start,
+        deadline,
+        ledger: server.ledger(),
+        tally: &tally,
+    };
+    let agents = start_agents(flags, deadline, &pool, &tally);
+    tokio::select! {
+        () = all_done(agents, &tally) => {}
+        () = display.show() => {}
+    }
+    let time = start.into_std()..deadline.into_std();
+    Verdict::new(flags, time, server.ledger(), tally.read())
+}
+
+fn start_agents(
+    flags: &Flags,
+    deadline: Instant,
+    pool: &Arc<Pool>,
+    tally: &Arc<Tally>,
+) -> JoinSet<()> {
+    let agent = |number| Agent {
+        number,
+        turns: flags.turns,
+        deadline,
+        pool: Arc::clone(pool),
+        tally: Arc::clone(tally),
+    };
+    (1..=flags.agents).map(|number| agent(number).run()).collect()
+}
+
+async fn all_done(mut agents: JoinSet<()>, tally: &Tally) {
+    while let Some(ended) = agents.join_next().await {
+        if let Err(error) = ended {
+            tally.failed(&error);
+        }
+    }
+}

@@ -1,0 +1,317 @@
+//! In place of the provider pool of the crate oxi-ai 0.20; needs the feature `oxi-ai`.
+//!
+//! Code that uses the pool of that crate changes its `use` line and nothing else:
+//!
+//! ```
+//! // use oxi_ai::provider_pool::{ProviderPool, RateLimitPolicy};
+//! use ringgate::oxi_ai::{ProviderPool, RateLimitPolicy};
+//! # use oxi_ai::{OpenAiProvider, Provider};
+//! # use std::sync::Arc;
+//!
+//! let policy = RateLimitPolicy { rpm: 60, max_concurrent: 4 };
+//! let pool = ProviderPool::new(Arc::new(OpenAiProvider::new()), policy, "shared key");
+//! let provider: Arc<dyn Provider> = Arc::new(pool);
+//! ```
+//!
+//! # What is different then
+//!
+//! | | oxi-ai's pool | this one |
+//! |---|---|---|
+//! | a concurrency slot is held | until `stream()` returns | until the stream has ended or is dropped |
+//! | a call over the rate | sleeps one second with its slot, then fails with "retry after 5 s" | waits its turn in line, for exactly as long as it must |
+//! | a longer wait than a caller can bear | – | [`with_patience`](ProviderPool::with_patience): refused at once, with the exact wait |
+//! | `unlimited()` | panics in `ProviderPool::new` | limits nothing |
+//! | `max_concurrent: 0` | waits for ever | refuses at once |
+//! | cost of a call | grows with `rpm` | does not |
+
+use crate::error::Refused;
+use crate::limiter::{Limiter, OwnedLimiterPermit};
+use crate::pool::PoolStream;
+use crate::provider::EventStream;
+use ::oxi_ai::{Context, Model, Provider, ProviderError, ProviderEvent, StreamOptions};
+use async_trait::async_trait;
+use core::fmt;
+use core::time::Duration;
+use std::sync::Arc;
+
+/// Rate and concurrency that a pool keeps: the two fields of the original and nothing else.
+///
+/// ```
+/// use ringgate::oxi_ai::RateLimitPolicy;
+///
+/// let RateLimitPolicy { rpm, max_concurrent } = RateLimitPolicy::rpm(60);
+/// assert_eq!((rpm, max_concurrent), (60, 10));
+/// ```
+///
+/// The guard margin is the default one of [`ringgate::RateLimitPolicy`](crate::RateLimitPolicy). For
+/// another, or for a limit on every second, make a limiter of such a policy and give it to
+/// [`ProviderPool::with_limiter`].
+#[derive(Debug, Clone)]
+pub struct RateLimitPolicy {
+    /// Most requests in any minute. `u32::MAX` is no limit, zero admits nothing.
+    pub rpm: u32,
+    /// Most requests in flight. `usize::MAX` is no limit, zero admits nothing.
+    pub max_concurrent: usize,
+}
+
+impl RateLimitPolicy {
+    /// So many requests per minute, and a sixth of it (at least one) in flight.
+    #[must_use]
+    pub fn rpm(rpm: u32) -> Self {
+        crate::RateLimitPolicy::rpm(rpm).into()
+    }
+
+    /// A minute's worth of so many requests per second (at most `u32::MAX`), and as many in flight.
+    ///
+    /// Two fields cannot say more: as with the original it is the minute that is limited, and a
+    /// whole minute's worth may go in its first second.
+    /// [`ringgate::RateLimitPolicy::per_second`](crate::RateLimitPolicy::per_second) limits every
+    /// second:
+    ///
+    /// ```
+    /// # use oxi_ai::OpenAiProvider;
+    /// # use ringgate::oxi_ai::ProviderPool;
+    /// # use ringgate::{Limiter, RateLimitPolicy};
+    /// # use std::sync::Arc;
+    /// # let provider = Arc::new(OpenAiProvider::new());
+    /// let limiter = Limiter::from(&RateLimitPolicy::per_second(5));
+    /// let pool = ProviderPool::with_limiter(provider, limiter, "five a second");
+    /// # assert_eq!(pool.limiter().remaining(), 5);
+    /// ```
+    #[must_use]
+    pub fn per_second(rps: u32) -> Self {
+        crate::RateLimitPolicy::per_second(rps).into()
+    }
+
+    /// No limit on either.
+    #[must_use]
+    pub fn unlimited() -> Self {
+        crate::RateLimitPolicy::unlimited().into()
+    }
+
+    /// The same policy with another number of requests in flight.
+    #[must_use]
+    pub fn with_max_concurrent(mut self, max: usize) -> Self {
+        self.max_concurrent = max;
+        self
+    }
+}
+
+/// Its two public fields; a guard margin or a limit per second has no place here.
+impl From<crate::RateLimitPolicy> for RateLimitPolicy {
+    fn from(policy: crate::RateLimitPolicy) -> Self {
+        Self { rpm: policy.rpm, max_concurrent: policy.max_concurrent }
+    }
+}
+
+/// The same limits, to add a guard margin to.
+impl From<RateLimitPolicy> for crate::RateLimitPolicy {
+    fn from(policy: RateLimitPolicy) -> Self {
+        Self::rpm(policy.rpm).with_max_concurrent(policy.max_concurrent)
+    }
+}
+
+/// [`ProviderError::RateLimited`] with the exact wait.
+///
+/// Without one where no time can be told: when all slots are taken until some stream ends, or when
+/// a limit is zero and waiting is useless ([`Refused`] itself can tell the two apart).
+impl From<Refused> for ProviderError {
+    fn from(refused: Refused) -> Self {
+        Self::RateLimited { retry_after: refused.retry_after() }
+    }
+}
+
+/// An oxi-ai provider behind a limiter: all who share a key share one pool.
+///
+/// One call is one admission. It waits its turn, counts from the moment it goes, and holds a
+/// concurrency slot until its stream has ended or is dropped, or the provider has failed or
+/// panicked. A failed call stays counted: providers count it too.
+///
+/// The pool's own refusals are [`ProviderError::RateLimited`]. Everything else is the wrapped
+/// provider's, passed on as it came; a server's 429 is `HttpError(429, _)` with oxi-ai's own
+/// providers.
+///
+/// ```
+/// # use async_trait::async_trait;
+/// # use oxi_ai::{ProviderError, ProviderEvent, StreamOptions};
+/// # struct Silent;
+/// # #[async_trait]
+/// # impl Provider for Silent {
+/// #     fn name(&self) -> &str { "silent" }
+/// #     async fn stream(&self, _: &Model, _: &Context, _: Option<StreamOptions>)
+/// #         -> Result<ringgate::EventStream<ProviderEvent>, ProviderError> {
+/// #         Ok(Box::pin(futures_util::stream::empty()))
+/// #     }
+/// # }
+/// use futures_util::StreamExt;
+/// use oxi_ai::{Api, Context, Model, Provider};
+/// use ringgate::oxi_ai::{ProviderPool, RateLimitPolicy};
+/// use std::sync::Arc;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), oxi_ai::ProviderError> {
+/// # let provider = Arc::new(Silent);
+/// let pool = ProviderPool::new(provider, RateLimitPolicy::rpm(60), "shared key");
+/// let model = Model::new("gpt-4o", "GPT-4o", Api::OpenAiCompletions, "openai", "https://…/v1");
+///
+/// let mut events = pool.stream(&model, &Context::new(), None).await?;
+/// while let Some(event) = events.next().await {
+///     println!("{event:?}");
+/// }
+/// # Ok(())
+/// # }
+/// ```
+pub struct ProviderPool {
+    inner: Arc<dyn Provider>,
+    limiter: Limiter,
+    /// `None` for as long as it takes.
+    patience: Option<Duration>,
+    name: String,
+}
+
+impl ProviderPool {
+    /// Wraps a provider; `name` is the pool's own.
+    pub fn new(
+        provider: Arc<dyn Provider>,
+        policy: RateLimitPolicy,
+        name: impl Into<String>,
+    ) -> Self {
+        let policy = crate::RateLimitPolicy::from(policy);
+        Self::with_limiter(provider, Limiter::from(&policy), name)
+    }
+
+    /// Wraps a provider with a limiter made elsewhere: with another window, guard margin or clock,
+    /// or shared with others.
+    pub fn with_limiter(
+        provider: Arc<dyn Provider>,
+        limiter: Limiter,
+        name: impl Into<String>,
+    ) -> Self {
+        Self { inner: provider, limiter, patience: None, name: name.into() }
+    }
+
+    /// The same pool with a longest wait in line for each call; without, calls wait as long as they
+    /// must.
+    ///
+    /// A call whose turn by the rate comes later than that is refused at once, with the exact wait.
+    /// One that waits for a concurrency slot is refused when the time is over: nobody knows when a
+    /// stream ends.
+    ///
+    /// ```
+    /// # use async_trait::async_trait;
+    /// # use oxi_ai::{Api, Context, Model, Provider, ProviderEvent, StreamOptions};
+    /// # struct Silent;
+    /// # #[async_trait]
+    /// # impl Provider for Silent {
+    /// #     fn name(&self) -> &str { "silent" }
+    /// #     async fn stream(&self, _: &Model, _: &Context, _: Option<StreamOptions>)
+    /// #         -> Result<ringgate::EventStream<ProviderEvent>, ProviderError> {
+    /// #         Ok(Box::pin(futures_util::stream::empty()))
+    /// #     }
+    /// # }
+    /// use oxi_ai::ProviderError;
+    /// use ringgate::oxi_ai::{ProviderPool, RateLimitPolicy};
+    /// use std::{sync::Arc, time::Duration};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), ProviderError> {
+    /// # let provider = Arc::new(Silent);
+    /// # let model = Model::new("m", "m", Api::OpenAiCompletions, "openai", "");
+    /// # let context = Context::new();
+    /// let pool = ProviderPool::new(provider, RateLimitPolicy::rpm(1), "impatient")
+    ///     .with_patience(Duration::from_secs(5));
+    /// drop(pool.stream(&model, &context, None).await?);
+    ///
+    /// match pool.stream(&model, &context, None).await {
+    ///     Err(ProviderError::RateLimited { retry_after: Some(wait) }) => {
+    ///         assert!(wait > Duration::from_secs(59));
+    ///     }
+    ///     _ => unreachable!(),
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn with_patience(mut self, patience: Duration) -> Self {
+        self.patience = Some(patience);
+        self
+    }
+
+    /// The pool's limiter, to look at or to share.
+    #[must_use]
+    pub fn limiter(&self) -> &Limiter {
+        &self.limiter
+    }
+
+    /// Sends a request when both limits allow it.
+    ///
+    /// The same as [`Provider::stream`] of the pool, whose future and events have the same output.
+    ///
+    /// # Errors
+    ///
+    /// The provider's; or [`ProviderError::RateLimited`] where a limit is zero, or the turn comes
+    /// later than the [patience](Self::with_patience) bears.
+    ///
+    /// # Cancel safety
+    ///
+    /// Before the provider is called, dropping the future gives up the place in line and nothing is
+    /// counted. Afterwards the call is dropped with it, and stays counted.
+    ///
+    /// # Cost
+    ///
+    /// Over the wrapped provider's own: the limiter's, and one allocation (the stream that holds the
+    /// slot). One more where the call has to wait, and one for the future if it is called through the
+    /// trait.
+    pub async fn stream(
+        &self,
+        model: &Model,
+        context: &Context,
+        options: Option<StreamOptions>,
+    ) -> Result<EventStream<ProviderEvent>, ProviderError> {
+        let permit = self.admit().await?;
+        let events = self.inner.stream(model, context, options).await?;
+        Ok(Box::pin(PoolStream::new(events, permit)))
+    }
+
+    async fn admit(&self) -> Result<OwnedLimiterPermit, Refused> {
+        match self.limiter.try_acquire_owned() {
+            // In a box, or the future of every call would be as large as one that waits.
+            Err(refused) if !refused.is_permanent() => Box::pin(self.wait()).await,
+            decided => decided,
+        }
+    }
+
+    async fn wait(&self) -> Result<OwnedLimiterPermit, Refused> {
+        match self.patience {
+            None => self.limiter.acquire_owned().await,
+            Some(patience) => self.limiter.acquire_within_owned(patience).await,
+        }
+    }
+}
+
+#[async_trait]
+impl Provider for ProviderPool {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    async fn stream(
+        &self,
+        model: &Model,
+        context: &Context,
+        options: Option<StreamOptions>,
+    ) -> Result<EventStream<ProviderEvent>, ProviderError> {
+        Self::stream(self, model, context, options).await
+    }
+}
+
+impl fmt::Debug for ProviderPool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ProviderPool")
+            .field("name", &self.name)
+            .field("provider", &self.inner.name())
+            .field("limiter", &self.limiter)
+            .field("patience", &self.patience)
+            .finish()
+    }
+}
