@@ -329,6 +329,33 @@ fn model_growing_against_claims() {
     });
 }
 
+/// A claim that meets a closed ring goes on in the larger log, and is not refused.
+/// Caught: `try_stamp` takes a closed ring for a full one.
+#[test]
+fn model_growing_refuses_nobody() {
+    model(3, || {
+        let log = log(1);
+        let there = Arc::clone(&log);
+        let claimer = thread::spawn(move || claim(&there, &[5]).len());
+        set(&log, 2);
+        let ours = claim(&log, &[5]).len();
+        assert_eq!(claimer.join().unwrap() + ours, 2);
+    });
+}
+
+/// Caught: `try_stamp` claims in a closed ring.
+#[test]
+fn model_a_closed_ring_admits_nobody() {
+    model(3, || {
+        let log = log(2);
+        let there = Arc::clone(&log);
+        let claimer = thread::spawn(move || claim(&there, &[5]).len());
+        set(&log, 3);
+        let ours = claim(&log, &[5, 5, 5]).len();
+        assert_eq!(claimer.join().unwrap() + ours, 3);
+    });
+}
+
 /// As above, for a log that was in use. Caught: `history` without the last stamp.
 #[test]
 fn model_growing_keeps_what_was_admitted_before() {
@@ -382,12 +409,12 @@ fn model_growing_out_of_shared_cells() {
     model(2, || {
         let log = log(5);
         let there = Arc::clone(&log);
-        let claimer = thread::spawn(move || claim(&there, &[5, 9]));
+        let claimer = thread::spawn(move || claim(&there, &[4, 12]));
         set(&log, 9);
         let mut stamps = claimer.join().unwrap();
-        stamps.extend(claim(&log, &[9; 10]));
+        stamps.extend(claim(&log, &[12; 10]));
         assert!((7..=9).contains(&stamps.len()), "{stamps:?}");
-        stamps.extend(claim(&log, &[15; 10]));
+        stamps.extend(claim(&log, &[16; 10]));
         assert_exact(&stamps, 9);
     });
 }
