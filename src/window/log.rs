@@ -487,9 +487,10 @@ impl Shards {
         let next = Self::new(self.layout.with_capacity(limit.max(spare)));
         next.set_rule(index, next.format.rule(limit, window));
         let next = Box::into_raw(Box::new(next));
-        // ORDERING: Release publishes the successor; Acquire as in `is_succeeded`.
+        // ORDERING: Release publishes the successor; Acquire as in `is_succeeded`. Relaxed on failure:
+        // `is_succeeded` looks again.
         let linked =
-            self.next.compare_exchange(ptr::null_mut(), next, Ordering::AcqRel, Ordering::Acquire);
+            self.next.compare_exchange(ptr::null_mut(), next, Ordering::AcqRel, Ordering::Relaxed);
         if linked.is_err() {
             // SAFETY: it came from `Box::into_raw` above and was not published.
             drop(unsafe { Box::from_raw(next) });

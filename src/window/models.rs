@@ -346,7 +346,7 @@ fn model_growing_refuses_nobody() {
 /// Caught: `try_stamp` claims in a closed ring.
 #[test]
 fn model_a_closed_ring_admits_nobody() {
-    model(3, || {
+    model(2, || {
         let log = log(2);
         let there = Arc::clone(&log);
         let claimer = thread::spawn(move || claim(&there, &[5]).len());
