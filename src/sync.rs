@@ -136,12 +136,15 @@ pub(crate) use loom::thread;
 #[cfg(all(test, ringgate_shuttle))]
 pub(crate) use shuttle::thread;
 
-/// Something whose leak the models notice; nothing elsewhere.
+/// Something whose leak the models notice, and whether it was published before it is looked at;
+/// nothing elsewhere.
 pub(crate) mod leak {
     #[cfg(ringgate_loom)]
-    pub(crate) struct Canary(
-        #[expect(dead_code, reason = "its drop counts")] loom::alloc::Track<()>,
-    );
+    pub(crate) struct Canary {
+        made: loom::cell::UnsafeCell<()>,
+        #[expect(dead_code, reason = "its drop counts")]
+        track: loom::alloc::Track<()>,
+    }
 
     #[cfg(not(ringgate_loom))]
     pub(crate) struct Canary;
@@ -149,14 +152,34 @@ pub(crate) mod leak {
     impl Canary {
         #[cfg(ringgate_loom)]
         pub(crate) fn new() -> Self {
-            Self(loom::alloc::Track::new(()))
+            let made = loom::cell::UnsafeCell::new(());
+            made.with_mut(|_| ());
+            Self { made, track: loom::alloc::Track::new(()) }
+        }
+
+        #[cfg(ringgate_loom)]
+        pub(crate) fn look(&self) {
+            self.made.with(|_| ());
         }
 
         #[cfg(not(ringgate_loom))]
         pub(crate) const fn new() -> Self {
             Self
         }
+
+        #[cfg(not(ringgate_loom))]
+        #[inline]
+        pub(crate) const fn look(&self) {
+            let _ = self;
+        }
     }
+
+    // SAFETY: the cell is written before anybody else has it, which the models check.
+    #[cfg(ringgate_loom)]
+    unsafe impl Sync for Canary {}
+    // SAFETY: as above.
+    #[cfg(ringgate_loom)]
+    unsafe impl Send for Canary {}
 }
 
 /// Checks a model in every interleaving with at most `preemptions` involuntary switches.

@@ -216,15 +216,15 @@ impl SlidingWindow {
 
     /// Changes limit and window for all admissions from now on, those in line included.
     ///
-    /// What has been admitted counts by the new rate as by the old one. Whatever is changed and how
-    /// often, in no stretch as long as the shorter window are there more admissions than the larger
-    /// limit; and one window after the last change the limit is exact again (with one ring, at
-    /// once). A call that is under way while the limit changes may still go by the old one.
+    /// What has been admitted counts by the new rate, too. Whatever is changed and how often, in no
+    /// stretch as long as the shortest window are there more admissions than the largest limit; and
+    /// one window after the last change the limit is exact again. (What a rate of no window admitted
+    /// is not recorded.) A call that is under way while the limit changes may still go by the old one.
     ///
-    /// A limit beyond what the cells can hold makes a larger log, at least twice as large; the old
-    /// one stays until the window is dropped, since a stopped thread may be reading it. That takes
-    /// time in proportion to the limit, which others spend only if they ask meanwhile. Every other
-    /// change is one store.
+    /// A limit beyond what the cells can hold makes a larger log, twice as large where that is
+    /// possible; the old one stays until the window is dropped, since a stopped thread may be reading
+    /// it. That takes time in proportion to the limit, which others spend only if they ask meanwhile.
+    /// Every other change is one store.
     ///
     /// With several limits ([`and`](Self::and)) it changes the first.
     ///
@@ -277,10 +277,11 @@ impl SlidingWindow {
         (0..).map_while(move |n| log?.rule(n))
     }
 
-    /// How many admissions share a cell: one, up to a limit of 2^20.
+    /// How many admissions share a cell: one, if no limit there has been was above 2^20.
     ///
     /// Where cells are shared, at most `granularity() - 1` admissions of the limit may be held back
-    /// at a time: a place comes back with the last one of its cell's.
+    /// at a time: a place comes back with the last one of its cell's. (More for one window after a
+    /// [change](Self::set_rate).)
     ///
     /// ```
     /// use ringgate::SlidingWindow;

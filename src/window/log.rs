@@ -18,11 +18,12 @@
 //! **Growing** beyond the cells there are: a larger log is linked behind the old one, whose rings
 //! are then closed, one compare-and-swap each, and copied. Whoever meets a closed ring does the same
 //! work, all of which can be done twice; so nobody waits for a thread that has stopped in it. Old
-//! logs stay until the whole is dropped (a stopped thread may be reading them); capacities double, so
-//! they take no more room together than the newest.
+//! logs stay until the whole is dropped (a stopped thread may be reading them). Capacities double, so
+//! up to 2^20 they take little more room together than the newest; beyond, there can be twelve more
+//! of at most 8 MiB.
 
 use super::cell::{Format, MAX_CELLS, Rule, epoched, shown};
-use super::ring::{NEVER, Quick, Ring, Rules, Spot, Stop};
+use super::ring::{Full, NEVER, Quick, Ring, Rules, Spot, Stop};
 use crate::error::NoSuchRate;
 use crate::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
 use crate::sync::leak::Canary;
@@ -56,7 +57,7 @@ pub(crate) struct Opening<'a> {
 
 /// Admissions in time, at most so many in any window.
 pub(crate) struct Log {
-    /// What all began with: inside, so that most logs need no pointer to follow.
+    /// What all began with: inside, so that most logs have one pointer less to follow.
     first: Shards,
     /// What has grown out of `first`; null if nothing has.
     grown: AtomicPtr<Shards>,
@@ -78,7 +79,7 @@ struct Shards {
     layout: Layout,
     /// The successor, once there is to be one.
     next: AtomicPtr<Self>,
-    _canary: Canary,
+    canary: Canary,
 }
 
 /// How a log is laid out.
@@ -138,7 +139,7 @@ impl Log {
     pub(crate) fn try_acquire(&self, now: u64) -> Result<u64, Busy> {
         match self.shards().try_stamp(epoched(now)) {
             Quick::Stamped(stamp) => Ok(shown(stamp).unwrap_or(NEVER)),
-            Quick::Full { free_at, newest } => Err(busy(free_at, newest)),
+            Quick::Full(full) => Err(full.into()),
             Quick::Unclear => self.try_acquire_well(now),
         }
     }
@@ -240,12 +241,7 @@ impl Log {
             let shards = self.shards();
             match question(shards) {
                 Ok(answer) => return Ok(answer),
-                Err(Stop::Full { free_at, newest }) => {
-                    return Err(Busy {
-                        free_at: shown(free_at),
-                        newest: shown(newest).unwrap_or(0),
-                    });
-                }
+                Err(Stop::Full(full)) => return Err(full.into()),
                 Err(Stop::Closed) => self.succeed(shards),
             }
         }
@@ -256,7 +252,9 @@ impl Log {
         // ORDERING: Acquire pairs with the Release in `succeed`: the successor is seen filled.
         let grown = self.grown.load(Ordering::Acquire);
         // SAFETY: null, or a successor, which is freed with `self` and not before.
-        unsafe { grown.as_ref() }.unwrap_or(&self.first)
+        let shards = unsafe { grown.as_ref() }.unwrap_or(&self.first);
+        shards.canary.look();
+        shards
     }
 
     /// Puts the successor of these shards, which exists, in their place.
@@ -293,9 +291,11 @@ impl fmt::Debug for Log {
     }
 }
 
-#[inline]
-fn busy(free_at: u64, newest: u64) -> Busy {
-    Busy { free_at: shown(free_at), newest: shown(newest).unwrap_or(0) }
+impl From<Full> for Busy {
+    #[inline]
+    fn from(full: Full) -> Self {
+        Self { free_at: shown(full.free_at), newest: shown(full.newest).unwrap_or(0) }
+    }
 }
 
 /// A window with its guard, in ns. Where there is no window there is no limit, and no guard.
@@ -325,7 +325,7 @@ impl Shards {
             rings: (0..rings).map(|_| ring()).collect(),
             layout,
             next: AtomicPtr::new(ptr::null_mut()),
-            _canary: Canary::new(),
+            canary: Canary::new(),
         }
     }
 
@@ -348,42 +348,37 @@ impl Shards {
     /// At the thread's own ring, and from there on.
     #[inline(never)]
     fn try_stamp_around(&self, rule: Rule, now: u64) -> Quick {
-        let home = thread_number();
-        let (mut free_at, mut newest) = (NEVER, 0);
-        for further in 0..self.rings.len() {
-            let number = (home + further) & self.mask();
-            match self.rings[number].try_stamp(self.share(rule, number), now) {
-                Quick::Full { free_at: here, newest: stamp } => {
-                    free_at = free_at.min(here);
-                    newest = newest.max(stamp);
-                }
+        let mut all = Full::NOTHING;
+        for (number, ring) in self.from_home() {
+            match ring.try_stamp(self.share(rule, number), now) {
+                Quick::Full(full) => all = all.and(full),
                 decided => return decided,
             }
         }
-        Quick::Full { free_at, newest }
+        Quick::Full(all)
     }
 
     /// Where the rules allow an admission at `now`; nowhere if nothing limits.
     fn look(&self, now: u64) -> Result<Option<(&Ring, Spot)>, Stop> {
         let rule = self.first_rule();
-        if self.rules(rule, 0).all().all(Rule::is_open) {
-            return Ok(None);
-        }
-        let home = thread_number();
-        let (mut free_at, mut newest) = (NEVER, 0);
-        for further in 0..self.rings.len() {
-            let number = (home + further) & self.mask();
-            let ring = &self.rings[number];
+        let mut all = Full::NOTHING;
+        for (number, ring) in self.from_home() {
             match ring.look(self.rules(rule, number), now) {
-                Ok(spot) => return Ok(Some((&**ring, spot))),
-                Err(Stop::Full { free_at: here, newest: stamp }) => {
-                    free_at = free_at.min(here);
-                    newest = newest.max(stamp);
-                }
-                Err(Stop::Closed) => return Err(Stop::Closed),
+                Err(Stop::Full(full)) => all = all.and(full),
+                decided => return decided.map(|spot| Some((ring, spot?))),
             }
         }
-        Err(Stop::Full { free_at, newest })
+        Err(Stop::Full(all))
+    }
+
+    /// The rings and their numbers, from the thread's own on.
+    #[inline]
+    fn from_home(&self) -> impl Iterator<Item = (usize, &Ring)> {
+        let home = thread_number();
+        (0..self.rings.len()).map(move |further| {
+            let number = (home + further) & self.mask();
+            (number, &*self.rings[number])
+        })
     }
 
     fn remaining(&self, now: u64) -> Result<u64, Stop> {
@@ -400,19 +395,24 @@ impl Shards {
             return turn(0, ahead);
         }
         // By halves: the first moment by which all rings together allow so many. It is not before
-        // any of them has allowed its part, nor after all have.
+        // any of them has allowed its part (often just then), nor after all have.
         let part = ahead / self.rings.len() as u64;
         let (mut start, mut end) = (NEVER, 0);
         for ring in 0..self.rings.len() {
-            start = start.min(turn(ring, part)?);
-            end = end.max(turn(ring, part)?);
+            let turn = turn(ring, part)?;
+            (start, end) = (start.min(turn), end.max(turn));
         }
+        let mut moment = start;
         while start < end {
-            let middle = start.midpoint(end);
             let allowed = (0..self.rings.len()).try_fold(0, |sum, ring| {
-                Ok(sum + count_until(middle, ahead, |ahead| turn(ring, ahead))?)
+                Ok(sum + count_until(moment, ahead, |ahead| turn(ring, ahead))?)
             })?;
-            if allowed > ahead { end = middle } else { start = middle + 1 }
+            if allowed > ahead {
+                end = moment
+            } else {
+                start = moment + 1
+            }
+            moment = start.midpoint(end);
         }
         Ok(start)
     }
@@ -465,7 +465,9 @@ impl Shards {
         // closed it had seen the link) or `is_succeeded`, either of which acquires the link.
         let next = self.next.load(Ordering::Relaxed);
         // SAFETY: null, or published whole, and freed with the log.
-        unsafe { next.as_ref() }
+        let next = unsafe { next.as_ref() }?;
+        next.canary.look();
+        Some(next)
     }
 
     /// Whether there is a successor, for somebody who has just set a rule.
@@ -487,10 +489,9 @@ impl Shards {
         let next = Self::new(self.layout.with_capacity(limit.max(spare)));
         next.set_rule(index, next.format.rule(limit, window));
         let next = Box::into_raw(Box::new(next));
-        // ORDERING: Release publishes the successor; Acquire as in `is_succeeded`. Relaxed on failure:
-        // `is_succeeded` looks again.
+        // ORDERING: Release publishes the successor. Nothing is acquired: `is_succeeded` looks next.
         let linked =
-            self.next.compare_exchange(ptr::null_mut(), next, Ordering::AcqRel, Ordering::Relaxed);
+            self.next.compare_exchange(ptr::null_mut(), next, Ordering::Release, Ordering::Relaxed);
         if linked.is_err() {
             // SAFETY: it came from `Box::into_raw` above and was not published.
             drop(unsafe { Box::from_raw(next) });
@@ -525,9 +526,10 @@ impl Shards {
         let history = self.rings.iter().flat_map(|ring| ring.history(self.format));
         let mut stamps: Vec<u64> = history.collect();
         stamps.sort_unstable_by(|a, b| b.cmp(a));
-        // Where cells cover more admissions now, several go into one, which has the latest stamp.
-        let together = (next.format.per_cell / self.format.per_cell).max(1);
-        stamps.into_iter().step_by(usize::try_from(together).unwrap_or(usize::MAX)).collect()
+        // A cell of the successor's has the stamp of the newest of the admissions it covers.
+        let (here, there) = (self.format.per_cell, next.format.per_cell);
+        let cell = |number: u64| usize::try_from(number * there / here).ok();
+        (0..).map_while(|number| stamps.get(cell(number)?).copied()).collect()
     }
 }
 

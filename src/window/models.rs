@@ -53,7 +53,7 @@ fn assert_next_place(log: &Log, stamps: &[u64], limit: usize) {
     assert_eq!(log.try_acquire(free_at).ok(), Some(free_at.max(stamps[stamps.len() - 1])));
 }
 
-/// Caught: `is_free` compares with `now + 1`; `claim` stores instead of comparing.
+/// Caught: `try_stamp` compares with `now + 1`, or stores instead of comparing.
 #[test]
 fn model_never_more_than_the_limit_and_never_fewer() {
     model(3, || {
@@ -64,7 +64,7 @@ fn model_never_more_than_the_limit_and_never_fewer() {
     });
 }
 
-/// Both cells are free for both callers. Caught: `locate` does not read the newest word again.
+/// Both cells are free for both callers. Caught: `try_stamp` does not read the newest word again.
 #[test]
 fn model_no_refusal_while_a_cell_is_free() {
     model(3, || {
@@ -100,7 +100,7 @@ fn model_one_cell() {
 }
 
 /// Several laps on each side, so that both lap bits are met by stragglers.
-/// Caught: `claim` keeps the lap bit.
+/// Caught: `try_stamp` keeps the lap bit.
 #[test]
 fn model_laps_wrap() {
     model(2, || {
@@ -115,7 +115,7 @@ fn model_laps_wrap() {
 }
 
 /// The other thread goes once around while we look at two neighbours.
-/// Caught: `locate` does not read the newest word again; Relaxed in `word` or in `claim`.
+/// Caught: `try_stamp` does not read the newest word again; Relaxed in `word`, `swap` or `try_stamp`.
 #[test]
 fn model_a_lap_passes_between_two_reads() {
     model(3, || {
@@ -155,7 +155,7 @@ fn model_hint_set_back_by_a_straggler() {
 }
 
 /// Clocks that disagree: stamps still never decrease along the ring, so the oldest is the oldest.
-/// Caught: `claim` does not clamp the stamp.
+/// Caught: `try_stamp` and `spot` do not clamp the stamp.
 #[test]
 fn model_clocks_that_disagree() {
     model(3, || {
@@ -169,7 +169,7 @@ fn model_clocks_that_disagree() {
 }
 
 /// A refusal says when: then, and not before, there is a place.
-/// Caught: `check` reports the newest cell's time.
+/// Caught: `try_stamp` reports the newest cell's time.
 #[test]
 fn model_a_refusal_tells_the_moment() {
     model(3, || {
@@ -184,7 +184,7 @@ fn model_a_refusal_tells_the_moment() {
     });
 }
 
-/// Five admissions on three cells (2, 2, 1). Caught: `claim` counts the room of a new cell in full.
+/// Five admissions on three cells (2, 2, 1). Caught: `spot` counts the room of a new cell in full.
 #[test]
 fn model_shared_cells() {
     model(2, || {
@@ -208,6 +208,19 @@ fn model_an_opening_taken_by_another() {
         assert!(log.take(opening.ok().unwrap()).is_ok());
         assert!(other.join().unwrap());
         assert!(log.peek(9).is_err());
+    });
+}
+
+/// Caught: `remaining` without another look at the oldest cell (0, though there was always room).
+#[test]
+fn model_what_remains_was_true_at_some_moment() {
+    model(2, || {
+        let log = log(4);
+        assert_eq!(claim(&log, &[0; 4]).len(), 4);
+        let there = Arc::clone(&log);
+        let onlooker = thread::spawn(move || there.remaining(15));
+        assert_eq!(claim(&log, &[15; 3]).len(), 3);
+        assert!((1..=4).contains(&onlooker.join().unwrap()));
     });
 }
 
@@ -240,7 +253,7 @@ fn model_rings_keep_their_limit_together() {
 }
 
 /// Both rings are free for both callers, whichever each goes to first.
-/// Caught: `look_around` stops after the first ring.
+/// Caught: `try_stamp_around` stops after the first ring.
 #[test]
 fn model_no_refusal_while_another_ring_is_free() {
     model(3, || {
@@ -251,7 +264,7 @@ fn model_no_refusal_while_another_ring_is_free() {
 }
 
 /// Three places in two rings, which are stamped again and again.
-/// Caught: `claim` stores instead of comparing; `look_around` goes by the last ring's time.
+/// Caught: `try_stamp` stores instead of comparing; `share` gives every ring the whole limit.
 #[test]
 fn model_laps_in_two_rings() {
     model(2, || {
@@ -340,6 +353,20 @@ fn model_growing_refuses_nobody() {
         set(&log, 2);
         let ours = claim(&log, &[5]).len();
         assert_eq!(claimer.join().unwrap() + ours, 2);
+    });
+}
+
+/// The hint of a claimer that was held up may stand behind the cell that closed the ring.
+/// Caught: `try_stamp` takes a closed ring for a full one.
+#[test]
+fn model_a_straggler_meets_a_closed_ring() {
+    model(2, || {
+        let log = log(1);
+        let there = Arc::clone(&log);
+        let claimer = thread::spawn(move || claim(&there, &[0, 20]));
+        claim(&log, &[10]);
+        set(&log, 2);
+        assert!(claimer.join().unwrap().contains(&20));
     });
 }
 

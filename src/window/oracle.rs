@@ -204,6 +204,57 @@ proptest! {
     }
 }
 
+// ---- what went wrong once ------------------------------------------------------------------------
+
+fn ns(nanos: u64) -> Duration {
+    Duration::from_nanos(nanos)
+}
+
+fn stamps_at(log: &Log, now: u64) -> Vec<u64> {
+    (0..100).map_while(|_| log.try_acquire(now).ok()).collect()
+}
+
+/// Two admissions a cell. A cell that has given more than a lowered limit was left with room, and an
+/// opening found there before was taken after others had begun the next.
+/// Broken by: `fill_up` left out of `look`.
+#[test]
+fn an_opening_in_a_cell_that_had_been_left_was_taken() {
+    let layout = Layout { capacity: 5, ..Layout::of(1, 3, 1) };
+    for grows in [false, true] {
+        let log = Log::with_layout(&[(3, ns(10))], Duration::ZERO, layout);
+        log.try_acquire(0).unwrap();
+        let opening = log.peek(8).unwrap();
+        log.set(0, 1, ns(10)).unwrap();
+        let mut stamps = vec![log.try_acquire(10).unwrap()];
+        log.set(0, if grows { 9 } else { 3 }, ns(10)).unwrap();
+        if !grows {
+            stamps.extend(stamps_at(&log, 10));
+        }
+        let before = log.remaining(10);
+        if let Ok(stamp) = log.take(opening) {
+            stamps.push(stamp);
+            assert!(stamp >= 10, "stamped before others that count");
+            assert!(log.remaining(10) < before, "not counted");
+        }
+        stamps.sort_unstable();
+        assert!(Stamps(stamps).most_in(10) <= if grows { 9 } else { 3 });
+    }
+}
+
+/// Broken by: `stamps_for` with as many new cells as old ones.
+#[test]
+fn growing_from_shared_cells_into_larger_ones_counted_half_as_much_again() {
+    let layout = Layout { capacity: 65, ..Layout::of(1, 64, 1) };
+    let log = Log::with_layout(&[(65, ns(1000))], Duration::ZERO, layout);
+    for _ in 0..60 {
+        log.try_acquire(0).unwrap();
+    }
+    assert_eq!((log.per_cell(), log.remaining(0)), (2, 5));
+    log.set(0, 140, ns(1000)).unwrap();
+    assert_eq!((log.per_cell(), log.remaining(0)), (3, 80));
+    assert_eq!(stamps_at(&log, 0).len(), 80);
+}
+
 // ---- real threads and a real clock ---------------------------------------------------------------
 
 /// Threads claim by the system's clock; afterwards all stamps are looked at.

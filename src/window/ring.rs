@@ -12,7 +12,7 @@
 //! word that was read. It may only when the n-th newest stamp is at least a window old, for every
 //! rule of n admissions. While the oldest cell has its word, no cell is stamped after it: so the
 //! newest, the n-th newest and all between are what they were when they were read. One word decides
-//! for all rules together.
+//! for all rules together. (Where cells are shared and the newest has room, it is that one's word.)
 //!
 //! **Stamps never decrease along the ring** (a stamp is clamped to its predecessor's), so the n-th
 //! newest is n − 1 cells back: if it is busy, so are all after it. In a cell stamps strictly grow,
@@ -32,13 +32,14 @@
 //! not changed yet (it is read again): so it was the n-th newest then, and busy for this `now`; and
 //! what is busy for a `now` stays so.
 //!
-//! **There is one cell more than any rule looks back**, so the oldest cell's stamp decides nothing.
-//! That lets a ring be closed by one compare-and-swap, without losing anything: the oldest cell is
-//! stamped with the end of time. All others then stand still, to be copied.
+//! **There is one cell more than any rule needs**, so the oldest cell's stamp decides nothing. That
+//! lets a ring be closed by one compare-and-swap, without losing anything: the oldest cell is stamped
+//! with the end of time. All others then stand still, to be copied. (The room of a shared cell is
+//! taken first.)
 //!
 //! **Shared cells.** In a large log a cell covers several admissions: it counts them down in `room`,
-//! and its stamp is that of the last one. Cells before the newest count whole. Still never more than
-//! the limit; an admission's room comes back with the last of its cell's, so late by the time that
+//! and its stamp is that of the last one. Cells before the newest count whole, and none is begun while
+//! the newest has room. Still never more than the limit; an admission's room comes back with the last of its cell's, so late by the time that
 //! one cell took to fill.
 //!
 //! The sliding log is Redis's "sorted set" limiter and Nginx's and Cloudflare's exact alternative
@@ -62,21 +63,36 @@ pub(super) struct Rules<'a> {
 }
 
 impl Rules<'_> {
-    pub(super) fn more(self) -> impl Iterator<Item = Rule> {
+    fn all(self) -> impl Iterator<Item = Rule> {
         // ORDERING: Relaxed: a rule is one word, and all there is to read.
-        self.more.iter().map(move |word| self.format.read_rule(word.load(Ordering::Relaxed)))
+        let read = move |word: &AtomicU64| self.format.read_rule(word.load(Ordering::Relaxed));
+        core::iter::once(self.first).chain(self.more.iter().map(read))
     }
+}
 
-    pub(super) fn all(self) -> impl Iterator<Item = Rule> {
-        core::iter::once(self.first).chain(self.more())
+/// The rules forbid an admission until `free_at`; `newest` is the newest stamp.
+#[derive(Clone, Copy)]
+pub(super) struct Full {
+    pub(super) free_at: u64,
+    pub(super) newest: u64,
+}
+
+impl Full {
+    /// What no ring yet has to say.
+    pub(super) const NOTHING: Self = Self { free_at: NEVER, newest: 0 };
+
+    /// Of two rings together.
+    #[inline]
+    pub(super) fn and(self, other: Self) -> Self {
+        let (free_at, newest) = (self.free_at.min(other.free_at), self.newest.max(other.newest));
+        Self { free_at, newest }
     }
 }
 
 /// Why a ring admits nothing.
 #[derive(Clone, Copy)]
 pub(super) enum Stop {
-    /// The rules forbid it until `free_at`; `newest` is the newest stamp.
-    Full { free_at: u64, newest: u64 },
+    Full(Full),
     /// Its successor is to be asked.
     Closed,
 }
@@ -100,10 +116,7 @@ struct Boundary {
 #[derive(Clone, Copy)]
 pub(super) enum Quick {
     Stamped(u64),
-    Full {
-        free_at: u64,
-        newest: u64,
-    },
+    Full(Full),
     /// A proper look is called for.
     Unclear,
 }
@@ -130,22 +143,24 @@ impl Ring {
 
     // ---- one attempt ---------------------------------------------------------------------------
 
-    /// Whether the rules allow an admission at `now`, and where.
-    #[inline]
-    pub(super) fn look(&self, rules: Rules<'_>, now: u64) -> Result<Spot, Stop> {
+    /// Whether the rules allow an admission at `now`, and where; nowhere if nothing limits.
+    pub(super) fn look(&self, rules: Rules<'_>, now: u64) -> Result<Option<Spot>, Stop> {
         let format = rules.format;
         loop {
             let found = self.locate_open(format)?;
             // The latest moment any rule names.
-            let mut busy = self.busy_until(format, rules.first, &found, now);
-            for rule in rules.more() {
+            let (mut busy, mut is_limited) = (None, false);
+            for rule in rules.all() {
+                is_limited |= !rule.is_open();
                 busy = busy.max(self.busy_until(format, rule, &found, now));
             }
             match busy {
-                None => return Ok(spot(rules, &found, now)),
+                None if !is_limited => return Ok(None),
+                None if self.fill_up(format, &found, rules.first.limit) => {}
+                None => return Ok(Some(spot(format, &found, now))),
                 Some(free_at) if self.still(&found) => {
                     let newest = format.time(found.newest_word);
-                    return Err(Stop::Full { free_at, newest });
+                    return Err(Stop::Full(Full { free_at, newest }));
                 }
                 Some(_) => {}
             }
@@ -181,7 +196,11 @@ impl Ring {
         if free_at > now {
             // ORDERING: Relaxed: kept after the Acquire load of the n-th; only compared.
             let still = oldest_cell.load(Ordering::Relaxed) == oldest_word;
-            return if still { Quick::Full { free_at, newest: time } } else { Quick::Unclear };
+            return if still {
+                Quick::Full(Full { free_at, newest: time })
+            } else {
+                Quick::Unclear
+            };
         }
         let stamp = now.max(time);
         let to = Format::pack(!lap(oldest_word), stamp, 0);
@@ -238,6 +257,17 @@ impl Ring {
         }
     }
 
+    /// Takes the room of a begun cell that has given `most` admissions, so that the next one can be
+    /// begun: no cell is while the newest has room. True if all is to be looked at anew.
+    fn fill_up(&self, format: Format, found: &Boundary, most: u64) -> bool {
+        let is_due = used(format, found.newest_word) >= most.max(1);
+        if is_due {
+            let full = found.newest_word - format.room(found.newest_word);
+            self.swap(found.newest, found.newest_word, full);
+        }
+        is_due
+    }
+
     /// Whether nothing has been stamped since.
     #[inline]
     fn still(&self, found: &Boundary) -> bool {
@@ -283,10 +313,26 @@ impl Ring {
 
     /// How many more admissions the rules allow at `now`.
     pub(super) fn remaining(&self, rules: Rules<'_>, now: u64) -> Result<u64, Stop> {
-        let found = self.locate_open(rules.format)?;
-        let all = rules.all().filter(|rule| !rule.is_open());
-        let remaining = all.map(|rule| self.remaining_by(rules.format, rule, &found, now));
-        Ok(remaining.min().unwrap_or(NEVER))
+        self.reckon(rules.format, |found| {
+            let all = rules.all().filter(|rule| !rule.is_open());
+            let remaining = all.map(|rule| self.remaining_by(rules.format, rule, found, now));
+            remaining.min().unwrap_or(NEVER)
+        })
+    }
+
+    /// Reads what must belong together, from a boundary on.
+    fn reckon(&self, format: Format, reading: impl Fn(&Boundary) -> u64) -> Result<u64, Stop> {
+        let mut tries = 0;
+        loop {
+            let found = self.locate_open(format)?;
+            let result = reading(&found);
+            tries += 1;
+            // Stamped anew meanwhile: what was read belongs to two laps. Where that does not end, an
+            // estimate has to do.
+            if self.still(&found) || tries == RECKONINGS {
+                return Ok(result);
+            }
+        }
     }
 
     fn remaining_by(&self, format: Format, rule: Rule, found: &Boundary, now: u64) -> u64 {
@@ -308,18 +354,13 @@ impl Ring {
     /// When the admission after `ahead` others can be had, if each takes its own as soon as it can
     /// from `now` on.
     pub(super) fn turn(&self, rules: Rules<'_>, ahead: u64, now: u64) -> Result<u64, Stop> {
-        loop {
-            let found = self.locate_open(rules.format)?;
-            let turn = if rules.more.is_empty() {
-                self.turn_by(rules.format, rules.first, &found, ahead, now)
+        self.reckon(rules.format, |found| {
+            if rules.more.is_empty() {
+                self.turn_by(rules.format, rules.first, found, ahead, now)
             } else {
-                self.turn_by_all(rules, &found, ahead, now)
-            };
-            // Stamped anew meanwhile: what was read belongs to two laps.
-            if self.still(&found) {
-                return Ok(turn);
+                self.turn_by_all(rules, found, ahead, now)
             }
-        }
+        })
     }
 
     /// By one rule: admission e of the cells from the newest one on looks back to a cell that is
@@ -381,14 +422,8 @@ impl Ring {
     /// Closes the ring: nothing is stamped after this.
     pub(super) fn close(&self, format: Format) {
         loop {
-            let found = self.locate();
-            let newest = format.time(found.newest_word);
-            if newest == format.closed() {
-                return;
-            }
-            if format.room(found.newest_word) > 0 {
-                let full = Format::pack(lap(found.newest_word), newest, 0);
-                self.swap(found.newest, found.newest_word, full);
+            let Ok(found) = self.locate_open(format) else { return };
+            if self.fill_up(format, &found, 1) {
                 continue;
             }
             let closed = Format::pack(!lap(found.oldest_word), format.closed(), 0);
@@ -441,20 +476,20 @@ impl Ring {
     }
 }
 
+/// How often what others change is read anew.
+const RECKONINGS: u32 = 16;
+
 /// With several rules, turns are foreseen exactly for so many in line; beyond, at the earliest.
 const FORESEEN: u64 = 4096;
 
-/// Where an admission that the rules allow goes: into the newest cell if that has been begun, else
-/// into the oldest.
-#[inline]
-fn spot(rules: Rules<'_>, found: &Boundary, now: u64) -> Spot {
-    let format = rules.format;
+/// Where an admission that the rules allow goes: into the newest cell if that has room, else into the
+/// oldest.
+fn spot(format: Format, found: &Boundary, now: u64) -> Spot {
     // Clamp the stamp, never the test: stamps do not decrease along the ring.
     let stamp = format.tick(now).max(format.time(found.newest_word));
-    let used = used(format, found.newest_word);
-    if used > 0 && used < rules.first.limit {
-        let room = format.room(found.newest_word) - 1;
-        let to = Format::pack(lap(found.newest_word), stamp, room);
+    let room = format.room(found.newest_word);
+    if room > 0 {
+        let to = Format::pack(lap(found.newest_word), stamp, room - 1);
         return Spot { index: found.newest, from: found.newest_word, to, stamp };
     }
     let to = Format::pack(!lap(found.oldest_word), stamp, format.per_cell - 1);
