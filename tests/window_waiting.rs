@@ -344,15 +344,16 @@ fn a_limit_far_beyond_the_first_counts_what_was_admitted_before() {
     assert_eq!(scene.window.try_acquire().unwrap_err().retry_after(), Some(s(10)));
 }
 
-/// Broken by: a change without limits between counted as if there had been some.
+/// Broken by: `look` stamping where nothing limits.
 #[test]
 fn a_limit_can_be_lifted_and_set_again() {
     let scene = Scene::new(1, s(10));
     scene.fill();
     scene.window.set_rate(1, Duration::ZERO);
+    scene.set(s(4));
     assert!((0..100).all(|_| scene.window.try_acquire().is_ok()));
     scene.window.set_rate(1, s(10));
-    assert_eq!(scene.window.try_acquire().unwrap_err().retry_after(), Some(s(10)));
+    assert_eq!(scene.window.try_acquire().unwrap_err().retry_after(), Some(s(6)));
 }
 
 /// Broken by: `set` without looking at the number.

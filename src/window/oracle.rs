@@ -241,6 +241,17 @@ fn an_opening_in_a_cell_that_had_been_left_was_taken() {
     }
 }
 
+/// Broken by: `fill_up` left out of `look`: one a window.
+#[test]
+fn a_limit_below_what_a_cell_covers_is_used_in_full() {
+    let layout = Layout { capacity: 64, ..Layout::of(1, 4, 1) };
+    let log = Log::with_layout(&[(64, ns(160))], Duration::ZERO, layout);
+    log.set(0, 5, ns(160)).unwrap();
+    for window in 0..5 {
+        assert_eq!(stamps_at(&log, 160 * window).len(), 5);
+    }
+}
+
 /// Broken by: `stamps_for` with as many new cells as old ones.
 #[test]
 fn growing_from_shared_cells_into_larger_ones_counted_half_as_much_again() {
