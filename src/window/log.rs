@@ -137,8 +137,9 @@ impl Log {
     /// Claims one admission at `now` (ns); returns its stamp.
     #[inline]
     pub(crate) fn try_acquire(&self, now: u64) -> Result<u64, Busy> {
-        match self.shards().try_stamp(epoched(now)) {
-            Quick::Stamped(stamp) => Ok(shown(stamp).unwrap_or(NEVER)),
+        let now_epoched = epoched(now);
+        match self.shards().quick(|ring, rule| ring.try_stamp(rule, now_epoched)) {
+            Quick::Done(stamp) => Ok(shown(stamp).unwrap_or(NEVER)),
             Quick::Full(full) => Err(full.into()),
             Quick::Unclear => self.try_acquire_well(now),
         }
@@ -147,13 +148,23 @@ impl Log {
     #[cold]
     #[inline(never)]
     fn try_acquire_well(&self, now: u64) -> Result<u64, Busy> {
-        self.take(self.peek(now)?)
+        self.take(self.peek_well(epoched(now))?)
     }
 
     /// Whether one admission could be claimed at `now` (ns), and where.
     #[inline]
     pub(crate) fn peek(&self, now: u64) -> Result<Opening<'_>, Busy> {
         let now = epoched(now);
+        match self.shards().quick(|ring, rule| ring.glance(rule, now).at(ring)) {
+            Quick::Done(at) => Ok(Opening { at: Some(at), now }),
+            Quick::Full(full) => Err(full.into()),
+            Quick::Unclear => self.peek_well(now),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn peek_well(&self, now: u64) -> Result<Opening<'_>, Busy> {
         let at = self.ask(|shards| shards.look(now))?;
         Ok(Opening { at, now })
     }
@@ -331,26 +342,30 @@ impl Shards {
 
     // ---- what is asked of them -----------------------------------------------------------------
 
-    /// An admission at `now`, in the common case.
+    /// A quick try at the rings, in the common case.
     #[inline]
-    fn try_stamp(&self, now: u64) -> Quick {
+    fn quick<'a, T>(&'a self, attempt: impl Fn(&'a Ring, Rule) -> Quick<T>) -> Quick<T> {
         // ORDERING: Relaxed: a rule is one word, and all there is to read.
         let rule = Format::PLAIN.read_rule(self.rule.load(Ordering::Relaxed));
         if !self.is_plain || rule.is_open() {
             return Quick::Unclear;
         }
         match &*self.rings {
-            [ring] => ring.try_stamp(rule, now),
-            _ => self.try_stamp_around(rule, now),
+            [ring] => attempt(ring, rule),
+            _ => self.quick_around(rule, attempt),
         }
     }
 
     /// At the thread's own ring, and from there on.
     #[inline(never)]
-    fn try_stamp_around(&self, rule: Rule, now: u64) -> Quick {
+    fn quick_around<'a, T>(
+        &'a self,
+        rule: Rule,
+        attempt: impl Fn(&'a Ring, Rule) -> Quick<T>,
+    ) -> Quick<T> {
         let mut all = Full::NOTHING;
         for (number, ring) in self.from_home() {
-            match ring.try_stamp(self.share(rule, number), now) {
+            match attempt(ring, self.share(rule, number)) {
                 Quick::Full(full) => all = all.and(full),
                 decided => return decided,
             }

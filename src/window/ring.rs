@@ -114,11 +114,23 @@ struct Boundary {
 
 /// What came of a quick try.
 #[derive(Clone, Copy)]
-pub(super) enum Quick {
-    Stamped(u64),
+pub(super) enum Quick<T> {
+    Done(T),
     Full(Full),
     /// A proper look is called for.
     Unclear,
+}
+
+impl Quick<Spot> {
+    /// With the ring that the spot is in.
+    #[inline]
+    pub(super) fn at(self, ring: &Ring) -> Quick<(&Ring, Spot)> {
+        match self {
+            Self::Done(spot) => Quick::Done((ring, spot)),
+            Self::Full(full) => Quick::Full(full),
+            Self::Unclear => Quick::Unclear,
+        }
+    }
 }
 
 /// One admission, seen to be free but not claimed.
@@ -167,10 +179,20 @@ impl Ring {
         }
     }
 
-    /// `look` and `claim`, where one rule gives each admission a cell, the hint is right and nobody
-    /// else is at it: in a third of the instructions, which are most of the time it takes.
+    /// `look` and `claim`, in the common case.
     #[inline]
-    pub(super) fn try_stamp(&self, rule: Rule, now: u64) -> Quick {
+    pub(super) fn try_stamp(&self, rule: Rule, now: u64) -> Quick<u64> {
+        match self.glance(rule, now) {
+            Quick::Done(spot) => self.claim(spot).map_or(Quick::Unclear, Quick::Done),
+            Quick::Full(full) => Quick::Full(full),
+            Quick::Unclear => Quick::Unclear,
+        }
+    }
+
+    /// `look`, where one rule gives each admission a cell, the hint is right and nobody else is at
+    /// it: in a third of the instructions, which are most of the time it takes.
+    #[inline]
+    pub(super) fn glance(&self, rule: Rule, now: u64) -> Quick<Spot> {
         let cells = &*self.cells;
         let Some(others) = rule.limit.checked_sub(1) else { return Quick::Unclear };
         // ORDERING: Relaxed: a hint.
@@ -204,15 +226,7 @@ impl Ring {
         }
         let stamp = now.max(time);
         let to = Format::pack(!lap(oldest_word), stamp, 0);
-        // ORDERING: as in `swap`.
-        let won =
-            oldest_cell.compare_exchange(oldest_word, to, Ordering::Release, Ordering::Relaxed);
-        if won.is_err() {
-            return Quick::Unclear;
-        }
-        // ORDERING: Relaxed: a hint, checked at each use.
-        self.hint.store(self.after(oldest), Ordering::Relaxed);
-        Quick::Stamped(stamp)
+        Quick::Done(Spot { index: oldest, from: oldest_word, to, stamp })
     }
 
     /// Claims what was found; its stamp, unless others were quicker.
