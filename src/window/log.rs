@@ -364,7 +364,7 @@ impl Shards {
         attempt: impl Fn(&'a Ring, Rule) -> Quick<T>,
     ) -> Quick<T> {
         let mut all = Full::NOTHING;
-        for (number, ring) in self.from_home() {
+        for (number, ring) in self.starting_at_home() {
             match attempt(ring, self.share(rule, number)) {
                 Quick::Full(full) => all = all.and(full),
                 decided => return decided,
@@ -377,7 +377,7 @@ impl Shards {
     fn look(&self, now: u64) -> Result<Option<(&Ring, Spot)>, Stop> {
         let rule = self.first_rule();
         let mut all = Full::NOTHING;
-        for (number, ring) in self.from_home() {
+        for (number, ring) in self.starting_at_home() {
             match ring.look(self.rules(rule, number), now) {
                 Err(Stop::Full(full)) => all = all.and(full),
                 decided => return decided.map(|spot| Some((ring, spot?))),
@@ -388,7 +388,7 @@ impl Shards {
 
     /// The rings and their numbers, from the thread's own on.
     #[inline]
-    fn from_home(&self) -> impl Iterator<Item = (usize, &Ring)> {
+    fn starting_at_home(&self) -> impl Iterator<Item = (usize, &Ring)> {
         let home = thread_number();
         (0..self.rings.len()).map(move |further| {
             let number = (home + further) & self.mask();
@@ -423,9 +423,9 @@ impl Shards {
                 Ok(sum + count_until(moment, ahead, |ahead| turn(ring, ahead))?)
             })?;
             if allowed > ahead {
-                end = moment
+                end = moment;
             } else {
-                start = moment + 1
+                start = moment + 1;
             }
             moment = start.midpoint(end);
         }
