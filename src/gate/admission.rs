@@ -11,8 +11,35 @@ use core::task::{Context, Poll, ready};
 use core::time::Duration;
 use pin_project_lite::pin_project;
 
+pin_project! {
+    /// A call. Small until it has to wait.
+    pub(crate) struct Admission<'a> {
+        gate: &'a Gate,
+        patience: Option<Duration>,
+        is_over: bool,
+        #[pin]
+        place: Option<Place<'a>>,
+    }
+}
+
+pin_project! {
+    /// A place in line. Fields are dropped in this order: who leaves is not counted any more when its
+    /// turn goes on.
+    struct Place<'a> {
+        gate: &'a Gate,
+        waiting: Option<Waiting<'a>>,
+        stage: Stage<'a>,
+        // The line's one timer: only the first in line has it.
+        #[pin]
+        sleep: Option<SleepUntil<'a>>,
+        // The end of patience.
+        #[pin]
+        alarm: Option<SleepUntil<'a>>,
+        turn: Option<SemaphorePermit<'a>>,
+    }
+}
+
 enum Stage<'a> {
-    New,
     /// In line.
     Line(Acquire<'a>),
     /// First in line, until the rate is open.
@@ -34,35 +61,10 @@ struct Changes<'a> {
     next: Acquire<'a>,
 }
 
-pin_project! {
-    /// Fields are dropped in this order: who leaves is not counted any more when its turn goes on.
-    pub(crate) struct Admission<'a> {
-        gate: &'a Gate,
-        patience: Option<Duration>,
-        waiting: Option<Waiting<'a>>,
-        stage: Stage<'a>,
-        // The line's one timer: only the first in line has it.
-        #[pin]
-        sleep: Option<SleepUntil<'a>>,
-        // The end of patience.
-        #[pin]
-        alarm: Option<SleepUntil<'a>>,
-        turn: Option<SemaphorePermit<'a>>,
-    }
-}
-
 impl<'a> Admission<'a> {
     #[inline]
     pub(crate) fn new(gate: &'a Gate, patience: Option<Duration>) -> Self {
-        Self {
-            gate,
-            patience,
-            waiting: None,
-            stage: Stage::New,
-            sleep: None,
-            alarm: None,
-            turn: None,
-        }
+        Self { gate, patience, is_over: false, place: None }
     }
 
     pub(crate) fn gate(&self) -> &'a Gate {
@@ -71,11 +73,11 @@ impl<'a> Admission<'a> {
 
     /// How many stand before this one; `None` unless it waits.
     pub(crate) fn position(&self) -> Option<usize> {
-        match &self.stage {
-            Stage::New | Stage::Over => None,
+        match &self.place.as_ref()?.stage {
             // Behind those in line and the one at its head, or just made the head itself.
             Stage::Line(line) => Some(line.position().map_or(0, |ahead| ahead + 1)),
             Stage::Rate(_) | Stage::Slot(..) => Some(0),
+            Stage::Over => None,
         }
     }
 
@@ -89,35 +91,76 @@ impl<'a> Admission<'a> {
     }
 
     /// Tries without a place in line; joins it where that may help.
+    #[inline]
     fn begin(self: Pin<&mut Self>) -> Poll<Result<(), Refused>> {
-        let mut this = self.project();
-        let gate = *this.gate;
-        let deadline = this.patience.map(|patience| gate.time.now().saturating_add(patience));
+        let gate = self.gate;
+        let deadline = self.patience.map(|patience| gate.time.now().saturating_add(patience));
         let in_vain = || gate.hopeless().err().map(Err);
         match if gate.is_lined_up() { in_vain() } else { Some(gate.go()) } {
             None => {}
             Some(Err(refused)) if !refused.is_permanent() => {}
             Some(decided) => return Poll::Ready(decided),
         }
+        self.join(deadline)
+    }
+
+    #[cold]
+    fn join(self: Pin<&mut Self>, deadline: Option<Timestamp>) -> Poll<Result<(), Refused>> {
+        let gate = self.gate;
         if let Some(deadline) = deadline {
             let turn = gate.newcomers_turn();
             if turn.is_some_and(|later| !later.comes_by(deadline)) {
                 return Poll::Ready(Err(gate.refusal(turn)));
             }
-            this.alarm.set(Some(gate.time.sleep_until(deadline)));
         }
-        *this.waiting = Some(Waiting::new(&gate.waiting));
-        *this.stage = Stage::Line(gate.line.acquire());
+        let place = Place {
+            gate,
+            waiting: Some(Waiting::new(&gate.waiting)),
+            stage: Stage::Line(gate.line.acquire()),
+            sleep: None,
+            alarm: deadline.map(|deadline| gate.time.sleep_until(deadline)),
+            turn: None,
+        };
+        self.project().place.set(Some(place));
         Poll::Pending
     }
+}
 
+impl Future for Admission<'_> {
+    type Output = Result<(), Refused>;
+
+    #[inline]
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        if self.is_over {
+            return Poll::Pending;
+        }
+        if self.place.is_none()
+            && let Poll::Ready(decided) = self.as_mut().begin()
+        {
+            *self.project().is_over = true;
+            return Poll::Ready(decided);
+        }
+        let this = self.project();
+        let place = this.place.as_pin_mut().map_or(Poll::Pending, |place| place.poll(cx));
+        *this.is_over = place.is_ready();
+        place
+    }
+}
+
+impl fmt::Debug for Admission<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Admission").field("position", &self.position()).finish_non_exhaustive()
+    }
+}
+
+impl Place<'_> {
     /// Goes on from stage to stage.
     fn advance(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Refused>> {
         loop {
             let this = self.as_mut().project();
             let gate = *this.gate;
             match this.stage {
-                Stage::New | Stage::Over => return Poll::Pending,
+                Stage::Over => return Poll::Pending,
                 Stage::Line(line) => match ready!(Pin::new(line).poll(cx)) {
                     Ok(turn) => {
                         *this.turn = Some(turn);
@@ -188,24 +231,11 @@ impl<'a> Admission<'a> {
     }
 }
 
-impl Future for Admission<'_> {
+impl Future for Place<'_> {
     type Output = Result<(), Refused>;
 
-    #[inline]
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        if let Stage::New = self.stage
-            && let Poll::Ready(decided) = self.as_mut().begin()
-        {
-            *self.project().stage = Stage::Over;
-            return Poll::Ready(decided);
-        }
-        self.poll_in_line(cx)
-    }
-}
-
-impl Admission<'_> {
     #[cold]
-    fn poll_in_line(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Refused>> {
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         if let Poll::Ready(decided) = self.as_mut().advance(cx) {
             self.leave();
             return Poll::Ready(decided);
@@ -220,12 +250,6 @@ impl Admission<'_> {
             Poll::Ready(decided) => decided,
             Poll::Pending => gate.try_admit(),
         })
-    }
-}
-
-impl fmt::Debug for Admission<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Admission").field("position", &self.position()).finish_non_exhaustive()
     }
 }
 
