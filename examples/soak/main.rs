@@ -1,0 +1,51 @@
+//! Everything mixed on real threads, for a minute by default; what is lost is counted.
+//!
+//! `cargo run --release --example soak [-- --seconds 60 --seed 1]`
+//!
+//! In rounds, each with a new semaphore, window and limiter of random sizes. Threads take, wait, give
+//! up, poll with other wakers and change limits, at random; after each round all permits must be back,
+//! no window of time may have been overfull, and nobody may have slept through its turn. Ends with 1 if
+//! any of it is not so.
+
+#![allow(clippy::disallowed_methods, reason = "deadlines are read off a clock")]
+
+mod dice;
+mod rounds;
+mod waiting;
+
+use clap::Parser;
+use dice::Dice;
+use rounds::Losses;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+#[derive(Parser)]
+#[command(about = "Everything mixed on real threads; what is lost is counted.")]
+struct Flags {
+    /// How long.
+    #[arg(long, default_value_t = 60)]
+    seconds: u64,
+    /// What the rounds are made from; the same makes the same rounds (not the same schedules).
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Threads; more than processors, so that they stop one another anywhere.
+    #[arg(long, default_value_t = 4)]
+    threads: u64,
+}
+
+fn main() -> ExitCode {
+    let flags = Flags::parse();
+    let end = Instant::now() + Duration::from_secs(flags.seconds);
+    let mut dice = Dice(flags.seed);
+    let (mut all, mut rounds) = (Losses::default(), 0_u64);
+    while Instant::now() < end {
+        for play in rounds::ALL {
+            let losses = play(&mut dice, flags.threads);
+            all += losses;
+            rounds += 1;
+        }
+    }
+    println!("rounds           {rounds}, from seed {}", flags.seed);
+    println!("{all}");
+    if all.is_none() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
