@@ -74,7 +74,7 @@ fn semaphore(dice: &mut Dice, threads: u64) -> Losses {
     let permits = 1 + dice.below(5);
     let semaphore = Semaphore::new(permits as usize);
     let lost = on_threads(dice, threads, |dice| {
-        (0..STEPS).map(|_| u64::from(!semaphore_step(&semaphore, permits, dice))).sum::<u64>()
+        u64::from(!(0..STEPS).all(|_| semaphore_step(&semaphore, permits, dice)))
     });
     let back = semaphore.available_permits() as u64;
     Losses {
@@ -165,7 +165,7 @@ fn limiter(dice: &mut Dice, threads: u64) -> Losses {
     let builder = Limiter::builder().rate(limit, length).max_concurrent(slots);
     let limiter = builder.clock(SystemClock::new()).build();
     let lost = on_threads(dice, threads, |dice| {
-        (0..STEPS).map(|_| u64::from(!limiter_step(&limiter, limit, length, dice))).sum::<u64>()
+        u64::from(!(0..STEPS).all(|_| limiter_step(&limiter, limit, length, dice)))
     });
     let back = limiter.available_permits().abs_diff(slots) + limiter.waiting();
     let wakeups = lost.iter().sum();
