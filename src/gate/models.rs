@@ -94,6 +94,23 @@ fn model_a_call_waits_for_its_rate_while_time_moves() {
     });
 }
 
+/// Time comes to the turn in two steps, the first of which wakes the call too early.
+/// Caught: `Sleeper::wake` that lets nobody join again.
+#[test]
+fn model_a_call_waits_for_its_rate_while_time_moves_twice() {
+    model(3, || {
+        let clock = ManualClock::new();
+        let builder = Limiter::builder().rate(1, WINDOW).max_concurrent(1);
+        let limiter = builder.clock(clock.clone()).build();
+        call(&limiter);
+        let other = call_elsewhere(&limiter);
+        clock.advance(WINDOW / 2);
+        clock.advance(WINDOW / 2);
+        other.join().unwrap();
+        assert_eq!((limiter.available_permits(), limiter.waiting()), (1, 0));
+    });
+}
+
 /// Caught: `try_admit_with_slot` keeps going when its stamp is refused.
 #[test]
 fn model_two_tries_for_one_admission() {

@@ -123,8 +123,10 @@ struct Sleeper {
 
 impl Sleeper {
     fn wake(&self) {
-        // ORDERING: SeqCst: before the wake, so that the woken one can join again.
-        self.joined.store(0, Ordering::SeqCst);
+        // ORDERING: SeqCst: before the wake, so that the woken one can join again. An exchange, not a
+        // store: loom does not know that a store beside two exchanges of one thread comes after both
+        // or before both.
+        self.joined.swap(0, Ordering::SeqCst);
         self.waker.wake();
     }
 }
