@@ -16,6 +16,15 @@ fn one_at_a_time() -> Limiter {
     Limiter::builder().max_concurrent(1).clock(ManualClock::new()).build()
 }
 
+/// One call in a window, which has gone, and one at a time.
+fn used_up() -> (Limiter, ManualClock) {
+    let clock = ManualClock::new();
+    let builder = Limiter::builder().rate(1, WINDOW).max_concurrent(1);
+    let limiter = builder.clock(clock.clone()).build();
+    call(&limiter);
+    (limiter, clock)
+}
+
 fn call(limiter: &Limiter) {
     drop(block_on(limiter.acquire()).unwrap());
 }
@@ -82,10 +91,7 @@ fn model_the_first_in_line_gives_up_against_the_second() {
 #[test]
 fn model_a_call_waits_for_its_rate_while_time_moves() {
     model(3, || {
-        let clock = ManualClock::new();
-        let builder = Limiter::builder().rate(1, WINDOW).max_concurrent(1);
-        let limiter = builder.clock(clock.clone()).build();
-        call(&limiter);
+        let (limiter, clock) = used_up();
         let other = call_elsewhere(&limiter);
         clock.advance(WINDOW);
         other.join().unwrap();
@@ -99,10 +105,7 @@ fn model_a_call_waits_for_its_rate_while_time_moves() {
 #[test]
 fn model_a_call_waits_for_its_rate_while_time_moves_twice() {
     model(3, || {
-        let clock = ManualClock::new();
-        let builder = Limiter::builder().rate(1, WINDOW).max_concurrent(1);
-        let limiter = builder.clock(clock.clone()).build();
-        call(&limiter);
+        let (limiter, clock) = used_up();
         let other = call_elsewhere(&limiter);
         clock.advance(WINDOW / 2);
         clock.advance(WINDOW / 2);

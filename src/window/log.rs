@@ -201,7 +201,7 @@ impl Log {
     /// Limit and window of a rule, without the guard.
     pub(crate) fn rule(&self, index: usize) -> Option<(u32, Duration)> {
         let shards = self.shards();
-        let rule = shards.read(shards.rule_word(index)?);
+        let rule = shards.read(shards.rule_words().nth(index)?);
         let limit = u32::try_from(rule.limit).unwrap_or(u32::MAX);
         Some((limit, Duration::from_nanos(rule.window).saturating_sub(self.guard)))
     }
@@ -445,12 +445,12 @@ impl Shards {
         self.read(&self.rule)
     }
 
-    fn rule_word(&self, index: usize) -> Option<&AtomicU64> {
-        core::iter::once(&self.rule).chain(&self.more).nth(index)
+    fn rule_words(&self) -> impl Iterator<Item = &AtomicU64> {
+        core::iter::once(&self.rule).chain(&self.more)
     }
 
     fn set_rule(&self, index: usize, word: u64) {
-        if let Some(rule) = self.rule_word(index) {
+        if let Some(rule) = self.rule_words().nth(index) {
             // ORDERING: Relaxed: whoever copies it is ordered after it by `is_succeeded`.
             rule.store(word, Ordering::Relaxed);
         }
@@ -517,10 +517,7 @@ impl Shards {
     /// so at once, also after it is in use.
     fn hand_over_to(&self, next: &Self) {
         self.rings.iter().for_each(|ring| ring.close(self.format));
-        for index in 0..=self.more.len() {
-            let (Some(from), Some(to)) = (self.rule_word(index), next.rule_word(index)) else {
-                return;
-            };
+        for (from, to) in self.rule_words().zip(next.rule_words()) {
             let rule = self.read(from);
             let limit = u32::try_from(rule.limit).unwrap_or(u32::MAX);
             let word = next.format.rule(limit, rule.window);
