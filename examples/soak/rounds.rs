@@ -5,8 +5,10 @@ use crate::waiting::{poll_once, wait};
 use core::fmt;
 use core::ops::AddAssign;
 use ringgate::time::{Clock, SystemClock};
-use ringgate::{Limiter, Semaphore, SlidingWindow};
+use ringgate::{Limiter, OwnedLimiterPermit, Semaphore, SlidingWindow};
 use std::pin::pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::Poll;
 use std::thread;
 use std::time::Duration;
 
@@ -51,7 +53,7 @@ impl fmt::Display for Losses {
 /// Plays a round with dice and threads.
 type Round = fn(&mut Dice, u64) -> Losses;
 
-pub(crate) const ALL: [Round; 3] = [semaphore, window, limiter];
+pub(crate) const ALL: [Round; 4] = [semaphore, closing, window, limiter];
 
 /// Does `work` on so many threads, each with dice of its own; returns what each returns.
 fn on_threads<R: Send>(
@@ -111,6 +113,32 @@ fn semaphore_step(semaphore: &Semaphore, permits: u32, dice: &mut Dice) -> bool 
     true
 }
 
+/// A semaphore that is closed somewhere in between: whoever waits is told, and permits come back.
+fn closing(dice: &mut Dice, threads: u64) -> Losses {
+    const STEPS: u32 = 200;
+    let operations = u64::from(STEPS) * threads;
+    let permits = 1 + dice.below(3);
+    let semaphore = Semaphore::new(permits as usize);
+    let lost = on_threads(dice, threads, |dice| {
+        let closes_at = dice.below(2 * STEPS);
+        let ended = (0..STEPS).all(|step| {
+            if step == closes_at {
+                semaphore.close();
+            }
+            semaphore_step(&semaphore, permits, dice)
+        });
+        semaphore.close();
+        u64::from(!ended)
+    });
+    let back = semaphore.available_permits() as u64;
+    Losses {
+        operations,
+        permits: back.abs_diff(u64::from(permits)) + semaphore.permits_owed() as u64,
+        beyond: 0,
+        wakeups: lost.iter().sum(),
+    }
+}
+
 // ---- the window --------------------------------------------------------------------------------
 
 /// An admission as seen from outside: its stamp lies between the two.
@@ -158,37 +186,90 @@ fn most_beyond(mut admitted: Vec<Admission>, limit: usize, length: u64) -> u64 {
 
 // ---- the limiter -------------------------------------------------------------------------------
 
+/// The limit moves below the one it is checked by.
 fn limiter(dice: &mut Dice, threads: u64) -> Losses {
     const STEPS: u64 = 1000;
     let (limit, slots) = (1 + dice.below(200), 1 + dice.below(4) as usize);
     let length = Duration::from_micros(u64::from(1 + dice.below(100)));
+    let clock = SystemClock::new();
     let builder = Limiter::builder().rate(limit, length).max_concurrent(slots);
-    let limiter = builder.clock(SystemClock::new()).build();
-    let lost = on_threads(dice, threads, |dice| {
-        u64::from(!(0..STEPS).all(|_| limiter_step(&limiter, limit, length, dice)))
+    let limiter = builder.clock(clock.clone()).build();
+    let in_flight = AtomicUsize::new(0);
+    let seen = on_threads(dice, threads, |dice| {
+        let mut seen = Seen::default();
+        for _ in 0..STEPS {
+            let before = clock.now().as_nanos();
+            match limiter_step(&limiter, limit, length, dice) {
+                Step::Refused => {}
+                Step::Lost => {
+                    seen.lost += 1;
+                    break;
+                }
+                Step::Admitted(permit) => {
+                    seen.admitted.push(Admission { before, after: clock.now().as_nanos() });
+                    let others = in_flight.fetch_add(1, Ordering::SeqCst);
+                    seen.too_many += u64::from(others >= slots);
+                    thread::yield_now();
+                    in_flight.fetch_sub(1, Ordering::SeqCst);
+                    drop(permit);
+                }
+            }
+        }
+        seen
     });
     let back = limiter.available_permits().abs_diff(slots) + limiter.waiting();
-    let wakeups = lost.iter().sum();
-    Losses { operations: STEPS * threads, permits: back as u64, beyond: 0, wakeups }
+    let wakeups = seen.iter().map(|seen| seen.lost).sum();
+    let too_many: u64 = seen.iter().map(|seen| seen.too_many).sum();
+    let admitted = seen.into_iter().flat_map(|seen| seen.admitted).collect();
+    let beyond = too_many + most_beyond(admitted, limit as usize, nanos(length));
+    Losses { operations: STEPS * threads, permits: back as u64, beyond, wakeups }
 }
 
-/// One operation; false if a wait did not end.
-fn limiter_step(limiter: &Limiter, limit: u32, length: Duration, dice: &mut Dice) -> bool {
+/// What a thread saw of a limiter.
+#[derive(Default)]
+struct Seen {
+    admitted: Vec<Admission>,
+    /// Calls that found all slots taken by others, and went.
+    too_many: u64,
+    lost: u64,
+}
+
+enum Step {
+    Admitted(OwnedLimiterPermit),
+    Refused,
+    /// A wait did not end.
+    Lost,
+}
+
+impl Step {
+    fn of<E>(answer: Result<OwnedLimiterPermit, E>) -> Self {
+        answer.map_or(Self::Refused, Self::Admitted)
+    }
+}
+
+fn limiter_step(limiter: &Limiter, limit: u32, length: Duration, dice: &mut Dice) -> Step {
     match dice.below(8) {
-        0..=2 => drop(limiter.try_acquire()),
+        0..=2 => Step::of(limiter.try_acquire_owned()),
         3 => {
-            let mut gives_up = pin!(limiter.acquire());
-            drop(poll_once(gives_up.as_mut()));
+            let mut gives_up = pin!(limiter.acquire_owned());
+            match poll_once(gives_up.as_mut()) {
+                Poll::Ready(answer) => Step::of(answer),
+                Poll::Pending => Step::Refused,
+            }
         }
         4 => {
             let patience = length * dice.below(3);
-            return wait(limiter.acquire_within(patience)).is_some();
+            wait(limiter.acquire_within_owned(patience)).map_or(Step::Lost, Step::of)
         }
         5 => {
             let changed = limiter.set_rate(1 + dice.below(limit), length);
             changed.expect("it has a rate");
+            Step::Refused
         }
-        _ => return wait(limiter.acquire_owned()).is_some(),
+        _ => wait(limiter.acquire_owned()).map_or(Step::Lost, Step::of),
     }
-    true
+}
+
+fn nanos(length: Duration) -> u64 {
+    u64::try_from(length.as_nanos()).unwrap_or(u64::MAX)
 }
