@@ -8,6 +8,7 @@ use ringgate::time::{Clock, ManualClock, Sleep, Timestamp};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Poll, Waker};
 use std::time::Duration;
 
@@ -73,6 +74,55 @@ fn a_timer_that_is_always_early_does_not_keep_the_thread() {
     assert!(wakes.count() > 0, "nobody will poll it again");
     clock.advance(SECOND);
     assert!(matches!(poll_with(call, &waker), Poll::Ready(Ok(()))));
+}
+
+/// Reads what is written here, one after the other, and then the last for ever.
+#[derive(Debug, Clone)]
+struct Scripted {
+    readings: &'static [u64],
+    read: Arc<AtomicUsize>,
+}
+
+impl Clock for Scripted {
+    fn now(&self) -> Timestamp {
+        let read = self.read.fetch_add(1, Ordering::SeqCst);
+        Timestamp::from_nanos(self.readings[read.min(self.readings.len() - 1)])
+    }
+
+    fn sleep_until(&self, _: Timestamp) -> Sleep {
+        Sleep::new(std::future::pending())
+    }
+}
+
+/// One call at the first reading, another at what follows; returns the second one's answer, in ns,
+/// and how often it has read the clock.
+fn second_of_one_in_ten_nanoseconds(readings: &'static [u64]) -> (Result<(), u128>, usize) {
+    let clock = Scripted { readings, read: Arc::default() };
+    let read = Arc::clone(&clock.read);
+    let window = SlidingWindow::with_clock(1, Duration::from_nanos(10), clock);
+    window.try_acquire().unwrap();
+    let before = read.load(Ordering::SeqCst);
+    let answer = window.try_acquire().map_err(|refused| refused.retry_after().unwrap().as_nanos());
+    (answer, read.load(Ordering::SeqCst) - before)
+}
+
+/// The thread was stopped between reading and asking, and others have stamped since.
+/// Broken by: `Gate::ask` refusing by the first reading.
+#[test]
+fn a_stale_reading_is_not_refused_by_a_newer_stamp() {
+    assert_eq!(second_of_one_in_ten_nanoseconds(&[100, 90, 90, 110]), (Ok(()), 3));
+}
+
+/// Broken by: `Gate::ask` without a bound on its readings.
+#[test]
+fn a_clock_that_stays_behind_is_read_four_times() {
+    assert_eq!(second_of_one_in_ten_nanoseconds(&[100, 90]), (Err(20), 4));
+}
+
+/// Broken by: `Gate::ask` reading again where the newest stamp is of this very moment.
+#[test]
+fn a_clock_that_stands_still_is_read_once() {
+    assert_eq!(second_of_one_in_ten_nanoseconds(&[100]), (Err(10), 1));
 }
 
 /// Broken by: deriving `Debug` for `Ring`.

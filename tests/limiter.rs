@@ -594,6 +594,22 @@ fn a_closed_semaphore_refuses_for_good_even_while_the_rate_is_used_up() {
     assert!(at_once(small.acquire()).unwrap_err().is_permanent());
 }
 
+/// Broken by: `Gate::hopeless` asking for the rate alone.
+#[test]
+fn a_newcomer_hears_of_the_close_although_those_in_line_have_not_been_polled_since() {
+    let (slots, clock) = (Arc::new(Semaphore::new(1)), ManualClock::new());
+    let [_, small] = two_sharing(&slots, &clock);
+    for _ in 0..3 {
+        drop(small.try_acquire().unwrap());
+    }
+    let mut first = pin!(small.acquire());
+    assert!(poll_once(first.as_mut()).is_pending());
+    slots.close();
+    assert!(small.try_acquire().unwrap_err().is_permanent());
+    assert!(at_once(small.acquire()).unwrap_err().is_permanent());
+    assert!(matches!(poll_once(first), Poll::Ready(Err(refused)) if refused.is_permanent()));
+}
+
 // ---- hours of traffic against a server's log -----------------------------------------------------
 
 #[derive(Debug, Clone, Copy)]
