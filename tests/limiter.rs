@@ -353,14 +353,17 @@ fn a_call_that_has_been_admitted_is_not_counted_as_waiting_too() {
     assert_eq!(asked.try_iter().collect::<Vec<_>>(), [Some(s(120))]);
 }
 
-/// Broken by: `no_slot` telling a time.
+/// Broken by: `no_slot` telling a time; `refusal` not asking for the slots where others wait.
 #[test]
 fn a_refusal_by_the_slots_tells_no_time() {
     let scene = Scene::new(5, s(10), 1);
     let _held = scene.limiter.try_acquire().unwrap();
-    let refused = scene.refusal();
-    assert_eq!((refused.limit(), refused.retry_after()), (Limit::Concurrency, None));
-    assert!(!refused.is_permanent());
+    let alone = scene.refusal();
+    let _head = scene.queued();
+    for refused in [alone, scene.refusal()] {
+        assert_eq!((refused.limit(), refused.retry_after()), (Limit::Concurrency, None));
+        assert!(!refused.is_permanent());
+    }
 }
 
 /// The head of the line may be about to go, both limits being open. Broken by: `refusal` blaming
