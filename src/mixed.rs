@@ -1,10 +1,9 @@
-//! Everything mixed, on random and on priority-based schedules (PCT, Burckhardt and others 2010):
-//! longer programs than loom can go through, without its weak memory.
-//!
-//! A failure prints its schedule; `shuttle::replay` plays it again.
+//! Everything mixed, on random and on priority-based [schedules](crate::schedules): longer programs
+//! than loom can go through, without its weak memory.
 
 use crate::linear::{Order, Sequential, assert_linearizable};
-use crate::sync::{number_threads_anew, thread};
+use crate::schedules::{below, check};
+use crate::sync::thread;
 use crate::time::ManualClock;
 use crate::window::log::{Layout, Log};
 use crate::{Limiter, Semaphore};
@@ -13,30 +12,12 @@ use core::pin::pin;
 use core::task::{Context, Poll, Waker};
 use core::time::Duration;
 use shuttle::future::block_on;
-use shuttle::rand::{Rng, thread_rng};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 const SECOND: Duration = Duration::from_secs(1);
 const THREADS: u32 = 3;
 const STEPS: u32 = 4;
-
-/// On so many schedules of each kind.
-fn check(schedules: usize, program: impl Fn() + Send + Sync + 'static) {
-    let program = Arc::new(program);
-    let again = Arc::clone(&program);
-    let anew = |program: &dyn Fn()| {
-        number_threads_anew();
-        program();
-    };
-    shuttle::check_random(move || anew(&*program), schedules);
-    shuttle::check_pct(move || anew(&*again), schedules, 3);
-    println!("{} schedules", 2 * schedules);
-}
-
-fn below(end: u32) -> u32 {
-    thread_rng().gen_range(0..end)
-}
 
 fn on_threads(body: impl Fn() + Send + Sync + 'static) {
     let body = Arc::new(body);
