@@ -1,7 +1,6 @@
 //! Everything mixed, on random and on priority-based [schedules](crate::schedules): longer programs
 //! than loom can go through, without its weak memory.
 
-use crate::linear::{Order, Sequential, assert_linearizable};
 use crate::schedules::{below, check};
 use crate::sync::thread;
 use crate::time::ManualClock;
@@ -168,62 +167,6 @@ fn shuttle_a_window_that_changes_and_grows_admits_no_more_than_the_largest_limit
         let limit = log.rule(0).unwrap().0 as usize;
         let end = stamps.last().unwrap() + WINDOW;
         assert_eq!((0..=limit).filter(|_| log.try_acquire(end).is_ok()).count(), limit);
-    });
-}
-
-/// The window as one would write it for one thread: all stamps, and a look at the last of them.
-#[derive(Clone)]
-struct PlainLog {
-    rules: Vec<(usize, u64)>,
-    stamps: Vec<u64>,
-}
-
-impl Sequential for PlainLog {
-    type Op = u64;
-    type Answer = Result<u64, Option<u64>>;
-
-    fn answer(&mut self, now: &u64) -> Self::Answer {
-        let free_at = |(limit, window): &(usize, u64)| {
-            let nth = self.stamps.len().checked_sub(*limit)?;
-            Some(self.stamps[nth] + window)
-        };
-        let free_at = self.rules.iter().filter_map(free_at).max().unwrap_or(0);
-        if free_at > *now {
-            return Err(Some(free_at));
-        }
-        let stamp = self.stamps.last().map_or(*now, |newest| *newest.max(now));
-        self.stamps.push(stamp);
-        Ok(stamp)
-    }
-}
-
-/// Answers and stamps and the times refusals tell, all by one sequence of calls.
-/// Broken by: no clamp; `still` always true; no second look at the newest cell.
-#[test]
-fn shuttle_histories_of_a_window_can_be_told_one_call_at_a_time() {
-    check(50_000, || {
-        let rules: Vec<_> = (0..=below(2)).map(|_| (1 + below(4), 1 + below(10))).collect();
-        let capacity = rules.iter().map(|(limit, _)| *limit).max().unwrap();
-        let layout = Layout { capacity, ..Layout::of(rules.len(), 4, 1) };
-        let timed = |(limit, ns): &(u32, u32)| (*limit, Duration::from_nanos(u64::from(*ns)));
-        let timed: Vec<_> = rules.iter().map(timed).collect();
-        let log = Arc::new(Log::with_layout(&timed, Duration::ZERO, layout));
-        let order = Arc::new(Order::default());
-        let threads: Vec<_> = (0..THREADS)
-            .map(|_| {
-                let (log, order) = (Arc::clone(&log), Arc::clone(&order));
-                let claim = move |_| {
-                    let now = u64::from(below(16));
-                    let claim = |now: &u64| log.try_acquire(*now).map_err(|busy| busy.free_at);
-                    order.call(now, claim)
-                };
-                thread::spawn(move || (0..3).map(claim).collect::<Vec<_>>())
-            })
-            .collect();
-        let calls = threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect();
-        let nanos = |(limit, ns): (u32, u32)| (limit as usize, u64::from(ns));
-        let rules = rules.into_iter().map(nanos).collect();
-        assert_linearizable(&PlainLog { rules, stamps: Vec::new() }, calls);
     });
 }
 
