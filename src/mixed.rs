@@ -1,6 +1,8 @@
 //! Everything mixed, on random and on priority-based [schedules](crate::schedules): longer programs
 //! than loom can go through, without its weak memory.
 
+mod tasks;
+
 use crate::schedules::{below, check};
 use crate::sync::thread;
 use crate::time::ManualClock;
