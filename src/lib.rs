@@ -71,6 +71,8 @@ pub mod oxi_ai;
 mod policy;
 mod pool;
 mod provider;
+#[cfg(all(test, ringgate_shuttle))]
+mod schedules;
 mod semaphore;
 mod sync;
 pub mod time;

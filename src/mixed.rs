@@ -1,10 +1,10 @@
-//! Everything mixed, on random and on priority-based schedules (PCT, Burckhardt and others 2010):
-//! longer programs than loom can go through, without its weak memory.
-//!
-//! A failure prints its schedule; `shuttle::replay` plays it again.
+//! Everything mixed, on random and on priority-based [schedules](crate::schedules): longer programs
+//! than loom can go through, without its weak memory.
 
-use crate::linear::{Order, Sequential, assert_linearizable};
-use crate::sync::{number_threads_anew, thread};
+mod tasks;
+
+use crate::schedules::{below, check};
+use crate::sync::thread;
 use crate::time::ManualClock;
 use crate::window::log::{Layout, Log};
 use crate::{Limiter, Semaphore};
@@ -13,30 +13,12 @@ use core::pin::pin;
 use core::task::{Context, Poll, Waker};
 use core::time::Duration;
 use shuttle::future::block_on;
-use shuttle::rand::{Rng, thread_rng};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 const SECOND: Duration = Duration::from_secs(1);
 const THREADS: u32 = 3;
 const STEPS: u32 = 4;
-
-/// On so many schedules of each kind.
-fn check(schedules: usize, program: impl Fn() + Send + Sync + 'static) {
-    let program = Arc::new(program);
-    let again = Arc::clone(&program);
-    let anew = |program: &dyn Fn()| {
-        number_threads_anew();
-        program();
-    };
-    shuttle::check_random(move || anew(&*program), schedules);
-    shuttle::check_pct(move || anew(&*again), schedules, 3);
-    println!("{} schedules", 2 * schedules);
-}
-
-fn below(end: u32) -> u32 {
-    thread_rng().gen_range(0..end)
-}
 
 fn on_threads(body: impl Fn() + Send + Sync + 'static) {
     let body = Arc::new(body);
@@ -187,62 +169,6 @@ fn shuttle_a_window_that_changes_and_grows_admits_no_more_than_the_largest_limit
         let limit = log.rule(0).unwrap().0 as usize;
         let end = stamps.last().unwrap() + WINDOW;
         assert_eq!((0..=limit).filter(|_| log.try_acquire(end).is_ok()).count(), limit);
-    });
-}
-
-/// The window as one would write it for one thread: all stamps, and a look at the last of them.
-#[derive(Clone)]
-struct PlainLog {
-    rules: Vec<(usize, u64)>,
-    stamps: Vec<u64>,
-}
-
-impl Sequential for PlainLog {
-    type Op = u64;
-    type Answer = Result<u64, Option<u64>>;
-
-    fn answer(&mut self, now: &u64) -> Self::Answer {
-        let free_at = |(limit, window): &(usize, u64)| {
-            let nth = self.stamps.len().checked_sub(*limit)?;
-            Some(self.stamps[nth] + window)
-        };
-        let free_at = self.rules.iter().filter_map(free_at).max().unwrap_or(0);
-        if free_at > *now {
-            return Err(Some(free_at));
-        }
-        let stamp = self.stamps.last().map_or(*now, |newest| *newest.max(now));
-        self.stamps.push(stamp);
-        Ok(stamp)
-    }
-}
-
-/// Answers and stamps and the times refusals tell, all by one sequence of calls.
-/// Broken by: no clamp; `still` always true; no second look at the newest cell.
-#[test]
-fn shuttle_histories_of_a_window_can_be_told_one_call_at_a_time() {
-    check(50_000, || {
-        let rules: Vec<_> = (0..=below(2)).map(|_| (1 + below(4), 1 + below(10))).collect();
-        let capacity = rules.iter().map(|(limit, _)| *limit).max().unwrap();
-        let layout = Layout { capacity, ..Layout::of(rules.len(), 4, 1) };
-        let timed = |(limit, ns): &(u32, u32)| (*limit, Duration::from_nanos(u64::from(*ns)));
-        let timed: Vec<_> = rules.iter().map(timed).collect();
-        let log = Arc::new(Log::with_layout(&timed, Duration::ZERO, layout));
-        let order = Arc::new(Order::default());
-        let threads: Vec<_> = (0..THREADS)
-            .map(|_| {
-                let (log, order) = (Arc::clone(&log), Arc::clone(&order));
-                let claim = move |_| {
-                    let now = u64::from(below(16));
-                    let claim = |now: &u64| log.try_acquire(*now).map_err(|busy| busy.free_at);
-                    order.call(now, claim)
-                };
-                thread::spawn(move || (0..3).map(claim).collect::<Vec<_>>())
-            })
-            .collect();
-        let calls = threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect();
-        let nanos = |(limit, ns): (u32, u32)| (limit as usize, u64::from(ns));
-        let rules = rules.into_iter().map(nanos).collect();
-        assert_linearizable(&PlainLog { rules, stamps: Vec::new() }, calls);
     });
 }
 

@@ -38,6 +38,15 @@ use std::sync::Arc;
 /// Dropping an acquire future at any point loses nothing: its place goes to those behind it, and
 /// permits it had collected, or had been granted and not yet seen, are given on at once.
 ///
+/// # What others can see
+///
+/// Taking permits, joining the line, being granted, leaving the line and closing each happen at one
+/// moment. What an operation gives (a release, a dropped future, a close) it gives from front to
+/// front, one moment each, all of them before it returns: while a release to two waiters goes on,
+/// the first may have been served and the second not yet. (Only what is released inside a waker is
+/// given later.) [`reduce_permits`](Self::reduce_permits) takes what is free at one moment, and
+/// writes the rest down at another.
+///
 /// # Lock freedom
 ///
 /// No operation waits for another thread. If a thread stops for ever in the middle of one, the

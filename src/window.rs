@@ -220,6 +220,8 @@ impl SlidingWindow {
     /// stretch as long as the shortest window are there more admissions than the largest limit; and
     /// one window after the last change the limit is exact again. (What a rate of no window admitted
     /// is not recorded.) A call that is under way while the limit changes may still go by the old one.
+    /// Of two changes under way at once, either may be in force until both have returned, and then
+    /// one of them stays.
     ///
     /// A limit beyond what the cells can hold makes a larger log, twice as large where that is
     /// possible; the old one stays until the window is dropped, since a stopped thread may be reading
