@@ -11,16 +11,19 @@ mod common;
 use common::gate_model::{self, Answer, Id, Model, No, Permits, Rates};
 use common::{Wakes, cases, poll_with};
 use proptest::prelude::*;
-use ringgate::time::{ManualClock, Timestamp};
+use ringgate::time::{Clock, Sleep, Timestamp};
 use ringgate::{
     AcquireError, Limiter, LimiterAcquire, LimiterPermit, OwnedLimiterPermit, Refused, Semaphore,
     SemaphorePermit, SlidingWindow, WindowAcquire,
 };
+use std::collections::BTreeMap;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Poll, Waker};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 // ---- what is tried -------------------------------------------------------------------------------
@@ -111,6 +114,8 @@ enum InFlight {
 #[derive(Clone)]
 struct Program {
     start: u64,
+    /// The longest that a timer sleeps; if not for ever it may ring early.
+    longest: u64,
     shapes: [Shape; 2],
     in_flight: InFlight,
     ops: Vec<Op>,
@@ -119,8 +124,8 @@ struct Program {
 /// A line for each operation.
 impl fmt::Debug for Program {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { start, shapes, in_flight, ops } = self;
-        writeln!(f, "from {start} ns, {in_flight:?}")?;
+        let Self { start, longest, shapes, in_flight, ops } = self;
+        writeln!(f, "from {start} ns, timers of at most {longest} ns, {in_flight:?}")?;
         shapes.iter().try_for_each(|shape| writeln!(f, "  {shape:?}"))?;
         ops.iter().try_for_each(|op| writeln!(f, "    {op:?}"))
     }
@@ -194,9 +199,18 @@ fn programs(
     in_flight: impl Strategy<Value = InFlight>,
 ) -> impl Strategy<Value = Program> {
     let starts = prop_oneof![Just(0), Just(1_000), 0..=1_u64 << 60];
+    let longest = prop_oneof![4 => Just(u64::MAX), 1 => 1..=10_u64];
+    let shapes = [shapes(least_rules), shapes(least_rules)];
     let ops = prop::collection::vec(op(), 1..90);
-    (starts, [shapes(least_rules), shapes(least_rules)], in_flight, ops)
-        .prop_map(|(start, shapes, in_flight, ops)| Program { start, shapes, in_flight, ops })
+    (starts, longest, shapes, in_flight, ops).prop_map(
+        |(start, longest, shapes, in_flight, ops)| Program {
+            start,
+            longest,
+            shapes,
+            in_flight,
+            ops,
+        },
+    )
 }
 
 fn any_in_flight() -> impl Strategy<Value = InFlight> {
@@ -206,6 +220,91 @@ fn any_in_flight() -> impl Strategy<Value = InFlight> {
         4 => (1..=3_usize).prop_map(InFlight::Own),
         10 => (0..=3_usize).prop_map(InFlight::Shared),
     ]
+}
+
+// ---- a clock in the test's hand -----------------------------------------------------------------
+
+type Timers = BTreeMap<u64, (u64, Waker)>;
+
+/// It stands still, moves on or steps back; its timers ring when their time has come, and else not.
+#[derive(Debug, Clone)]
+struct HandClock {
+    now: Arc<AtomicU64>,
+    longest: u64,
+    /// By their numbers: when they are to ring, and for whom; or that they are gone.
+    timers: Sender<(u64, Option<(u64, Waker)>)>,
+    number: Arc<AtomicU64>,
+}
+
+struct Timer {
+    clock: HandClock,
+    number: u64,
+    rings_at: u64,
+}
+
+impl Clock for HandClock {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_nanos(self.now.load(Ordering::SeqCst))
+    }
+
+    fn sleep_until(&self, deadline: Timestamp) -> Sleep {
+        let longest = self.now().as_nanos().saturating_add(self.longest);
+        let number = self.number.fetch_add(1, Ordering::SeqCst);
+        let rings_at = deadline.as_nanos().min(longest);
+        Sleep::new(Timer { clock: self.clone(), number, rings_at })
+    }
+}
+
+impl Future for Timer {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        if self.clock.now().as_nanos() >= self.rings_at {
+            return Poll::Ready(());
+        }
+        let ring = (self.rings_at, cx.waker().clone());
+        self.clock.timers.send((self.number, Some(ring))).unwrap();
+        Poll::Pending
+    }
+}
+
+impl Drop for Timer {
+    fn drop(&mut self) {
+        // At the end of the test nobody listens.
+        let _ = self.clock.timers.send((self.number, None));
+    }
+}
+
+/// What moves the clock.
+struct Hand {
+    clock: HandClock,
+    news: Receiver<(u64, Option<(u64, Waker)>)>,
+    timers: Timers,
+}
+
+impl Hand {
+    fn new(start: u64, longest: u64) -> Self {
+        let (timers, news) = channel();
+        let (now, number) = (Arc::new(AtomicU64::new(start)), Arc::default());
+        Self { clock: HandClock { now, longest, timers, number }, news, timers: Timers::new() }
+    }
+
+    fn set(&mut self, now: u64) {
+        self.clock.now.store(now, Ordering::SeqCst);
+        for (number, ring) in self.news.try_iter() {
+            match ring {
+                Some(ring) => self.timers.insert(number, ring),
+                None => self.timers.remove(&number),
+            };
+        }
+        let rings: Vec<u64> = self
+            .timers
+            .iter()
+            .filter(|(_, (at, _))| *at <= now)
+            .map(|(number, _)| *number)
+            .collect();
+        rings.iter().filter_map(|number| self.timers.remove(number)).for_each(|(_, w)| w.wake());
+    }
 }
 
 // ---- what is tested ------------------------------------------------------------------------------
@@ -225,7 +324,7 @@ impl Front {
         shape: &Shape,
         in_flight: InFlight,
         shared: &Arc<Semaphore>,
-        clock: &ManualClock,
+        clock: &HandClock,
     ) -> Self {
         let builder = Limiter::builder().guard(ns(shape.guard)).clock(clock.clone());
         let builder = match in_flight {
@@ -239,7 +338,7 @@ impl Front {
         Self::Limiter(shape.rules.iter().fold(builder, add).build())
     }
 
-    fn window(shape: &Shape, clock: &ManualClock) -> Self {
+    fn window(shape: &Shape, clock: &HandClock) -> Self {
         let (limit, length) = shape.rules[0];
         let first = SlidingWindow::with_clock(limit, ns(length), clock.clone());
         let add = |window: SlidingWindow, rule: &(u32, u64)| window.and(rule.0, ns(rule.1));
@@ -384,7 +483,7 @@ struct Held<'a> {
 struct Scene<'a> {
     fronts: &'a [Front],
     shared: Option<&'a Semaphore>,
-    clock: ManualClock,
+    hand: Hand,
     model: Model,
     waiting: Vec<Waiting<'a>>,
     over: Vec<Future_<'a>>,
@@ -524,10 +623,7 @@ impl<'a> Scene<'a> {
             }
             Move::Years(years) => now + years * 365 * 24 * 3_600_000_000_000,
         };
-        match way {
-            Move::On(by) => self.clock.advance(ns(*by)),
-            _ => self.clock.set(Timestamp::from_nanos(then)),
-        }
+        self.hand.set(then);
         self.model.set_time(then);
     }
 
@@ -613,7 +709,8 @@ impl<'a> Scene<'a> {
 }
 
 fn model_of(program: &Program, fronts: usize) -> Model {
-    let mut model = Model { now: program.start, ..Model::default() };
+    let has_exact_timers = program.longest == u64::MAX;
+    let mut model = Model { now: program.start, has_exact_timers, ..Model::default() };
     for shape in &program.shapes[..fronts] {
         let slots = match program.in_flight {
             InFlight::Unlimited => gate_model::Slots::Open,
@@ -631,15 +728,10 @@ fn model_of(program: &Program, fronts: usize) -> Model {
     model
 }
 
-fn run(
-    program: &Program,
-    fronts: &[Front],
-    shared: Option<&Semaphore>,
-    clock: ManualClock,
-) -> Checked {
+fn run(program: &Program, fronts: &[Front], shared: Option<&Semaphore>, hand: Hand) -> Checked {
     let model = model_of(program, fronts.len());
     let (waiting, over, held) = (Vec::new(), Vec::new(), Vec::new());
-    let mut scene = Scene { fronts, shared, clock, model, waiting, over, held };
+    let mut scene = Scene { fronts, shared, hand, model, waiting, over, held };
     scene.check()?;
     for op in &program.ops {
         scene.step(op)?;
@@ -648,25 +740,23 @@ fn run(
 }
 
 proptest! {
-    #![proptest_config(cases(1500))]
+    #![proptest_config(cases(1000))]
 
     #[test]
     fn a_limiter_does_what_the_model_does(program in programs(0, any_in_flight())) {
-        let clock = ManualClock::new();
-        clock.set(Timestamp::from_nanos(program.start));
+        let hand = Hand::new(program.start, program.longest);
         let slots = if let InFlight::Shared(slots) = program.in_flight { slots } else { 0 };
         let shared = Arc::new(Semaphore::new(slots));
-        let make = |shape| Front::limiter(shape, program.in_flight, &shared, &clock);
+        let make = |shape| Front::limiter(shape, program.in_flight, &shared, &hand.clock);
         let fronts = program.shapes.each_ref().map(make);
         let is_shared = matches!(program.in_flight, InFlight::Shared(_));
-        run(&program, &fronts, is_shared.then_some(&*shared), clock)?;
+        run(&program, &fronts, is_shared.then_some(&*shared), hand)?;
     }
 
     #[test]
     fn a_window_does_what_the_model_does(program in programs(1, Just(InFlight::Unlimited))) {
-        let clock = ManualClock::new();
-        clock.set(Timestamp::from_nanos(program.start));
-        let front = Front::window(&program.shapes[0], &clock);
-        run(&program, &[front], None, clock)?;
+        let hand = Hand::new(program.start, program.longest);
+        let front = Front::window(&program.shapes[0], &hand.clock);
+        run(&program, &[front], None, hand)?;
     }
 }

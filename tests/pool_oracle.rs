@@ -252,7 +252,8 @@ struct AtItsEnd {
 
 impl Drop for AtItsEnd {
     fn drop(&mut self) {
-        self.gone.send((self.call, self.limiter.available_permits())).unwrap();
+        // Where the test has failed nobody listens.
+        let _ = self.gone.send((self.call, self.limiter.available_permits()));
     }
 }
 

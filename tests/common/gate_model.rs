@@ -179,7 +179,7 @@ pub(crate) struct Call {
     changed: bool,
     /// It must have been woken since its last poll.
     pub(crate) must_wake: bool,
-    /// It may have been: timers look for themselves whenever time moves.
+    /// It may have been, as where a timer rings early.
     pub(crate) may_wake: bool,
 }
 
@@ -201,6 +201,8 @@ pub(crate) struct Limiter {
 #[derive(Debug, Default)]
 pub(crate) struct Model {
     pub(crate) now: u64,
+    /// Timers ring when their time has come, and not whenever time moves, or early.
+    pub(crate) has_exact_timers: bool,
     pub(crate) limiters: Vec<Limiter>,
     pub(crate) slots: Vec<Permits>,
     pub(crate) calls: Vec<Call>,
@@ -270,6 +272,14 @@ impl Model {
     pub(crate) fn poll(&mut self, id: Id) -> Poll<Answer> {
         let call = &mut self.calls[id];
         (call.must_wake, call.may_wake) = (false, false);
+        let answer = self.poll_anew(id);
+        // A timer that has rung early has it look again.
+        self.calls[id].may_wake |= !self.has_exact_timers && self.has_timer(id);
+        answer
+    }
+
+    fn poll_anew(&mut self, id: Id) -> Poll<Answer> {
+        let call = &self.calls[id];
         match (call.limiter, call.stage) {
             (_, Stage::Over) => Poll::Pending,
             (None, _) => self.poll_slot_alone(id),
@@ -300,10 +310,12 @@ impl Model {
 
     pub(crate) fn set_time(&mut self, now: u64) {
         self.now = now;
-        for call in &mut self.calls {
-            let waits = matches!(call.stage, Stage::Line | Stage::Rate | Stage::Slot);
-            call.may_wake |= waits && (call.deadline.is_some() || call.stage == Stage::Rate);
-            call.must_wake |= waits && call.deadline.is_some_and(|deadline| deadline <= now);
+        for id in 0..self.calls.len() {
+            let may_ring = !self.has_exact_timers && self.has_timer(id);
+            self.calls[id].may_wake |= may_ring;
+            if self.has_timer(id) && self.calls[id].deadline.is_some_and(|end| end <= now) {
+                self.wake(id);
+            }
         }
         for limiter in 0..self.limiters.len() {
             if self.limiters[limiter].rates.is_open(now)
@@ -371,6 +383,16 @@ impl Model {
     }
 
     // ---- how a call goes on ------------------------------------------------------------------------
+
+    /// The end of its patience, or of the wait for the rate.
+    fn has_timer(&self, id: Id) -> bool {
+        let call = &self.calls[id];
+        match call.stage {
+            Stage::New | Stage::Over => false,
+            Stage::Line | Stage::Slot => call.deadline.is_some(),
+            Stage::Rate => true,
+        }
+    }
 
     fn first_in(&self, limiter: Id, stages: &[Stage]) -> Option<Id> {
         let first = *self.limiters[limiter].line.front()?;
