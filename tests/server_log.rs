@@ -249,13 +249,25 @@ impl Client {
     }
 
     async fn ask<'a>(&mut self, limiter: &'a Limiter, way: Way) -> Option<InFlight<'a>> {
-        let asking = self.comes();
+        let (asking, came) = (self.comes(), self.time());
         let permit = match way {
             Way::Wait => limiter.acquire().await.ok(),
-            Way::WaitAndLeave(after) => timeout(after, limiter.acquire()).await.ok()?.ok(),
+            Way::WaitAndLeave(after) => {
+                timeout(after, limiter.acquire()).await.ok().and_then(Result::ok)
+            }
             Way::WaitWithin(patience) => limiter.acquire_within(patience).await.ok(),
             Way::Try => limiter.try_acquire().ok(),
         };
+        let patience = match way {
+            Way::Wait => Duration::MAX,
+            Way::WaitAndLeave(patience) | Way::WaitWithin(patience) => patience,
+            Way::Try => Duration::ZERO,
+        };
+        // A millisecond for tokio's timer, which rounds up.
+        assert!(
+            self.time() <= came.saturating_add(patience).saturating_add(ms(1)),
+            "waited too long"
+        );
         match (permit, way) {
             (Some(permit), _) => {
                 let pen = asking.ends_as(Event::Begins);
@@ -287,14 +299,11 @@ impl Client {
         let limiter = self.limiter.clone();
         while self.time() < self.end {
             sleep(self.up_to(20_000)).await;
-            let (patience, called) = (self.up_to(60_000), self.time());
+            let patience = self.up_to(60_000);
             let way = self.any_way(patience);
             if let Some(call) = self.ask(&limiter, way).await {
                 sleep(self.up_to(at_most)).await;
                 drop(call);
-            } else {
-                // A millisecond for tokio's timer, which rounds up.
-                assert!(self.time() <= called + patience + ms(1), "gave up too late");
             }
         }
         self.calls
