@@ -616,7 +616,8 @@ proptest! {
 
     /// Broken by: `hand_out` not waking (no `attend` in `Payment::Granted`); `cancel` giving back
     /// `asked` for a queued claim; `collect` not giving back after a close; `close_node` returning 0;
-    /// `hand_out` not paying the debt; `walk` counting the cancelled.
+    /// `hand_out` not paying the debt; `walk` counting the cancelled; `merge` losing or doubling what
+    /// it takes; `split` keeping what it gave; `try_take_all` leaving one.
     #[test]
     fn it_does_what_the_model_does(
         permits in 0..=5_usize, ops in ops(), backwards: bool
@@ -632,6 +633,8 @@ proptest! {
         run(Arc::new(Semaphore::new(permits)), unbounded(permits), &ops, backwards)?;
     }
 
+    /// Broken by: `release` or `hand_out` without the bound; `join` lining up for too many; that
+    /// refusal told as a close.
     #[test]
     fn a_bounded_one_does_what_the_model_does(
         permits in 0..=5_usize, ops in ops(), backwards: bool

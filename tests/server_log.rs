@@ -467,6 +467,8 @@ async fn with_a_guard_calls_that_are_late_on_their_way_keep_the_limit_on_arrival
 /// Three limits and four slots, as a provider's tier has them.
 const TIER: [Rule; 3] = [(60, s(60)), (1000, s(HOUR)), (10_000, s(24 * HOUR))];
 
+/// Broken by: `try_admit_with_slot` stamping before it has the slot; `look` asking the first rule
+/// alone; one call more than the limit; `release` of two; tokio's timer 3 ms late.
 #[tokio::test(start_paused = true)]
 async fn for_days_of_constant_demand_all_that_three_limits_allow_is_used_and_shared_evenly() {
     const DAYS: u64 = 4;
@@ -507,6 +509,7 @@ async fn change_tiers(limiter: Limiter, pen: Pen, days: u64) {
     }
 }
 
+/// Broken by: as above, and `set_rate` waking nobody; `try_admit` or `begin` passing the line.
 #[tokio::test(start_paused = true)]
 async fn for_days_of_bursts_nights_failures_and_changing_tiers_every_call_is_in_order_and_in_time()
 {
