@@ -807,6 +807,8 @@ proptest! {
 proptest! {
     #![proptest_config(cases(150))]
 
+    /// Broken by: one ring refusing for all; shares without the rest; what remains, or a turn, of the
+    /// first ring alone.
     #[test]
     fn a_limiter_whose_log_is_split_does_what_the_model_does(program in split_programs()) {
         run_limiters(&program)?;
