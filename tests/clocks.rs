@@ -131,3 +131,16 @@ fn a_large_window_is_shown_in_a_line() {
     let window = SlidingWindow::new(100_000, SECOND);
     assert!(format!("{window:?}").len() < 500);
 }
+
+/// Broken by: `ManualSleep::poll` registering its waker only where it is not on the stack.
+#[test]
+fn a_manual_clock_wakes_whoever_polled_its_sleep_last() {
+    let clock = ManualClock::new();
+    let wakes = [Wakes::new(), Wakes::new()];
+    let mut sleep = pin!(clock.sleep_until(Timestamp::from_epoch(SECOND)));
+    for wakes in &wakes {
+        assert!(poll_with(sleep.as_mut(), &Waker::from(Arc::clone(wakes))).is_pending());
+    }
+    clock.advance(SECOND);
+    assert_eq!(wakes.map(|wakes| wakes.count()), [0, 1]);
+}

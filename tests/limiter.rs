@@ -1,11 +1,14 @@
-//! Both limits together: the order of calls, what is held meanwhile, what a refusal says; and hours
-//! of simulated traffic against a log that a server might keep.
+//! Both limits together: the order of calls, what is held meanwhile, what a refusal says. Programs of
+//! all operations are in `limiter_oracle.rs`, days of simulated traffic in `server_log.rs`.
 #![cfg(feature = "tokio")]
-#![expect(clippy::disallowed_methods, reason = "the server's log goes by tokio's paused time")]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "time that has passed is told by tokio's paused clock"
+)]
 
 mod common;
 
-use common::{Calls, Dice, Wakes, at_once, poll_once, poll_with};
+use common::{Calls, Wakes, at_once, poll_once, poll_with};
 use ringgate::time::{Clock, ManualClock, Sleep, Timestamp};
 use ringgate::{Limit, Limiter, LimiterPermit, Refused, Semaphore, SlidingWindow};
 use std::future::Future;
@@ -15,8 +18,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Poll, Waker};
 use std::time::Duration;
-use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::sync::mpsc::unbounded_channel;
+use tokio::time::{Instant, sleep};
 
 const NANO: Duration = Duration::from_nanos(1);
 
@@ -611,181 +614,6 @@ fn a_newcomer_hears_of_the_close_although_those_in_line_have_not_been_polled_sin
     assert!(small.try_acquire().unwrap_err().is_permanent());
     assert!(at_once(small.acquire()).unwrap_err().is_permanent());
     assert!(matches!(poll_once(first), Poll::Ready(Err(refused)) if refused.is_permanent()));
-}
-
-// ---- hours of traffic against a server's log -----------------------------------------------------
-
-#[derive(Debug, Clone, Copy)]
-enum Event {
-    Departure(Duration),
-    End,
-}
-
-/// What the server saw, and whether it was within the limits.
-struct ServerLog {
-    departures: Vec<Duration>,
-    most_in_flight: usize,
-}
-
-impl ServerLog {
-    fn read(mut events: UnboundedReceiver<Event>) -> Self {
-        let mut log = Self { departures: Vec::new(), most_in_flight: 0 };
-        let mut in_flight = 0;
-        while let Ok(event) = events.try_recv() {
-            match event {
-                Event::Departure(at) => {
-                    log.departures.push(at);
-                    in_flight += 1;
-                    log.most_in_flight = log.most_in_flight.max(in_flight);
-                }
-                Event::End => in_flight -= 1,
-            }
-        }
-        assert_eq!(in_flight, 0);
-        log
-    }
-
-    #[track_caller]
-    fn assert_within(&self, limit: u32, window: Duration, max_concurrent: usize) {
-        assert!(self.most_in_flight <= max_concurrent, "{} in flight", self.most_in_flight);
-        for calls in self.departures.windows(limit as usize + 1) {
-            let span = calls[limit as usize].saturating_sub(calls[0]);
-            assert!(span >= window, "{limit} and one more within {span:?}");
-        }
-    }
-}
-
-/// One of the limiter's users.
-struct Client {
-    limiter: Limiter,
-    log: UnboundedSender<Event>,
-    dice: Dice,
-    start: Instant,
-    end: Duration,
-}
-
-impl Client {
-    fn time(&self) -> Duration {
-        self.start.elapsed()
-    }
-
-    fn up_to(&mut self, millis: u64) -> Duration {
-        ms(self.dice.below(millis))
-    }
-
-    async fn serve(&mut self, permit: LimiterPermit<'_>, at_most: u64) {
-        self.log.send(Event::Departure(self.time())).unwrap();
-        let duration = self.up_to(at_most);
-        sleep(duration).await;
-        self.log.send(Event::End).unwrap();
-        drop(permit);
-    }
-
-    /// Calls as fast as it is let.
-    async fn press(mut self, at_most: u64) {
-        let late = self.up_to(60_000);
-        sleep(late).await;
-        while self.time() < self.end {
-            let limiter = self.limiter.clone();
-            let permit = limiter.acquire().await.unwrap();
-            self.serve(permit, at_most).await;
-        }
-    }
-
-    /// Comes and goes, waits, gives up, tries, in every way there is.
-    async fn roam(mut self, at_most: u64) {
-        while self.time() < self.end {
-            let pause = self.up_to(20_000);
-            sleep(pause).await;
-            let patience = self.up_to(60_000);
-            let (limiter, called) = (self.limiter.clone(), self.time());
-            let permit = match self.dice.below(4) {
-                0 => limiter.acquire().await.ok(),
-                1 => timeout(patience, limiter.acquire()).await.ok().and_then(Result::ok),
-                2 => limiter.acquire_within(patience).await.ok(),
-                _ => limiter.try_acquire().ok(),
-            };
-            if let Some(permit) = permit {
-                self.serve(permit, at_most).await;
-            } else {
-                // A millisecond for tokio's timer, which rounds up.
-                assert!(self.time() <= called + patience + ms(1), "gave up too late");
-            }
-        }
-    }
-}
-
-/// Runs so many clients for so long, and returns the server's log.
-async fn run<F: Future<Output = ()> + Send + 'static>(
-    limiter: &Limiter,
-    clients: u64,
-    hours: u64,
-    live: impl Fn(Client) -> F,
-) -> ServerLog {
-    let (log, events) = unbounded_channel();
-    let start = Instant::now();
-    let client = |seed| Client {
-        limiter: limiter.clone(),
-        log: log.clone(),
-        dice: Dice(seed),
-        start,
-        end: s(hours * 3600),
-    };
-    let running: Vec<_> = (0..clients).map(|seed| tokio::spawn(live(client(seed)))).collect();
-    for client in running {
-        client.await.unwrap();
-    }
-    ServerLog::read(events)
-}
-
-/// Broken by: `<` for `<=` in `Ring::busy_until` (the use); `now` read before the slot was had and
-/// used for the stamp (the limit).
-#[tokio::test(start_paused = true)]
-async fn under_constant_demand_the_whole_rate_is_used_and_never_exceeded() {
-    let limiter = Limiter::new(60, s(60), 60);
-    // A call lasts ten seconds at most: sixty slots never bind, and demand never ends.
-    let log = run(&limiter, 150, 3, |client| client.press(10_000)).await;
-    log.assert_within(60, s(60), 60);
-    for (first, again) in log.departures.iter().zip(&log.departures[60..]) {
-        assert_eq!(again.saturating_sub(*first), s(60), "a place stood empty");
-    }
-    assert!(log.departures.len() >= 60 * 180);
-}
-
-/// Broken by: stamping before the slot is had.
-#[tokio::test(start_paused = true)]
-async fn where_slots_bind_neither_limit_is_exceeded_and_no_slot_stands_empty() {
-    let limiter = Limiter::new(30, s(60), 4);
-    let log = run(&limiter, 12, 2, |client| client.press(20_000)).await;
-    log.assert_within(30, s(60), 4);
-    assert_eq!(log.most_in_flight, 4);
-    // Four slots, ten seconds a call: 24 calls a minute, less what chance takes.
-    assert!(log.departures.len() > 20 * 120, "{} calls", log.departures.len());
-    assert_eq!((limiter.available_permits(), limiter.waiting()), (4, 0));
-}
-
-/// Broken by: `LimiterPermit` dropped where a call is given up; a cancelled head keeping the line.
-#[tokio::test(start_paused = true)]
-async fn callers_that_wait_give_up_and_try_in_every_way_never_exceed_either_limit() {
-    for (limit, window, slots) in [(1, s(3), 1), (7, s(10), 3), (100, s(60), 20)] {
-        let limiter = Limiter::new(limit, window, slots);
-        let log = run(&limiter, 40, 1, |client| client.roam(8_000)).await;
-        log.assert_within(limit, window, slots);
-        assert!(log.departures.len() > 500, "{} calls", log.departures.len());
-        assert_eq!((limiter.available_permits(), limiter.waiting()), (slots, 0));
-    }
-}
-
-/// Broken by: `guarded` not adding the guard.
-#[tokio::test(start_paused = true)]
-async fn with_a_guard_calls_that_are_late_on_their_way_keep_the_limit_on_arrival() {
-    let builder = Limiter::builder().rate(20, s(10)).guard(ms(250));
-    let limiter = builder.build();
-    let log = run(&limiter, 60, 1, |client| client.press(500)).await;
-    let mut dice = Dice(7);
-    let mut arrivals: Vec<_> = log.departures.iter().map(|at| *at + ms(dice.below(251))).collect();
-    arrivals.sort();
-    ServerLog { departures: arrivals, most_in_flight: 0 }.assert_within(20, s(10), usize::MAX);
 }
 
 /// Clones are the same limiter. Broken by: `Clone` making a new gate.

@@ -1,10 +1,10 @@
 //! The semaphore against a sequential model, and the model against tokio's semaphore: the same
-//! operations on `ringgate::Semaphore` (borrowed and owned) and on `tokio::sync::Semaphore` must
-//! all behave as the model says. All futures are polled by hand, without a runtime.
+//! operations on `ringgate::Semaphore` (borrowed, owned, bounded) and on `tokio::sync::Semaphore`
+//! must all behave as the model says. All futures are polled by hand, without a runtime.
 
 mod common;
 
-use common::{Wakes, poll_with};
+use common::{Wakes, cases, poll_with};
 use proptest::prelude::*;
 use ringgate::{AcquireError, Semaphore, TryAcquireError};
 use std::collections::VecDeque;
@@ -27,6 +27,13 @@ enum Stage {
     Gone,
 }
 
+/// Why an acquire will never get its permits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Never {
+    Closed,
+    TooMany,
+}
+
 /// One acquire: what it asked for and what it has collected.
 #[derive(Debug)]
 struct Claim {
@@ -36,9 +43,11 @@ struct Claim {
 }
 
 /// Permits, and a line of claims: first in, first out.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Model {
     free: usize,
+    /// No more than these are ever free, or can be asked for.
+    most: usize,
     /// Permits taken away that were in use: what is given back pays this first.
     debt: usize,
     closed: bool,
@@ -49,6 +58,11 @@ struct Model {
 }
 
 impl Model {
+    fn new(free: usize, most: usize, late_return: bool) -> Self {
+        let (claims, line) = (Vec::new(), VecDeque::new());
+        Self { free, most, debt: 0, closed: false, claims, line, late_return }
+    }
+
     fn claim(&mut self, asked: usize) -> usize {
         self.claims.push(Claim { asked, got: 0, stage: Stage::New });
         self.claims.len() - 1
@@ -63,21 +77,29 @@ impl Model {
         Ok(())
     }
 
-    fn poll(&mut self, id: usize) -> Poll<Result<(), ()>> {
+    fn try_take_all(&mut self) -> Result<usize, TryAcquireError> {
+        let all = self.free;
+        self.try_take(all.max(1)).map(|()| all)
+    }
+
+    fn poll(&mut self, id: usize) -> Poll<Result<(), Never>> {
         let Claim { asked, got, stage } = self.claims[id];
         match stage {
             Stage::New => match self.try_take(asked) {
+                Err(TryAcquireError::NoPermits) if asked > self.most => {
+                    self.finish(id, Err(Never::TooMany), 0)
+                }
                 Err(TryAcquireError::NoPermits) => self.join(id),
-                taken => self.finish(id, taken.is_ok(), 0),
+                taken => self.finish(id, taken.map_err(|_| Never::Closed), 0),
             },
             Stage::Queued => Poll::Pending,
-            Stage::Granted if !self.closed => self.finish(id, true, 0),
-            Stage::Granted | Stage::Closed => self.finish(id, false, got),
+            Stage::Granted if !self.closed => self.finish(id, Ok(()), 0),
+            Stage::Granted | Stage::Closed => self.finish(id, Err(Never::Closed), got),
             Stage::Gone => unreachable!(),
         }
     }
 
-    fn join(&mut self, id: usize) -> Poll<Result<(), ()>> {
+    fn join(&mut self, id: usize) -> Poll<Result<(), Never>> {
         // There is something to take along only if nobody waits.
         self.claims[id].got = std::mem::take(&mut self.free);
         self.claims[id].stage = Stage::Queued;
@@ -85,10 +107,15 @@ impl Model {
         Poll::Pending
     }
 
-    fn finish(&mut self, id: usize, taken: bool, back: usize) -> Poll<Result<(), ()>> {
+    fn finish(
+        &mut self,
+        id: usize,
+        taken: Result<(), Never>,
+        back: usize,
+    ) -> Poll<Result<(), Never>> {
         self.claims[id].stage = Stage::Gone;
         self.give(back);
-        Poll::Ready(if taken { Ok(()) } else { Err(()) })
+        Poll::Ready(taken)
     }
 
     fn give(&mut self, mut permits: usize) {
@@ -106,7 +133,7 @@ impl Model {
             claim.stage = Stage::Granted;
             self.line.pop_front();
         }
-        self.free += permits;
+        self.free = (self.free + permits).min(self.most);
     }
 
     fn cancel(&mut self, id: usize) {
@@ -152,6 +179,9 @@ trait Subject {
     fn acquire_many(&self, permits: u32) -> Self::Wait;
     fn try_acquire_many(&self, permits: u32) -> Result<Self::Permit, TryAcquireError>;
     fn forget(permit: Self::Permit);
+    fn split(permit: &mut Self::Permit, permits: usize) -> Option<Self::Permit>;
+    fn merge(permit: &mut Self::Permit, other: Self::Permit);
+    fn num_permits(permit: &Self::Permit) -> usize;
     fn add_permits(&self, permits: usize);
     fn forget_permits(&self, permits: usize) -> usize;
     fn available_permits(&self) -> usize;
@@ -165,6 +195,17 @@ trait Subject {
     fn position(_: &Self::Wait) -> Option<usize> {
         None
     }
+    fn why(_: &Self::Error) -> Never {
+        Never::Closed
+    }
+    fn try_acquire_all(&self) -> Result<Self::Permit, TryAcquireError> {
+        unreachable!("tokio's has no such operation")
+    }
+}
+
+fn why(error: &AcquireError) -> Never {
+    assert_ne!(error.is_closed(), error.is_unsatisfiable());
+    if error.is_closed() { Never::Closed } else { Never::TooMany }
 }
 
 /// What is the same for all.
@@ -172,6 +213,15 @@ macro_rules! common_operations {
     () => {
         fn forget(permit: Self::Permit) {
             permit.forget();
+        }
+        fn split(permit: &mut Self::Permit, permits: usize) -> Option<Self::Permit> {
+            permit.split(permits)
+        }
+        fn merge(permit: &mut Self::Permit, other: Self::Permit) {
+            permit.merge(other);
+        }
+        fn num_permits(permit: &Self::Permit) -> usize {
+            permit.num_permits()
         }
         fn add_permits(&self, permits: usize) {
             (**self).add_permits(permits);
@@ -209,6 +259,12 @@ impl<'a> Subject for &'a Semaphore {
     fn position(wait: &Self::Wait) -> Option<usize> {
         wait.position()
     }
+    fn why(error: &AcquireError) -> Never {
+        why(error)
+    }
+    fn try_acquire_all(&self) -> Result<Self::Permit, TryAcquireError> {
+        (*self).try_acquire_all()
+    }
     common_operations!();
 }
 
@@ -229,6 +285,12 @@ impl Subject for Arc<Semaphore> {
     }
     fn position(wait: &Self::Wait) -> Option<usize> {
         wait.position()
+    }
+    fn why(error: &AcquireError) -> Never {
+        why(error)
+    }
+    fn try_acquire_all(&self) -> Result<Self::Permit, TryAcquireError> {
+        Self::clone(self).try_acquire_all_owned()
     }
     common_operations!();
 }
@@ -261,10 +323,17 @@ enum Op {
     Create(u32),
     /// The future, and whether it is polled with another waker than before.
     Poll(prop::sample::Index, bool),
+    /// Not for tokio's: once it has completed it stays pending.
+    PollAgain(prop::sample::Index),
     Cancel(prop::sample::Index),
     TryAcquire(u32),
+    /// Not for tokio's.
+    TryAcquireAll,
     Release(prop::sample::Index),
     ForgetHeld(prop::sample::Index),
+    Split(prop::sample::Index, usize),
+    /// The last of those held into this one.
+    Merge(prop::sample::Index),
     Add(usize),
     ForgetFree(usize),
     /// Not for tokio's.
@@ -277,7 +346,11 @@ fn ops() -> impl Strategy<Value = Vec<Op>> {
     let op = prop_oneof![
         60 => (0..=4_u32).prop_map(Op::Create),
         90 => (index(), any::<bool>()).prop_map(|(which, fresh)| Op::Poll(which, fresh)),
+        3 => index().prop_map(Op::PollAgain),
         25 => index().prop_map(Op::Cancel),
+        5 => Just(Op::TryAcquireAll),
+        6 => (index(), 0..=4_usize).prop_map(|(which, permits)| Op::Split(which, permits)),
+        6 => index().prop_map(Op::Merge),
         15 => (0..=4_u32).prop_map(Op::TryAcquire),
         40 => index().prop_map(Op::Release),
         5 => index().prop_map(Op::ForgetHeld),
@@ -301,8 +374,11 @@ struct Scene<S: Subject> {
     subject: S,
     model: Model,
     waiting: Vec<Waiting<S>>,
+    /// Futures that have completed.
+    over: Vec<Pin<Box<S::Wait>>>,
     held: Vec<(S::Permit, usize)>,
-    /// Permits there should be in all; below zero where more were taken away than there are.
+    /// Permits there should be in all; below zero where more were taken away than there are. Of one
+    /// that is bounded some may be given back in vain.
     total: isize,
 }
 
@@ -316,16 +392,21 @@ fn take<T>(items: &mut Vec<T>, which: prop::sample::Index) -> Option<T> {
 }
 
 impl<S: Subject> Scene<S> {
-    fn new(subject: S, permits: usize) -> Self {
-        let model = Model { free: permits, late_return: S::LATE_RETURN, ..Model::default() };
-        Self { subject, model, waiting: Vec::new(), held: Vec::new(), total: signed(permits) }
+    fn new(subject: S, permits: usize, most: usize) -> Self {
+        let model = Model::new(permits, most, S::LATE_RETURN);
+        let (waiting, over, held) = (Vec::new(), Vec::new(), Vec::new());
+        Self { subject, model, waiting, over, held, total: signed(permits) }
     }
 
     fn step(&mut self, op: &Op) -> Result<(), TestCaseError> {
         match op {
             Op::Create(asked) => self.create(*asked),
             Op::Poll(which, fresh) => self.poll(*which, *fresh)?,
+            Op::PollAgain(which) => self.poll_again(*which)?,
             Op::Cancel(which) => self.cancel(*which),
+            Op::TryAcquireAll => self.try_acquire_all()?,
+            Op::Split(which, permits) => self.split(*which, *permits)?,
+            Op::Merge(which) => self.merge(*which),
             Op::TryAcquire(asked) => self.try_acquire(*asked)?,
             Op::Release(which) => self.release(*which),
             Op::ForgetHeld(which) => self.forget_held(*which),
@@ -362,11 +443,56 @@ impl<S: Subject> Scene<S> {
                 self.waiting.push(waiting);
             }
             Poll::Ready(taken) => {
-                prop_assert_eq!(expected, Poll::Ready(taken.as_ref().map(|_| ()).map_err(|_| ())));
+                prop_assert_eq!(expected, Poll::Ready(taken.as_ref().map(|_| ()).map_err(S::why)));
                 self.held.extend(taken.ok().map(|permit| (permit, asked)));
+                self.over.push(waiting.future);
             }
         }
         Ok(())
+    }
+
+    fn poll_again(&mut self, which: prop::sample::Index) -> Result<(), TestCaseError> {
+        if self.subject.beyond().is_some() && !self.over.is_empty() {
+            let over = which.get_mut(&mut self.over);
+            prop_assert!(poll_with(over.as_mut(), Waker::noop()).is_pending());
+        }
+        Ok(())
+    }
+
+    fn try_acquire_all(&mut self) -> Result<(), TestCaseError> {
+        if self.subject.beyond().is_none() {
+            return Ok(());
+        }
+        let got = self.subject.try_acquire_all();
+        let permits = got.as_ref().map(S::num_permits).map_err(Clone::clone);
+        prop_assert_eq!(&permits, &self.model.try_take_all());
+        self.held.extend(got.ok().zip(permits.ok()));
+        Ok(())
+    }
+
+    fn split(&mut self, which: prop::sample::Index, permits: usize) -> Result<(), TestCaseError> {
+        if self.held.is_empty() {
+            return Ok(());
+        }
+        let (permit, count) = which.get_mut(&mut self.held);
+        let got = S::split(permit, permits);
+        prop_assert_eq!(got.is_some(), permits <= *count);
+        if let Some(part) = got {
+            *count -= permits;
+            self.held.push((part, permits));
+        }
+        Ok(())
+    }
+
+    fn merge(&mut self, which: prop::sample::Index) {
+        let Some((other, permits)) = self.held.pop() else { return };
+        if self.held.is_empty() {
+            self.held.push((other, permits));
+            return;
+        }
+        let (permit, count) = which.get_mut(&mut self.held);
+        S::merge(permit, other);
+        *count += permits;
     }
 
     fn cancel(&mut self, which: prop::sample::Index) {
@@ -430,9 +556,16 @@ impl<S: Subject> Scene<S> {
         prop_assert_eq!(self.subject.is_closed(), self.model.closed);
         for waiting in &self.waiting {
             let stage = self.model.claims[waiting.id].stage;
-            if matches!(stage, Stage::Granted | Stage::Closed) {
-                prop_assert!(waiting.waker.count() > waiting.seen, "{stage:?} but not woken");
-            }
+            let is_decided = matches!(stage, Stage::Granted | Stage::Closed);
+            prop_assert_eq!(
+                waiting.waker.count() > waiting.seen,
+                is_decided,
+                "{:?}, woken?",
+                stage
+            );
+        }
+        for (permit, permits) in &self.held {
+            prop_assert_eq!(S::num_permits(permit), *permits);
         }
         Ok(())
     }
@@ -445,7 +578,14 @@ impl<S: Subject> Scene<S> {
         for waiting in self.waiting.drain(..) {
             self.model.cancel(waiting.id);
         }
-        self.held.clear();
+        for (permit, permits) in self.held.drain(..) {
+            drop(permit);
+            self.model.give(permits);
+        }
+        prop_assert_eq!(self.subject.available_permits(), self.model.free);
+        if self.model.most < Semaphore::MAX_PERMITS {
+            return Ok(());
+        }
         prop_assert_eq!(signed(self.subject.available_permits()), self.total.max(0));
         if let Some(semaphore) = self.subject.beyond() {
             prop_assert_eq!(signed(semaphore.permits_owed()), -self.total.min(0));
@@ -456,32 +596,33 @@ impl<S: Subject> Scene<S> {
 
 fn run<S: Subject>(
     subject: S,
-    permits: usize,
+    (permits, most): (usize, usize),
     ops: &[Op],
     backwards: bool,
 ) -> Result<(), TestCaseError> {
-    let mut scene = Scene::new(subject, permits);
+    let mut scene = Scene::new(subject, permits, most);
     for op in ops {
         scene.step(op)?;
     }
     scene.end(backwards)
 }
 
-fn config(cases: u32) -> ProptestConfig {
-    ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(cases) }
+fn unbounded(permits: usize) -> (usize, usize) {
+    (permits, Semaphore::MAX_PERMITS)
 }
 
 proptest! {
-    #![proptest_config(config(600))]
+    #![proptest_config(cases(400))]
 
     /// Broken by: `hand_out` not waking (no `attend` in `Payment::Granted`); `cancel` giving back
     /// `asked` for a queued claim; `collect` not giving back after a close; `close_node` returning 0;
-    /// `hand_out` not paying the debt; `walk` counting the cancelled.
+    /// `hand_out` not paying the debt; `walk` counting the cancelled; `merge` losing or doubling what
+    /// it takes; `split` keeping what it gave; `try_take_all` leaving one.
     #[test]
     fn it_does_what_the_model_does(
         permits in 0..=5_usize, ops in ops(), backwards: bool
     ) {
-        run(&Semaphore::new(permits), permits, &ops, backwards)?;
+        run(&Semaphore::new(permits), unbounded(permits), &ops, backwards)?;
     }
 
     /// Broken by: as above.
@@ -489,7 +630,16 @@ proptest! {
     fn its_owned_permits_do_what_the_model_does(
         permits in 0..=5_usize, ops in ops(), backwards: bool
     ) {
-        run(Arc::new(Semaphore::new(permits)), permits, &ops, backwards)?;
+        run(Arc::new(Semaphore::new(permits)), unbounded(permits), &ops, backwards)?;
+    }
+
+    /// Broken by: `release` or `hand_out` without the bound; `join` lining up for too many; that
+    /// refusal told as a close.
+    #[test]
+    fn a_bounded_one_does_what_the_model_does(
+        permits in 0..=5_usize, ops in ops(), backwards: bool
+    ) {
+        run(&Semaphore::bounded(permits), (permits, permits), &ops, backwards)?;
     }
 
     /// The model is right about what a drop-in replacement has to do. Broken by: any change of the
@@ -498,6 +648,6 @@ proptest! {
     fn tokios_semaphore_does_what_the_model_does(
         permits in 0..=5_usize, ops in ops(), backwards: bool
     ) {
-        run(Arc::new(tokio::sync::Semaphore::new(permits)), permits, &ops, backwards)?;
+        run(Arc::new(tokio::sync::Semaphore::new(permits)), unbounded(permits), &ops, backwards)?;
     }
 }

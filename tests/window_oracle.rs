@@ -155,12 +155,8 @@ fn replayed(case: &Case, history: &[u64]) -> SlidingWindow {
     window
 }
 
-fn config(cases: u32) -> ProptestConfig {
-    ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(cases) }
-}
-
 proptest! {
-    #![proptest_config(config(400))]
+    #![proptest_config(common::cases(400))]
 
     /// Broken by: `<` for `<=` in `Ring::busy_until`; no `max` with the newest stamp in `Ring::try_stamp`;
     /// no flip at cell 0 in `Ring::locate`.

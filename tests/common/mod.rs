@@ -2,7 +2,9 @@
 #![allow(dead_code, reason = "each test file uses its own part")]
 
 pub(crate) mod counting;
+pub(crate) mod gate_model;
 
+use proptest::prelude::ProptestConfig;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -68,6 +70,13 @@ pub(crate) fn at_once<F: Future>(future: F) -> F::Output {
         Poll::Ready(output) => output,
         Poll::Pending => panic!("it waits"),
     }
+}
+
+/// So many cases, unless `PROPTEST_CASES` says otherwise. A failure is told whole; no file is kept.
+pub(crate) fn cases(cases: u32) -> ProptestConfig {
+    let set = ProptestConfig::default();
+    let cases = if std::env::var_os("PROPTEST_CASES").is_some() { set.cases } else { cases };
+    ProptestConfig { cases, failure_persistence: None, ..set }
 }
 
 /// A seeded source of numbers (`SplitMix64`), so that a failure repeats itself.
