@@ -1,0 +1,694 @@
+//! Re-checks left out, steps swapped.
+
+use crate::checkout::Checkout;
+use crate::{Kind, Mutant};
+
+struct Change {
+    name: &'static str,
+    file: &'static str,
+    from: &'static str,
+    to: &'static str,
+}
+
+const LINE: &str = "src/semaphore/line.rs";
+const NODE: &str = "src/semaphore/node.rs";
+const STORE: &str = "src/semaphore/store.rs";
+const RING: &str = "src/window/ring.rs";
+const LOG: &str = "src/window/log.rs";
+const ADMISSION: &str = "src/gate/admission.rs";
+const GATE: &str = "src/gate.rs";
+
+const CHANGES: &[Change] = &[
+    Change {
+        name: "link: no look at the mark",
+        file: LINE,
+        from: "if next.is_marked() || generation(node) != at.generation {\n                if !from_hint",
+        to: "if generation(node) != at.generation {\n                if !from_hint",
+    },
+    Change {
+        name: "link: no look at the generation",
+        file: LINE,
+        from: "if next.is_marked() || generation(node) != at.generation {\n                if !from_hint",
+        to: "if next.is_marked() {\n                if !from_hint",
+    },
+    Change {
+        name: "line_up: no look at CLOSED",
+        file: LINE,
+        from: "            if state.is_closed() {\n                return Poll::Ready(Err(Refusal::Closed));\n            }\n            let Some(front) = state.front() else {\n                let free = state.permits();\n                match",
+        to: "            let Some(front) = state.front() else {\n                let free = state.permits();\n                match",
+    },
+    Change {
+        name: "line_up: need not set anew at the front",
+        file: LINE,
+        from: "store.set_need(place, need);",
+        to: "let _ = need;",
+    },
+    Change {
+        name: "line_up: need not set anew behind others",
+        file: LINE,
+        from: "store.set_need(place, asked);",
+        to: "",
+    },
+    Change {
+        name: "poll_place: no look at CLOSED",
+        file: LINE,
+        from: "if self.is_closed() {\n                self.cancel(ticket);",
+        to: "if false {\n                self.cancel(ticket);",
+    },
+    Change {
+        name: "clear_away: no sweep",
+        file: LINE,
+        from: "if let Obstacle::Middle = obstacle {",
+        to: "if false && matches!(obstacle, Obstacle::Middle) {",
+    },
+    Change {
+        name: "clear_away: concluded front not helped",
+        file: LINE,
+        from: "self.hand_out(0, wakes);\n        if let Obstacle",
+        to: "if let Obstacle",
+    },
+    Change {
+        name: "collect: a grant seen after the close kept",
+        file: LINE,
+        from: "if granted && closed {",
+        to: "if false {",
+    },
+    Change {
+        name: "conclude_poll: permits kept by a panic",
+        file: LINE,
+        from: "if taken && wakes.will_panic() {",
+        to: "if false && taken && wakes.will_panic() {",
+    },
+    Change {
+        name: "change_waker: word from before the change",
+        file: LINE,
+        from: "    let found = Word(node.word.fetch_and(!Word::BUSY, Ordering::AcqRel));\n",
+        to: "    node.word.fetch_and(!Word::BUSY, Ordering::AcqRel);\n",
+    },
+    Change {
+        name: "concluded: a visitor although the owner is inside",
+        file: NODE,
+        from: "status != Status::Cancelled && !self.is_busy()",
+        to: "status != Status::Cancelled",
+    },
+    Change {
+        name: "attend: no look at BUSY",
+        file: LINE,
+        from: "if before.is_busy() { None } else {",
+        to: "if false && before.is_busy() { None } else {",
+    },
+    Change {
+        name: "visit: no look at the generation",
+        file: LINE,
+        from: "word.generation() != place.generation || !concluded",
+        to: "!concluded",
+    },
+    Change {
+        name: "visit: no look at BUSY",
+        file: LINE,
+        from: "!concluded || word.is_busy() || word",
+        to: "!concluded || word",
+    },
+    Change {
+        name: "visit: no look at LEFT",
+        file: LINE,
+        from: "|| word.is_busy() || word.has_left()",
+        to: "|| word.is_busy()",
+    },
+    Change {
+        name: "visit: no look whether it is concluded",
+        file: LINE,
+        from: "place.generation || !concluded || word",
+        to: "place.generation || (false && !concluded) || word",
+    },
+    Change {
+        name: "leave: nobody recycles for an owner that has left",
+        file: LINE,
+        from: "if word.has_left() && word.visitors() == 1 {",
+        to: "if false && word.has_left() {",
+    },
+    Change {
+        name: "leave: not only the last visitor recycles",
+        file: LINE,
+        from: "if word.has_left() && word.visitors() == 1 {",
+        to: "if word.has_left() {",
+    },
+    Change {
+        name: "depart: no look at visitors",
+        file: LINE,
+        from: "let alone = word.visitors() == 0;",
+        to: "let alone = true;",
+    },
+    Change {
+        name: "depart: front not retired first",
+        file: LINE,
+        from: "if self.state().front() == Some(place) {\n            self.retire(store, place, Status::Granted, wakes);",
+        to: "if false {\n            self.retire(store, place, Status::Granted, wakes);",
+    },
+    Change {
+        name: "mark_front: no look whether it still is the front",
+        file: LINE,
+        from: "if self.state().front() != Some(front) {\n                return None;\n            }\n            if next.is_marked()",
+        to: "if next.is_marked()",
+    },
+    Change {
+        name: "mark_front: no mark",
+        file: LINE,
+        from: "if next.is_marked() || mark(node, next) {\n                return Some",
+        to: "if next.is_marked() || next.0 != 0 || mark(node, next) {\n                return Some",
+    },
+    Change {
+        name: "retire: no look whether it still is the front",
+        file: LINE,
+        from: "            if state.front() != Some(front) {\n                return;\n            }\n            let to",
+        to: "            let to",
+    },
+    Change {
+        name: "retire: a cancelled front not freed",
+        file: LINE,
+        from: "if status == Status::Cancelled {\n            free_cancelled(store, front.index, wakes);",
+        to: "if false && status == Status::Cancelled {\n            free_cancelled(store, front.index, wakes);",
+    },
+    Change {
+        name: "hand_out: no look at the generation",
+        file: LINE,
+        from: "            if word.generation() != front.generation {\n                continue;\n            }\n            match",
+        to: "            match",
+    },
+    Change {
+        name: "hand_out: a concluded front not woken again",
+        file: LINE,
+        from: "if !awake && visit(node, front) {",
+        to: "if false && !awake && visit(node, front) {",
+    },
+    Change {
+        name: "hand_out: unlinked first, woken then",
+        file: LINE,
+        from: "                        let from_inside = self.attend(store, front, node, word, wakes);\n                        self.retire(store, front, Status::Granted, wakes);\n",
+        to: "                        self.retire(store, front, Status::Granted, wakes);\n                        let from_inside = self.attend(store, front, node, word, wakes);\n",
+    },
+    Change {
+        name: "hand_out: no look whether this thread is waking it",
+        file: LINE,
+        from: "concluded == Status::Cancelled || wakes::is_waking(self.address(), front)",
+        to: "concluded == Status::Cancelled",
+    },
+    Change {
+        name: "hand_out: nothing left to the outer operation",
+        file: LINE,
+        from: "Status::Queued if wakes::leave_to_outer(self.address(), permits) => return,",
+        to: "",
+    },
+    Change {
+        name: "hand_out: what a waker left is lost",
+        file: LINE,
+        from: "permits = left.saturating_add(from_inside.unwrap_or(0));",
+        to: "permits = left;",
+    },
+    Change {
+        name: "hand_out: no late look at the debt",
+        file: LINE,
+        from: "return self.settle_late(state);",
+        to: "return;",
+    },
+    Change {
+        name: "hand_out: no debt paid",
+        file: LINE,
+        from: "if state.has_debt() && permits > 0 {",
+        to: "if false && state.has_debt() {",
+    },
+    Change {
+        name: "hand_out: what is left after a grant is lost",
+        file: LINE,
+        from: "permits = left.saturating_add(from_inside.unwrap_or(0));",
+        to: "permits = from_inside.unwrap_or(0); let _ = left;",
+    },
+    Change {
+        name: "settle: once only",
+        file: LINE,
+        from: "            paid += taken;\n        }",
+        to: "            return paid + taken;\n        }",
+    },
+    Change {
+        name: "settle: what was claimed in vain is not owed again",
+        file: LINE,
+        from: "if taken < claimed {",
+        to: "if false && taken < claimed {",
+    },
+    Change {
+        name: "reduce: DEBT set before the debt is written",
+        file: LINE,
+        from: "        store.owe(owed);\n        taken + self.settle(store).min(owed)",
+        to: "        let paid = self.settle(store).min(owed);\n        store.owe(owed);\n        taken + paid",
+    },
+    Change {
+        name: "reduce: no settlement",
+        file: LINE,
+        from: "taken + self.settle(store).min(owed)",
+        to: "taken",
+    },
+    Change {
+        name: "release: no look at DEBT",
+        file: LINE,
+        from: "self.0 & (Self::QUEUE | Self::DEBT) == 0",
+        to: "self.0 & Self::QUEUE == 0",
+    },
+    Change {
+        name: "permits: a line is taken for permits",
+        file: LINE,
+        from: "if self.0 & Self::QUEUE == 0 { self.0 >> Self::SHIFT } else { 0 }",
+        to: "self.0 >> Self::SHIFT",
+    },
+    Change {
+        name: "forget: a store for an exchange",
+        file: LINE,
+        from: "if taken == 0 || self.swing(state, state.free(state.permits() - taken)) {",
+        to: "if taken == 0 || { self.state.store(state.free(state.permits() - taken).0, Ordering::Release); true } {",
+    },
+    Change {
+        name: "try_take: no second look at the close",
+        file: LINE,
+        from: "                self.state();\n                return Err(Refusal::Closed);",
+        to: "                return Err(Refusal::Closed);",
+    },
+    Change {
+        name: "close: watchers left out",
+        file: LINE,
+        from: "store.watchers.conclude_all(&mut wakes);",
+        to: "let _ = &store.watchers;",
+    },
+    Change {
+        name: "close: nobody concluded",
+        file: LINE,
+        from: "self.state.fetch_or(State::CLOSED, Ordering::AcqRel);\n        self.hand_out(0, wakes);",
+        to: "self.state.fetch_or(State::CLOSED, Ordering::AcqRel);\n        let _ = wakes;",
+    },
+    Change {
+        name: "poll_closed: a load for an exchange",
+        file: LINE,
+        from: "if State(self.state.fetch_or(0, Ordering::AcqRel)).is_closed() {",
+        to: "if self.is_closed() {",
+    },
+    Change {
+        name: "close_node: collected permits kept",
+        file: LINE,
+        from: "u64::from(total - word.need()).saturating_add(",
+        to: "u64::from(total - total).saturating_add(",
+    },
+    Change {
+        name: "cancel: a grant kept",
+        file: LINE,
+        from: "Status::Granted => self.depart(place, &mut wakes),",
+        to: "Status::Granted => { self.depart(place, &mut wakes); back = 0; }",
+    },
+    Change {
+        name: "cancel: a closed waiter gives back, too",
+        file: LINE,
+        from: "back = 0; // the closer gave it back",
+        to: "",
+    },
+    Change {
+        name: "cancel: collected permits kept",
+        file: LINE,
+        from: "back -= word.need();",
+        to: "back = 0 * word.need();",
+    },
+    Change {
+        name: "bury: a cancelled front not retired",
+        file: LINE,
+        from: "if self.state().front() == Some(place) {\n            self.retire(store, place, Status::Cancelled",
+        to: "if false {\n            self.retire(store, place, Status::Cancelled",
+    },
+    Change {
+        name: "bury: no sweep",
+        file: LINE,
+        from: "if dead >= store.sweep_at.load(Ordering::Relaxed) {",
+        to: "if false && dead >= store.sweep_at.load(Ordering::Relaxed) {",
+    },
+    Change {
+        name: "conclude_cancelled: tried once",
+        file: LINE,
+        from: "            Ok(_) => break,\n            Err(now) => word = Word(now),\n        }\n    }\n    (word, waker)",
+        to: "            _ => break,\n        }\n    }\n    (word, waker)",
+    },
+    Change {
+        name: "sweep_from: no look at mark and generation",
+        file: LINE,
+        from: "if next.is_marked() || generation(node) != at.generation {\n            return None;",
+        to: "if false {\n            return None;",
+    },
+    Change {
+        name: "sweep_from: no look at the mark",
+        file: LINE,
+        from: "if next.is_marked() || generation(node) != at.generation {\n            return None;",
+        to: "if generation(node) != at.generation {\n            return None;",
+    },
+    Change {
+        name: "sweep_from: no look at the generation",
+        file: LINE,
+        from: "if next.is_marked() || generation(node) != at.generation {\n            return None;",
+        to: "if next.is_marked() {\n            return None;",
+    },
+    Change {
+        name: "unlink_after: recycles what it has not unlinked",
+        file: LINE,
+        from: "while unlinked.is_ok() && index != end {",
+        to: "while index != end {",
+    },
+    Change {
+        name: "condemn: no look whether it is still linked",
+        file: LINE,
+        from: "node.next.load(Ordering::Relaxed) != next.0 || !(",
+        to: "!(",
+    },
+    Change {
+        name: "condemn: no mark",
+        file: LINE,
+        from: "!(beyond.is_marked() || mark(child, beyond))",
+        to: "false",
+    },
+    Change {
+        name: "condemn: whoever is concluded",
+        file: LINE,
+        from: "if word.status() != Status::Cancelled {\n        return Fate::Lives;",
+        to: "if word.status() == Status::Queued {\n        return Fate::Lives;",
+    },
+    Change {
+        name: "successor: no second look at the link",
+        file: LINE,
+        from: "unchanged.then_some(Ref",
+        to: "(unchanged || true).then_some(Ref",
+    },
+    Change {
+        name: "walk: no look at the generation",
+        file: LINE,
+        from: "            if word.generation() != at.generation {\n                return None;\n            }\n            waiters",
+        to: "            waiters",
+    },
+    Change {
+        name: "walk: no look at the anchor",
+        file: LINE,
+        from: "            if !holds {\n                return None;",
+        to: "            if false && !holds {\n                return None;",
+    },
+    Change {
+        name: "ahead_of: what it counted before it was lost",
+        file: LINE,
+        from: "if let Some((ahead, true)) = self.walk(Some(place))",
+        to: "if let Some((ahead, _)) = self.walk(Some(place))",
+    },
+    Change {
+        name: "free_cancelled: recycled before it is sealed",
+        file: LINE,
+        from: "    seal_cancelled(store.node(index));\n    wakes.drop(store.recycle(index));",
+        to: "    wakes.drop(store.recycle(index));\n    seal_cancelled(store.node(index));",
+    },
+    Change {
+        name: "depart: recycled before it is sealed",
+        file: LINE,
+        from: "Ok(_) if alone => return wakes.drop(store.recycle(place.index)),",
+        to: "Ok(_) if alone => { node.word.store(word.0, Ordering::Release); let old = store.recycle(place.index); node.word.store(to.0, Ordering::Release); return wakes.drop(old); }",
+    },
+    Change {
+        name: "store_or_new: the loser keeps its store",
+        file: LINE,
+        from: "if installed.is_err() {\n                // SAFETY",
+        to: "if false && installed.is_err() {\n                // SAFETY",
+    },
+    Change {
+        name: "Drop: the store is kept",
+        file: LINE,
+        from: "        if !store.is_null() {\n            // SAFETY: it came",
+        to: "        if false && !store.is_null() {\n            // SAFETY: it came",
+    },
+    Change {
+        name: "next_life: the same generation",
+        file: NODE,
+        from: "(self.generation() + 1) & ",
+        to: "self.generation() & ",
+    },
+    Change {
+        name: "relinked: the same version",
+        file: NODE,
+        from: "(self.0 >> Self::VERSION_SHIFT).wrapping_add(1)",
+        to: "self.0 >> Self::VERSION_SHIFT",
+    },
+    Change {
+        name: "free list: the same count",
+        file: STORE,
+        from: "((self.0 >> INDEX_BITS).wrapping_add(1)) << INDEX_BITS",
+        to: "(self.0 >> INDEX_BITS) << INDEX_BITS",
+    },
+    Change {
+        name: "chunk: the loser keeps its chunk",
+        file: STORE,
+        from: "        if installed.is_err() {\n            // SAFETY: `ours`",
+        to: "        if false && installed.is_err() {\n            // SAFETY: `ours`",
+    },
+    Change {
+        name: "recycle: the waker stays",
+        file: STORE,
+        from: "node.waker.with_mut(|slot| unsafe { (*slot).take() });\n        self.push",
+        to: "node.waker.with_mut(|slot| unsafe { (*slot).clone() });\n        self.push",
+    },
+    Change {
+        name: "recycle_all: forgotten",
+        file: STORE,
+        from: "            self.push(together.first, together.last);\n            together.len = 0;",
+        to: "            together.len = 0;",
+    },
+    Change {
+        name: "prepare: linkable before it is named",
+        file: STORE,
+        from: "        // ORDERING: Release, as when the last life ended (`end_life`): this store hides that one.\n        node.word.store(Word::queued(generation, need).0, Ordering::Release);\n",
+        to: "",
+    },
+    Change {
+        name: "prepare: end of the line not set",
+        file: STORE,
+        from: "next.relinked(NIL).0, Ordering::Release",
+        to: "next.marked().0, Ordering::Release",
+    },
+    Change {
+        name: "look: no second look",
+        file: RING,
+        from: "if self.still(&found) => {",
+        to: "if true => {",
+    },
+    Change {
+        name: "quick: no second look",
+        file: RING,
+        from: "let still = oldest_cell.load(Ordering::Relaxed) == oldest_word;",
+        to: "let still = true;",
+    },
+    Change {
+        name: "glance: no second look",
+        file: RING,
+        from: "let together = newest_cell.load(Ordering::Relaxed) == newest_word;",
+        to: "let together = true;",
+    },
+    Change {
+        name: "locate: no second look",
+        file: RING,
+        from: "if self.word(newest) == newest_word {",
+        to: "if true {",
+    },
+    Change {
+        name: "close: room left",
+        file: RING,
+        from: "if self.fill_up(format, &found, 1) {",
+        to: "if false {",
+    },
+    Change {
+        name: "begin: stamps not written",
+        file: RING,
+        from: "for (index, stamp) in stamps.enumerate() {",
+        to: "for (index, stamp) in stamps.take(0).enumerate() {",
+    },
+    Change {
+        name: "history: one short",
+        file: RING,
+        from: "(0..self.cells.len() - 1).map(move",
+        to: "(0..self.cells.len() - 2).map(move",
+    },
+    Change {
+        name: "glance: no clamp",
+        file: RING,
+        from: "let stamp = now.max(time);",
+        to: "let stamp = now;",
+    },
+    Change {
+        name: "look: no clamp",
+        file: RING,
+        from: "let stamp = format.tick(now).max(format.time(found.newest_word));",
+        to: "let stamp = format.tick(now);",
+    },
+    Change {
+        name: "look: the first rule alone",
+        file: RING,
+        from: "is_limited |= !rule.is_open();\n                busy",
+        to: "if is_limited { continue; }\n                is_limited |= !rule.is_open();\n                busy",
+    },
+    Change {
+        name: "glance: no look whether it is closed",
+        file: RING,
+        from: "if !at_boundary || !together || time == Format::PLAIN.closed() {",
+        to: "if !at_boundary || !together {",
+    },
+    Change {
+        name: "reckon: no second look",
+        file: RING,
+        from: "if self.still(&found) || tries == RECKONINGS {",
+        to: "if true {",
+    },
+    Change {
+        name: "look: a shared cell not filled up",
+        file: RING,
+        from: "None if self.fill_up(format, &found, rules.first.limit) => {}",
+        to: "",
+    },
+    Change {
+        name: "is_succeeded: a load for an exchange",
+        file: LOG,
+        from: "self.next.compare_exchange(null, null, Ordering::AcqRel, Ordering::Acquire).is_err()",
+        to: "{ let _ = null; !self.next.load(Ordering::Acquire).is_null() }",
+    },
+    Change {
+        name: "share: the whole limit",
+        file: LOG,
+        from: "limit: (rule.limit >> self.rings_log2) + rest",
+        to: "limit: rule.limit + 0 * rest",
+    },
+    Change {
+        name: "succeed: one ring stays open",
+        file: LOG,
+        from: "self.rings.iter().for_each(|ring| ring.close(self.format));",
+        to: "self.rings.iter().skip(1).for_each(|ring| ring.close(self.format));",
+    },
+    Change {
+        name: "and: the last free time of several rings",
+        file: RING,
+        from: "(self.free_at.min(other.free_at), self",
+        to: "(other.free_at, self",
+    },
+    Change {
+        name: "grow: the loser's change lost",
+        file: LOG,
+        from: "while !self.set_in(self.shards(), index, limit, window) {}",
+        to: "let _ = self.set_in(self.shards(), index, limit, window);",
+    },
+    Change {
+        name: "deal: stamps in reverse",
+        file: LOG,
+        from: "stamps.iter().skip(index).step_by(next.rings.len())",
+        to: "stamps.iter().skip(next.rings.len() - 1 - index).step_by(next.rings.len())",
+    },
+    Change {
+        name: "hand over: rules not handed on",
+        file: LOG,
+        from: "let _ = to.compare_exchange(0, word",
+        to: "let _ = to.compare_exchange(7, word",
+    },
+    Change {
+        name: "the slot kept before the turn is left",
+        file: ADMISSION,
+        from: "                self.leave();\n                keep(slot);",
+        to: "                keep(slot);\n                self.leave();",
+    },
+    Change {
+        name: "alarm: no last look",
+        file: ADMISSION,
+        from: "let last = self.as_mut().advance(cx);",
+        to: "let last: Poll<Result<(), Refused>> = Poll::Pending;",
+    },
+    Change {
+        name: "stamp: counted as waiting until it has left",
+        file: ADMISSION,
+        from: "        *this.waiting = None;\n        match gate.stamp()",
+        to: "        match gate.stamp()",
+    },
+    Change {
+        name: "newcomers_turn: no second look",
+        file: GATE,
+        from: "if still >= waiting {",
+        to: "if still >= 0 {",
+    },
+    Change {
+        name: "slot: deaf to changes",
+        file: ADMISSION,
+        from: "if !changes.has_come(cx) {",
+        to: "if true {",
+    },
+    Change {
+        name: "slot: back to the rate at any change",
+        file: ADMISSION,
+        from: "if gate.peek().is_err() {",
+        to: "if true {",
+    },
+    Change {
+        name: "no_slot: no look whether there ever is one",
+        file: GATE,
+        from: "    if semaphore.is_barren() {\n        Refused::for_ever",
+        to: "    if semaphore.is_closed() {\n        Refused::for_ever",
+    },
+    Change {
+        name: "rate_turn: others who never leave",
+        file: GATE,
+        from: "turn.is_none() && ahead > 0",
+        to: "false",
+    },
+    Change {
+        name: "rate: looks again at once",
+        file: ADMISSION,
+        from: "            sleep.set(None);\n            return again(cx);",
+        to: "            sleep.set(None);\n            continue;",
+    },
+    Change {
+        name: "stamp refused: looks again at once",
+        file: ADMISSION,
+        from: "None => return again(cx),",
+        to: "None => {}",
+    },
+    Change {
+        name: "set_rate: nobody told",
+        file: GATE,
+        from: "self.changes.add_permits(1);",
+        to: "",
+    },
+    Change {
+        name: "position: as if at the head",
+        file: ADMISSION,
+        from: "map_or(0, |ahead| ahead + 1)",
+        to: "map_or(0, |ahead| ahead)",
+    },
+    Change {
+        name: "hopeless: never",
+        file: GATE,
+        from: "if refused.is_permanent() { Err(refused) } else { Ok(()) }",
+        to: "Ok(())",
+    },
+    Change {
+        name: "wait_for_rate: deaf to the close",
+        file: ADMISSION,
+        from: "if interruptions.is_closed(cx) {",
+        to: "if false && interruptions.is_closed(cx) {",
+    },
+    Change {
+        name: "stamp refused: the slot kept meanwhile",
+        file: ADMISSION,
+        from: "                drop(slot);\n                later",
+        to: "                keep(slot);\n                later",
+    },
+];
+
+pub(crate) fn all(checkout: &Checkout) -> Vec<Mutant> {
+    let apply = |change: &Change| {
+        let text = checkout.read(change.file);
+        let found = text.matches(change.from).count();
+        assert!(found == 1, "{}: what it replaces is there {found} times", change.name);
+        let text = text.replace(change.from, change.to);
+        let name = format!("{} {}", change.file, change.name);
+        Mutant { name, file: change.file, text, kind: Kind::Step }
+    };
+    CHANGES.iter().map(apply).collect()
+}

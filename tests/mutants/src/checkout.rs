@@ -1,0 +1,57 @@
+//! The files, and a copy of them to break.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+pub(crate) struct Checkout {
+    root: PathBuf,
+}
+
+impl Checkout {
+    /// The one this program was built from.
+    pub(crate) fn here() -> Self {
+        Self { root: Path::new(env!("CARGO_MANIFEST_DIR")).join("../..") }
+    }
+
+    pub(crate) fn root(&self) -> &Path {
+        &self.root
+    }
+
+    pub(crate) fn read(&self, file: &str) -> String {
+        let path = self.root.join(file);
+        fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+    }
+
+    pub(crate) fn write(&self, file: &str, text: &str) {
+        fs::write(self.root.join(file), text).expect("the copy can be written");
+    }
+
+    /// Puts a file back as it is in the checkout.
+    pub(crate) fn restore(&self, file: &str) {
+        self.write(file, &Self::here().read(file));
+    }
+
+    /// All files that are under version control, as they are now.
+    pub(crate) fn copy(&self) -> Self {
+        let root = self.root.join("target/mutants");
+        for file in self.files() {
+            let (from, to) = (self.root.join(&file), root.join(&file));
+            let Ok(text) = fs::read(&from) else { continue };
+            // What has not changed keeps its time, and is not built again.
+            if fs::read(&to).is_ok_and(|there| there == text) {
+                continue;
+            }
+            fs::create_dir_all(to.parent().expect("a file is in a directory")).expect("made");
+            fs::write(&to, text).expect("the copy can be written");
+        }
+        Self { root }
+    }
+
+    fn files(&self) -> Vec<String> {
+        let mut git = Command::new("git");
+        git.args(["ls-files", "--cached", "--others", "--exclude-standard"]);
+        let listed = git.current_dir(&self.root).output().expect("git lists the files");
+        String::from_utf8_lossy(&listed.stdout).lines().map(str::to_owned).collect()
+    }
+}
