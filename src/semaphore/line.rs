@@ -270,10 +270,10 @@ impl Line {
     fn settle(&self, store: &Store) -> u64 {
         let mut paid = 0;
         loop {
-            // ORDERING: AcqRel, and a write even where DEBT is set: if it comes before a release's
+            // ORDERING: Release, and a write even where DEBT is set: if it comes before a release's
             // exchange of this word, that release acquires the debt and settles it; if after, its
-            // permits are seen here.
-            let state = State(self.state.fetch_or(State::DEBT, Ordering::AcqRel));
+            // permits are seen here, in the word itself.
+            let state = State(self.state.fetch_or(State::DEBT, Ordering::Release));
             let claimed = store.claim_debt(state.permits());
             if claimed == 0 {
                 return paid;
@@ -312,9 +312,9 @@ impl Line {
     }
 
     fn conclude_all(&self, wakes: &mut Wakes) {
-        // ORDERING: AcqRel: Release orders what the closer did before whoever sees CLOSED; Acquire
-        // shows the front's fields.
-        self.state.fetch_or(State::CLOSED, Ordering::AcqRel);
+        // ORDERING: Release orders what the closer did before whoever sees CLOSED. The load in
+        // `hand_out` acquires what came before.
+        self.state.fetch_or(State::CLOSED, Ordering::Release);
         self.hand_out(0, wakes);
     }
 
@@ -324,7 +324,8 @@ impl Line {
             return Poll::Ready(());
         }
         // ORDERING: AcqRel, and a write although it changes nothing: if it comes before the
-        // closer's `fetch_or`, that one acquires the store and finds us in it; else we see CLOSED.
+        // closer's `fetch_or`, the closer acquires the store (in `hand_out`) and finds us in it;
+        // else we see CLOSED.
         if State(self.state.fetch_or(0, Ordering::AcqRel)).is_closed() {
             return Poll::Ready(());
         }
@@ -484,8 +485,8 @@ impl Line {
     ) -> Poll<Result<(), Refusal>> {
         let node = self.store().node(place.index);
         let mut wakes = Wakes::default();
-        // ORDERING: Acquire pairs with the Release of the conclusion: the permit's history.
-        let mut word = Word(node.word.load(Ordering::Acquire));
+        // ORDERING: Relaxed: if concluded, `depart` acquires.
+        let mut word = Word(node.word.load(Ordering::Relaxed));
         if word.is_queued() {
             if self.is_closed() {
                 self.cancel(ticket);
@@ -754,17 +755,18 @@ impl Line {
     fn depart(&self, place: Ref, wakes: &mut Wakes) {
         let store = self.store();
         let node = store.node(place.index);
+        // ORDERING: Acquire pairs with the Release of the conclusion: the permit's history, and a
+        // state no older than the one in which this node was the front.
+        let mut word = Word(node.word.load(Ordering::Acquire));
         if self.state().front() == Some(place) {
             self.retire(store, place, Status::Granted, wakes);
         }
-        // ORDERING: Acquire: see below.
-        let mut word = Word(node.word.load(Ordering::Acquire));
         loop {
             let alone = word.visitors() == 0;
             let to = if alone { word.next_life() } else { word.left() };
             // ORDERING: Acquire pairs with the Release of the visitors that left: their reads of
             // the waker come before the owner takes it. Release hands the node to the last one.
-            match node.word.compare_exchange(word.0, to.0, Ordering::AcqRel, Ordering::Acquire) {
+            match node.word.compare_exchange(word.0, to.0, Ordering::AcqRel, Ordering::Relaxed) {
                 Ok(_) if alone => return wakes.drop(store.recycle(place.index)),
                 Ok(_) => return,
                 Err(now) => word = Word(now),
@@ -788,8 +790,8 @@ impl Line {
         let place = ticket.place?;
         let node = self.store().node(place.index);
         loop {
-            // ORDERING: Acquire: keeps the walk after it.
-            if !Word(node.word.load(Ordering::Acquire)).is_queued() {
+            // ORDERING: Relaxed: whether to walk once more.
+            if !Word(node.word.load(Ordering::Relaxed)).is_queued() {
                 return None;
             }
             if let Some((ahead, true)) = self.walk(Some(place)) {
@@ -943,21 +945,21 @@ fn conclude(node: &Node, from: Word, to: Word) -> bool {
 
 /// Becomes a visitor of a concluded node, unless it is gone or its owner is inside or has left.
 fn visit(node: &Node, place: Ref) -> bool {
-    // ORDERING: Acquire: the check of the generation decides what the exchange may do.
-    let mut word = Word(node.word.load(Ordering::Acquire));
+    // ORDERING: Relaxed: a guess; the exchange compares all of it.
+    let mut word = Word(node.word.load(Ordering::Relaxed));
     loop {
         let concluded = matches!(word.status(), Status::Granted | Status::Closed);
         if word.generation() != place.generation || !concluded || word.is_busy() || word.has_left()
         {
             return false;
         }
-        // ORDERING: Acquire pairs with the Release of the owner's last change of waker, carried on
-        // by the conclusion.
+        // ORDERING: Acquire pairs with the Release of the owner's last change of waker, which may
+        // have come after the conclusion.
         match node.word.compare_exchange_weak(
             word.0,
             word.0 + Word::VISITOR,
             Ordering::Acquire,
-            Ordering::Acquire,
+            Ordering::Relaxed,
         ) {
             Ok(_) => return true,
             Err(now) => word = Word(now),
@@ -979,24 +981,23 @@ fn leave(store: &Store, place: Ref, node: &Node, wakes: &mut Wakes) {
 /// The owner puts another waker in; returns the word it found afterwards, and the old waker.
 fn change_waker(node: &Node, cx: &Context<'_>) -> (Word, Option<Waker>) {
     let waker = cx.waker().clone();
-    // ORDERING: Acquire: if concluded, for the permit's history.
-    let found = Word(node.word.fetch_or(Word::BUSY, Ordering::Acquire));
+    // ORDERING: Relaxed: nobody else touches the slot while QUEUED; if concluded, `depart` acquires.
+    let found = Word(node.word.fetch_or(Word::BUSY, Ordering::Relaxed));
     if !found.is_queued() {
         return (found, None);
     }
     // SAFETY: QUEUED and BUSY: no visitor comes in until BUSY is cleared.
     let old = node.waker.with_mut(|slot| unsafe { (*slot).replace(waker) });
-    // ORDERING: Release publishes the new waker to the Acquire of whoever concludes; Acquire, if
-    // concluded meanwhile, for the permit's history.
-    let found = Word(node.word.fetch_and(!Word::BUSY, Ordering::AcqRel));
+    // ORDERING: Release publishes the new waker to the Acquire of whoever concludes or visits.
+    let found = Word(node.word.fetch_and(!Word::BUSY, Ordering::Release));
     (found, old)
 }
 
 /// The owner ends its own wait, unless somebody else has. Returns the waker, and the word that was
 /// replaced (`QUEUED`: this is the end) or found.
 fn conclude_cancelled(node: &Node) -> (Word, Option<Waker>) {
-    // ORDERING: Acquire: if concluded, for the permit's history.
-    let mut word = Word(node.word.fetch_or(Word::BUSY, Ordering::Acquire));
+    // ORDERING: Relaxed, as in `change_waker`.
+    let mut word = Word(node.word.fetch_or(Word::BUSY, Ordering::Relaxed));
     if !word.is_queued() {
         return (word, None);
     }
@@ -1010,7 +1011,7 @@ fn conclude_cancelled(node: &Node) -> (Word, Option<Waker>) {
             word.0,
             word.concluded(Status::Cancelled).0,
             Ordering::AcqRel,
-            Ordering::Acquire,
+            Ordering::Relaxed,
         ) {
             Ok(_) => break,
             Err(now) => word = Word(now),
@@ -1027,8 +1028,8 @@ fn free_cancelled(store: &Store, index: u32, wakes: &mut Wakes) {
 
 /// Ends the life of a cancelled node that this thread has unlinked.
 fn seal_cancelled(node: &Node) {
-    // ORDERING: Acquire pairs with the canceller's Release: its last touch of the waker.
-    let word = Word(node.word.load(Ordering::Acquire));
+    // ORDERING: Relaxed: whoever found it cancelled, in `hand_out` or `condemn`, acquired that.
+    let word = Word(node.word.load(Ordering::Relaxed));
     debug_assert!(word.status() == Status::Cancelled);
     end_life(node, word);
 }
@@ -1120,7 +1121,7 @@ enum Fate {
 /// directly or through others that are marked.
 fn condemn(store: &Store, node: &Node, next: Next, index: u32) -> Fate {
     let child = store.node(index);
-    // ORDERING: Acquire pairs with the canceller's Release.
+    // ORDERING: Acquire pairs with the canceller's Release: its last touch of the waker.
     let word = Word(child.word.load(Ordering::Acquire));
     if word.status() != Status::Cancelled {
         return Fate::Lives;

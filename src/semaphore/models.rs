@@ -507,6 +507,24 @@ fn model_counting_against_those_who_are_served() {
     });
 }
 
+/// It knows of its grant, and of nothing else that the releaser did. Caught: a grant that is not
+/// acquired before `depart` looks at the front.
+#[test]
+fn model_the_second_takes_its_grant_while_the_first_leaves() {
+    model(2, || {
+        let semaphore = semaphore(0);
+        let mut first = Arc::clone(&semaphore).acquire_owned();
+        let mut second = Arc::clone(&semaphore).acquire_owned();
+        assert!(poll_once(&mut first).is_pending());
+        assert!(poll_once(&mut second).is_pending());
+        let looks = thread::spawn(move || drop((poll_once(&mut second), second)));
+        semaphore.add_permits(2);
+        looks.join().unwrap();
+        drop(first);
+        assert_all_free(&semaphore, 2);
+    });
+}
+
 /// Caught: `ahead_of` does not begin again where it did not meet its own node.
 #[test]
 fn model_position_against_those_who_leave() {
