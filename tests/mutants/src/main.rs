@@ -1,12 +1,12 @@
 //! Breaks the lock-free code in one place at a time, and says which check notices.
 //!
-//! `cargo weaken [--list] [part of a mutant's name]…`
+//! `cargo weaken [--list] [--under SECONDS] [part of a mutant's name]…`
 //!
 //! Every memory ordering is weakened by one step; re-checks are left out and steps swapped by a list
 //! ([`by_hand`]). Each mutant is built in a copy of the checkout and meets the loom models of its
 //! part, the quickest first, then (if it is more than an ordering, which only loom can see) the
-//! frozen-thread scenes, the random schedules and the tests of ordinary threads. Ends with 1 if one
-//! survives that is not known to be harmless ([`harmless`]).
+//! frozen-thread scenes, the random schedules and the tests of ordinary threads. `--under` leaves
+//! models out that take longer where nothing is broken. Ends with 1 if one survives that is not known to be harmless ([`harmless`]).
 
 mod by_hand;
 mod checkout;
@@ -17,7 +17,7 @@ mod orderings;
 use checkout::Checkout;
 use checks::{Checks, Verdict};
 use std::process::ExitCode;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// One change of one file.
 struct Mutant {
@@ -35,9 +35,18 @@ enum Kind {
 }
 
 fn main() -> ExitCode {
-    let mut wanted: Vec<String> = std::env::args().skip(1).collect();
-    let list_only = wanted.iter().any(|arg| arg == "--list");
-    wanted.retain(|arg| arg != "--list");
+    let (mut list_only, mut under, mut wanted) = (false, Duration::MAX, Vec::new());
+    let mut args = std::env::args().skip(1);
+    while let Some(arg) = args.next() {
+        match arg.as_str() {
+            "--list" => list_only = true,
+            "--under" => {
+                let seconds = args.next().and_then(|seconds| seconds.parse().ok());
+                under = Duration::from_secs(seconds.expect("--under takes seconds"));
+            }
+            _ => wanted.push(arg),
+        }
+    }
 
     let checkout = Checkout::here();
     let mut mutants = orderings::all(&checkout);
@@ -53,7 +62,7 @@ fn main() -> ExitCode {
     }
 
     let copy = checkout.copy();
-    let checks = Checks::of(&copy);
+    let checks = Checks::of(&copy, under);
     let (mut caught, mut harmless, mut survivors) = (0, 0, 0);
     for mutant in mutants {
         let start = Instant::now();
