@@ -82,8 +82,8 @@ const CHANGES: &[Change] = &[
     Change {
         name: "change_waker: word from before the change",
         file: LINE,
-        from: "    let found = Word(node.word.fetch_and(!Word::BUSY, Ordering::AcqRel));\n",
-        to: "    node.word.fetch_and(!Word::BUSY, Ordering::AcqRel);\n",
+        from: "    let found = Word(node.word.fetch_and(!Word::BUSY, Ordering::Release));\n",
+        to: "    node.word.fetch_and(!Word::BUSY, Ordering::Release);\n",
     },
     Change {
         name: "concluded: a visitor although the owner is inside",
@@ -280,8 +280,8 @@ const CHANGES: &[Change] = &[
     Change {
         name: "close: nobody concluded",
         file: LINE,
-        from: "self.state.fetch_or(State::CLOSED, Ordering::AcqRel);\n        self.hand_out(0, wakes);",
-        to: "self.state.fetch_or(State::CLOSED, Ordering::AcqRel);\n        let _ = wakes;",
+        from: "self.state.fetch_or(State::CLOSED, Ordering::Release);\n        self.hand_out(0, wakes);",
+        to: "self.state.fetch_or(State::CLOSED, Ordering::Release);\n        let _ = wakes;",
     },
     Change {
         name: "poll_closed: a load for an exchange",
