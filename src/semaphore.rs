@@ -9,6 +9,8 @@ mod wakes;
 
 #[cfg(all(test, ringgate_loom))]
 mod models;
+#[cfg(all(test, any(ringgate_loom, ringgate_freeze)))]
+pub(crate) mod pairs;
 
 pub use acquire::{Acquire, AcquireOwned};
 pub use permit::{OwnedSemaphorePermit, SemaphorePermit};
