@@ -1,7 +1,7 @@
 //! Any two public operations of a part at the same time: what loom and the frozen thread share.
 //!
 //! Beside each part stands a table of its operations (`semaphore/pairs.rs`, `window/pairs.rs`,
-//! `gate/pairs.rs` for the limiter) with a few starts and one account of the end: what was there,
+//! `limiter/pairs.rs`) with a few starts and one account of the end: what was there,
 //! what each operation says it took or left, and what must follow from that whatever the order was.
 //! Under loom every two operations run on two threads (one test a pair); under freeze every one
 //! stops at each of its steps while every other one is done.
@@ -38,10 +38,6 @@ pub(crate) struct Run<Left> {
 impl<Left> Run<Left> {
     pub(crate) fn new(work: impl FnOnce() -> Left + Send + 'static) -> Self {
         Self { work: Box::new(work), stands_in_line: false }
-    }
-
-    pub(crate) fn in_line(work: impl FnOnce() -> Left + Send + 'static) -> Self {
-        Self { work: Box::new(work), stands_in_line: true }
     }
 }
 
@@ -204,14 +200,15 @@ pub(crate) fn go_on<'a, F: Future + 'a>(waiters: impl Iterator<Item = &'a mut Wa
     }
 }
 
-/// Whoever was served came before all who still wait.
-pub(crate) fn assert_in_order<'a, F: Future + 'a>(
+/// Whoever was served (not refused) came before all who still wait.
+pub(crate) fn assert_in_order<'a, T: 'a, E: 'a, F: Future<Output = Result<T, E>> + 'a>(
     waiters: impl Iterator<Item = &'a Waiter<F>>,
     a_newcomer_went: bool,
 ) {
     let (over, waiting): (Vec<_>, Vec<_>) = waiters.partition(|waiter| waiter.is_over());
+    let served = over.iter().filter(|waiter| matches!(waiter.output, Some(Ok(_))));
     let newcomer = a_newcomer_went.then_some(NEWCOMER);
-    let last_served = over.iter().map(|waiter| waiter.place).chain(newcomer).max();
+    let last_served = served.map(|waiter| waiter.place).chain(newcomer).max();
     let first_waiting = waiting.iter().map(|waiter| waiter.place).min();
     if let (Some(last_served), Some(first_waiting)) = (last_served, first_waiting) {
         assert!(last_served <= first_waiting, "{first_waiting} was overtaken by {last_served}");

@@ -348,6 +348,18 @@ impl Semaphore {
         Closed::new(self)
     }
 
+    /// Waiters' records that have not been recycled.
+    #[cfg(all(test, any(ringgate_loom, ringgate_freeze)))]
+    pub(crate) fn nodes_in_use(&self) -> u32 {
+        self.line.nodes_in_use()
+    }
+
+    /// Lets a sweep wait for so many cancelled waiters.
+    #[cfg(all(test, any(ringgate_loom, ringgate_freeze)))]
+    pub(crate) fn sweep_at(&self, dead: u64) {
+        self.line.sweep_at(dead);
+    }
+
     /// Whether [`close`](Self::close) has been called.
     #[must_use]
     pub fn is_closed(&self) -> bool {
