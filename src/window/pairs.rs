@@ -47,6 +47,8 @@ pub(crate) struct Scene {
     clock: ManualClock,
     line: Vec<Waiting>,
     admitted: u32,
+    /// Time has moved on while an operation stood still.
+    time_went_on: bool,
 }
 
 impl Scene {
@@ -56,7 +58,7 @@ impl Scene {
         for _ in 0..admitted {
             window.try_acquire().unwrap();
         }
-        Self { window, clock, line: Vec::new(), admitted }
+        Self { window, clock, line: Vec::new(), admitted, time_went_on: false }
     }
 
     fn line_up(&mut self) {
@@ -103,6 +105,7 @@ pub(crate) struct Left {
     /// Admitted by a time of its own, one window later.
     ahead_of_time: u32,
     refused: bool,
+    refused_ahead_of_time: bool,
     waiting: Vec<Waiting>,
     /// Its time may be over.
     is_impatient: bool,
@@ -135,11 +138,11 @@ fn try_acquire(scene: &mut Scene) -> Run<Left> {
     })
 }
 
-/// By then there is room, whatever the others do.
+/// By then there is room, whatever another one does.
 fn try_acquire_at(scene: &mut Scene) -> Run<Left> {
-    on(scene, |window| {
-        window.try_acquire_at(Timestamp::from_epoch(WINDOW)).unwrap();
-        Left { ahead_of_time: 1, taken: 1, ..Left::default() }
+    on(scene, |window| match window.try_acquire_at(Timestamp::from_epoch(WINDOW)) {
+        Ok(()) => Left { ahead_of_time: 1, taken: 1, ..Left::default() },
+        Err(_) => Left { refused_ahead_of_time: true, ..Left::default() },
     })
 }
 
@@ -259,6 +262,7 @@ impl Start for Scene {
         if stands_in_line {
             return;
         }
+        self.time_went_on = true;
         let mut others: Vec<_> = self.line.iter_mut().chain(&mut left.waiting).collect();
         for _ in 0..=others.len() {
             self.clock.advance(WINDOW);
@@ -317,6 +321,8 @@ impl Scene {
         for (one, other) in [(&left[0], &left[1]), (&left[1], &left[0])] {
             let room = LIMIT.saturating_sub(self.admitted + other.taken);
             assert!(!one.refused || room == 0, "refused while a cell is free");
+            // The line that has been served since came to that time, too.
+            assert!(!one.refused_ahead_of_time || self.time_went_on, "refused without reason");
         }
     }
 
