@@ -1,10 +1,13 @@
 //! Any two public operations of a part at the same time: what loom and the frozen thread share.
 //!
 //! Beside each part stands a table of its operations (`semaphore/pairs.rs`, `window/pairs.rs`,
-//! `limiter/pairs.rs`) with a few starts and one account of the end: what was there,
-//! what each operation says it took or left, and what must follow from that whatever the order was.
+//! `limiter/pairs.rs`) with a few starts and one account of the end: what was there, what each
+//! operation says it took or left, and what must follow from that whatever the order was.
 //! Under loom every two operations run on two threads (one test a pair); under freeze every one
 //! stops at each of its steps while every other one is done.
+//!
+//! Those who wait are polled when they are woken and at no other time, so a wake that is lost shows
+//! as somebody who waits for what is there.
 
 use core::future::Future;
 use core::pin::Pin;
@@ -63,9 +66,9 @@ pub(crate) fn model_pair<S: Start>(
                     [one, other].map(|operation| operation(&mut start).work).map(|work| {
                         let whistle = Arc::clone(&whistle);
                         move || {
-                            // Without it loom would not let the second thread be first: where both
-                            // begin with a load it finds nothing to exchange.
-                            // ORDERING: Relaxed: it orders nothing, it is only there.
+                            // A write for both, so that loom lets either be first: what begins
+                            // with a load it would leave where it stands.
+                            // ORDERING: Relaxed: it publishes nothing.
                             whistle.fetch_add(1, atomic::Ordering::Relaxed);
                             work()
                         }
@@ -78,10 +81,7 @@ pub(crate) fn model_pair<S: Start>(
 }
 
 /// The list of a part's operations, and under loom a test for every two of them, each with itself
-/// included: `model::one::other`.
-///
-/// Onlookers come last: they write nothing, so they are paired with operations only, and on the
-/// spawned thread (loom lets the main thread's first load stay first).
+/// included: `model::one::other`. Onlookers write nothing: no two of them are a pair.
 macro_rules! every_pair {
     (
         starts of $start:ty: $($from:ident)*;

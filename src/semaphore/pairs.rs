@@ -8,7 +8,7 @@ use core::pin::Pin;
 use std::sync::Arc;
 
 every_pair! {
-    starts of Scene: permits_free a_line_of_two;
+    starts of Scene: permits_free a_debt_is_paid a_line_of_two;
     operations:
         try_acquire try_acquire_many try_acquire_all acquire acquire_many
         release add_permits forget_permits reduce_permits
@@ -39,10 +39,14 @@ const SLOW: &[[&str; 2]] = &[
 #[cfg(ringgate_loom)]
 fn plan(pair: [&str; 2]) -> (usize, Vec<fn() -> Scene>) {
     match pair {
+        // Wherever they begin, they make a line first.
+        ["cancel_the_front" | "cancel_behind", "cancel_the_front" | "cancel_behind"] => {
+            (2, vec![a_line_of_two])
+        }
         // Minutes at bound 2, from a line of one, too.
-        ["cancel_behind", "close"] => (1, vec![permits_free, a_line_of_one]),
-        pair if SLOW.contains(&pair) => (2, vec![permits_free, a_line_of_one]),
-        _ => (2, vec![permits_free, a_line_of_two]),
+        ["cancel_behind", "close"] => (1, vec![permits_free, a_debt_is_paid, a_line_of_one]),
+        pair if SLOW.contains(&pair) => (2, vec![permits_free, a_debt_is_paid, a_line_of_one]),
+        _ => (2, vec![permits_free, a_debt_is_paid, a_line_of_two]),
     }
 }
 
@@ -81,6 +85,14 @@ impl Scene {
 /// Two free, two in use.
 fn permits_free() -> Scene {
     Scene::new(4)
+}
+
+/// The same, after a debt: releases go another way from then on.
+fn a_debt_is_paid() -> Scene {
+    let scene = permits_free();
+    assert_eq!(scene.semaphore.reduce_permits(3), 2);
+    scene.semaphore.add_permits(3);
+    scene
 }
 
 /// It waits for two and has collected one.
