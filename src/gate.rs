@@ -150,6 +150,19 @@ impl Gate {
         self.waiting.load(Ordering::Relaxed)
     }
 
+    /// Records of those in its lines that have not been recycled.
+    #[cfg(all(test, any(ringgate_loom, ringgate_freeze)))]
+    pub(crate) fn nodes_in_use(&self) -> u32 {
+        let slots = self.slots.semaphore().map_or(0, Semaphore::nodes_in_use);
+        self.line.nodes_in_use() + self.changes.nodes_in_use() + slots
+    }
+
+    /// Lets a sweep of the line wait for so many who have given up.
+    #[cfg(all(test, any(ringgate_loom, ringgate_freeze)))]
+    pub(crate) fn sweep_at(&self, dead: u64) {
+        self.line.sweep_at(dead);
+    }
+
     /// Admits a call now or says why not. An admitted call holds a slot until `release`.
     #[inline]
     pub(crate) fn try_admit(&self) -> Result<(), Refused> {

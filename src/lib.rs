@@ -68,6 +68,8 @@ mod linear;
 mod mixed;
 #[cfg(feature = "oxi-ai")]
 pub mod oxi_ai;
+#[cfg(all(test, any(ringgate_loom, ringgate_freeze)))]
+mod pairs;
 mod policy;
 mod pool;
 mod provider;

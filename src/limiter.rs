@@ -1,5 +1,8 @@
 //! Both limits together.
 
+#[cfg(all(test, any(ringgate_loom, ringgate_freeze)))]
+pub(crate) mod pairs;
+
 use crate::error::{NoSuchRate, Refused};
 use crate::gate::{Admission, Gate, Slots};
 use crate::semaphore::Semaphore;

@@ -9,6 +9,8 @@ mod wakes;
 
 #[cfg(all(test, ringgate_loom))]
 mod models;
+#[cfg(all(test, any(ringgate_loom, ringgate_freeze)))]
+pub(crate) mod pairs;
 
 pub use acquire::{Acquire, AcquireOwned};
 pub use permit::{OwnedSemaphorePermit, SemaphorePermit};
@@ -353,6 +355,18 @@ impl Semaphore {
     /// Waits for [`close`](Self::close), outside the line for permits.
     pub(crate) fn closed(&self) -> Closed<'_> {
         Closed::new(self)
+    }
+
+    /// Waiters' records that have not been recycled.
+    #[cfg(all(test, any(ringgate_loom, ringgate_freeze)))]
+    pub(crate) fn nodes_in_use(&self) -> u32 {
+        self.line.nodes_in_use()
+    }
+
+    /// Lets a sweep wait for so many cancelled waiters.
+    #[cfg(all(test, any(ringgate_loom, ringgate_freeze)))]
+    pub(crate) fn sweep_at(&self, dead: u64) {
+        self.line.sweep_at(dead);
     }
 
     /// Whether [`close`](Self::close) has been called.

@@ -185,10 +185,33 @@ pub(crate) mod leak {
 /// Checks a model in every interleaving with at most `preemptions` involuntary switches.
 #[cfg(all(test, ringgate_loom))]
 pub(crate) fn model(preemptions: usize, body: impl Fn() + Send + Sync + 'static) {
+    models(preemptions, [body]);
+}
+
+/// Checks several models that belong together, and says on one line what that took.
+#[cfg(all(test, ringgate_loom))]
+pub(crate) fn models<Body: Fn() + Send + Sync + 'static>(
+    preemptions: usize,
+    bodies: impl IntoIterator<Item = Body>,
+) {
+    // A bound given from outside (LOOM_MAX_PREEMPTIONS) goes before the models' own.
     let mut builder = loom::model::Builder::new();
-    // A bound given from outside (LOOM_MAX_PREEMPTIONS) goes before the model's own.
-    builder.preemption_bound = builder.preemption_bound.or(Some(preemptions));
+    let bound = *builder.preemption_bound.get_or_insert(preemptions);
     builder.max_branches = builder.max_branches.max(3_000);
+    #[expect(clippy::disallowed_methods, reason = "how long a check takes is no limiter's time")]
+    let begun = std::time::Instant::now();
+    let executions: u64 = bodies.into_iter().map(|body| explore(&builder, body)).sum();
+    let name = std::thread::current().name().unwrap_or_default().to_owned();
+    let seconds = begun.elapsed().as_secs_f64();
+    println!("model {name}: bound {bound}, {executions} executions, {seconds:.2} s");
+    // loom lets a load that comes first stay first: a scene whose first thread only reads is
+    // played once. The reader has to be the spawned thread.
+    assert!(executions > 10, "only {executions} executions: this model checks nothing");
+}
+
+/// Checks one model; returns how many executions that took.
+#[cfg(all(test, ringgate_loom))]
+fn explore(builder: &loom::model::Builder, body: impl Fn() + Send + Sync + 'static) -> u64 {
     let executions = std::sync::Arc::new(core::sync::atomic::AtomicU64::new(0));
     let count = std::sync::Arc::clone(&executions);
     builder.check(move || {
@@ -197,10 +220,6 @@ pub(crate) fn model(preemptions: usize, body: impl Fn() + Send + Sync + 'static)
         number_threads_anew();
         body();
     });
-    // loom lets a load that comes first stay first: a scene whose first thread only reads is
-    // played once. The reader has to be the spawned thread.
     // ORDERING: Relaxed: a count.
-    let executions = executions.load(atomic::Ordering::Relaxed);
-    println!("{executions} executions");
-    assert!(executions > 10, "only {executions} executions: this model checks nothing");
+    executions.load(atomic::Ordering::Relaxed)
 }

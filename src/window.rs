@@ -8,6 +8,8 @@ mod ring;
 mod models;
 #[cfg(all(test, not(any(ringgate_loom, ringgate_shuttle, ringgate_freeze))))]
 mod oracle;
+#[cfg(all(test, any(ringgate_loom, ringgate_freeze)))]
+pub(crate) mod pairs;
 
 use crate::error::{NoSuchRate, Refused};
 use crate::gate::{Admission, Gate, Later, Slots};

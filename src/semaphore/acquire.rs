@@ -14,7 +14,7 @@ use std::sync::Arc;
 pub(super) struct Acquiring<S: Deref<Target = Semaphore>> {
     /// `None` once the wait is over.
     semaphore: Option<S>,
-    ticket: Ticket,
+    pub(super) ticket: Ticket,
 }
 
 impl<S: Deref<Target = Semaphore>> Acquiring<S> {

@@ -858,9 +858,16 @@ impl Line {
     }
 
     /// Nodes of waiters that have not been recycled.
-    #[cfg(all(test, ringgate_loom))]
+    #[cfg(all(test, any(ringgate_loom, ringgate_freeze)))]
     pub(super) fn nodes_in_use(&self) -> u32 {
         self.store_if_any().map_or(0, |store| store.in_use() + store.watchers.nodes_in_use())
+    }
+
+    /// Lets a sweep wait for so many cancelled nodes.
+    #[cfg(all(test, any(ringgate_loom, ringgate_freeze)))]
+    pub(super) fn sweep_at(&self, dead: u64) {
+        // ORDERING: Relaxed: it only decides when to sweep.
+        self.store_or_new().sweep_at.store(dead, Ordering::Relaxed);
     }
 
     fn store_or_new(&self) -> &Store {

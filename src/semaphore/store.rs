@@ -242,7 +242,7 @@ impl Store {
     }
 
     /// Nodes that are neither new nor free.
-    #[cfg(all(test, ringgate_loom))]
+    #[cfg(all(test, any(ringgate_loom, ringgate_freeze)))]
     pub(super) fn in_use(&self) -> u32 {
         // ORDERING: Acquire, as in `pop`; the models ask when nobody else is at it.
         let mut at = Head(self.free.load(Ordering::Acquire)).index();

@@ -38,36 +38,41 @@ pub(crate) fn step() {
 }
 
 /// A thread that may stand still.
-pub(crate) struct Frozen {
-    thread: JoinHandle<()>,
+pub(crate) struct Frozen<T> {
+    thread: JoinHandle<T>,
     thaw: Sender<()>,
     stopped: bool,
 }
 
-impl Frozen {
+impl<T> Frozen<T> {
     /// Whether it stopped before it was through.
     pub(crate) fn is_stopped(&self) -> bool {
         self.stopped
     }
 
     /// Lets it go on, to its end.
-    pub(crate) fn thaw(self) {
+    pub(crate) fn thaw(self) -> T {
         let _ = self.thaw.send(());
-        assert!(self.thread.join().is_ok(), "the thawed thread panicked");
+        let Ok(result) = self.thread.join() else { panic!("the thawed thread panicked") };
+        result
     }
 }
 
 /// Runs `operation` on a thread that stops before its `k`-th step (from 0); returns when it has
 /// stopped, or has ended because it has fewer steps.
-pub(crate) fn frozen_at(k: u64, operation: impl FnOnce() + Send + 'static) -> Frozen {
+pub(crate) fn frozen_at<T: Send + 'static>(
+    k: u64,
+    operation: impl FnOnce() -> T + Send + 'static,
+) -> Frozen<T> {
     let (stopped, has_stopped) = channel();
     let (thaw, thawed) = channel();
     let thread = std::thread::spawn(move || {
         let ended = stopped.clone();
         PLAN.set(Some(Plan { steps_left: k, stopped, thaw: thawed }));
-        operation();
+        let result = operation();
         PLAN.set(None);
         let _ = ended.send(false);
+        result
     });
     let stopped = has_stopped.recv().unwrap_or(false);
     Frozen { thread, thaw, stopped }

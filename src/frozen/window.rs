@@ -1,0 +1,189 @@
+//! The window with one thread that stops.
+
+use super::harness::{SECOND, Waiter, at_every_step, every_pair, poll_once, scene};
+use crate::SlidingWindow;
+use crate::time::ManualClock;
+use crate::window::pairs::{OPERATIONS, STARTS};
+use std::sync::Arc;
+
+#[test]
+fn freeze_every_operation_against_every_other() {
+    every_pair("window", STARTS, OPERATIONS);
+}
+
+const LIMIT: u32 = 3;
+
+/// How many are admitted now.
+fn burst(window: &SlidingWindow) -> u32 {
+    let mut admitted = 0;
+    while window.try_acquire().is_ok() {
+        admitted += 1;
+    }
+    admitted
+}
+
+fn window() -> (Arc<SlidingWindow>, ManualClock) {
+    let clock = ManualClock::new();
+    (Arc::new(SlidingWindow::with_clock(LIMIT, SECOND, clock.clone())), clock)
+}
+
+#[test]
+fn freeze_a_claim() {
+    at_every_step("window: try_acquire", || {
+        let (window, clock) = window();
+        let [first, second, third] = [(); 3].map(|()| Arc::clone(&window));
+        let later = clock.clone();
+        scene(
+            move || {
+                let _ = first.try_acquire();
+            },
+            move || {
+                // All but what the stopped thread may have claimed.
+                assert!([LIMIT - 1, LIMIT].contains(&burst(&second)));
+                clock.advance(SECOND);
+                assert_eq!(burst(&second), LIMIT);
+                assert_eq!(second.remaining(), 0);
+            },
+            move || {
+                assert_eq!(burst(&third), 0);
+                later.advance(SECOND);
+                assert_eq!(burst(&third), LIMIT);
+            },
+        )
+    });
+}
+
+#[test]
+fn freeze_the_onlookers_of_a_window() {
+    at_every_step("window: remaining, refusal", || {
+        let (window, clock) = window();
+        assert_eq!(burst(&window), LIMIT);
+        let [first, second, third] = [(); 3].map(|()| Arc::clone(&window));
+        scene(
+            move || {
+                let _ = first.remaining();
+                let _ = first.try_acquire();
+            },
+            move || {
+                clock.advance(SECOND);
+                assert!(burst(&second) >= LIMIT - 1);
+            },
+            move || assert_eq!(burst(&third), 0),
+        )
+    });
+}
+
+/// More than one ring, where more than one thread can run.
+#[test]
+fn freeze_a_claim_in_one_of_several_rings() {
+    at_every_step("window: try_acquire in one of several rings", || {
+        const MANY: u32 = 128;
+        let clock = ManualClock::new();
+        let window = Arc::new(SlidingWindow::with_clock(MANY, SECOND, clock.clone()));
+        let [first, second, third] = [(); 3].map(|()| Arc::clone(&window));
+        scene(
+            move || {
+                let _ = (first.try_acquire(), first.remaining());
+            },
+            move || {
+                assert!([MANY - 1, MANY].contains(&burst(&second)));
+                clock.advance(SECOND);
+                assert_eq!(burst(&second), MANY);
+            },
+            move || assert!(third.remaining() == 0 && burst(&third) == 0),
+        )
+    });
+}
+
+#[test]
+fn freeze_a_claim_under_two_rules() {
+    at_every_step("window: try_acquire under two rules", || {
+        let clock = ManualClock::new();
+        let window = SlidingWindow::with_clock(LIMIT, SECOND, clock.clone()).and(2, SECOND / 10);
+        let [first, second] = [(); 2].map({
+            let window = Arc::new(window);
+            move |()| Arc::clone(&window)
+        });
+        let third = Arc::clone(&second);
+        scene(
+            move || {
+                let _ = first.try_acquire();
+            },
+            move || {
+                assert!([1, 2].contains(&burst(&second)));
+                clock.advance(SECOND);
+                assert_eq!(burst(&second), 2);
+            },
+            move || assert_eq!(burst(&third), 0),
+        )
+    });
+}
+
+/// A change of the limit that stops half-way is finished by whoever meets it, or has not begun.
+fn with_a_change(name: &str, limit: u32, other_limit: u32) {
+    at_every_step(name, || {
+        let (window, clock) = window();
+        window.try_acquire().unwrap();
+        let [first, second, third] = [(); 3].map(|()| Arc::clone(&window));
+        let later = clock.clone();
+        scene(
+            move || first.set_rate(limit, SECOND),
+            move || {
+                let admitted = 1 + burst(&second);
+                assert!((1..=limit.max(LIMIT)).contains(&admitted));
+                second.set_rate(other_limit, SECOND);
+                assert_eq!(second.limit(), other_limit);
+                clock.advance(SECOND);
+                assert_eq!(burst(&second), other_limit);
+            },
+            move || {
+                assert!([limit, other_limit].contains(&third.limit()));
+                later.advance(SECOND);
+                assert_eq!(burst(&third), third.limit());
+            },
+        )
+    });
+}
+
+#[test]
+fn freeze_a_change_to_a_lower_limit() {
+    with_a_change("window: set_rate to less", 1, 2);
+}
+
+#[test]
+fn freeze_a_change_that_makes_the_log_grow() {
+    with_a_change("window: set_rate to more", 5, 9);
+}
+
+#[test]
+fn freeze_a_change_met_by_a_smaller_one() {
+    with_a_change("window: set_rate to more, then to less", 5, 2);
+}
+
+/// A place in the middle of the line is given up; those before and behind are served.
+#[test]
+fn freeze_one_who_leaves_the_line_of_a_window() {
+    at_every_step("window: acquire behind others, cancel", || {
+        let (window, clock) = window();
+        assert_eq!(burst(&window), LIMIT);
+        let own = |window: &Arc<SlidingWindow>| {
+            let window = Arc::clone(window);
+            async move { window.acquire().await }
+        };
+        let head = Waiter::new(own(&window));
+        let stops = own(&window);
+        let (second, third) = (Arc::clone(&window), Arc::clone(&window));
+        scene(
+            move || {
+                let _ = poll_once(stops);
+            },
+            move || {
+                clock.advance(SECOND);
+                assert!(head.ready().is_ok());
+                // A newcomer is answered, whatever the answer.
+                let _ = second.try_acquire();
+            },
+            move || assert!(third.remaining() >= LIMIT - 3),
+        )
+    });
+}

@@ -1,0 +1,401 @@
+//! The operations of the limiter, and every two of them at once.
+//!
+//! The window's own account (`window/pairs.rs`) is not repeated: here it is both limits together.
+
+use super::{Limiter, OwnedLimiterPermit};
+use crate::error::Refused;
+use crate::pairs::{NEWCOMER, Run, Start, Waiter, assert_in_order, every_pair, go_on};
+use crate::time::{Clock, ManualClock, Timestamp};
+use crate::{OwnedSemaphorePermit, Semaphore};
+use core::future::Future;
+use core::pin::{Pin, pin};
+use core::task::{Context, Poll, Waker};
+use core::time::Duration;
+use std::sync::Arc;
+
+every_pair! {
+    starts of Scene: both_open a_line_for_the_rate a_line_for_a_slot;
+    operations:
+        try_acquire acquire acquire_within ask_for_the_place_and_leave
+        end_of_a_call another_takes_a_slot
+        cancel_the_front cancel_behind poll_again
+        set_a_lower_rate set_a_higher_rate time_passes close_the_slots;
+    onlookers: look_on;
+}
+
+/// The preemption bound and the starts for two operations.
+#[cfg(ringgate_loom)]
+fn plan(pair: [&str; 2]) -> (usize, Vec<fn() -> Scene>) {
+    let bound = match pair {
+        // Both go down the line twice, and find this and that stale: minutes at 2.
+        ["ask_for_the_place_and_leave", "ask_for_the_place_and_leave"] => 1,
+        // Both let the log grow and copy it: half a minute at 2 (the window's pair has it).
+        ["set_a_higher_rate", "set_a_higher_rate"] => 1,
+        _ => 2,
+    };
+    (bound, vec![both_open, a_line_for_the_rate, a_line_for_a_slot])
+}
+
+// ---- starts --------------------------------------------------------------------------------------
+
+const WINDOW: Duration = Duration::from_nanos(10);
+const LIMIT: u32 = 3;
+const LOWER: u32 = 2;
+const HIGHER: u32 = 4;
+
+/// A call in line, and then until it ends.
+type Waiting =
+    Waiter<Pin<Box<dyn Future<Output = Result<Option<OwnedLimiterPermit>, Refused>> + Send>>>;
+
+pub(crate) struct Scene {
+    limiter: Limiter,
+    /// Shared with others.
+    slots: Arc<Semaphore>,
+    in_all: usize,
+    clock: ManualClock,
+    running: Vec<OwnedLimiterPermit>,
+    line: Vec<Waiting>,
+    /// How many have come to the line.
+    came: u8,
+    /// How many calls have been admitted.
+    admitted: u32,
+    /// Others have called while an operation stood still.
+    went_on: bool,
+}
+
+impl Scene {
+    /// Two calls are running.
+    fn new(slots: usize) -> Self {
+        let clock = ManualClock::new();
+        let semaphore = Arc::new(Semaphore::new(slots));
+        let builder = Limiter::builder().rate(LIMIT, WINDOW).semaphore(Arc::clone(&semaphore));
+        let limiter = builder.clock(clock.clone()).build();
+        let running =
+            vec![limiter.try_acquire_owned().unwrap(), limiter.try_acquire_owned().unwrap()];
+        let line = Vec::new();
+        Self {
+            limiter,
+            slots: semaphore,
+            in_all: slots,
+            clock,
+            running,
+            line,
+            came: 0,
+            admitted: 2,
+            went_on: false,
+        }
+    }
+
+    /// Until a call has to wait.
+    fn fill(&mut self) {
+        while let Ok(call) = self.limiter.try_acquire_owned() {
+            drop(call);
+            self.admitted += 1;
+        }
+    }
+
+    fn line_up(&mut self) {
+        self.fill();
+        self.line.push(waiting(self.came, self.limiter.acquire_owned()));
+        self.came += 1;
+        // As for the semaphore.
+        self.limiter.gate.sweep_at(2);
+    }
+}
+
+fn waiting(
+    place: u8,
+    call: impl Future<Output = Result<OwnedLimiterPermit, Refused>> + Send + 'static,
+) -> Waiting {
+    Waiter::new(place, Box::pin(async move { call.await.map(Some) }))
+}
+
+/// Room for one call, by both limits.
+fn both_open() -> Scene {
+    Scene::new(3)
+}
+
+/// A slot is free, the window is full, and two wait.
+fn a_line_for_the_rate() -> Scene {
+    let mut scene = both_open();
+    scene.line_up();
+    scene.line_up();
+    scene
+}
+
+/// The window has room, no slot is free, and two wait.
+fn a_line_for_a_slot() -> Scene {
+    let mut scene = Scene::new(2);
+    scene.line_up();
+    scene.line_up();
+    scene
+}
+
+// ---- operations ----------------------------------------------------------------------------------
+
+/// What an operation leaves.
+#[derive(Default)]
+pub(crate) struct Left {
+    /// Calls admitted at once, before all who wait; and those of them that go on.
+    admitted: u32,
+    running: Vec<OwnedLimiterPermit>,
+    /// A slot that somebody beside the limiter holds.
+    beside: Option<OwnedSemaphorePermit>,
+    refused: Option<Refused>,
+    waiting: Vec<Waiting>,
+    /// Its time may be over.
+    is_impatient: bool,
+    /// It has closed the slots.
+    closed: bool,
+    /// It may have kept others from being admitted meanwhile.
+    narrows: bool,
+}
+
+impl Left {
+    fn end(&mut self) {
+        self.running.clear();
+        self.beside = None;
+    }
+}
+
+fn on(scene: &Scene, work: impl FnOnce(&Limiter) -> Left + Send + 'static) -> Run<Left> {
+    let limiter = scene.limiter.clone();
+    Run::new(move || work(&limiter))
+}
+
+/// An operation that may have the turn.
+fn in_line(scene: &Scene, work: impl FnOnce(&Limiter) -> Left + Send + 'static) -> Run<Left> {
+    Run { stands_in_line: true, ..on(scene, work) }
+}
+
+fn narrows() -> Left {
+    Left { narrows: true, ..Left::default() }
+}
+
+fn try_acquire(scene: &mut Scene) -> Run<Left> {
+    on(scene, |limiter| match limiter.try_acquire_owned() {
+        Ok(call) => Left { admitted: 1, running: vec![call], ..narrows() },
+        Err(refused) => Left { refused: Some(refused), ..Left::default() },
+    })
+}
+
+fn acquire(scene: &mut Scene) -> Run<Left> {
+    in_line(scene, |limiter| Left {
+        waiting: vec![waiting(NEWCOMER, limiter.acquire_owned())],
+        ..narrows()
+    })
+}
+
+fn acquire_within(scene: &mut Scene) -> Run<Left> {
+    in_line(scene, |limiter| {
+        let waiting = vec![waiting(NEWCOMER, limiter.acquire_within_owned(2 * WINDOW))];
+        Left { waiting, is_impatient: true, ..narrows() }
+    })
+}
+
+fn ask_for_the_place_and_leave(scene: &mut Scene) -> Run<Left> {
+    in_line(scene, |limiter| {
+        let mut own = pin!(limiter.acquire());
+        let polled = own.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+        assert_eq!(own.position().is_some(), polled.is_pending());
+        assert!(own.position().is_none_or(|ahead| ahead <= 4));
+        assert!(own.expected_wait().is_none_or(|wait| wait <= 4 * WINDOW));
+        Left { admitted: matches!(polled, Poll::Ready(Ok(_))).into(), ..narrows() }
+    })
+}
+
+fn end_of_a_call(scene: &mut Scene) -> Run<Left> {
+    let call = scene.running.pop().unwrap();
+    on(scene, |_| {
+        drop(call);
+        Left::default()
+    })
+}
+
+/// By the semaphore that the limiter shares.
+fn another_takes_a_slot(scene: &mut Scene) -> Run<Left> {
+    let slots = Arc::clone(&scene.slots);
+    on(scene, move |_| Left { beside: slots.try_acquire_owned().ok(), ..narrows() })
+}
+
+/// The first in line; if the other operation has that one, the second.
+fn take_the_front(scene: &mut Scene) -> Waiting {
+    if scene.line.is_empty() {
+        scene.line_up();
+    }
+    scene.line.remove(0)
+}
+
+fn cancel_the_front(scene: &mut Scene) -> Run<Left> {
+    let front = take_the_front(scene);
+    in_line(scene, |_| {
+        drop(front);
+        Left::default()
+    })
+}
+
+/// One more at the end of the line, or in the middle if the other operation does the same.
+fn cancel_behind(scene: &mut Scene) -> Run<Left> {
+    scene.line_up();
+    let last = scene.line.pop().unwrap();
+    in_line(scene, |_| {
+        drop(last);
+        Left::default()
+    })
+}
+
+fn poll_again(scene: &mut Scene) -> Run<Left> {
+    let mut front = take_the_front(scene);
+    in_line(scene, |_| {
+        front.poll_anew();
+        Left { waiting: vec![front], ..Left::default() }
+    })
+}
+
+fn set_a_lower_rate(scene: &mut Scene) -> Run<Left> {
+    on(scene, |limiter| {
+        limiter.set_rate(LOWER, WINDOW).unwrap();
+        narrows()
+    })
+}
+
+/// More than there are cells: it grows.
+fn set_a_higher_rate(scene: &mut Scene) -> Run<Left> {
+    on(scene, |limiter| {
+        limiter.set_rate(HIGHER, WINDOW).unwrap();
+        Left::default()
+    })
+}
+
+/// Whoever stops in it has those who sleep in its hands.
+fn time_passes(scene: &mut Scene) -> Run<Left> {
+    let clock = scene.clock.clone();
+    in_line(scene, move |_| {
+        clock.advance(WINDOW);
+        Left::default()
+    })
+}
+
+fn close_the_slots(scene: &mut Scene) -> Run<Left> {
+    let slots = Arc::clone(&scene.slots);
+    on(scene, move |_| {
+        slots.close();
+        Left { closed: true, ..narrows() }
+    })
+}
+
+fn look_on(scene: &mut Scene) -> Run<Left> {
+    on(scene, |limiter| {
+        assert!(limiter.remaining() <= HIGHER);
+        assert!(limiter.available_permits() <= 3);
+        assert!(limiter.waiting() <= 4);
+        Left::default()
+    })
+}
+
+// ---- the account ---------------------------------------------------------------------------------
+
+impl Start for Scene {
+    type Left = Left;
+
+    #[cfg(ringgate_freeze)]
+    fn serve_the_others(&mut self, left: &mut Left, stands_in_line: bool) {
+        // Whatever the answer.
+        self.admitted += u32::from(self.limiter.try_acquire().is_ok());
+        self.went_on = true;
+        if stands_in_line {
+            return;
+        }
+        self.running.clear();
+        left.end();
+        let mut others: Vec<_> = self.line.iter_mut().chain(&mut left.waiting).collect();
+        for _ in 0..=2 * others.len() {
+            self.clock.advance(WINDOW);
+            go_on(others.iter_mut().map(|waiter| &mut **waiter));
+            others.iter_mut().for_each(|waiter| hang_up(waiter));
+        }
+        assert!(others.iter().all(|waiter| waiter.is_over()), "the others are not served");
+    }
+
+    fn settle(mut self, mut left: [Left; 2]) {
+        self.assert_rightly_refused(&left);
+        go_on(all(&mut self.line, &mut left));
+        self.assert_accounted_for(&mut left);
+        let a_newcomer_went = left.iter().any(|left| left.admitted > 0);
+        assert_in_order(all(&mut self.line, &mut left).map(|waiter| &*waiter), a_newcomer_went);
+
+        // All calls end, and all in line come to their turn, and never too many at a time.
+        self.running.clear();
+        left.iter_mut().for_each(Left::end);
+        all(&mut self.line, &mut left).for_each(hang_up);
+        for _ in 0..=2 * all(&mut self.line, &mut left).count() {
+            self.clock.advance(WINDOW);
+            go_on(all(&mut self.line, &mut left));
+            self.assert_accounted_for(&mut left);
+            all(&mut self.line, &mut left).for_each(hang_up);
+        }
+        let closed = left.iter().any(|left| left.closed);
+        let may_be_refused = closed || left.iter().any(|left| left.is_impatient);
+        for waiter in all(&mut self.line, &mut left) {
+            let over = waiter.output.as_ref();
+            assert!(over.is_some_and(|call| call.is_ok() || may_be_refused), "not served");
+        }
+        drop((left, self.line));
+        self.clock.advance(WINDOW);
+        assert_eq!((self.limiter.waiting(), self.slots.available_permits()), (0, self.in_all));
+        assert_eq!(self.limiter.try_acquire().is_ok(), !closed);
+        assert_eq!(self.limiter.gate.nodes_in_use(), 0, "a node was not recycled");
+    }
+}
+
+/// All who have come to the line.
+fn all<'a>(
+    line: &'a mut [Waiting],
+    left: &'a mut [Left; 2],
+) -> impl Iterator<Item = &'a mut Waiting> {
+    line.iter_mut().chain(left.iter_mut().flat_map(|left| &mut left.waiting))
+}
+
+/// Its call, if it has been admitted, ends.
+fn hang_up(waiter: &mut Waiting) {
+    if let Some(Ok(call)) = &mut waiter.output {
+        *call = None;
+    }
+}
+
+impl Scene {
+    /// Nobody is refused while both limits are open all the time.
+    fn assert_rightly_refused(&self, left: &[Left; 2]) {
+        for (one, other) in [(&left[0], &left[1]), (&left[1], &left[0])] {
+            let Some(refused) = &one.refused else { continue };
+            let came = self.came > 0 || self.went_on;
+            assert!(came || other.narrows, "refused while both limits are open");
+            assert!(!refused.is_permanent() || other.closed);
+        }
+    }
+
+    /// Every slot is with somebody, no admission is lost or too many, and nobody waits in vain.
+    fn assert_accounted_for(&mut self, left: &mut [Left; 2]) {
+        let free = self.slots.available_permits();
+        let beside = left.iter().filter(|left| left.beside.is_some()).count();
+        let at_once: usize = left.iter().map(|left| left.running.len()).sum();
+        let called = |call: &&mut Waiting| matches!(call.output, Some(Ok(Some(_))));
+        let after_waiting = all(&mut self.line, left).filter(called).count();
+        let in_use = self.running.len() + beside + at_once + after_waiting;
+        assert_eq!(free + in_use, self.in_all, "slots lost or made");
+
+        let went = all(&mut self.line, left).filter(|call| matches!(call.output, Some(Ok(_))));
+        let went = u32::try_from(went.count()).unwrap();
+        let admitted = self.admitted + left.iter().map(|left| left.admitted).sum::<u32>() + went;
+        let limit = self.limiter.gate.rate().unwrap().rule(0).unwrap().0;
+        if self.clock.now() == Timestamp::ZERO {
+            assert_eq!(self.limiter.remaining(), limit.saturating_sub(admitted));
+            assert!(admitted <= HIGHER);
+        }
+
+        let closed = self.slots.is_closed();
+        let waits = all(&mut self.line, left).any(|waiter| !waiter.is_over());
+        assert!(!waits || !closed, "not told of the close");
+        assert!(!waits || free == 0 || self.limiter.remaining() == 0, "waits though there is room");
+    }
+}

@@ -1,0 +1,216 @@
+//! Any two public operations of a part at the same time: what loom and the frozen thread share.
+//!
+//! Beside each part stands a table of its operations (`semaphore/pairs.rs`, `window/pairs.rs`,
+//! `limiter/pairs.rs`) with a few starts and one account of the end: what was there, what each
+//! operation says it took or left, and what must follow from that whatever the order was.
+//! Under loom every two operations run on two threads (one test a pair); under freeze every one
+//! stops at each of its steps while every other one is done.
+//!
+//! Those who wait are polled when they are woken and at no other time, so a wake that is lost shows
+//! as somebody who waits for what is there.
+
+use core::future::Future;
+use core::pin::Pin;
+use core::task::{Context, Poll, Waker};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::task::Wake;
+
+/// What is there before two operations begin.
+pub(crate) trait Start: Send + 'static {
+    /// What an operation leaves behind.
+    type Left: Send + 'static;
+
+    /// While the first operation stands still for ever and the second is done: everybody else is
+    /// served. `stands_in_line`: the first one may have the turn.
+    #[cfg(ringgate_freeze)]
+    fn serve_the_others(&mut self, left: &mut Self::Left, stands_in_line: bool);
+
+    /// Both are done: everything is accounted for, and everybody served.
+    fn settle(self, left: [Self::Left; 2]);
+}
+
+/// An operation that has what it needs.
+pub(crate) struct Run<Left> {
+    pub(crate) work: Box<dyn FnOnce() -> Left + Send>,
+    /// Whether others in line may have to wait for its owner.
+    #[cfg_attr(ringgate_loom, expect(dead_code, reason = "for the frozen thread"))]
+    pub(crate) stands_in_line: bool,
+}
+
+impl<Left> Run<Left> {
+    pub(crate) fn new(work: impl FnOnce() -> Left + Send + 'static) -> Self {
+        Self { work: Box::new(work), stands_in_line: false }
+    }
+}
+
+/// Takes what it needs out of the start.
+pub(crate) type Operation<S> = fn(&mut S) -> Run<<S as Start>::Left>;
+
+/// Runs two operations at the same time, from each of these starts.
+#[cfg(ringgate_loom)]
+pub(crate) fn model_pair<S: Start>(
+    (bound, starts): (usize, Vec<fn() -> S>),
+    one: Operation<S>,
+    other: Operation<S>,
+) {
+    use crate::sync::{atomic, models, thread::spawn};
+
+    models(
+        bound,
+        starts.into_iter().map(|start| {
+            move || {
+                let mut start = start();
+                let whistle = Arc::new(atomic::AtomicU32::new(0));
+                let threads =
+                    [one, other].map(|operation| operation(&mut start).work).map(|work| {
+                        let whistle = Arc::clone(&whistle);
+                        move || {
+                            // A write for both, so that loom lets either be first: what begins
+                            // with a load it would leave where it stands.
+                            // ORDERING: Relaxed: it publishes nothing.
+                            whistle.fetch_add(1, atomic::Ordering::Relaxed);
+                            work()
+                        }
+                    });
+                let left = threads.map(spawn).map(|thread| thread.join().unwrap());
+                start.settle(left);
+            }
+        }),
+    );
+}
+
+/// The list of a part's operations, and under loom a test for every two of them, each with itself
+/// included: `model::one::other`. Onlookers write nothing: no two of them are a pair.
+macro_rules! every_pair {
+    (
+        starts of $start:ty: $($from:ident)*;
+        operations: $($operation:ident)*;
+        onlookers: $($onlooker:ident)*;
+    ) => {
+        /// By name.
+        #[cfg(ringgate_freeze)]
+        pub(crate) const STARTS: &[(&str, fn() -> $start)] = &[$((stringify!($from), $from)),*];
+
+        /// By name.
+        #[cfg(ringgate_freeze)]
+        pub(crate) const OPERATIONS: &[(&str, crate::pairs::Operation<$start>)] = &[
+            $((stringify!($operation), $operation),)*
+            $((stringify!($onlooker), $onlooker),)*
+        ];
+
+        #[cfg(ringgate_loom)]
+        mod model {
+            crate::pairs::every_pair!(@each [$($operation)*] [$($onlooker)*]);
+        }
+    };
+    (@each [] [$($onlooker:ident)*]) => {};
+    (@each [$first:ident $($rest:ident)*] [$($onlooker:ident)*]) => {
+        mod $first {
+            crate::pairs::every_pair!(@with $first: $first $($rest)* $($onlooker)*);
+        }
+        crate::pairs::every_pair!(@each [$($rest)*] [$($onlooker)*]);
+    };
+    (@with $ours:ident: $($theirs:ident)*) => {
+        $(
+            #[test]
+            fn $theirs() {
+                use super::super as part;
+                let plan = part::plan([stringify!($ours), stringify!($theirs)]);
+                crate::pairs::model_pair(plan, part::$ours, part::$theirs);
+            }
+        )*
+    };
+}
+pub(crate) use every_pair;
+
+// ---- waiters -------------------------------------------------------------------------------------
+
+/// Wakes that have come.
+#[derive(Default)]
+struct Wakes(AtomicUsize);
+
+impl Wake for Wakes {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    /// A step by itself: a thread may stop when it has decided to wake and has not.
+    fn wake_by_ref(self: &Arc<Self>) {
+        #[cfg(ringgate_freeze)]
+        crate::sync::freeze::step();
+        self.0.fetch_add(1, SeqCst);
+    }
+}
+
+/// A future and its task, which polls it when it is woken and at no other time.
+pub(crate) struct Waiter<F: Future> {
+    future: Pin<Box<F>>,
+    wakes: Arc<Wakes>,
+    seen: usize,
+    /// Where it stands in line; those who came at the same time stand at the same place.
+    pub(crate) place: u8,
+    pub(crate) output: Option<F::Output>,
+}
+
+/// The place of those who come while the other operation runs.
+pub(crate) const NEWCOMER: u8 = u8::MAX;
+
+impl<F: Future> Waiter<F> {
+    /// Polled once.
+    pub(crate) fn new(place: u8, future: F) -> Self {
+        let wakes = Arc::default();
+        let mut waiter = Self { future: Box::pin(future), wakes, seen: 0, place, output: None };
+        waiter.poll();
+        waiter
+    }
+
+    fn poll(&mut self) {
+        self.seen = self.wakes.0.load(SeqCst);
+        let waker = Waker::from(Arc::clone(&self.wakes));
+        if let Poll::Ready(output) = self.future.as_mut().poll(&mut Context::from_waker(&waker)) {
+            self.output = Some(output);
+        }
+    }
+
+    /// From another task.
+    pub(crate) fn poll_anew(&mut self) {
+        self.wakes = Arc::default();
+        self.poll();
+    }
+
+    pub(crate) fn future(&self) -> &F {
+        &self.future
+    }
+
+    pub(crate) fn is_over(&self) -> bool {
+        self.output.is_some()
+    }
+
+    pub(crate) fn is_woken(&self) -> bool {
+        !self.is_over() && self.wakes.0.load(SeqCst) != self.seen
+    }
+}
+
+/// Polls whoever is woken until nobody is. Whoever waits still has not been told anything.
+pub(crate) fn go_on<'a, F: Future + 'a>(waiters: impl Iterator<Item = &'a mut Waiter<F>>) {
+    let mut waiters: Vec<_> = waiters.collect();
+    while let Some(woken) = waiters.iter_mut().find(|waiter| waiter.is_woken()) {
+        woken.poll();
+    }
+}
+
+/// Whoever was served (not refused) came before all who still wait.
+pub(crate) fn assert_in_order<'a, T: 'a, E: 'a, F: Future<Output = Result<T, E>> + 'a>(
+    waiters: impl Iterator<Item = &'a Waiter<F>>,
+    a_newcomer_went: bool,
+) {
+    let (over, waiting): (Vec<_>, Vec<_>) = waiters.partition(|waiter| waiter.is_over());
+    let served = over.iter().filter(|waiter| matches!(waiter.output, Some(Ok(_))));
+    let newcomer = a_newcomer_went.then_some(NEWCOMER);
+    let last_served = served.map(|waiter| waiter.place).chain(newcomer).max();
+    let first_waiting = waiting.iter().map(|waiter| waiter.place).min();
+    if let (Some(last_served), Some(first_waiting)) = (last_served, first_waiting) {
+        assert!(last_served <= first_waiting, "{first_waiting} was overtaken by {last_served}");
+    }
+}

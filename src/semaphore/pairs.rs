@@ -1,0 +1,414 @@
+//! The operations of the semaphore, and every two of them at once.
+
+use super::{AcquireOwned, OwnedSemaphorePermit, Semaphore};
+use crate::error::TryAcquireError;
+use crate::pairs::{NEWCOMER, Run, Start, Waiter, assert_in_order, every_pair, go_on};
+use core::future::Future;
+use core::pin::Pin;
+use std::sync::Arc;
+
+every_pair! {
+    starts of Scene: permits_free a_debt_is_paid a_line_of_two;
+    operations:
+        try_acquire try_acquire_many try_acquire_all acquire acquire_many
+        release add_permits forget_permits reduce_permits
+        cancel_the_front cancel_behind poll_again see_the_grant drop_the_grant
+        close closed;
+    onlookers: look_on;
+}
+
+/// Where both go down the whole line, all that each may find stale multiplies: from a line of two
+/// these take minutes at bound 2, so they play from a line of one.
+#[cfg(ringgate_loom)]
+const SLOW: &[[&str; 2]] = &[
+    ["add_permits", "add_permits"],
+    ["add_permits", "cancel_behind"],
+    ["add_permits", "cancel_the_front"],
+    ["add_permits", "close"],
+    ["cancel_behind", "drop_the_grant"],
+    ["cancel_the_front", "close"],
+    ["cancel_the_front", "look_on"],
+    ["close", "close"],
+    ["close", "look_on"],
+    ["poll_again", "close"],
+    ["release", "add_permits"],
+    ["release", "close"],
+];
+
+/// The preemption bound and the starts for two operations.
+#[cfg(ringgate_loom)]
+fn plan(pair: [&str; 2]) -> (usize, Vec<fn() -> Scene>) {
+    match pair {
+        // Wherever they begin, they make a line first.
+        ["cancel_the_front" | "cancel_behind", "cancel_the_front" | "cancel_behind"] => {
+            (2, vec![a_line_of_two])
+        }
+        // Minutes at bound 2, from a line of one, too.
+        ["cancel_behind", "close"] => (1, vec![permits_free, a_debt_is_paid, a_line_of_one]),
+        pair if SLOW.contains(&pair) => (2, vec![permits_free, a_debt_is_paid, a_line_of_one]),
+        _ => (2, vec![permits_free, a_debt_is_paid, a_line_of_two]),
+    }
+}
+
+// ---- starts --------------------------------------------------------------------------------------
+
+type Waiting = Waiter<AcquireOwned>;
+
+pub(crate) struct Scene {
+    semaphore: Arc<Semaphore>,
+    /// Permits in use, for those who release.
+    in_use: Vec<OwnedSemaphorePermit>,
+    line: Vec<Waiting>,
+    /// How many have come to the line.
+    came: u8,
+    /// How many permits there are.
+    permits: i64,
+}
+
+impl Scene {
+    fn new(permits: usize) -> Self {
+        let semaphore = Arc::new(Semaphore::new(permits));
+        let one = || Arc::clone(&semaphore).try_acquire_owned().unwrap();
+        let (in_use, permits) = (vec![one(), one()], i64::try_from(permits).unwrap());
+        Self { in_use, line: Vec::new(), came: 0, permits, semaphore }
+    }
+
+    fn line_up(&mut self, permits: u32) {
+        let request = Arc::clone(&self.semaphore).acquire_many_owned(permits);
+        self.line.push(Waiter::new(self.came, request));
+        self.came += 1;
+        // The second who leaves from the middle sweeps. (`models` has those where every one does.)
+        self.semaphore.line.sweep_at(2);
+    }
+}
+
+/// Two free, two in use.
+fn permits_free() -> Scene {
+    Scene::new(4)
+}
+
+/// The same, after a debt: releases go another way from then on.
+fn a_debt_is_paid() -> Scene {
+    let scene = permits_free();
+    assert_eq!(scene.semaphore.reduce_permits(3), 2);
+    scene.semaphore.add_permits(3);
+    scene
+}
+
+/// It waits for two and has collected one.
+fn a_line_of_one() -> Scene {
+    let mut scene = Scene::new(3);
+    scene.line_up(2);
+    scene
+}
+
+/// The same, and one behind it.
+fn a_line_of_two() -> Scene {
+    let mut scene = a_line_of_one();
+    scene.line_up(1);
+    scene
+}
+
+// ---- operations ----------------------------------------------------------------------------------
+
+/// What an operation leaves.
+#[derive(Default)]
+pub(crate) struct Left {
+    held: Vec<OwnedSemaphorePermit>,
+    waiting: Vec<Waiting>,
+    watching: Option<Waiter<Pin<Box<dyn Future<Output = ()> + Send>>>>,
+    /// So many permits more (or fewer) than before.
+    made: i64,
+    /// The most it may have kept from others meanwhile.
+    taken: i64,
+    /// It was refused so many.
+    refused: Option<(i64, TryAcquireError)>,
+}
+
+impl Left {
+    fn tried(permits: i64, tried: Result<OwnedSemaphorePermit, TryAcquireError>) -> Self {
+        match tried {
+            Ok(permit) => Self { taken: number(&permit), held: vec![permit], ..Self::default() },
+            Err(refused) => Self { refused: Some((permits, refused)), ..Self::default() },
+        }
+    }
+
+    fn waiting(waiting: Waiting) -> Self {
+        Self { waiting: vec![waiting], ..Self::default() }
+    }
+
+    fn made(made: i64) -> Self {
+        Self { made, taken: (-made).max(0), ..Self::default() }
+    }
+}
+
+fn number(permit: &OwnedSemaphorePermit) -> i64 {
+    i64::try_from(permit.num_permits()).unwrap()
+}
+
+/// An operation on the semaphore alone.
+fn on(scene: &Scene, work: impl FnOnce(Arc<Semaphore>) -> Left + Send + 'static) -> Run<Left> {
+    let semaphore = Arc::clone(&scene.semaphore);
+    Run::new(move || work(semaphore))
+}
+
+fn try_acquire(scene: &mut Scene) -> Run<Left> {
+    on(scene, |semaphore| Left::tried(1, semaphore.try_acquire_owned()))
+}
+
+fn try_acquire_many(scene: &mut Scene) -> Run<Left> {
+    on(scene, |semaphore| Left::tried(2, semaphore.try_acquire_many_owned(2)))
+}
+
+fn try_acquire_all(scene: &mut Scene) -> Run<Left> {
+    on(scene, |semaphore| Left::tried(1, semaphore.try_acquire_all_owned()))
+}
+
+/// Is served, or stands in line.
+fn acquire(scene: &mut Scene) -> Run<Left> {
+    on(scene, |semaphore| Left {
+        taken: 1,
+        ..Left::waiting(Waiter::new(NEWCOMER, semaphore.acquire_owned()))
+    })
+}
+
+fn acquire_many(scene: &mut Scene) -> Run<Left> {
+    on(scene, |semaphore| Left {
+        taken: 2,
+        ..Left::waiting(Waiter::new(NEWCOMER, semaphore.acquire_many_owned(2)))
+    })
+}
+
+fn release(scene: &mut Scene) -> Run<Left> {
+    let permit = scene.in_use.pop().unwrap();
+    on(scene, move |_| {
+        drop(permit);
+        Left::default()
+    })
+}
+
+/// Enough for both in line.
+fn add_permits(scene: &mut Scene) -> Run<Left> {
+    on(scene, |semaphore| {
+        semaphore.add_permits(2);
+        Left::made(2)
+    })
+}
+
+fn forget_permits(scene: &mut Scene) -> Run<Left> {
+    on(scene, |semaphore| Left::made(-i64::try_from(semaphore.forget_permits(1)).unwrap()))
+}
+
+/// More than are free where another takes one, too.
+fn reduce_permits(scene: &mut Scene) -> Run<Left> {
+    on(scene, |semaphore| {
+        assert!(semaphore.reduce_permits(2) <= 2);
+        Left::made(-2)
+    })
+}
+
+/// The first in line; if the other operation has that one, the second.
+fn take_the_front(scene: &mut Scene) -> Waiting {
+    if scene.line.is_empty() {
+        // More than there are.
+        scene.line_up(3);
+    }
+    scene.line.remove(0)
+}
+
+/// The same, with its permits granted and not yet seen.
+fn take_the_granted(scene: &mut Scene) -> Waiting {
+    let front = take_the_front(scene);
+    while !front.is_woken() {
+        scene.semaphore.add_permits(1);
+        scene.permits += 1;
+    }
+    front
+}
+
+fn cancel_the_front(scene: &mut Scene) -> Run<Left> {
+    let front = take_the_front(scene);
+    on(scene, |_| {
+        drop(front);
+        Left::default()
+    })
+}
+
+/// One more at the end of the line, or in the middle if the other operation does the same.
+fn cancel_behind(scene: &mut Scene) -> Run<Left> {
+    scene.line_up(3);
+    let last = scene.line.pop().unwrap();
+    on(scene, |_| {
+        drop(last);
+        Left::default()
+    })
+}
+
+fn poll_again(scene: &mut Scene) -> Run<Left> {
+    let mut front = take_the_front(scene);
+    on(scene, |_| {
+        front.poll_anew();
+        Left::waiting(front)
+    })
+}
+
+fn see_the_grant(scene: &mut Scene) -> Run<Left> {
+    let mut granted = take_the_granted(scene);
+    on(scene, |_| {
+        go_on([&mut granted].into_iter());
+        assert!(granted.is_over());
+        Left::waiting(granted)
+    })
+}
+
+fn drop_the_grant(scene: &mut Scene) -> Run<Left> {
+    let granted = take_the_granted(scene);
+    on(scene, |_| {
+        drop(granted);
+        Left::default()
+    })
+}
+
+fn close(scene: &mut Scene) -> Run<Left> {
+    on(scene, |semaphore| {
+        semaphore.close();
+        Left::default()
+    })
+}
+
+fn closed(scene: &mut Scene) -> Run<Left> {
+    on(scene, |semaphore| {
+        let closed: Pin<Box<dyn Future<Output = ()> + Send>> =
+            Box::pin(async move { semaphore.closed().await });
+        Left { watching: Some(Waiter::new(NEWCOMER, closed)), ..Left::default() }
+    })
+}
+
+/// Counts; the last in line, if there is one, asks where it stands.
+fn look_on(scene: &mut Scene) -> Run<Left> {
+    let own = scene.line.pop();
+    on(scene, |semaphore| {
+        assert!(semaphore.waiters() <= 3);
+        let position = own.as_ref().and_then(|own| own.future().position());
+        assert!(position.is_none_or(|ahead| ahead <= 2));
+        assert!(semaphore.available_permits() <= 8 + usize::from(PLENTY));
+        assert!(semaphore.permits_owed() <= 2);
+        let _ = semaphore.is_closed();
+        Left { waiting: own.into_iter().collect(), ..Left::default() }
+    })
+}
+
+// ---- the account ---------------------------------------------------------------------------------
+
+/// Enough for everybody, whatever was taken away before.
+const PLENTY: u8 = 24;
+
+impl Start for Scene {
+    type Left = Left;
+
+    #[cfg(ringgate_freeze)]
+    fn serve_the_others(&mut self, left: &mut Left, _: bool) {
+        self.semaphore.add_permits(PLENTY.into());
+        self.permits += i64::from(PLENTY);
+        let others = self.line.iter_mut().chain(&mut left.waiting);
+        let mut others: Vec<_> = others.collect();
+        go_on(others.iter_mut().map(|waiter| &mut **waiter));
+        assert!(others.iter().all(|waiter| waiter.is_over()), "the others are not served");
+    }
+
+    fn settle(mut self, mut left: [Left; 2]) {
+        self.assert_rightly_refused(&left);
+        self.permits += left.iter().map(|left| left.made).sum::<i64>();
+        go_on(all(&mut self.line, &mut left));
+        self.assert_accounted_for(&mut left);
+        self.assert_told_of_the_close(&mut left);
+
+        // Everybody gives back, and there is plenty.
+        self.in_use.clear();
+        left.iter_mut().for_each(|left| left.held.clear());
+        self.semaphore.add_permits(PLENTY.into());
+        self.permits += i64::from(PLENTY);
+        go_on(all(&mut self.line, &mut left));
+        assert!(all(&mut self.line, &mut left).all(|waiter| waiter.is_over()), "not served");
+        drop(left);
+        self.line.clear();
+        assert_eq!(self.free() - self.owed(), self.permits, "permits lost or made");
+        assert_eq!(self.semaphore.line.nodes_in_use(), 0, "a node was not recycled");
+    }
+}
+
+/// All who have come to the line.
+fn all<'a>(
+    line: &'a mut [Waiting],
+    left: &'a mut [Left; 2],
+) -> impl Iterator<Item = &'a mut Waiting> {
+    line.iter_mut().chain(left.iter_mut().flat_map(|left| &mut left.waiting))
+}
+
+fn asked(waiter: &Waiting) -> i64 {
+    waiter.future().0.ticket.asked().into()
+}
+
+/// What it has been granted.
+fn granted(waiter: &Waiting) -> i64 {
+    waiter.output.as_ref().and_then(|output| output.as_ref().ok()).map_or(0, number)
+}
+
+impl Scene {
+    fn free(&self) -> i64 {
+        i64::try_from(self.semaphore.available_permits()).unwrap()
+    }
+
+    fn owed(&self) -> i64 {
+        i64::try_from(self.semaphore.permits_owed()).unwrap()
+    }
+
+    /// Nobody is refused what is free all the time, and nobody goes before those in line.
+    fn assert_rightly_refused(&self, left: &[Left; 2]) {
+        for (one, other) in [(&left[0], &left[1]), (&left[1], &left[0])] {
+            match one.refused {
+                Some((_, TryAcquireError::Closed)) => assert!(self.semaphore.is_closed()),
+                Some((asked, TryAcquireError::NoPermits)) if self.came == 0 => {
+                    assert!(2 - other.taken < asked, "refused while a permit is free");
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// Every permit is with somebody, and the first in line does not wait for what is there.
+    fn assert_accounted_for(&mut self, left: &mut [Left; 2]) {
+        let (free, owed) = (self.free(), self.owed());
+        assert!(owed == 0 || free == 0, "{free} permits are free, {owed} are owed");
+        let tried = left.iter().flat_map(|left| &left.held);
+        let a_newcomer_went = left.iter().any(|left| !left.held.is_empty());
+        let held: i64 = self.in_use.iter().chain(tried).map(number).sum();
+        let waiters: Vec<_> = all(&mut self.line, left).map(|waiter| &*waiter).collect();
+        let granted: i64 = waiters.iter().map(|waiter| granted(waiter)).sum();
+        let collected = self.permits + owed - held - granted - free;
+        assert_in_order(waiters.iter().copied(), a_newcomer_went);
+
+        let waiting = || waiters.iter().filter(|waiter| !waiter.is_over());
+        let first = waiting().map(|waiter| waiter.place).min();
+        let asks = waiting()
+            .filter(|waiter| Some(waiter.place) == first)
+            .map(|waiter| asked(waiter))
+            .max();
+        match asks {
+            None => assert_eq!(collected, 0, "permits lost or made"),
+            Some(asks) => {
+                assert!((0..asks).contains(&collected), "waits for {asks}, {collected} are there");
+                assert_eq!(free, 0, "permits are free, and somebody waits");
+            }
+        }
+    }
+
+    fn assert_told_of_the_close(&mut self, left: &mut [Left; 2]) {
+        let closed = self.semaphore.is_closed();
+        assert!(!closed || all(&mut self.line, left).all(|waiter| waiter.is_over()));
+        for watcher in left.iter_mut().filter_map(|left| left.watching.as_mut()) {
+            go_on([&mut *watcher].into_iter());
+            assert_eq!(watcher.is_over(), closed);
+        }
+    }
+}

@@ -1,0 +1,361 @@
+//! The operations of the window, and every two of them at once.
+//!
+//! Time moves by whole windows, so every stamp is a multiple of one, and the account needs to know
+//! only how many there are at the latest.
+
+use super::SlidingWindow;
+use crate::error::Refused;
+use crate::pairs::{NEWCOMER, Run, Start, Waiter, assert_in_order, every_pair, go_on};
+use crate::time::{Clock, ManualClock, Timestamp};
+use core::future::Future;
+use core::pin::{Pin, pin};
+use core::task::{Context, Poll, Waker};
+use core::time::Duration;
+use std::sync::Arc;
+
+every_pair! {
+    starts of Scene: a_cell_free a_line_of_two;
+    operations:
+        try_acquire try_acquire_at acquire acquire_within ask_for_the_place_and_leave
+        cancel_the_front cancel_behind poll_again
+        set_a_lower_rate set_a_higher_rate time_passes;
+    onlookers: look_on;
+}
+
+/// The preemption bound and the starts for two operations.
+#[cfg(ringgate_loom)]
+fn plan(pair: [&str; 2]) -> (usize, Vec<fn() -> Scene>) {
+    let bound = match pair {
+        // Both go down the line twice, and find this and that stale: minutes at 2.
+        ["ask_for_the_place_and_leave", "ask_for_the_place_and_leave"] => 1,
+        _ => 2,
+    };
+    (bound, vec![a_cell_free, a_line_of_two])
+}
+
+// ---- starts --------------------------------------------------------------------------------------
+
+const WINDOW: Duration = Duration::from_nanos(10);
+const LIMIT: u32 = 2;
+const LOWER: u32 = 1;
+const HIGHER: u32 = 4;
+
+type Waiting = Waiter<Pin<Box<dyn Future<Output = Result<(), Refused>> + Send>>>;
+
+pub(crate) struct Scene {
+    window: Arc<SlidingWindow>,
+    clock: ManualClock,
+    line: Vec<Waiting>,
+    admitted: u32,
+    /// Time has moved on while an operation stood still.
+    time_went_on: bool,
+}
+
+impl Scene {
+    fn new(admitted: u32) -> Self {
+        let clock = ManualClock::new();
+        let window = Arc::new(SlidingWindow::with_clock(LIMIT, WINDOW, clock.clone()));
+        for _ in 0..admitted {
+            window.try_acquire().unwrap();
+        }
+        Self { window, clock, line: Vec::new(), admitted, time_went_on: false }
+    }
+
+    fn line_up(&mut self) {
+        let place = u8::try_from(self.line.len()).unwrap();
+        self.line.push(waiting(place, &self.window, None));
+        // As for the semaphore.
+        self.window.gate.sweep_at(2);
+    }
+}
+
+fn waiting(place: u8, window: &Arc<SlidingWindow>, patience: Option<Duration>) -> Waiting {
+    let window = Arc::clone(window);
+    Waiter::new(
+        place,
+        Box::pin(async move {
+            match patience {
+                None => window.acquire().await,
+                Some(patience) => window.acquire_within(patience).await,
+            }
+        }),
+    )
+}
+
+/// One has gone, and there is room for another.
+fn a_cell_free() -> Scene {
+    Scene::new(1)
+}
+
+/// The window is full, and two wait.
+fn a_line_of_two() -> Scene {
+    let mut scene = Scene::new(LIMIT);
+    scene.line_up();
+    scene.line_up();
+    scene
+}
+
+// ---- operations ----------------------------------------------------------------------------------
+
+/// What an operation leaves.
+#[derive(Default)]
+pub(crate) struct Left {
+    /// Admitted at once, before all who wait.
+    admitted: u32,
+    /// Admitted by a time of its own, one window later.
+    ahead_of_time: u32,
+    refused: bool,
+    refused_ahead_of_time: bool,
+    waiting: Vec<Waiting>,
+    /// Its time may be over.
+    is_impatient: bool,
+    /// It has set this limit.
+    limit: Option<u32>,
+    /// The most it may have kept from others meanwhile.
+    taken: u32,
+}
+
+fn on(scene: &Scene, work: impl FnOnce(&Arc<SlidingWindow>) -> Left + Send + 'static) -> Run<Left> {
+    let window = Arc::clone(&scene.window);
+    Run::new(move || work(&window))
+}
+
+/// An operation that may have the turn.
+fn in_line(
+    scene: &Scene,
+    work: impl FnOnce(&Arc<SlidingWindow>) -> Left + Send + 'static,
+) -> Run<Left> {
+    Run { stands_in_line: true, ..on(scene, work) }
+}
+
+fn try_acquire(scene: &mut Scene) -> Run<Left> {
+    on(scene, |window| match window.try_acquire() {
+        Ok(()) => Left { admitted: 1, taken: 1, ..Left::default() },
+        Err(refused) => {
+            assert!(!refused.is_permanent());
+            Left { refused: true, ..Left::default() }
+        }
+    })
+}
+
+/// By then there is room, whatever another one does.
+fn try_acquire_at(scene: &mut Scene) -> Run<Left> {
+    on(scene, |window| match window.try_acquire_at(Timestamp::from_epoch(WINDOW)) {
+        Ok(()) => Left { ahead_of_time: 1, taken: 1, ..Left::default() },
+        Err(_) => Left { refused_ahead_of_time: true, ..Left::default() },
+    })
+}
+
+fn acquire(scene: &mut Scene) -> Run<Left> {
+    in_line(scene, |window| Left {
+        taken: 1,
+        waiting: vec![waiting(NEWCOMER, window, None)],
+        ..Left::default()
+    })
+}
+
+fn acquire_within(scene: &mut Scene) -> Run<Left> {
+    in_line(scene, |window| {
+        let waiting = vec![waiting(NEWCOMER, window, Some(2 * WINDOW))];
+        Left { taken: 1, waiting, is_impatient: true, ..Left::default() }
+    })
+}
+
+fn ask_for_the_place_and_leave(scene: &mut Scene) -> Run<Left> {
+    in_line(scene, |window| {
+        let mut own = pin!(window.acquire());
+        let polled = own.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+        assert_eq!(own.position().is_some(), polled.is_pending());
+        assert!(own.position().is_none_or(|ahead| ahead <= 3));
+        assert!(own.expected_wait().is_none_or(|wait| wait <= 4 * WINDOW));
+        Left { admitted: matches!(polled, Poll::Ready(Ok(_))).into(), taken: 1, ..Left::default() }
+    })
+}
+
+/// The first in line; if the other operation has that one, the second.
+fn take_the_front(scene: &mut Scene) -> Waiting {
+    if scene.line.is_empty() {
+        fill(scene);
+        scene.line_up();
+    }
+    scene.line.remove(0)
+}
+
+/// A line needs a full window.
+fn fill(scene: &mut Scene) {
+    while scene.window.try_acquire().is_ok() {
+        scene.admitted += 1;
+    }
+}
+
+fn cancel_the_front(scene: &mut Scene) -> Run<Left> {
+    let front = take_the_front(scene);
+    in_line(scene, |_| {
+        drop(front);
+        Left::default()
+    })
+}
+
+/// One more at the end of the line, or in the middle if the other operation does the same.
+fn cancel_behind(scene: &mut Scene) -> Run<Left> {
+    fill(scene);
+    scene.line_up();
+    let last = scene.line.pop().unwrap();
+    in_line(scene, |_| {
+        drop(last);
+        Left::default()
+    })
+}
+
+fn poll_again(scene: &mut Scene) -> Run<Left> {
+    let mut front = take_the_front(scene);
+    in_line(scene, |_| {
+        front.poll_anew();
+        Left { waiting: vec![front], ..Left::default() }
+    })
+}
+
+fn set_a_lower_rate(scene: &mut Scene) -> Run<Left> {
+    on(scene, |window| {
+        window.set_rate(LOWER, WINDOW);
+        Left { limit: Some(LOWER), taken: LIMIT - LOWER, ..Left::default() }
+    })
+}
+
+/// More than there are cells: it grows.
+fn set_a_higher_rate(scene: &mut Scene) -> Run<Left> {
+    on(scene, |window| {
+        window.set_rate(HIGHER, WINDOW);
+        Left { limit: Some(HIGHER), ..Left::default() }
+    })
+}
+
+/// Whoever stops in it has those who sleep in its hands.
+fn time_passes(scene: &mut Scene) -> Run<Left> {
+    let clock = scene.clock.clone();
+    in_line(scene, move |_| {
+        clock.advance(WINDOW);
+        Left::default()
+    })
+}
+
+fn look_on(scene: &mut Scene) -> Run<Left> {
+    on(scene, |window| {
+        assert!(window.remaining() <= HIGHER);
+        assert!([LOWER, LIMIT, HIGHER].contains(&window.limit()));
+        assert!(window.rates().eq([(window.limit(), WINDOW)]) || window.window() == WINDOW);
+        assert_eq!(window.granularity(), 1);
+        assert!(window.waiting() <= 4);
+        Left::default()
+    })
+}
+
+// ---- the account ---------------------------------------------------------------------------------
+
+impl Start for Scene {
+    type Left = Left;
+
+    #[cfg(ringgate_freeze)]
+    fn serve_the_others(&mut self, left: &mut Left, stands_in_line: bool) {
+        // Whatever the answer.
+        let _ = (self.window.remaining(), self.window.waiting());
+        if stands_in_line {
+            return;
+        }
+        self.time_went_on = true;
+        let mut others: Vec<_> = self.line.iter_mut().chain(&mut left.waiting).collect();
+        for _ in 0..=others.len() {
+            self.clock.advance(WINDOW);
+            go_on(others.iter_mut().map(|waiter| &mut **waiter));
+        }
+        assert!(others.iter().all(|waiter| waiter.is_over()), "the others are not served");
+    }
+
+    fn settle(mut self, mut left: [Left; 2]) {
+        self.assert_rightly_refused(&left);
+        go_on(all(&mut self.line, &mut left));
+        self.assert_exact(&mut left);
+        self.assert_nobody_waits_in_vain(&mut left);
+        let a_newcomer_went = left.iter().any(|left| left.admitted > 0);
+        assert_in_order(all(&mut self.line, &mut left).map(|waiter| &*waiter), a_newcomer_went);
+
+        // All in line come to their turn, and never too many at a time.
+        for _ in 0..all(&mut self.line, &mut left).count() + 1 {
+            let before = admitted(&mut self.line, &mut left);
+            self.clock.advance(WINDOW);
+            go_on(all(&mut self.line, &mut left));
+            let now = admitted(&mut self.line, &mut left) - before;
+            assert!(now <= self.window.limit(), "{now} are admitted");
+            self.assert_nobody_waits_in_vain(&mut left);
+        }
+        assert!(all(&mut self.line, &mut left).all(|waiter| waiter.is_over()), "not served");
+        let refused = all(&mut self.line, &mut left).any(|waiter| waiter.output != Some(Ok(())));
+        assert!(!refused || left.iter().any(|left| left.is_impatient), "refused");
+        self.clock.advance(WINDOW);
+        assert_eq!((self.window.waiting(), self.window.remaining()), (0, self.window.limit()));
+        drop((left, self.line));
+        assert_eq!(self.window.gate.nodes_in_use(), 0, "a node was not recycled");
+    }
+}
+
+/// All who have come to the line.
+fn all<'a>(
+    line: &'a mut [Waiting],
+    left: &'a mut [Left; 2],
+) -> impl Iterator<Item = &'a mut Waiting> {
+    line.iter_mut().chain(left.iter_mut().flat_map(|left| &mut left.waiting))
+}
+
+/// How many of them have been admitted.
+fn admitted(line: &mut [Waiting], left: &mut [Left; 2]) -> u32 {
+    all(line, left).map(|waiter| u32::from(waiter.output == Some(Ok(())))).sum()
+}
+
+impl Scene {
+    fn now(&self) -> u64 {
+        self.clock.now().as_nanos()
+    }
+
+    /// Nobody is refused while a cell is free all the time.
+    fn assert_rightly_refused(&self, left: &[Left; 2]) {
+        for (one, other) in [(&left[0], &left[1]), (&left[1], &left[0])] {
+            let room = LIMIT.saturating_sub(self.admitted + other.taken);
+            assert!(!one.refused || room == 0, "refused while a cell is free");
+            // The line that has been served since came to that time, too.
+            assert!(!one.refused_ahead_of_time || self.time_went_on, "refused without reason");
+        }
+    }
+
+    /// No admission is lost, none is counted twice, and none is too many.
+    fn assert_exact(&mut self, left: &mut [Left; 2]) {
+        let limit = self.window.limit();
+        let set: Vec<_> = left.iter().filter_map(|left| left.limit).collect();
+        assert!(if set.is_empty() { limit == LIMIT } else { set.contains(&limit) });
+        let largest = set.iter().copied().max().unwrap_or(LIMIT).max(LIMIT);
+
+        let ahead: u32 = left.iter().map(|left| left.ahead_of_time).sum();
+        let at_once: u32 = left.iter().map(|left| left.admitted).sum();
+        let in_all = self.admitted + at_once + ahead + admitted(&mut self.line, left);
+
+        let ahead_until = if ahead > 0 { WINDOW } else { Duration::ZERO };
+        let latest = self.now().max(Timestamp::from_epoch(ahead_until).as_nanos());
+        let windows_before = u32::try_from(latest).unwrap() / 10;
+        let room = self.window.gate.rate().unwrap().remaining(latest);
+        let before = windows_before * largest;
+        assert!(in_all <= before + largest, "{in_all} admissions");
+        if room > 0 {
+            // So many stamps are in the last window, and no more than was allowed came before.
+            assert!(
+                (limit - room..=limit - room + before).contains(&in_all),
+                "{in_all} admissions"
+            );
+        } else {
+            assert!(in_all >= limit, "{in_all} admissions fill a window of {limit}");
+        }
+    }
+
+    fn assert_nobody_waits_in_vain(&mut self, left: &mut [Left; 2]) {
+        let waits = all(&mut self.line, left).any(|waiter| !waiter.is_over());
+        assert!(!waits || self.window.remaining() == 0, "waits though there is room");
+    }
+}
