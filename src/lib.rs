@@ -37,7 +37,7 @@
 //! **Exact.** Never more admissions in any window than the limit, by the recorded stamps, and never
 //! a refusal while there is room. **Fair.** First in, first out. **Cancel-safe.** Any future can be
 //! dropped at any point. **Lock-free.** No operation waits for another thread. Each type says in
-//! which sense; the README says how to check.
+//! which sense; [`verification`] says how to check.
 //!
 //! # Features
 //!
@@ -54,30 +54,25 @@
 //! ```
 
 mod error;
-#[cfg(all(test, ringgate_freeze))]
-mod frozen;
 mod gate;
 // Its examples pause tokio's clock.
 #[cfg(doc)]
 #[cfg_attr(any(not(doctest), feature = "tokio"), doc = include_str!("../docs/guide.md"))]
 pub mod guide {}
 mod limiter;
-#[cfg(all(test, ringgate_shuttle))]
-mod linear;
-#[cfg(all(test, ringgate_shuttle))]
-mod mixed;
 #[cfg(feature = "oxi-ai")]
 pub mod oxi_ai;
-#[cfg(all(test, any(ringgate_loom, ringgate_freeze)))]
-mod pairs;
 mod policy;
 mod pool;
+#[cfg(all(test, any(ringgate_loom, ringgate_shuttle, ringgate_freeze)))]
+mod proof;
 mod provider;
-#[cfg(all(test, ringgate_shuttle))]
-mod schedules;
 mod semaphore;
 mod sync;
 pub mod time;
+#[cfg(doc)]
+#[doc = include_str!("../docs/verification.md")]
+pub mod verification {}
 mod window;
 
 pub use error::{AcquireError, Limit, NoSuchRate, Refused, TryAcquireError};

@@ -4,7 +4,7 @@
 
 use super::{Limiter, OwnedLimiterPermit};
 use crate::error::Refused;
-use crate::pairs::{NEWCOMER, Run, Start, Waiter, assert_in_order, every_pair, go_on};
+use crate::proof::pairs::{NEWCOMER, Run, Start, Waiter, assert_in_order, every_pair, go_on};
 use crate::time::{Clock, ManualClock, Timestamp};
 use crate::{OwnedSemaphorePermit, Semaphore};
 use core::future::Future;

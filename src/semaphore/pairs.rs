@@ -2,7 +2,7 @@
 
 use super::{AcquireOwned, OwnedSemaphorePermit, Semaphore};
 use crate::error::TryAcquireError;
-use crate::pairs::{NEWCOMER, Run, Start, Waiter, assert_in_order, every_pair, go_on};
+use crate::proof::pairs::{NEWCOMER, Run, Start, Waiter, assert_in_order, every_pair, go_on};
 use core::future::Future;
 use core::pin::Pin;
 use std::sync::Arc;

@@ -5,7 +5,7 @@
 
 use super::SlidingWindow;
 use crate::error::Refused;
-use crate::pairs::{NEWCOMER, Run, Start, Waiter, assert_in_order, every_pair, go_on};
+use crate::proof::pairs::{NEWCOMER, Run, Start, Waiter, assert_in_order, every_pair, go_on};
 use crate::time::{Clock, ManualClock, Timestamp};
 use core::future::Future;
 use core::pin::{Pin, pin};

@@ -1,6 +1,6 @@
 //! Plays scenes in which a thread stops, for every step at which it can.
 
-use crate::pairs::{Operation, Start};
+use crate::proof::pairs::{Operation, Start};
 use crate::sync::freeze::{frozen_at, step};
 use core::future::Future;
 use core::pin::{Pin, pin};

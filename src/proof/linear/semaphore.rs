@@ -8,7 +8,7 @@
 use super::{
     AtomicUsize, Call, Flag, Order, Ordering, Specification, Step, assert_explained, explain,
 };
-use crate::schedules::{below, check};
+use crate::proof::schedules::{below, check};
 use crate::sync::thread;
 use crate::{AcquireOwned, OwnedSemaphorePermit, Semaphore, TryAcquireError};
 use core::future::Future;

@@ -4,7 +4,7 @@
 //! A lost wake is a deadlock, which is reported: a task that is not aborted has to finish.
 
 use super::{AtomicUsize, Ordering, poll_once, with_two_wakers};
-use crate::schedules::{below, check};
+use crate::proof::schedules::{below, check};
 use crate::sync::thread;
 use crate::time::{Clock, ManualClock, Timestamp};
 use crate::{Limiter, OwnedLimiterPermit, OwnedSemaphorePermit, Refused, Semaphore};

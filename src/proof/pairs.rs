@@ -94,22 +94,22 @@ macro_rules! every_pair {
 
         /// By name.
         #[cfg(ringgate_freeze)]
-        pub(crate) const OPERATIONS: &[(&str, crate::pairs::Operation<$start>)] = &[
+        pub(crate) const OPERATIONS: &[(&str, crate::proof::pairs::Operation<$start>)] = &[
             $((stringify!($operation), $operation),)*
             $((stringify!($onlooker), $onlooker),)*
         ];
 
         #[cfg(ringgate_loom)]
         mod model {
-            crate::pairs::every_pair!(@each [$($operation)*] [$($onlooker)*]);
+            crate::proof::pairs::every_pair!(@each [$($operation)*] [$($onlooker)*]);
         }
     };
     (@each [] [$($onlooker:ident)*]) => {};
     (@each [$first:ident $($rest:ident)*] [$($onlooker:ident)*]) => {
         mod $first {
-            crate::pairs::every_pair!(@with $first: $first $($rest)* $($onlooker)*);
+            crate::proof::pairs::every_pair!(@with $first: $first $($rest)* $($onlooker)*);
         }
-        crate::pairs::every_pair!(@each [$($rest)*] [$($onlooker)*]);
+        crate::proof::pairs::every_pair!(@each [$($rest)*] [$($onlooker)*]);
     };
     (@with $ours:ident: $($theirs:ident)*) => {
         $(
@@ -117,7 +117,7 @@ macro_rules! every_pair {
             fn $theirs() {
                 use super::super as part;
                 let plan = part::plan([stringify!($ours), stringify!($theirs)]);
-                crate::pairs::model_pair(plan, part::$ours, part::$theirs);
+                crate::proof::pairs::model_pair(plan, part::$ours, part::$theirs);
             }
         )*
     };

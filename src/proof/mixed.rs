@@ -1,9 +1,9 @@
-//! Everything mixed, on random and on priority-based [schedules](crate::schedules): longer programs
+//! Everything mixed, on random and on priority-based [schedules](crate::proof::schedules): longer programs
 //! than loom can go through, without its weak memory.
 
 mod tasks;
 
-use crate::schedules::{below, check};
+use crate::proof::schedules::{below, check};
 use crate::sync::thread;
 use crate::time::ManualClock;
 use crate::window::log::{Layout, Log};

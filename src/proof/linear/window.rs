@@ -9,7 +9,7 @@
 //! together they keep the limit exactly, but a count of what remains adds up moments.
 
 use super::{Call, Order, Specification, Step, assert_explained};
-use crate::schedules::{below, check};
+use crate::proof::schedules::{below, check};
 use crate::sync::thread;
 use crate::window::log::{Layout, Log};
 use core::time::Duration;
