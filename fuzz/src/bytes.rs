@@ -35,10 +35,6 @@ impl<'a> Bytes<'a> {
         self.0.int_in_range(0..=end - 1).unwrap_or(0)
     }
 
-    pub(crate) fn one_of<T: Copy>(&mut self, these: &[T]) -> T {
-        these[self.below(these.len())]
-    }
-
     /// One of `items`, taken out.
     pub(crate) fn take<T>(&mut self, items: &mut Vec<T>) -> Option<T> {
         if items.is_empty() { None } else { Some(items.remove(self.below(items.len()))) }

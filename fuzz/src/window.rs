@@ -47,11 +47,12 @@ impl Scene {
         let guard = if bytes.flip() { length(bytes) } else { 0 };
         let asked: Vec<Rule> = (0..bytes.within(1, 3)).map(|_| rule(bytes, largest)).collect();
         let clock = ManualClock::new();
-        let first = SlidingWindow::with_clock(asked[0].limit, nanos(asked[0].window), clock.clone());
+        let first =
+            SlidingWindow::with_clock(asked[0].limit, nanos(asked[0].window), clock.clone());
         let window = first.with_guard(nanos(guard));
-        let window = asked[1..].iter().fold(window, |window, rule| {
-            window.and(rule.limit, nanos(rule.window))
-        });
+        let window = asked[1..]
+            .iter()
+            .fold(window, |window, rule| window.and(rule.limit, nanos(rule.window)));
         let capacity = asked.iter().map(|rule| rule.limit).max().unwrap_or(0);
         let stamps = Stamps::new((0..asked.len()).map(|n| kept(&window, n, asked[n], guard)));
         Self { clock, window, stamps, now: bytes.any_u64() >> 3, guard, largest, capacity }
@@ -144,13 +145,14 @@ impl Scene {
     }
 }
 
-/// A rule as the window shows it, with the guard. Long ones are rounded, up and by very little.
+/// A rule as the window shows it, with the guard. Long ones are rounded, up and by very little: once
+/// as the window is made, and once as the guard is added.
 fn kept(window: &SlidingWindow, n: usize, asked: Rule, guard: u64) -> Rule {
     let (limit, length) = window.rates().nth(n).expect("it has as many");
     let (asked_for, length) = (asked.window + guard, in_nanos(length) + guard);
     assert_eq!(limit, asked.limit);
     assert!(length >= asked_for, "{length} ns are less than {asked_for}");
-    assert!(length - asked_for <= asked_for >> 36, "{length} ns are more than {asked_for}");
+    assert!(length - asked_for <= asked_for >> 35, "{length} ns are more than {asked_for}");
     Rule { limit, window: length }
 }
 
