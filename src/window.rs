@@ -140,6 +140,8 @@ impl SlidingWindow {
     /// `d + guard`, a window lengthened by `guard` at the departure keeps the limit at the arrival.
     /// The same holds for a thread that is suspended between reading the clock and claiming, for up
     /// to `guard`.
+    ///
+    /// The window with its guard is rounded as in [`new`](Self::new), after the window alone has been.
     #[must_use]
     pub fn with_guard(self, guard: Duration) -> Self {
         Self::build(self.rates().collect(), guard, self.gate.time().clone())

@@ -1,0 +1,68 @@
+//! Wakers that count, and polling by hand.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll, Wake, Waker};
+
+/// A waker that counts its wakes, and may call something at the first.
+#[derive(Default)]
+pub(crate) struct Wakes {
+    count: AtomicUsize,
+    calls: Option<Box<dyn Fn() + Send + Sync>>,
+}
+
+impl Wakes {
+    pub(crate) fn calling(calls: impl Fn() + Send + Sync + 'static) -> Self {
+        Self { count: AtomicUsize::new(0), calls: Some(Box::new(calls)) }
+    }
+}
+
+impl Wake for Wakes {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        let before = self.count.fetch_add(1, Ordering::Relaxed);
+        if let (0, Some(calls)) = (before, &self.calls) {
+            calls();
+        }
+    }
+}
+
+/// A future, whom it wakes, and which wakes it has answered.
+pub(crate) struct Task<F: ?Sized> {
+    wakes: Arc<Wakes>,
+    /// Wakes before the last poll.
+    seen: usize,
+    future: Pin<Box<F>>,
+}
+
+impl<F: Future + ?Sized> Task<F> {
+    pub(crate) fn new(future: Pin<Box<F>>) -> Self {
+        Self { wakes: Arc::default(), seen: 0, future }
+    }
+
+    pub(crate) fn future(&self) -> &F {
+        &self.future
+    }
+
+    /// Whether it has been woken since it was polled last.
+    pub(crate) fn is_woken(&self) -> bool {
+        self.wakes.count.load(Ordering::Relaxed) > self.seen
+    }
+
+    pub(crate) fn poll(&mut self) -> Poll<F::Output> {
+        self.seen = self.wakes.count.load(Ordering::Relaxed);
+        let waker = Waker::from(Arc::clone(&self.wakes));
+        self.future.as_mut().poll(&mut Context::from_waker(&waker))
+    }
+
+    /// Polls with another waker than before, as a runtime does that has moved the task.
+    pub(crate) fn poll_with(&mut self, wakes: Wakes) -> Poll<F::Output> {
+        self.wakes = Arc::new(wakes);
+        self.poll()
+    }
+}
