@@ -1,4 +1,10 @@
 //! The operations of the semaphore, and every two of them at once.
+//!
+//! Caught: permits of a state with QUEUE set are not zero (`try_acquire` against `release`, and
+//! others); `poll_closed` looks by a plain load (`close` against `closed`); `hand_out` without
+//! `settle_late` (`release` against `reduce_permits`); a waiter is not woken (nearly all). Caught by
+//! the frozen thread: a granted front is woken after it was unlinked; a releaser that waits for an
+//! owner to clear BUSY.
 
 use super::{AcquireOwned, OwnedSemaphorePermit, Semaphore};
 use crate::error::TryAcquireError;
