@@ -1,6 +1,10 @@
 //! The operations of the limiter, and every two of them at once.
 //!
-//! The window's own account (`window/pairs.rs`) is not repeated: here it is both limits together.
+//! Two limits together: a slot, a turn or a wake that nobody passes on.
+//!
+//! Caught, each by the pairs named and by the frozen thread: `set_rate` tells nobody in line (most
+//! with `set_a_higher_rate`); the slot is kept when the stamp is refused (`try_acquire` against
+//! itself); no ear for the close in `wait_for_rate` (most with `close_the_slots`).
 
 use super::{Limiter, OwnedLimiterPermit};
 use crate::error::Refused;
@@ -110,12 +114,12 @@ fn waiting(
     Waiter::new(place, Box::pin(async move { call.await.map(Some) }))
 }
 
-/// Room for one call, by both limits.
+/// The window has room for one, and two slots are free.
 fn both_open() -> Scene {
-    Scene::new(3)
+    Scene::new(4)
 }
 
-/// A slot is free, the window is full, and two wait.
+/// Slots are free, the window is full, and two wait.
 fn a_line_for_the_rate() -> Scene {
     let mut scene = both_open();
     scene.line_up();
@@ -287,7 +291,7 @@ fn close_the_slots(scene: &mut Scene) -> Run<Left> {
 fn look_on(scene: &mut Scene) -> Run<Left> {
     on(scene, |limiter| {
         assert!(limiter.remaining() <= HIGHER);
-        assert!(limiter.available_permits() <= 3);
+        assert!(limiter.available_permits() <= 4);
         assert!(limiter.waiting() <= 4);
         Left::default()
     })

@@ -2,6 +2,10 @@
 //!
 //! Time moves by whole windows, so every stamp is a multiple of one, and the account needs to know
 //! only how many there are at the latest.
+//!
+//! Caught, each by the pairs named and by the frozen thread: `set_rate` tells nobody in line (most
+//! with `set_a_higher_rate`); `succeed` puts a larger log in place that was not filled (all with
+//! `set_a_higher_rate` that look at the log).
 
 use super::SlidingWindow;
 use crate::error::Refused;

@@ -10,7 +10,7 @@ use std::io::Write;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::SeqCst};
-use std::sync::mpsc::channel;
+use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::task::Wake;
 use std::thread;
 
@@ -116,7 +116,7 @@ fn complete<T: Send + 'static>(
         result
     });
     assert!(
-        is_done.recv_timeout(PATIENCE).is_ok() || thread.is_finished(),
+        is_done.recv_timeout(PATIENCE) != Err(RecvTimeoutError::Timeout),
         "{name}: the others wait for a thread that stopped at step {k}"
     );
     let Ok(result) = thread.join() else {
