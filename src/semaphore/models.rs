@@ -545,13 +545,22 @@ fn model_position_against_those_who_leave() {
     });
 }
 
-/// Caught: `poll_closed` looks at the state by a plain load; `close` leaves out the watchers.
+/// Caught: `poll_closed` looks at the state by a plain load, or acquires nothing; `close` leaves out
+/// the watchers.
 #[test]
 fn model_close_against_one_who_waits_for_it() {
     model(3, || {
         let semaphore = semaphore(1);
-        let closer = spawn(&semaphore, Semaphore::close);
+        let shared = Arc::new(loom::cell::UnsafeCell::new(0));
+        let theirs = Arc::clone(&shared);
+        let closer = spawn(&semaphore, move |s| {
+            // SAFETY: read only by those who have been told of the close.
+            theirs.with_mut(|value| unsafe { *value = 1 });
+            s.close();
+        });
         block_on(semaphore.closed());
+        // SAFETY: told.
+        assert_eq!(shared.with(|value| unsafe { *value }), 1);
         closer.join().unwrap();
         assert_all_gone(&semaphore, 1);
     });
