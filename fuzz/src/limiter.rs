@@ -21,7 +21,8 @@ const LARGEST: u32 = 12;
 /// has anything to hear.
 ///
 /// Caught: a change of the rate, or a close, that nobody is woken for; a granted waiter not woken; a
-/// newcomer that overtakes; a deadline added without saturation; stamps not handed on as the log grows.
+/// newcomer that overtakes; a slot kept where the stamp is refused after all; a deadline added without
+/// saturation; stamps not handed on as the log grows.
 pub fn limiter(data: &[u8]) {
     let mut bytes = Bytes::new(data);
     let mut scene = Scene::new(&mut bytes);

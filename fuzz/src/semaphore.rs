@@ -15,7 +15,7 @@ const MOST: u64 = Semaphore::MAX_PERMITS as u64;
 /// Wakers may give permits from inside the semaphore. Crowds make the line grow and be swept.
 ///
 /// Caught: a cancelled waiter that keeps what it had collected; a waker not called; a debt that is not
-/// paid first.
+/// paid first; what a waker gives from inside not handed on.
 pub fn semaphore(data: &[u8]) {
     let mut bytes = Bytes::new(data);
     let permits = amount(&mut bytes);
