@@ -20,8 +20,9 @@ const LARGEST: u32 = 12;
 /// order in which they came; no slot is lost; and when all have been polled that were woken, no other
 /// has anything to hear.
 ///
-/// Caught: a change of the rate that wakes nobody; a slot kept by a call that gave up; a newcomer that
-/// overtakes; a stamp taken before there is a slot.
+/// Caught: a change of the rate, or a close, that nobody is woken for; a granted waiter not woken; a
+/// newcomer that overtakes; a slot kept where the stamp is refused after all; a deadline added without
+/// saturation; stamps not handed on as the log grows.
 pub fn limiter(data: &[u8]) {
     let mut bytes = Bytes::new(data);
     let mut scene = Scene::new(&mut bytes);
@@ -281,7 +282,7 @@ impl Scene {
         let far = self.stamps.newest().max(self.now()) + longest;
         self.clock.set(Timestamp::from_nanos(far));
         let has_slots = self.slots.is_none() || self.all_slots > 0;
-        for _ in 0..self.calls.len() + 1 {
+        for _ in 0..=self.calls.len() {
             self.in_flight.clear();
             self.run();
             self.in_flight.clear();
@@ -296,7 +297,7 @@ impl Scene {
 
 fn rule(bytes: &mut Bytes) -> Rule {
     let limit = match bytes.byte() {
-        few @ 0..224 => 1 + u32::from(few % 3),
+        few @ ..=223 => 1 + u32::from(few % 3),
         many => u32::from(many) % (LARGEST + 1),
     };
     Rule { limit, window: bytes.within(1, 60) }

@@ -14,8 +14,8 @@ const MOST: u64 = Semaphore::MAX_PERMITS as u64;
 ///
 /// Wakers may give permits from inside the semaphore. Crowds make the line grow and be swept.
 ///
-/// Caught: a cancelled waiter that keeps what it had collected; a waker not called; a big request
-/// overtaken; a debt that is not paid first.
+/// Caught: a cancelled waiter that keeps what it had collected; a waker not called; a debt that is not
+/// paid first; what a waker gives from inside not handed on.
 pub fn semaphore(data: &[u8]) {
     let mut bytes = Bytes::new(data);
     let permits = amount(&mut bytes);
@@ -306,11 +306,13 @@ impl<'a> Scene<'a> {
         let start = bytes.below(self.waiting.len() + 1);
         let end = (start + bytes.below(64)).min(self.waiting.len());
         let many: Vec<_> = self.waiting.drain(start..end).collect();
-        many.into_iter().for_each(|waiting| self.cancel(waiting));
+        for waiting in many {
+            self.cancel(waiting);
+        }
     }
 
     fn try_acquire(&mut self, bytes: &mut Bytes) {
-        let (got, expected) = if bytes.byte() % 8 == 0 {
+        let (got, expected) = if bytes.byte().is_multiple_of(8) {
             (self.semaphore.try_acquire_all(), self.model.try_take_all())
         } else {
             let asked = asked(bytes);

@@ -16,7 +16,7 @@ struct Kept {
 
 /// Every admission by its stamp, under rules that may change.
 pub(crate) struct Stamps {
-    stamps: Vec<u64>,
+    all: Vec<u64>,
     rules: Vec<Kept>,
     /// Stamps up to this one may have been forgotten in a change.
     forgotten: Option<u64>,
@@ -25,7 +25,7 @@ pub(crate) struct Stamps {
 impl Stamps {
     pub(crate) fn new(rules: impl Iterator<Item = Rule>) -> Self {
         let kept = |now: Rule| Kept { now, largest: now.limit, shortest: now.window };
-        Self { stamps: Vec::new(), rules: rules.map(kept).collect(), forgotten: None }
+        Self { all: Vec::new(), rules: rules.map(kept).collect(), forgotten: None }
     }
 
     pub(crate) fn rules(&self) -> impl Iterator<Item = Rule> {
@@ -33,7 +33,7 @@ impl Stamps {
     }
 
     pub(crate) fn newest(&self) -> u64 {
-        self.stamps.last().copied().unwrap_or(0)
+        self.all.last().copied().unwrap_or(0)
     }
 
     /// A rule becomes another; `forgets` if the log may keep less than all that counts by it.
@@ -44,7 +44,7 @@ impl Stamps {
             largest: rule.largest.max(now.limit),
             shortest: rule.shortest.min(now.window),
         };
-        if forgets && !self.stamps.is_empty() {
+        if forgets && !self.all.is_empty() {
             self.forgotten = Some(self.newest());
         }
     }
@@ -58,9 +58,9 @@ impl Stamps {
     pub(crate) fn free_at(&self, now: u64) -> Option<u64> {
         let by = |rule: Rule| {
             let limit = usize::try_from(rule.limit).expect("a small number");
-            let nth = match self.stamps.len().checked_sub(limit) {
+            let nth = match self.all.len().checked_sub(limit) {
                 _ if limit == 0 => return None,
-                Some(nth) => self.stamps[nth],
+                Some(nth) => self.all[nth],
                 None => return Some(now),
             };
             Some(now.max(nth + rule.window))
@@ -71,8 +71,8 @@ impl Stamps {
     /// How many more the rules let through.
     pub(crate) fn remaining(&self, now: u64) -> u32 {
         let by = |rule: Rule| {
-            let gone = self.stamps.partition_point(|stamp| stamp + rule.window <= now);
-            let busy = u32::try_from(self.stamps.len() - gone).expect("a small number");
+            let gone = self.all.partition_point(|stamp| stamp + rule.window <= now);
+            let busy = u32::try_from(self.all.len() - gone).expect("a small number");
             rule.limit.saturating_sub(busy)
         };
         self.rules().map(by).min().unwrap_or(u32::MAX)
@@ -85,10 +85,10 @@ impl Stamps {
     /// If that is more, in a stretch as long as the shortest window, than the largest limit.
     pub(crate) fn admit(&mut self, now: u64) {
         let stamp = now.max(self.newest());
-        self.stamps.push(stamp);
+        self.all.push(stamp);
         for rule in &self.rules {
-            let before = self.stamps.partition_point(|earlier| earlier + rule.shortest <= stamp);
-            let inside = self.stamps.len() - before;
+            let before = self.all.partition_point(|earlier| earlier + rule.shortest <= stamp);
+            let inside = self.all.len() - before;
             let most = rule.largest as usize;
             assert!(inside <= most, "{inside} admissions in a window, of {most}, at {now}");
         }

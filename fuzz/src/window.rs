@@ -18,8 +18,9 @@ const SEVERAL: u32 = 400;
 /// Logs that may be split are not set back (each ring clamps by its own stamps, which nobody sees
 /// from outside), and after a change are only held to the limit until a window has passed.
 ///
-/// Caught: `<` for `<=` in the test of a cell; a share of the limit rounded up; stamps not handed
-/// on as the log grows; the first rule alone; a guard left out.
+/// Caught: `<=` for `<` in the test of a cell; a share of the limit rounded up; stamps not handed on
+/// as the log grows; the first rule alone; a guard left out; a window rounded down; a stamp not
+/// clamped to the newest.
 pub fn window(data: &[u8]) {
     let mut bytes = Bytes::new(data);
     let mut scene = Scene::new(&mut bytes);
