@@ -62,7 +62,8 @@ fn main() -> ExitCode {
     }
 
     let copy = checkout.copy();
-    let checks = Checks::of(&copy, under);
+    let files: Vec<_> = mutants.iter().map(|mutant| mutant.file).collect();
+    let checks = Checks::of(&copy, &files, under);
     let (mut caught, mut harmless, mut survivors) = (0, 0, 0);
     for mutant in mutants {
         let start = Instant::now();
