@@ -33,7 +33,7 @@ impl Checks {
             match run(Command::new(&binary).args(["--exact", name]), under) {
                 Ok(()) => Some((name.to_owned(), start.elapsed())),
                 Err(ENDLESS) => None,
-                Err(_) => panic!("{name} fails where nothing is broken"),
+                Err(how) => panic!("{name} fails where nothing is broken{how}"),
             }
         };
         let mut models: Vec<_> = names
