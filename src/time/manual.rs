@@ -2,9 +2,14 @@
 //!
 //! The sleepers stand in a stack (Treiber 1986) that a change of time takes whole, so it has no ABA:
 //! nothing is ever popped singly. Each is woken and looks for itself whether its time has come.
+//!
+//! **The race that matters.** "New time, then take the stack" against "join the stack, then read the
+//! time": both exchange the same word, so one comes first. If it is the joiner, it is taken and
+//! woken; if not, its exchange acquires the new time.
 
 use super::{Clock, Sleep, Timestamp};
 use crate::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering};
+use crate::sync::leak::Canary;
 use atomic_waker::AtomicWaker;
 use core::fmt;
 use core::future::Future;
@@ -53,12 +58,12 @@ impl ManualClock {
     /// Moves time on, at most to [`Timestamp::MAX`].
     pub fn advance(&self, by: Duration) {
         let mut now = self.now();
-        // ORDERING: SeqCst, as `set`.
+        // ORDERING: Relaxed, as `set`.
         while let Err(found) = self.0.now.compare_exchange(
             now.as_nanos(),
             now.saturating_add(by).as_nanos(),
-            Ordering::SeqCst,
-            Ordering::SeqCst,
+            Ordering::Relaxed,
+            Ordering::Relaxed,
         ) {
             now = Timestamp::from_nanos(found);
         }
@@ -67,17 +72,16 @@ impl ManualClock {
 
     /// Sets the time, forwards or back.
     pub fn set(&self, now: Timestamp) {
-        // ORDERING: SeqCst: "new time, then take the sleepers" here against "join the sleepers,
-        // then read the time" in `poll`: one of the two sees the other.
-        self.0.now.store(now.as_nanos(), Ordering::SeqCst);
+        // ORDERING: Relaxed: `wake_all` publishes it to those who sleep; others only compare it.
+        self.0.now.store(now.as_nanos(), Ordering::Relaxed);
         self.0.sleepers.wake_all();
     }
 }
 
 impl Clock for ManualClock {
     fn now(&self) -> Timestamp {
-        // ORDERING: SeqCst: see `set`.
-        Timestamp::from_nanos(self.0.now.load(Ordering::SeqCst))
+        // ORDERING: Relaxed: see `set`.
+        Timestamp::from_nanos(self.0.now.load(Ordering::Relaxed))
     }
 
     fn sleep_until(&self, deadline: Timestamp) -> Sleep {
@@ -123,10 +127,11 @@ struct Sleeper {
 
 impl Sleeper {
     fn wake(&self) {
-        // ORDERING: SeqCst: before the wake, so that the woken one can join again. An exchange, not a
-        // store: loom does not know that a store beside two exchanges of one thread comes after both
-        // or before both.
-        self.joined.swap(0, Ordering::SeqCst);
+        // ORDERING: Acquire pairs with the Release in `join`: the waker registered before that is the
+        // one to wake. The wake itself tells the woken one that it can join again. An exchange, not
+        // a store: loom does not know that a store beside two exchanges of one thread comes after
+        // both or before both.
+        self.joined.swap(0, Ordering::Acquire);
         self.waker.wake();
     }
 }
@@ -139,21 +144,24 @@ struct Stack {
 struct Entry {
     sleeper: Arc<Sleeper>,
     below: *mut Entry,
+    made: Canary,
 }
 
 impl Stack {
     fn join(&self, sleeper: &Arc<Sleeper>) {
-        // ORDERING: SeqCst: see `ManualClock::set`; if 1 is found, `wake_all` has yet to clear it,
-        // and wakes the waker just registered.
-        if sleeper.joined.swap(1, Ordering::SeqCst) == 1 {
+        // ORDERING: Release publishes the waker just registered: if 1 is found, `wake_all` has yet to
+        // clear it, and wakes that one.
+        if sleeper.joined.swap(1, Ordering::Release) == 1 {
             return;
         }
-        // ORDERING: SeqCst: see `ManualClock::set`.
-        let mut below = self.top.load(Ordering::SeqCst);
-        let entry = Box::into_raw(Box::new(Entry { sleeper: Arc::clone(sleeper), below }));
+        // ORDERING: Relaxed: a guess; the exchange decides.
+        let mut below = self.top.load(Ordering::Relaxed);
+        let entry = Entry { sleeper: Arc::clone(sleeper), below, made: Canary::new() };
+        let entry = Box::into_raw(Box::new(entry));
         loop {
-            // ORDERING: SeqCst, as above.
-            match self.top.compare_exchange(below, entry, Ordering::SeqCst, Ordering::SeqCst) {
+            // ORDERING: Release publishes the entry, and lets those below be seen through it; Acquire
+            // pairs with the Release of a `wake_all` that has just missed it: the new time.
+            match self.top.compare_exchange(below, entry, Ordering::AcqRel, Ordering::Relaxed) {
                 Ok(_) => return,
                 Err(found) => below = found,
             }
@@ -163,8 +171,9 @@ impl Stack {
     }
 
     fn wake_all(&self) {
-        // ORDERING: SeqCst: see `ManualClock::set`.
-        let top = self.top.swap(ptr::null_mut(), Ordering::SeqCst);
+        // ORDERING: Acquire pairs with the Release of those who joined: their entries. Release
+        // publishes the new time to those who come too late.
+        let top = self.top.swap(ptr::null_mut(), Ordering::AcqRel);
         (Taken { top }).for_each(|sleeper| sleeper.wake());
     }
 }
@@ -184,6 +193,7 @@ impl Iterator for Taken {
         // SAFETY: it came from `Box::into_raw` in `join`, and the swap gave us the whole stack from
         // here down.
         let entry = unsafe { Box::from_raw(self.top) };
+        entry.made.look();
         self.top = entry.below;
         Some(entry.sleeper)
     }
