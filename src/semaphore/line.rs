@@ -917,10 +917,10 @@ fn successor(store: &Store, node: &Node, next: Next) -> Option<Ref> {
 }
 
 fn mark(node: &Node, next: Next) -> bool {
-    // ORDERING: AcqRel: the mark comes after what showed that the node is concluded, and before
-    // the unlinking that relies on it.
+    // ORDERING: Release: who sees the mark sees that the node is concluded. Acquire is not needed: the
+    // caller has loaded `next` with it, and its version makes this the same write.
     let marked = next.marked().0;
-    node.next.compare_exchange(next.0, marked, Ordering::AcqRel, Ordering::Relaxed).is_ok()
+    node.next.compare_exchange(next.0, marked, Ordering::Release, Ordering::Relaxed).is_ok()
 }
 
 /// What became of permits offered to a waiting front.
@@ -1093,12 +1093,12 @@ fn unlink_after(store: &Store, node: &Node, next: Next, together: &mut Together)
     if end == next.index() {
         return true;
     }
-    // ORDERING: Release carries on what the last one's `next` published; Acquire: only after this
-    // are they ours.
+    // ORDERING: Release carries on what the last one's `next` published. Acquire is not needed: that
+    // they are cancelled, and their wakers gone, was acquired by `condemn`.
     let unlinked = node.next.compare_exchange(
         next.0,
         next.relinked(end).0,
-        Ordering::AcqRel,
+        Ordering::Release,
         Ordering::Relaxed,
     );
     let mut index = next.index();

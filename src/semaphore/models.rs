@@ -4,7 +4,7 @@
 //! deadlock, a torn waker as a causality violation, a node recycled twice or kept as a wrong count
 //! or a leak. Each test names a single change of the code that it catches.
 
-use super::Semaphore;
+use super::{AcquireOwned, Semaphore};
 use crate::error::TryAcquireError;
 use crate::sync::{model, thread};
 use core::future::{Future, poll_fn};
@@ -507,6 +507,119 @@ fn model_counting_against_those_who_are_served() {
     });
 }
 
+/// Who is next to act. loom does not see it: it orders threads, and tells them nothing of what those
+/// before them did.
+#[derive(Clone, Default)]
+struct Turn(Arc<AtomicUsize>);
+
+impl Turn {
+    /// On to the next.
+    fn pass(&self) {
+        self.0.fetch_add(1, Relaxed);
+    }
+
+    /// Acts on another thread if that comes to run in this turn, else gives the act back.
+    fn act<R: 'static, F: FnOnce() -> R + 'static>(
+        &self,
+        turn: usize,
+        act: F,
+    ) -> thread::JoinHandle<Result<R, F>> {
+        let this = self.clone();
+        thread::spawn(move || {
+            if this.0.load(Relaxed) != turn {
+                return Err(act);
+            }
+            let acted = act();
+            this.pass();
+            Ok(acted)
+        })
+    }
+}
+
+fn in_line<const N: usize>(semaphore: &Arc<Semaphore>) -> [AcquireOwned; N] {
+    let mut line = [(); N].map(|()| Arc::clone(semaphore).acquire_owned());
+    assert!(line.iter_mut().all(|waiting| poll_once(waiting).is_pending()));
+    line
+}
+
+/// Gives up its place and takes another: the same node, in its next life.
+fn leaves_and_comes_again(semaphore: &Arc<Semaphore>, waiting: AcquireOwned) -> AcquireOwned {
+    drop(waiting);
+    let [again] = in_line(semaphore);
+    again
+}
+
+/// What a sweep finds behind a cancelled node may be of a life it has not heard of.
+/// Caught: `condemn` reads the successor of a cancelled node with Relaxed.
+#[test]
+fn model_sweep_after_one_who_leaves_and_comes_again() {
+    model(0, || {
+        let (semaphore, turn) = (semaphore(0), Turn::default());
+        let [mut front, fickle, last] = in_line(&semaphore);
+        let there = Arc::clone(&semaphore);
+        let other = turn.act(0, move || leaves_and_comes_again(&there, last));
+        let sweeper = turn.act(1, move || drop(fickle));
+        let (other, sweeper) = (other.join().unwrap(), sweeper.join().unwrap());
+        let (Ok(mut again), Ok(())) = (other, sweeper) else { return };
+        semaphore.add_permits(2);
+        assert!(poll_once(&mut front).is_ready());
+        assert!(poll_once(&mut again).is_ready());
+        drop((front, again));
+        assert_all_free(&semaphore, 2);
+    });
+}
+
+/// Who makes the second the first knows of its life by the link alone, which a sweep has made.
+/// Caught: `unlink_after` links without Release.
+#[test]
+fn model_release_after_a_sweep_up_to_one_who_came_again() {
+    model(0, || {
+        let (semaphore, turn) = (semaphore(0), Turn::default());
+        let [mut front, fickle, last] = in_line(&semaphore);
+        let there = Arc::clone(&semaphore);
+        let other = turn.act(0, move || leaves_and_comes_again(&there, last));
+        let sweeper = turn.act(1, move || drop(fickle));
+        let there = Arc::clone(&semaphore);
+        let releaser = turn.act(2, move || there.add_permits(1));
+        let (other, sweeper) = (other.join().unwrap(), sweeper.join().unwrap());
+        let (Ok(mut again), Ok(()), Ok(())) = (other, sweeper, releaser.join().unwrap()) else {
+            return;
+        };
+        assert!(poll_once(&mut front).is_ready());
+        semaphore.add_permits(1);
+        assert!(poll_once(&mut again).is_ready());
+        drop((front, again));
+        assert_all_free(&semaphore, 2);
+    });
+}
+
+/// Who finds the front marked by another knows of the second's life by the link alone.
+/// Caught: `mark_front` reads the link with Relaxed.
+#[test]
+fn model_two_releases_after_one_who_leaves_and_comes_again() {
+    model(1, || {
+        let (semaphore, turn) = (semaphore(0), Turn::default());
+        let [mut front, fickle] = in_line(&semaphore);
+        let there = Arc::clone(&semaphore);
+        let other = turn.act(0, move || leaves_and_comes_again(&there, fickle));
+        let (there, inside) = (Arc::clone(&semaphore), turn.clone());
+        let releaser = turn.act(1, move || {
+            inside.pass();
+            there.add_permits(1);
+        });
+        let there = Arc::clone(&semaphore);
+        let second = turn.act(2, move || there.add_permits(1));
+        let (other, releaser) = (other.join().unwrap(), releaser.join().unwrap());
+        let (Ok(mut again), Ok(()), Ok(())) = (other, releaser, second.join().unwrap()) else {
+            return;
+        };
+        assert!(poll_once(&mut front).is_ready());
+        assert!(poll_once(&mut again).is_ready());
+        drop((front, again));
+        assert_all_free(&semaphore, 2);
+    });
+}
+
 /// It knows of its grant, and of nothing else that the releaser did. Caught: a grant that is not
 /// acquired before `depart` looks at the front.
 #[test]
@@ -629,6 +742,25 @@ fn model_a_close_carries_memory() {
         if let Err(TryAcquireError::NoPermits) = semaphore.try_acquire() {
             assert!(block_on(semaphore.acquire()).is_err());
         }
+        // SAFETY: told.
+        assert_eq!(shared.with(|value| unsafe { *value }), 1);
+        closer.join().unwrap();
+    });
+}
+
+/// Caught: `poll_closed` does not acquire.
+#[test]
+fn model_a_close_carries_memory_to_one_who_waits_for_it() {
+    model(3, || {
+        let semaphore = semaphore(0);
+        let shared = Arc::new(loom::cell::UnsafeCell::new(0));
+        let theirs = Arc::clone(&shared);
+        let closer = spawn(&semaphore, move |s| {
+            // SAFETY: read only by those who have been told of the close.
+            theirs.with_mut(|value| unsafe { *value = 1 });
+            s.close();
+        });
+        block_on(semaphore.closed());
         // SAFETY: told.
         assert_eq!(shared.with(|value| unsafe { *value }), 1);
         closer.join().unwrap();
