@@ -748,25 +748,6 @@ fn model_a_close_carries_memory() {
     });
 }
 
-/// Caught: `poll_closed` does not acquire.
-#[test]
-fn model_a_close_carries_memory_to_one_who_waits_for_it() {
-    model(3, || {
-        let semaphore = semaphore(0);
-        let shared = Arc::new(loom::cell::UnsafeCell::new(0));
-        let theirs = Arc::clone(&shared);
-        let closer = spawn(&semaphore, move |s| {
-            // SAFETY: read only by those who have been told of the close.
-            theirs.with_mut(|value| unsafe { *value = 1 });
-            s.close();
-        });
-        block_on(semaphore.closed());
-        // SAFETY: told.
-        assert_eq!(shared.with(|value| unsafe { *value }), 1);
-        closer.join().unwrap();
-    });
-}
-
 /// Two releasers, one of whom is called from inside the other's wake. Caught: `hand_out` drops what
 /// a waker left (`from_inside`).
 #[test]
