@@ -847,14 +847,16 @@ impl Line {
         debug_assert!(!store.is_null());
         // SAFETY: called only with a node in hand or QUEUE seen, both later than the store's
         // publication; it is freed with `self` and never replaced.
-        unsafe { &*store }
+        let store = unsafe { &*store };
+        store.made.look();
+        store
     }
 
     fn store_if_any(&self) -> Option<&Store> {
         // ORDERING: Acquire pairs with the Release in `store_or_new`.
         let store = self.store.load(Ordering::Acquire);
         // SAFETY: null, or published whole; it is freed with `self` and never replaced.
-        unsafe { store.as_ref() }
+        unsafe { store.as_ref() }.inspect(|store| store.made.look())
     }
 
     /// Nodes of waiters that have not been recycled.

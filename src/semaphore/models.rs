@@ -507,15 +507,15 @@ fn model_counting_against_those_who_are_served() {
     });
 }
 
-/// Who is next to act. loom does not see it: it orders threads, and tells them nothing of what those
+/// Who is next to act. Relaxed: it orders the threads for loom, and tells them nothing of what those
 /// before them did.
 #[derive(Clone, Default)]
-struct Turn(Arc<AtomicUsize>);
+struct Turn(Arc<loom::sync::atomic::AtomicUsize>);
 
 impl Turn {
-    /// On to the next.
-    fn pass(&self) {
-        self.0.fetch_add(1, Relaxed);
+    /// On to the next; says whose turn it was. An exchange even to look: never out of date.
+    fn pass(&self, turns: usize) -> usize {
+        self.0.fetch_add(turns, Relaxed)
     }
 
     /// Acts on another thread if that comes to run in this turn, else gives the act back.
@@ -526,11 +526,11 @@ impl Turn {
     ) -> thread::JoinHandle<Result<R, F>> {
         let this = self.clone();
         thread::spawn(move || {
-            if this.0.load(Relaxed) != turn {
+            if this.pass(0) != turn {
                 return Err(act);
             }
             let acted = act();
-            this.pass();
+            this.pass(1);
             Ok(acted)
         })
     }
@@ -604,7 +604,7 @@ fn model_two_releases_after_one_who_leaves_and_comes_again() {
         let other = turn.act(0, move || leaves_and_comes_again(&there, fickle));
         let (there, inside) = (Arc::clone(&semaphore), turn.clone());
         let releaser = turn.act(1, move || {
-            inside.pass();
+            inside.pass(1);
             there.add_permits(1);
         });
         let there = Arc::clone(&semaphore);
@@ -617,6 +617,48 @@ fn model_two_releases_after_one_who_leaves_and_comes_again() {
         assert!(poll_once(&mut again).is_ready());
         drop((front, again));
         assert_all_free(&semaphore, 2);
+    });
+}
+
+/// The hint names a node whose chunk the newcomer has not heard of. Caught: `last` or `set_last` with
+/// Relaxed.
+#[test]
+fn model_join_behind_a_node_of_a_new_chunk() {
+    model(1, || {
+        let (semaphore, turn) = (semaphore(0), Turn::default());
+        let mut line = Vec::from(in_line::<2>(&semaphore));
+        let newcomers = [0, 1].map(|mine| {
+            let there = Arc::clone(&semaphore);
+            turn.act(mine, move || in_line::<1>(&there))
+        });
+        for newcomer in newcomers.map(|newcomer| newcomer.join().unwrap()) {
+            line.extend(newcomer.ok().into_iter().flatten());
+        }
+        semaphore.add_permits(4);
+        assert!(line.iter_mut().all(|waiting| poll_once(waiting).is_ready()));
+        drop(line);
+        assert_all_free(&semaphore, 4);
+    });
+}
+
+/// Both want the one free node, and one gives it back before the other has it. Caught: an exchange in
+/// `pop` that fails and does not acquire; `push` without Release.
+#[test]
+fn model_two_who_take_and_return_the_same_node() {
+    model(1, || {
+        let (semaphore, turn) = (semaphore(0), Turn::default());
+        let [_front, free] = in_line(&semaphore);
+        drop(free);
+        let (there, inside) = (Arc::clone(&semaphore), turn.clone());
+        let taker = turn.act(0, move || {
+            inside.pass(1);
+            in_line::<1>(&there)
+        });
+        let there = Arc::clone(&semaphore);
+        let other = turn.act(1, move || drop(in_line::<1>(&there)));
+        let (other, taker) = (other.join().unwrap(), taker.join().unwrap());
+        assert!(other.is_err() || taker.is_ok());
+        assert_eq!(semaphore.available_permits(), 0);
     });
 }
 

@@ -30,6 +30,7 @@
 
 use crate::sync::atomic::{AtomicU32, AtomicU64};
 use crate::sync::cell::UnsafeCell;
+use crate::sync::leak::Canary;
 use core::task::Waker;
 
 /// Index of "no node".
@@ -51,6 +52,7 @@ pub(super) struct Node {
     pub(super) total: AtomicU32,
     /// Whom to wake.
     pub(super) waker: UnsafeCell<Option<Waker>>,
+    pub(super) made: Canary,
 }
 
 // SAFETY: every field but `waker` is atomic; `waker` is reached by one exclusive owner or by
@@ -66,6 +68,7 @@ impl Node {
             next: AtomicU64::new(Next::default().marked().0),
             total: AtomicU32::new(0),
             waker: UnsafeCell::new(None),
+            made: Canary::new(),
         }
     }
 }

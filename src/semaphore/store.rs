@@ -47,7 +47,7 @@ pub(super) struct Store {
     debt: AtomicU64,
     /// Those who wait for the close alone.
     pub(super) watchers: Line,
-    _canary: Canary,
+    pub(super) made: Canary,
 }
 
 impl Store {
@@ -65,7 +65,7 @@ impl Store {
             chunks: core::array::from_fn(|_| AtomicPtr::new(ptr::null_mut())),
             debt: AtomicU64::new(0),
             watchers: Line::new(0, Line::MAX_PERMITS),
-            _canary: Canary::new(),
+            made: Canary::new(),
         }
     }
 
@@ -113,7 +113,9 @@ impl Store {
         // SAFETY: an index is handed out only after its chunk was installed, and every way an
         // index travels (free list, `next`, state word, hint) is at least Release/Acquire. The
         // chunk has FIRST << chunk nodes, of which `offset` is one, and outlives `&self`.
-        unsafe { &*start.add(offset) }
+        let node = unsafe { &*start.add(offset) };
+        node.made.look();
+        node
     }
 
     /// A node of the caller's own, asking for `total` permits and still lacking `need`.
@@ -226,12 +228,12 @@ impl Store {
         while head.index() != NIL {
             // ORDERING: Relaxed: `head` acquired it; if the node is gone, the exchange fails.
             let next = Next(self.node(head.index()).next.load(Ordering::Relaxed));
-            // ORDERING: Acquire on failure as for the load above. Success needs none of its own
-            // (the load acquired the push), but a Release sequence must go on: it does, being RMW.
+            // ORDERING: Acquire on failure as for the load above. Success needs none of its own: the
+            // load acquired the push, and the count makes this the same write.
             match self.free.compare_exchange_weak(
                 head.0,
                 head.with_index(next.index()).0,
-                Ordering::Acquire,
+                Ordering::Relaxed,
                 Ordering::Acquire,
             ) {
                 Ok(_) => return Some(head.index()),
@@ -244,16 +246,16 @@ impl Store {
     /// Nodes that are neither new nor free.
     #[cfg(all(test, any(ringgate_loom, ringgate_freeze)))]
     pub(super) fn in_use(&self) -> u32 {
-        // ORDERING: Acquire, as in `pop`; the models ask when nobody else is at it.
-        let mut at = Head(self.free.load(Ordering::Acquire)).index();
+        // ORDERING: Relaxed: the models ask when nobody else is at it.
+        let mut at = Head(self.free.load(Ordering::Relaxed)).index();
         let mut free = 0;
         while at != NIL {
             free += 1;
-            // ORDERING: Acquire, as above.
-            at = Next(self.node(at).next.load(Ordering::Acquire)).index();
+            // ORDERING: Relaxed, as above.
+            at = Next(self.node(at).next.load(Ordering::Relaxed)).index();
         }
-        // ORDERING: Acquire, as above.
-        self.fresh.load(Ordering::Acquire) - free
+        // ORDERING: Relaxed, as above.
+        self.fresh.load(Ordering::Relaxed) - free
     }
 
     /// The next node that was never used.
@@ -282,16 +284,15 @@ impl Store {
     /// Makes sure the chunk is there. Of several threads that bring one, the first one's stays.
     fn chunk(&self, chunk: usize) {
         let slot = &self.chunks[chunk];
-        // ORDERING: Acquire pairs with the Release below.
-        if !slot.load(Ordering::Acquire).is_null() {
+        // ORDERING: Relaxed: only whether there is one; `node` acquires it.
+        if !slot.load(Ordering::Relaxed).is_null() {
             return;
         }
         let nodes: Box<[Node]> = (0..FIRST << chunk).map(|_| Node::new()).collect();
         let ours = Box::into_raw(nodes).cast::<Node>();
-        // ORDERING: Release publishes the nodes to the Acquire in `node`; Acquire on failure for
-        // the nodes of whoever came first.
+        // ORDERING: Release publishes the nodes to the Acquire in `node`.
         let installed =
-            slot.compare_exchange(ptr::null_mut(), ours, Ordering::Release, Ordering::Acquire);
+            slot.compare_exchange(ptr::null_mut(), ours, Ordering::Release, Ordering::Relaxed);
         if installed.is_err() {
             // SAFETY: `ours` came from this very Box and was not published.
             unsafe { drop(boxed(ours, chunk)) };

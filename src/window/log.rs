@@ -487,11 +487,11 @@ impl Shards {
 
     /// Whether there is a successor, for somebody who has just set a rule.
     fn is_succeeded(&self) -> bool {
-        // ORDERING: AcqRel, and a write although it changes nothing: if it comes before the
+        // ORDERING: Release, and a write although it changes nothing: if it comes before the
         // exchange in `grow`, whoever copies the rules after that one sees ours; else we see that we
-        // have to set it in the successor.
+        // have to set it in the successor, and acquire that. Where there is none nothing is read.
         let null = ptr::null_mut();
-        self.next.compare_exchange(null, null, Ordering::AcqRel, Ordering::Acquire).is_err()
+        self.next.compare_exchange(null, null, Ordering::Release, Ordering::Acquire).is_err()
     }
 
     /// Links a successor that has room for `limit`, with this rule and otherwise empty, unless there

@@ -550,7 +550,7 @@ const CHANGES: &[Change] = &[
     Change {
         name: "is_succeeded: a load for an exchange",
         file: LOG,
-        from: "self.next.compare_exchange(null, null, Ordering::AcqRel, Ordering::Acquire).is_err()",
+        from: "self.next.compare_exchange(null, null, Ordering::Release, Ordering::Acquire).is_err()",
         to: "{ let _ = null; !self.next.load(Ordering::Acquire).is_null() }",
     },
     Change {
