@@ -620,6 +620,25 @@ fn model_two_releases_after_one_who_leaves_and_comes_again() {
     });
 }
 
+/// The second has gone to the end of the line: an old link to it must not lead there, past those in
+/// between. Caught: `generation` reads, or `end_life` and `prepare` write, with Relaxed.
+#[test]
+fn model_counting_after_one_who_leaves_and_comes_again() {
+    model(0, || {
+        let (semaphore, turn) = (semaphore(0), Turn::default());
+        let [front, fickle, third, fourth] = in_line(&semaphore);
+        let there = Arc::clone(&semaphore);
+        let other = turn.act(0, move || leaves_and_comes_again(&there, fickle));
+        let there = Arc::clone(&semaphore);
+        let counter = turn.act(1, move || there.waiters());
+        let (again, waiters) = (other.join().unwrap(), counter.join().unwrap());
+        // Who comes again may be met twice, but those who stay are never missed.
+        assert!(waiters.is_err() || waiters.is_ok_and(|waiters| waiters >= 3));
+        drop((again.ok(), front, third, fourth));
+        assert_all_free(&semaphore, 0);
+    });
+}
+
 /// The hint names a node whose chunk the newcomer has not heard of. Caught: `last` or `set_last` with
 /// Relaxed.
 #[test]
