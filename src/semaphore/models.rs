@@ -639,6 +639,24 @@ fn model_counting_after_one_who_leaves_and_comes_again() {
     });
 }
 
+/// Two neighbours have gone to the free list together: who stands on one of them by an old link must
+/// not follow that. Caught: `recycle_later` links with Relaxed.
+#[test]
+fn model_counting_after_two_are_swept_together() {
+    model(0, || {
+        let (semaphore, turn) = (semaphore(0), Turn::default());
+        let [front, one, two, last] = in_line(&semaphore);
+        semaphore.sweep_at(2);
+        let sweeper = turn.act(0, move || drop((one, two)));
+        let there = Arc::clone(&semaphore);
+        let counter = turn.act(1, move || there.waiters());
+        let (swept, waiters) = (sweeper.join().unwrap(), counter.join().unwrap());
+        assert!(waiters.is_err() || waiters.is_ok_and(|waiters| (2..=4).contains(&waiters)));
+        drop((swept.is_ok(), front, last));
+        assert_all_free(&semaphore, 0);
+    });
+}
+
 /// The hint names a node whose chunk the newcomer has not heard of. Caught: `last` or `set_last` with
 /// Relaxed.
 #[test]
