@@ -232,7 +232,9 @@ impl Plain {
             next.extend(after.go_on(op, then));
         };
         let pays_debts = self.minds_debts && !serving.has_settled;
-        if pays_debts && serving.hand > 0 {
+        // Once more where a debt has come since: who is overtaken at the front looks anew.
+        let may_settle = pays_debts || self.minds_debts && self.debt > 0;
+        if may_settle && serving.hand > 0 {
             step(&|after, then| {
                 let paid = then.hand.min(after.debt);
                 after.debt -= paid;
@@ -248,10 +250,11 @@ impl Plain {
         if !self.line.is_empty() && serving.hand > 0 && may_pay && may_grant {
             step(&|after, then| then.hand -= after.pay_front(then.hand));
         }
-        if self.line.is_empty() && !pays_debts {
+        let has_nothing_left = serving.hand == 0;
+        if self.line.is_empty() && (!pays_debts || has_nothing_left) {
             let mut after = self.clone();
             after.free += serving.hand;
-            let step = if self.minds_debts {
+            let step = if self.minds_debts && !has_nothing_left {
                 Step::Further(Progress::Settling(Settling::late(serving.answer)))
             } else {
                 Step::Answer(serving.answer)
