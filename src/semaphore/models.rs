@@ -805,6 +805,29 @@ fn model_part_payments_carry_memory() {
     });
 }
 
+/// What a cancelled waiter had collected carries its payers' memory on. Caught:
+/// `conclude_cancelled` without Acquire.
+#[test]
+fn model_collected_permits_carry_memory_when_they_are_given_back() {
+    model(3, || {
+        let semaphore = semaphore(0);
+        let mut both = semaphore.acquire_many(2);
+        assert!(poll_once(&mut both).is_pending());
+        let shared = Arc::new(loom::cell::UnsafeCell::new(0));
+        let theirs = Arc::clone(&shared);
+        let payer = spawn(&semaphore, move |s| {
+            // SAFETY: read only by whoever has the permit.
+            theirs.with_mut(|value| unsafe { *value = 1 });
+            s.add_permits(1);
+        });
+        drop(both);
+        let _permit = block_on(semaphore.acquire()).unwrap();
+        // SAFETY: the only permit is held.
+        assert_eq!(shared.with(|value| unsafe { *value }), 1);
+        payer.join().unwrap();
+    });
+}
+
 /// Whoever is told of the close sees what led to it. Caught: Relaxed in `close`; no second look in
 /// `try_take`.
 #[test]
