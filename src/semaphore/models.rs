@@ -519,17 +519,18 @@ impl Turn {
     }
 
     /// Acts on another thread if that comes to run in this turn, else gives the act back.
-    fn act<R: 'static, F: FnOnce() -> R + 'static>(
+    fn act<R: 'static, F: FnOnce(&Arc<Semaphore>) -> R + 'static>(
         &self,
         turn: usize,
+        semaphore: &Arc<Semaphore>,
         act: F,
     ) -> thread::JoinHandle<Result<R, F>> {
-        let this = self.clone();
+        let (this, semaphore) = (self.clone(), Arc::clone(semaphore));
         thread::spawn(move || {
             if this.pass(0) != turn {
                 return Err(act);
             }
-            let acted = act();
+            let acted = act(&semaphore);
             this.pass(1);
             Ok(acted)
         })
@@ -556,9 +557,8 @@ fn model_sweep_after_one_who_leaves_and_comes_again() {
     model(0, || {
         let (semaphore, turn) = (semaphore(0), Turn::default());
         let [mut front, fickle, last] = in_line(&semaphore);
-        let there = Arc::clone(&semaphore);
-        let other = turn.act(0, move || leaves_and_comes_again(&there, last));
-        let sweeper = turn.act(1, move || drop(fickle));
+        let other = turn.act(0, &semaphore, move |there| leaves_and_comes_again(there, last));
+        let sweeper = turn.act(1, &semaphore, |_| drop(fickle));
         let (other, sweeper) = (other.join().unwrap(), sweeper.join().unwrap());
         let (Ok(mut again), Ok(())) = (other, sweeper) else { return };
         semaphore.add_permits(2);
@@ -576,11 +576,9 @@ fn model_release_after_a_sweep_up_to_one_who_came_again() {
     model(0, || {
         let (semaphore, turn) = (semaphore(0), Turn::default());
         let [mut front, fickle, last] = in_line(&semaphore);
-        let there = Arc::clone(&semaphore);
-        let other = turn.act(0, move || leaves_and_comes_again(&there, last));
-        let sweeper = turn.act(1, move || drop(fickle));
-        let there = Arc::clone(&semaphore);
-        let releaser = turn.act(2, move || there.add_permits(1));
+        let other = turn.act(0, &semaphore, move |there| leaves_and_comes_again(there, last));
+        let sweeper = turn.act(1, &semaphore, |_| drop(fickle));
+        let releaser = turn.act(2, &semaphore, move |there| there.add_permits(1));
         let (other, sweeper) = (other.join().unwrap(), sweeper.join().unwrap());
         let (Ok(mut again), Ok(()), Ok(())) = (other, sweeper, releaser.join().unwrap()) else {
             return;
@@ -600,15 +598,13 @@ fn model_two_releases_after_one_who_leaves_and_comes_again() {
     model(1, || {
         let (semaphore, turn) = (semaphore(0), Turn::default());
         let [mut front, fickle] = in_line(&semaphore);
-        let there = Arc::clone(&semaphore);
-        let other = turn.act(0, move || leaves_and_comes_again(&there, fickle));
-        let (there, inside) = (Arc::clone(&semaphore), turn.clone());
-        let releaser = turn.act(1, move || {
+        let other = turn.act(0, &semaphore, move |there| leaves_and_comes_again(there, fickle));
+        let inside = turn.clone();
+        let releaser = turn.act(1, &semaphore, move |there| {
             inside.pass(1);
             there.add_permits(1);
         });
-        let there = Arc::clone(&semaphore);
-        let second = turn.act(2, move || there.add_permits(1));
+        let second = turn.act(2, &semaphore, move |there| there.add_permits(1));
         let (other, releaser) = (other.join().unwrap(), releaser.join().unwrap());
         let (Ok(mut again), Ok(()), Ok(())) = (other, releaser, second.join().unwrap()) else {
             return;
@@ -627,10 +623,8 @@ fn model_counting_after_one_who_leaves_and_comes_again() {
     model(0, || {
         let (semaphore, turn) = (semaphore(0), Turn::default());
         let [front, fickle, third, fourth] = in_line(&semaphore);
-        let there = Arc::clone(&semaphore);
-        let other = turn.act(0, move || leaves_and_comes_again(&there, fickle));
-        let there = Arc::clone(&semaphore);
-        let counter = turn.act(1, move || there.waiters());
+        let other = turn.act(0, &semaphore, move |there| leaves_and_comes_again(there, fickle));
+        let counter = turn.act(1, &semaphore, move |there| there.waiters());
         let (again, waiters) = (other.join().unwrap(), counter.join().unwrap());
         // Who comes again may be met twice, but those who stay are never missed.
         assert!(waiters.is_err() || waiters.is_ok_and(|waiters| waiters >= 3));
@@ -647,9 +641,8 @@ fn model_counting_after_two_are_swept_together() {
         let (semaphore, turn) = (semaphore(0), Turn::default());
         let [front, one, two, last] = in_line(&semaphore);
         semaphore.sweep_at(2);
-        let sweeper = turn.act(0, move || drop((one, two)));
-        let there = Arc::clone(&semaphore);
-        let counter = turn.act(1, move || there.waiters());
+        let sweeper = turn.act(0, &semaphore, |_| drop((one, two)));
+        let counter = turn.act(1, &semaphore, move |there| there.waiters());
         let (swept, waiters) = (sweeper.join().unwrap(), counter.join().unwrap());
         assert!(waiters.is_err() || waiters.is_ok_and(|waiters| (2..=4).contains(&waiters)));
         drop((swept.is_ok(), front, last));
@@ -664,10 +657,8 @@ fn model_join_behind_a_node_of_a_new_chunk() {
     model(1, || {
         let (semaphore, turn) = (semaphore(0), Turn::default());
         let mut line = Vec::from(in_line::<2>(&semaphore));
-        let newcomers = [0, 1].map(|mine| {
-            let there = Arc::clone(&semaphore);
-            turn.act(mine, move || in_line::<1>(&there))
-        });
+        let newcomers =
+            [0, 1].map(|mine| turn.act(mine, &semaphore, move |there| in_line::<1>(there)));
         for newcomer in newcomers.map(|newcomer| newcomer.join().unwrap()) {
             line.extend(newcomer.ok().into_iter().flatten());
         }
@@ -686,13 +677,12 @@ fn model_two_who_take_and_return_the_same_node() {
         let (semaphore, turn) = (semaphore(0), Turn::default());
         let [_front, free] = in_line(&semaphore);
         drop(free);
-        let (there, inside) = (Arc::clone(&semaphore), turn.clone());
-        let taker = turn.act(0, move || {
+        let inside = turn.clone();
+        let taker = turn.act(0, &semaphore, move |there| {
             inside.pass(1);
-            in_line::<1>(&there)
+            in_line::<1>(there)
         });
-        let there = Arc::clone(&semaphore);
-        let other = turn.act(1, move || drop(in_line::<1>(&there)));
+        let other = turn.act(1, &semaphore, move |there| drop(in_line::<1>(there)));
         let (other, taker) = (other.join().unwrap(), taker.join().unwrap());
         assert!(other.is_err() || taker.is_ok());
         assert_eq!(semaphore.available_permits(), 0);
