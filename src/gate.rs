@@ -88,7 +88,7 @@ fn no_slot(semaphore: &Semaphore) -> Refused {
 /// The slot is the call's from now on.
 fn keep(slot: Option<SemaphorePermit<'_>>) {
     if let Some(slot) = slot {
-        slot.forget();
+        slot.keep();
     }
 }
 
@@ -206,7 +206,7 @@ impl Gate {
     #[inline]
     pub(crate) fn release(&self) {
         if let Slots::Of(semaphore) = &self.slots {
-            semaphore.add_permits(1);
+            semaphore.release(1);
         }
     }
 

@@ -1,6 +1,7 @@
 //! A fair, cancel-safe, lock-free asynchronous semaphore.
 
 mod acquire;
+mod chunks;
 mod line;
 mod node;
 mod permit;
@@ -120,14 +121,14 @@ impl Semaphore {
     #[must_use]
     #[cfg(not(any(ringgate_loom, ringgate_shuttle)))]
     pub const fn new(permits: usize) -> Self {
-        Self { line: Line::new(saturate(permits), saturate(usize::MAX)) }
+        Self { line: Line::new(saturate(permits)) }
     }
 
     /// The checkers' atomics have no `const fn new`.
     #[must_use]
     #[cfg(any(ringgate_loom, ringgate_shuttle))]
     pub fn new(permits: usize) -> Self {
-        Self { line: Line::new(saturate(permits), saturate(usize::MAX)) }
+        Self { line: Line::new(saturate(permits)) }
     }
 
     /// [`new`](Self::new), by the name tokio has for it in constants.
@@ -137,16 +138,36 @@ impl Semaphore {
         Self::new(permits)
     }
 
-    /// A semaphore that never has more than these permits.
+    /// A semaphore that never has more than these permits, at most 2^32 − 2.
     ///
-    /// [`add_permits`](Self::add_permits) saturates there, and a request for more is refused at
-    /// once instead of waiting for ever in everybody's way
+    /// Permits in use count: [`add_permits`](Self::add_permits) adds no more than are missing, after
+    /// some have been [forgotten](SemaphorePermit::forget). [`reduce_permits`](Self::reduce_permits)
+    /// lowers the bound. A request for more is refused instead of waiting for ever in everybody's way
     /// ([`AcquireError::is_unsatisfiable`](crate::AcquireError::is_unsatisfiable);
-    /// [`TryAcquireError::NoPermits`] from the `try_` forms).
+    /// [`TryAcquireError::NoPermits`] from the `try_` forms): at once, or when it comes to the front if
+    /// the bound was lowered while it waited.
+    ///
+    /// ```
+    /// let semaphore = ringgate::Semaphore::bounded(2);
+    /// let held = semaphore.try_acquire()?;
+    /// semaphore.add_permits(100);
+    /// assert_eq!(semaphore.available_permits(), 1);
+    /// held.forget();
+    /// semaphore.add_permits(100);
+    /// assert_eq!(semaphore.available_permits(), 2);
+    /// # Ok::<(), ringgate::TryAcquireError>(())
+    /// ```
     #[must_use]
     #[cfg(not(any(ringgate_loom, ringgate_shuttle)))]
     pub const fn bounded(permits: usize) -> Self {
-        Self { line: Line::new(saturate(permits), saturate(permits)) }
+        Self { line: Line::bounded(saturate(permits)) }
+    }
+
+    /// The checkers' atomics have no `const fn new`.
+    #[cfg(any(ringgate_loom, ringgate_shuttle))]
+    #[cfg_attr(any(not(test), ringgate_shuttle), expect(dead_code, reason = "for the models"))]
+    pub(crate) fn bounded(permits: usize) -> Self {
+        Self { line: Line::bounded(saturate(permits)) }
     }
 
     /// How many permits are free now. Zero while anybody waits.
@@ -157,13 +178,27 @@ impl Semaphore {
     }
 
     /// Adds permits, first to those who wait. The sum saturates at
-    /// [`MAX_PERMITS`](Self::MAX_PERMITS).
+    /// [`MAX_PERMITS`](Self::MAX_PERMITS), or at its [bound](Self::bounded).
     ///
     /// # Panics
     ///
     /// Only if a waker it calls panics; by then the permits have been handed out in full.
     #[inline]
     pub fn add_permits(&self, permits: usize) {
+        if permits > 0 {
+            self.line.add(saturate(permits));
+        }
+    }
+
+    /// So many permits in use will not come back.
+    #[inline]
+    fn lose(&self, permits: usize) {
+        self.line.lose(saturate(permits));
+    }
+
+    /// Gives back permits that were taken.
+    #[inline]
+    pub(crate) fn release(&self, permits: usize) {
         if permits > 0 {
             self.line.release(saturate(permits));
         }

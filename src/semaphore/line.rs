@@ -20,23 +20,27 @@
 //!   whole (the front is granted, woken, and retired) or in part, until `k` is spent.
 //! * **retire** takes a concluded front off: MARK its `next`, so that nothing links behind it any
 //!   more, then swing `state` to the next node, or to "0 permits".
-//! * **cancel** concludes the own node. At the front it is retired at once, in the middle it waits
-//!   until the dead are many, and a **sweep** (Harris 2001, Michael 2002) unlinks them together.
+//! * **cancel** concludes the own node. At the front it is retired at once. In the middle it is
+//!   unlinked at once too (Harris 2001, Michael 2002), behind the node that `prev` names: where that
+//!   has left itself, behind the one before. `prev` is a hint. Where it leads nowhere, which takes
+//!   neighbours that leave at the same moment, the node is a leftover for the **sweep**.
+//! * **sweep** goes down the line in steps of at most 256 nodes, one step for each canceller that
+//!   leaves one over, once there are many. So no call walks the line, and leftovers stay few.
 //! * **close** sets `CLOSED` and concludes every node, front to back.
 //! * **reduce(k)** takes what is free; the rest is a debt, written down before `DEBT` is set. Seeing
 //!   `DEBT`, a release pays it first. The bit stays: were it cleared, a clearer that stops in
 //!   between could wipe out a later one's.
 //!
-//! **The race that matters.** Whoever meets a concluded front first wakes its waiter and then
-//! retires it, whether or not the one who concluded it is still doing so. Two may wake (harmless),
-//! one swings `state`. A thread that stops for ever in between is thus finished by the next one,
-//! and nobody ever waits for it.
+//! **The race that matters.** A thread that meets a concluded front wakes its waiter, unless it has
+//! been woken, and then retires it, whether or not the one who concluded it is still doing so. Two may
+//! wake at the same time (harmless), one swings `state`. A thread that stops for ever in between is
+//! thus finished by the next one, and nobody ever waits for it.
 //!
 //! **Who recycles a node.** Granted or closed: its owner, which first helps to retire it. Cancelled:
 //! whoever unlinked it. Either way once, and only when it is off the line.
 
 use super::node::{NIL, Next, Node, Ref, Status, Word};
-use super::store::{Store, Together};
+use super::store::{Leftovers, Store, Together};
 use super::wakes::{self, Wakes};
 use crate::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
 use core::ptr;
@@ -100,24 +104,33 @@ pub(super) enum Refusal {
     TooMany,
 }
 
-/// Why a node could not be linked behind the last one.
-enum Obstacle {
-    /// The front has changed or is leaving.
-    Front,
-    /// A swept node is still linked.
-    Middle,
-}
+/// The front has changed or is leaving: nothing can be linked behind it.
+struct FrontLeaves;
 
 /// One waiter's claim: how many permits, and its node once it stands in line.
 #[derive(Debug)]
 pub(super) struct Ticket {
     asked: u32,
     place: Option<Ref>,
+    waker: WakerId,
+}
+
+/// Tells wakers apart: data and vtable, never followed.
+///
+/// The owner keeps it, so that it can see without a look at the slot whether another waker is in
+/// there: once it is woken, a visitor takes it out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct WakerId([usize; 2]);
+
+impl WakerId {
+    fn of(waker: &Waker) -> Self {
+        Self([waker.data().addr(), ptr::from_ref(waker.vtable()).addr()])
+    }
 }
 
 impl Ticket {
     pub(super) fn new(asked: u32) -> Self {
-        Self { asked, place: None }
+        Self { asked, place: None, waker: WakerId([0; 2]) }
     }
 
     pub(super) fn asked(&self) -> u32 {
@@ -129,8 +142,34 @@ impl Ticket {
 pub(super) struct Line {
     state: AtomicU64,
     store: AtomicPtr<Store>,
-    /// No more than this are ever free, or can be asked for.
-    most: u64,
+    bound: AtomicU64,
+}
+
+/// A value of [`Line::bound`]: `[ permits there are : 32 | permits there may be : 32 ]`, or nothing.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Bound(u64);
+
+impl Bound {
+    /// As many as a line can count.
+    const NONE: Self = Self(u64::MAX);
+    /// The largest there is.
+    const MOST: u64 = u32::MAX as u64 - 1;
+
+    const fn new(made: u64, most: u64) -> Self {
+        Self(made << u32::BITS | most)
+    }
+
+    fn is_some(self) -> bool {
+        self != Self::NONE
+    }
+
+    fn made(self) -> u64 {
+        self.0 >> u32::BITS
+    }
+
+    fn most(self) -> u64 {
+        if self.is_some() { self.0 & u64::from(u32::MAX) } else { Line::MAX_PERMITS }
+    }
 }
 
 impl Line {
@@ -138,20 +177,43 @@ impl Line {
     pub(super) const MAX_PERMITS: u64 = (1 << 61) - 1;
 
     #[cfg(not(any(ringgate_loom, ringgate_shuttle)))]
-    pub(super) const fn new(permits: u64, most: u64) -> Self {
+    pub(super) const fn new(permits: u64) -> Self {
+        Self::with(permits, Bound::NONE)
+    }
+
+    /// The checkers' atomics have no `const fn new`.
+    #[cfg(any(ringgate_loom, ringgate_shuttle))]
+    pub(super) fn new(permits: u64) -> Self {
+        Self::with(permits, Bound::NONE)
+    }
+
+    /// Never has more than these permits, at most [`Bound::MOST`].
+    #[cfg(not(any(ringgate_loom, ringgate_shuttle)))]
+    pub(super) const fn bounded(permits: u64) -> Self {
+        let permits = if permits > Bound::MOST { Bound::MOST } else { permits };
+        Self::with(permits, Bound::new(permits, permits))
+    }
+
+    #[cfg(any(ringgate_loom, ringgate_shuttle))]
+    pub(super) fn bounded(permits: u64) -> Self {
+        Self::with(permits, Bound::new(permits, permits))
+    }
+
+    #[cfg(not(any(ringgate_loom, ringgate_shuttle)))]
+    const fn with(permits: u64, bound: Bound) -> Self {
         Self {
             state: AtomicU64::new(State::with_permits(permits).0),
             store: AtomicPtr::new(ptr::null_mut()),
-            most,
+            bound: AtomicU64::new(bound.0),
         }
     }
 
     #[cfg(any(ringgate_loom, ringgate_shuttle))]
-    pub(super) fn new(permits: u64, most: u64) -> Self {
+    fn with(permits: u64, bound: Bound) -> Self {
         Self {
             state: AtomicU64::new(State::with_permits(permits).0),
             store: AtomicPtr::new(ptr::null_mut()),
-            most,
+            bound: AtomicU64::new(bound.0),
         }
     }
 
@@ -180,7 +242,58 @@ impl Line {
 
     /// Whether it may never have a permit.
     pub(super) fn is_empty_for_good(&self) -> bool {
-        self.most == 0
+        self.bound().most() == 0
+    }
+
+    fn bound(&self) -> Bound {
+        // ORDERING: Relaxed: a limit that is only compared. A waiter that joins by an old one meets the
+        // new one when it is the front: `reduce` lowers it before its exchange of `state`, and whoever
+        // makes or meets a front has acquired that.
+        Bound(self.bound.load(Ordering::Relaxed))
+    }
+
+    /// Changes a bound; returns what was replaced. Nothing to do where there is none.
+    fn change_bound(&self, change: impl Fn(Bound) -> Bound) -> Bound {
+        let mut bound = self.bound();
+        while bound.is_some() {
+            // ORDERING: Relaxed, as in `bound`.
+            match self.bound.compare_exchange_weak(
+                bound.0,
+                change(bound).0,
+                Ordering::Relaxed,
+                Ordering::Relaxed,
+            ) {
+                Ok(_) => return bound,
+                Err(now) => bound = Bound(now),
+            }
+        }
+        Bound::NONE
+    }
+
+    /// Adds permits that were not there before: no more than the bound lets there be.
+    pub(super) fn add(&self, permits: u64) {
+        let room = |bound: Bound| bound.most() - bound.made();
+        let before = self.change_bound(|bound| {
+            Bound::new(bound.made() + permits.min(room(bound)), bound.most())
+        });
+        let added = if before.is_some() { permits.min(room(before)) } else { permits };
+        if added > 0 {
+            self.release(added);
+        }
+    }
+
+    /// So many permits in use will not come back. If there is a bound, they pay a debt first: what was
+    /// taken away is gone with them.
+    pub(super) fn lose(&self, permits: u64) {
+        if !self.bound().is_some() {
+            return;
+        }
+        let paid = self.store_if_any().map_or(0, |store| store.claim_debt(permits));
+        self.lose_made(permits - paid);
+    }
+
+    fn lose_made(&self, permits: u64) {
+        self.change_bound(|bound| Bound::new(bound.made().saturating_sub(permits), bound.most()));
     }
 
     pub(super) fn try_take(&self, asked: u32) -> Result<(), Refusal> {
@@ -216,7 +329,7 @@ impl Line {
         // ORDERING: Relaxed: a guess; the exchange decides, the slow path loads anew.
         let mut state = State(self.state.load(Ordering::Relaxed));
         while state.is_plain() {
-            let free = state.permits().saturating_add(permits).min(self.most);
+            let free = state.permits().saturating_add(permits).min(Self::MAX_PERMITS);
             // ORDERING: Release publishes the holder's work to whoever takes these permits (the
             // Acquire in `try_take`, `swing` and on a node's word).
             match self.state.compare_exchange_weak(
@@ -252,15 +365,37 @@ impl Line {
 
     /// Takes `permits` away for good: what is free now, the rest as it is given back. Returns how
     /// many were free.
+    ///
+    /// A bound goes down with it, and takes no more away than there is.
     pub(super) fn reduce(&self, permits: u64) -> u64 {
-        let taken = self.forget(permits);
+        let fewer = |bound: Bound| permits.min(bound.made());
+        let before = self.change_bound(|bound| {
+            let most = bound.most().saturating_sub(permits);
+            Bound::new(bound.made() - fewer(bound), most)
+        });
+        let permits = if before.is_some() { fewer(before) } else { permits };
+        let taken = self.take_free(permits);
         let owed = permits - taken;
-        if owed == 0 {
-            return taken;
+        let mut paid = 0;
+        if owed > 0 {
+            let store = self.store_or_new();
+            store.owe(owed);
+            paid = self.settle(store).min(owed);
         }
-        let store = self.store_or_new();
-        store.owe(owed);
-        taken + self.settle(store).min(owed)
+        if before.is_some() {
+            self.refuse_what_cannot_be();
+        }
+        taken + paid
+    }
+
+    /// Tells a front that asks for more than there can be since the bound went down.
+    fn refuse_what_cannot_be(&self) {
+        let mut wakes = Wakes::default();
+        // ORDERING: AcqRel, and a write although it changes nothing: if it comes before the exchange
+        // that makes a front, whoever does that sees the new bound; else that front is seen here.
+        self.state.fetch_or(0, Ordering::AcqRel);
+        self.hand_out(0, &mut wakes);
+        wakes.finish();
     }
 
     /// Pays the debt with what is free; returns how much.
@@ -278,7 +413,7 @@ impl Line {
             if claimed == 0 {
                 return paid;
             }
-            let taken = self.forget(claimed);
+            let taken = self.take_free(claimed);
             if taken < claimed {
                 store.owe(claimed - taken);
             }
@@ -293,6 +428,12 @@ impl Line {
 
     /// Takes up to `permits` free permits away for good; returns how many.
     pub(super) fn forget(&self, permits: u64) -> u64 {
+        let taken = self.take_free(permits);
+        self.lose_made(taken);
+        taken
+    }
+
+    fn take_free(&self, permits: u64) -> u64 {
         loop {
             let state = self.state();
             let taken = state.permits().min(permits);
@@ -360,14 +501,15 @@ impl Line {
 
     #[cold]
     fn join(&self, ticket: &mut Ticket, cx: &mut Context<'_>) -> Poll<Result<(), Refusal>> {
-        if u64::from(ticket.asked) > self.most {
+        if u64::from(ticket.asked) > self.bound().most() {
             return Poll::Ready(Err(Refusal::TooMany));
         }
         // The user's clone runs before anything is open.
         let waker = cx.waker().clone();
+        ticket.waker = WakerId::of(&waker);
         let store = self.store_or_new();
         let Some(place) = store.prepare(ticket.asked, ticket.asked, waker) else {
-            // 2^28 − 16 waiters already: not in line, but asked again at once.
+            // As many waiters as there can be: not in line, but asked again at once.
             cx.waker().wake_by_ref();
             return Poll::Pending;
         };
@@ -406,6 +548,9 @@ impl Line {
                 return Poll::Ready(Err(Refusal::Closed));
             }
             let Some(front) = state.front() else {
+                if u64::from(asked) > self.bound().most() {
+                    return Poll::Ready(Err(Refusal::TooMany));
+                }
                 let free = state.permits();
                 match u32::try_from(free).ok().and_then(|free| asked.checked_sub(free)) {
                     None | Some(0) => {
@@ -415,8 +560,9 @@ impl Line {
                     }
                     Some(need) => {
                         store.set_need(place, need);
+                        let last = store.last();
                         if self.swing(state, state.queue(place)) {
-                            store.set_last(place);
+                            store.replace_last(last, place);
                             return Poll::Pending;
                         }
                     }
@@ -426,33 +572,45 @@ impl Line {
             store.set_need(place, asked);
             match Self::link(store, front, place) {
                 Ok(()) => return Poll::Pending,
-                Err(obstacle) => self.clear_away(store, &obstacle, wakes),
+                Err(FrontLeaves) => self.hand_out(0, wakes),
             }
         }
     }
 
     /// Links `place` behind the last node of the line that starts at `front`.
-    fn link(store: &Store, front: Ref, place: Ref) -> Result<(), Obstacle> {
-        let mut at = store.last().unwrap_or(front);
-        let mut from_hint = at != front;
+    fn link(store: &Store, front: Ref, place: Ref) -> Result<(), FrontLeaves> {
+        let mut last = store.last();
+        let mut at = last.unwrap_or(front);
+        let mut before = None;
         loop {
             let node = store.node(at.index);
             // ORDERING: Acquire pairs with the Release of the link that wrote it, so that the
             // successor is visible; and keeps the generation check below after this load.
             let next = Next(node.next.load(Ordering::Acquire));
             if next.is_marked() || generation(node) != at.generation {
-                if !from_hint {
-                    return Err(if at == front { Obstacle::Front } else { Obstacle::Middle });
-                }
-                (at, from_hint) = (front, false);
+                at = match before.take() {
+                    _ if at == front => return Err(FrontLeaves),
+                    // In the middle: it must be off before the end can be reached through it.
+                    Some(before) => {
+                        unlink_behind(store, before);
+                        before
+                    }
+                    None => {
+                        let told = last;
+                        last = store.last();
+                        last.filter(|_| last != told).unwrap_or(front)
+                    }
+                };
                 continue;
             }
             if next.index() != NIL {
                 if let Some(successor) = successor(store, node, next) {
-                    at = successor;
+                    (before, at) = (Some(at), successor);
                 }
                 continue;
             }
+            // ORDERING: Relaxed: published with the link.
+            store.node(place.index).prev.store(at.bits(), Ordering::Relaxed);
             // Unmarked and of this life: in line. The version makes a node that left fail.
             // ORDERING: Release publishes the new node's fields to the Acquire above and in
             // `retire` and `sweep`.
@@ -463,17 +621,9 @@ impl Line {
                 Ordering::Relaxed,
             );
             if linked.is_ok() {
-                store.set_last(place);
+                store.replace_last(last, place);
                 return Ok(());
             }
-        }
-    }
-
-    /// Finishes for others what keeps a newcomer from linking.
-    fn clear_away(&self, store: &Store, obstacle: &Obstacle, wakes: &mut Wakes) {
-        self.hand_out(0, wakes);
-        if let Obstacle::Middle = obstacle {
-            self.sweep(store, wakes);
         }
     }
 
@@ -492,15 +642,11 @@ impl Line {
                 self.cancel(ticket);
                 return Poll::Ready(Err(Refusal::Closed));
             }
-            // SAFETY: only the owner ever writes the slot, and this is the owner.
-            let same = node.waker.with(|slot| unsafe {
-                (*slot).as_ref().is_some_and(|waker| waker.will_wake(cx.waker()))
-            });
-            if same {
+            if ticket.waker == WakerId::of(cx.waker()) {
                 return Poll::Pending;
             }
             let old;
-            (word, old) = change_waker(node, cx);
+            (word, old) = change_waker(node, ticket, cx);
             wakes.drop(old);
             if word.is_queued() {
                 wakes.finish();
@@ -522,6 +668,10 @@ impl Line {
         self.depart(place, &mut wakes);
         let closed = self.is_closed();
         let granted = word.status() == Status::Granted;
+        if !granted && !closed {
+            self.conclude_poll(false, 0, wakes);
+            return Err(Refusal::TooMany);
+        }
         if granted && closed {
             // Granted before, but not handed out after, the close.
             self.hand_out(u64::from(ticket.asked), &mut wakes);
@@ -554,22 +704,29 @@ impl Line {
         wakes.finish();
     }
 
-    /// A node just cancelled: off at once if it is the front, counted for the sweep if not.
+    /// A node just cancelled: off at once, or if that fails a leftover for the sweep.
     fn bury(&self, store: &Store, place: Ref, wakes: &mut Wakes) {
         if self.state().front() == Some(place) {
             self.retire(store, place, Status::Cancelled, wakes);
             return;
         }
+        if unlink(store, place) {
+            return;
+        }
+        // Its neighbour has left meanwhile: perhaps that one was the front.
+        if self.state().front() == Some(place) {
+            self.retire(store, place, Status::Cancelled, wakes);
+            return;
+        }
+        let leftovers = &store.leftovers;
         // ORDERING: Relaxed: counts that only decide when to sweep; one that is lost to another
         // canceller makes it a little later.
-        let dead = store.dead.load(Ordering::Relaxed) + 1;
+        let count = leftovers.count.load(Ordering::Relaxed) + 1;
         // ORDERING: Relaxed, as above.
-        store.dead.store(dead, Ordering::Relaxed);
+        leftovers.count.store(count, Ordering::Relaxed);
         // ORDERING: Relaxed, as above.
-        if dead >= store.sweep_at.load(Ordering::Relaxed) {
-            // ORDERING: Relaxed, as above.
-            store.dead.store(0, Ordering::Relaxed);
-            self.sweep(store, wakes);
+        if count >= leftovers.sweep_at.load(Ordering::Relaxed) {
+            self.sweep_on(store, wakes);
         }
     }
 
@@ -585,7 +742,7 @@ impl Line {
                 permits -= self.store().claim_debt(permits);
             }
             let Some(front) = state.front() else {
-                let free = state.permits().saturating_add(permits).min(self.most);
+                let free = state.permits().saturating_add(permits).min(Self::MAX_PERMITS);
                 if permits == 0 {
                     return;
                 }
@@ -601,11 +758,12 @@ impl Line {
             if word.generation() != front.generation {
                 continue;
             }
+            let served = !state.is_closed() && self.can_be_met(node);
             match word.status() {
-                Status::Queued if permits == 0 && !state.is_closed() => return,
+                Status::Queued if permits == 0 && served => return,
                 // From inside a waker: whoever called it goes on.
                 Status::Queued if wakes::leave_to_outer(self.address(), permits) => return,
-                Status::Queued if state.is_closed() => {
+                Status::Queued if !served => {
                     let back = self.close_node(store, front, node, word, wakes);
                     permits = permits.saturating_add(back);
                 }
@@ -616,7 +774,7 @@ impl Line {
                         let from_inside = self.attend(store, front, node, word, wakes);
                         self.retire(store, front, Status::Granted, wakes);
                         permits = left.saturating_add(from_inside.unwrap_or(0));
-                        if permits == 0 && from_inside.is_none() {
+                        if permits == 0 && from_inside.is_none() && !self.bound().is_some() {
                             return;
                         }
                     }
@@ -632,6 +790,14 @@ impl Line {
                 }
             }
         }
+    }
+
+    /// Whether the waiter at the front asks for no more than there can be.
+    fn can_be_met(&self, front: &Node) -> bool {
+        let bound = self.bound();
+        // ORDERING: Relaxed: written before the node was linked; of another life only if the exchange
+        // of its word that follows fails.
+        !bound.is_some() || u64::from(front.total.load(Ordering::Relaxed)) <= bound.most()
     }
 
     /// After permits were made free: a debt may have come since it was last looked for.
@@ -683,11 +849,13 @@ impl Line {
     fn wake(&self, store: &Store, place: Ref, node: &Node, wakes: &mut Wakes) -> Option<u64> {
         wakes.inside(self.address(), place, |wakes| {
             node.waker.with(|slot| {
-                // SAFETY: as a visitor: nobody writes the slot until we have left.
+                // SAFETY: as a visitor: nobody writes the slot while another is inside.
                 wakes.wake(unsafe { (*slot).as_ref() });
             });
-            // Inside as well: the last one out drops the waker, and with it perhaps the task.
+            let waker = take_woken(node);
             leave(store, place, node, wakes);
+            // Inside as well: with the waker perhaps its task is dropped.
+            wakes.drop(waker);
         })
     }
 
@@ -726,28 +894,39 @@ impl Line {
         }
     }
 
-    /// Unlinks the cancelled nodes behind the front.
+    /// Goes on with the sweep from where it has come to, or begins one at the front.
     ///
-    /// Others may sweep at the same time: each node is recycled by the one that unlinked it. One
-    /// that keeps being overtaken gives up; the next cancellation tries again.
-    fn sweep(&self, store: &Store, wakes: &mut Wakes) {
-        const TRIES: u32 = 8;
-        self.hand_out(0, wakes);
-        for _ in 0..TRIES {
-            let Some(front) = self.state().front() else { return };
-            let mut together = Together::default();
-            let living = sweep_from(store, front, &mut together);
-            store.recycle_all(&mut together);
-            if let Some(living) = living {
-                let next = (living / 2).max(Store::SWEEP_AT_LEAST);
-                // ORDERING: Relaxed: it only decides when to sweep.
-                store.sweep_at.store(next, Ordering::Relaxed);
-                return;
-            }
+    /// Others may sweep at the same time: each node is recycled by the one that unlinked it.
+    fn sweep_on(&self, store: &Store, wakes: &mut Wakes) {
+        let leftovers = &store.leftovers;
+        // ORDERING: Acquire pairs with the Release below: what the node was then is visible.
+        let reached = Ref::from_bits(leftovers.reached.load(Ordering::Acquire)).some();
+        let from = if let Some(at) = reached.filter(|at| is_in_line(store, *at)) {
+            at
+        } else {
             self.hand_out(0, wakes);
-        }
+            // ORDERING: Relaxed: a count.
+            leftovers.passed.store(0, Ordering::Relaxed);
+            let Some(front) = self.state().front() else { return };
+            front
+        };
+        let mut together = Together::default();
+        let (swept, living) = sweep_from(store, from, &mut together);
+        store.recycle_all(&mut together);
+        let reached = if let Swept::UpTo(at) = swept { at } else { Ref::NONE };
+        // ORDERING: Release pairs with the Acquire above.
+        leftovers.reached.store(reached.bits(), Ordering::Release);
+        // ORDERING: Relaxed: counts that decide when to sweep, as in `bury`.
+        let passed = leftovers.passed.load(Ordering::Relaxed) + living;
         // ORDERING: Relaxed, as above.
-        store.dead.store(store.sweep_at.load(Ordering::Relaxed), Ordering::Relaxed);
+        leftovers.passed.store(passed, Ordering::Relaxed);
+        if let Swept::ToTheEnd = swept {
+            let next = (passed / 2).clamp(Leftovers::AT_LEAST, Leftovers::AT_MOST);
+            // ORDERING: Relaxed, as above.
+            leftovers.sweep_at.store(next, Ordering::Relaxed);
+            // ORDERING: Relaxed, as above.
+            leftovers.count.store(0, Ordering::Relaxed);
+        }
     }
 
     /// Off the line for good: the owner of a granted or closed node recycles it, or leaves that to
@@ -760,6 +939,10 @@ impl Line {
         let mut word = Word(node.word.load(Ordering::Acquire));
         if self.state().front() == Some(place) {
             self.retire(store, place, Status::Granted, wakes);
+            if self.bound().is_some() {
+                // Whoever makes a front looks whether it can be served at all.
+                self.hand_out(0, wakes);
+            }
         }
         loop {
             let alone = word.visitors() == 0;
@@ -869,7 +1052,7 @@ impl Line {
     #[cfg(all(test, any(ringgate_loom, ringgate_freeze)))]
     pub(super) fn sweep_at(&self, dead: u64) {
         // ORDERING: Relaxed: it only decides when to sweep.
-        self.store_or_new().sweep_at.store(dead, Ordering::Relaxed);
+        self.store_or_new().leftovers.sweep_at.store(dead, Ordering::Relaxed);
     }
 
     fn store_or_new(&self) -> &Store {
@@ -978,8 +1161,8 @@ fn visit(node: &Node, place: Ref) -> bool {
 
 /// A visitor goes; the last one recycles the node if its owner has gone before.
 fn leave(store: &Store, place: Ref, node: &Node, wakes: &mut Wakes) {
-    // ORDERING: Release: the read of the waker comes before the owner's taking it (Acquire in
-    // `depart`); Acquire, for the last one, as the owner's in `depart`.
+    // ORDERING: Release: the read or the taking of the waker comes before the owner's recycling (Acquire
+    // in `depart`) and another's taking it; Acquire, for the last one, as the owner's in `depart`.
     let word = Word(node.word.fetch_sub(Word::VISITOR, Ordering::AcqRel));
     if word.has_left() && word.visitors() == 1 {
         end_life(node, word);
@@ -987,9 +1170,32 @@ fn leave(store: &Store, place: Ref, node: &Node, wakes: &mut Wakes) {
     }
 }
 
+/// A visitor that has woken the waiter takes the waker out, as nobody needs it any more, unless others
+/// are inside (the last one takes it) or the owner has gone (it is recycled together with its node).
+fn take_woken(node: &Node) -> Option<Waker> {
+    // ORDERING: Relaxed: a guess; the exchange decides.
+    let mut word = Word(node.word.load(Ordering::Relaxed));
+    while word.visitors() == 1 && !word.is_busy() && !word.has_left() {
+        // ORDERING: Acquire pairs with the Release of the visitors that left: their reads come first.
+        match node.word.compare_exchange_weak(
+            word.0,
+            word.0 | Word::BUSY,
+            Ordering::Acquire,
+            Ordering::Relaxed,
+        ) {
+            // SAFETY: the only visitor, and BUSY lets no other in. The owner does not touch the slot
+            // while there is a visitor.
+            Ok(_) => return node.waker.with_mut(|slot| unsafe { (*slot).take() }),
+            Err(now) => word = Word(now),
+        }
+    }
+    None
+}
+
 /// The owner puts another waker in; returns the word it found afterwards, and the old waker.
-fn change_waker(node: &Node, cx: &Context<'_>) -> (Word, Option<Waker>) {
+fn change_waker(node: &Node, ticket: &mut Ticket, cx: &Context<'_>) -> (Word, Option<Waker>) {
     let waker = cx.waker().clone();
+    ticket.waker = WakerId::of(&waker);
     // ORDERING: Relaxed: nobody else touches the slot while QUEUED; if concluded, `depart` acquires.
     let found = Word(node.word.fetch_or(Word::BUSY, Ordering::Relaxed));
     if !found.is_queued() {
@@ -1050,23 +1256,75 @@ fn end_life(node: &Node, word: Word) {
     node.word.store(word.next_life().0, Ordering::Release);
 }
 
-/// Walks the line from `front`, unlinking the cancelled. Returns how many others it found, or
-/// `None` where the line changed under its feet.
-fn sweep_from(store: &Store, front: Ref, together: &mut Together) -> Option<u64> {
-    let mut at = front;
+/// Whether the node stands in line and could have another linked behind it.
+fn is_in_line(store: &Store, at: Ref) -> bool {
+    let node = store.node(at.index);
+    // ORDERING: Acquire: the check of the generation comes after.
+    let next = Next(node.next.load(Ordering::Acquire));
+    !next.is_marked() && generation(node) == at.generation
+}
+
+/// Unlinks a cancelled node from the middle of the line; false if it may still be there.
+///
+/// The node before it is a hint. If that one is on its way out as well, the one before it has both
+/// behind it.
+fn unlink(store: &Store, place: Ref) -> bool {
+    /// So many neighbours that leave at the same time are gone past.
+    const BACK: u32 = if cfg!(ringgate_loom) { 2 } else { 8 };
+    let mut at = place;
+    for _ in 0..BACK {
+        // ORDERING: Relaxed: a hint, checked before it is used.
+        let before = store.node(at.index).prev.load(Ordering::Relaxed);
+        let Some(before) = Ref::from_bits(before).some() else { return false };
+        if is_in_line(store, before) {
+            unlink_behind(store, before);
+            // Whoever unlinks it seals it.
+            return generation(store.node(place.index)) != place.generation;
+        }
+        at = before;
+    }
+    false
+}
+
+/// Unlinks the cancelled nodes right behind `before`, if that stands in line.
+fn unlink_behind(store: &Store, before: Ref) {
+    let node = store.node(before.index);
+    // ORDERING: Acquire, as in `link`.
+    let next = Next(node.next.load(Ordering::Acquire));
+    if next.is_marked() || generation(node) != before.generation || next.index() == NIL {
+        return;
+    }
+    let mut together = Together::default();
+    unlink_after(store, before, next, &mut together);
+    store.recycle_all(&mut together);
+}
+
+/// Where a step of the sweep ends.
+enum Swept {
+    /// Here the next one begins.
+    UpTo(Ref),
+    ToTheEnd,
+    /// The line has changed under its feet.
+    Lost,
+}
+
+/// Walks the line from `at`, unlinking the cancelled, a bounded number of steps. Returns how many
+/// others it found as well.
+fn sweep_from(store: &Store, mut at: Ref, together: &mut Together) -> (Swept, u64) {
+    /// At some 20 ns each.
+    const STEPS: u32 = 256;
     let mut living = 0;
-    loop {
+    for _ in 0..STEPS {
         let node = store.node(at.index);
         // ORDERING: Acquire, as in `link`.
         let next = Next(node.next.load(Ordering::Acquire));
         if next.is_marked() || generation(node) != at.generation {
-            return None;
+            return (Swept::Lost, living);
         }
         if next.index() == NIL {
-            store.set_last(at);
-            return Some(living);
+            return (Swept::ToTheEnd, living);
         }
-        if unlink_after(store, node, next, together) {
+        if unlink_after(store, at, next, together) {
             continue;
         }
         if let Some(successor) = successor(store, node, next) {
@@ -1074,16 +1332,18 @@ fn sweep_from(store: &Store, front: Ref, together: &mut Together) -> Option<u64>
             living += 1;
         }
     }
+    (Swept::UpTo(at), living)
 }
 
-/// Unlinks the cancelled nodes behind `node`, whose `next` was read as `next`: all that follow one
+/// Unlinks the cancelled nodes behind `before`, whose `next` was read as `next`: all that follow one
 /// another, by one compare-and-swap. False if the one behind is not cancelled.
-fn unlink_after(store: &Store, node: &Node, next: Next, together: &mut Together) -> bool {
+fn unlink_after(store: &Store, before: Ref, next: Next, together: &mut Together) -> bool {
     /// A longer run takes several.
     const RUN: u32 = 64;
+    let node = store.node(before.index);
     let mut end = next.index();
     for _ in 0..RUN {
-        match condemn(store, node, next, end) {
+        match condemn(store, before, next, end) {
             Fate::Lives if end == next.index() => return false,
             Fate::Lives | Fate::Unknown => break,
             Fate::Leaves { successor } => end = successor,
@@ -1103,6 +1363,10 @@ fn unlink_after(store: &Store, node: &Node, next: Next, together: &mut Together)
         Ordering::Release,
         Ordering::Relaxed,
     );
+    if unlinked.is_ok() && end != NIL {
+        // ORDERING: Relaxed: a hint. If that node has left and come again, it is a wrong one.
+        store.node(end).prev.store(before.bits(), Ordering::Relaxed);
+    }
     let mut index = next.index();
     while unlinked.is_ok() && index != end {
         let node = store.node(index);
@@ -1126,9 +1390,10 @@ enum Fate {
     Unknown,
 }
 
-/// Marks the node `index` if it is cancelled. It is linked behind `node`, whose `next` was `next`,
+/// Marks the node `index` if it is cancelled. It is linked behind `before`, whose `next` was `next`,
 /// directly or through others that are marked.
-fn condemn(store: &Store, node: &Node, next: Next, index: u32) -> Fate {
+fn condemn(store: &Store, before: Ref, next: Next, index: u32) -> Fate {
+    let node = store.node(before.index);
     let child = store.node(index);
     // ORDERING: Acquire pairs with the canceller's Release: its last touch of the waker.
     let word = Word(child.word.load(Ordering::Acquire));
@@ -1139,7 +1404,14 @@ fn condemn(store: &Store, node: &Node, next: Next, index: u32) -> Fate {
     let beyond = Next(child.next.load(Ordering::Acquire));
     // Still linked: `beyond` is of the life that was seen cancelled.
     // ORDERING: Relaxed: only compared.
-    if node.next.load(Ordering::Relaxed) != next.0 || !(beyond.is_marked() || mark(child, beyond)) {
+    if node.next.load(Ordering::Relaxed) != next.0 {
+        return Fate::Unknown;
+    }
+    if beyond.index() == NIL {
+        // Nobody can be linked behind it once it is marked.
+        store.replace_last(Some(Ref { index, generation: word.generation() }), before);
+    }
+    if !(beyond.is_marked() || mark(child, beyond)) {
         return Fate::Unknown;
     }
     Fate::Leaves { successor: beyond.index() }

@@ -554,7 +554,7 @@ fn leaves_and_comes_again(semaphore: &Arc<Semaphore>, waiting: AcquireOwned) -> 
 /// Caught: `condemn` reads the successor of a cancelled node with Relaxed.
 #[test]
 fn model_sweep_after_one_who_leaves_and_comes_again() {
-    model(0, || {
+    model(1, || {
         let (semaphore, turn) = (semaphore(0), Turn::default());
         let [mut front, fickle, last] = in_line(&semaphore);
         let other = turn.act(0, &semaphore, move |there| leaves_and_comes_again(there, last));
@@ -573,7 +573,7 @@ fn model_sweep_after_one_who_leaves_and_comes_again() {
 /// Caught: `unlink_after` links without Release.
 #[test]
 fn model_release_after_a_sweep_up_to_one_who_came_again() {
-    model(0, || {
+    model(1, || {
         let (semaphore, turn) = (semaphore(0), Turn::default());
         let [mut front, fickle, last] = in_line(&semaphore);
         let other = turn.act(0, &semaphore, move |there| leaves_and_comes_again(there, last));

@@ -48,6 +48,8 @@ pub(super) struct Node {
     pub(super) word: AtomicU64,
     /// The next in line: see [`Next`].
     pub(super) next: AtomicU64,
+    /// Who was linked before it, as far as is known: see [`Ref`]. A hint, checked at each use.
+    pub(super) prev: AtomicU64,
     /// What the waiter asked for in all. Written before linking, constant for a life.
     pub(super) total: AtomicU32,
     /// Whom to wake.
@@ -62,10 +64,12 @@ unsafe impl Send for Node {}
 unsafe impl Sync for Node {}
 
 impl Node {
-    pub(super) fn new() -> Self {
+    /// A free node, linked to the free node `next`.
+    pub(super) fn new(next: u32) -> Self {
         Self {
             word: AtomicU64::new(0),
-            next: AtomicU64::new(Next::default().marked().0),
+            next: AtomicU64::new(Next::to(next).marked().0),
+            prev: AtomicU64::new(Ref::NONE.bits()),
             total: AtomicU32::new(0),
             waker: UnsafeCell::new(None),
             made: Canary::new(),
@@ -81,8 +85,16 @@ pub(super) struct Ref {
 }
 
 impl Ref {
-    pub(super) fn bits(self) -> u64 {
-        u64::from(self.generation) << INDEX_BITS | u64::from(self.index)
+    /// No node.
+    pub(super) const NONE: Self = Self { index: NIL, generation: 0 };
+
+    /// `None` if it names no node.
+    pub(super) fn some(self) -> Option<Self> {
+        (self.index != NIL).then_some(self)
+    }
+
+    pub(super) const fn bits(self) -> u64 {
+        (self.generation as u64) << INDEX_BITS | self.index as u64
     }
 
     pub(super) fn from_bits(bits: u64) -> Self {
@@ -190,15 +202,14 @@ impl Word {
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) struct Next(pub(super) u64);
 
-impl Default for Next {
-    fn default() -> Self {
-        Self(u64::from(NIL) << 1)
-    }
-}
-
 impl Next {
     const MARK: u64 = 1;
     const VERSION_SHIFT: u32 = INDEX_BITS + 1;
+
+    /// The first version, unmarked.
+    fn to(index: u32) -> Self {
+        Self(u64::from(index) << 1)
+    }
 
     pub(super) fn index(self) -> u32 {
         (self.0 >> 1 & INDEX_MASK) as u32

@@ -21,6 +21,12 @@ impl<'a> SemaphorePermit<'a> {
     /// Takes these permits out of the semaphore for good.
     #[inline]
     pub fn forget(mut self) {
+        self.semaphore.lose(std::mem::take(&mut self.permits));
+    }
+
+    /// The permits stay in use without a guard, until [`Semaphore::release`].
+    #[inline]
+    pub(crate) fn keep(mut self) {
         self.permits = 0;
     }
 
@@ -70,7 +76,7 @@ impl<'a> SemaphorePermit<'a> {
 impl Drop for SemaphorePermit<'_> {
     #[inline]
     fn drop(&mut self) {
-        self.semaphore.add_permits(self.permits);
+        self.semaphore.release(self.permits);
     }
 }
 
@@ -92,7 +98,7 @@ impl OwnedSemaphorePermit {
     /// Takes these permits out of the semaphore for good.
     #[inline]
     pub fn forget(mut self) {
-        self.permits = 0;
+        self.semaphore.lose(std::mem::take(&mut self.permits));
     }
 
     /// Adds the permits of `other` to this guard.
@@ -131,6 +137,6 @@ impl OwnedSemaphorePermit {
 impl Drop for OwnedSemaphorePermit {
     #[inline]
     fn drop(&mut self) {
-        self.semaphore.add_permits(self.permits);
+        self.semaphore.release(self.permits);
     }
 }

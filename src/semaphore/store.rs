@@ -1,21 +1,16 @@
-//! Where nodes come from: chunks of doubling size, and a free list.
+//! Where nodes come from: a free list, filled up by [chunks](super::chunks).
 //!
-//! Chunks are never freed before the store, so an index once handed out names valid memory for as
-//! long as the semaphore lives. That is all the reclamation there is: no epochs, nothing deferred.
-//! Free nodes form a stack (Treiber 1986) whose head carries a count of its changes, against ABA.
+//! Nodes are never freed before the store. That is all the reclamation there is: no epochs, nothing
+//! deferred. Free nodes form a stack (Treiber 1986) whose head carries a count of its changes,
+//! against ABA.
 
+use super::chunks::Chunks;
 use super::line::Line;
 use super::node::{INDEX_BITS, NIL, Next, Node, Ref, Word};
-use crate::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering};
+use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::leak::Canary;
-use core::ptr;
 use core::task::Waker;
 use crossbeam_utils::CachePadded;
-
-/// log2 of the first chunk's size. Small under the model checkers, so that they see chunks grow.
-const FIRST_BITS: u32 = if cfg!(any(ringgate_loom, ringgate_shuttle)) { 1 } else { 4 };
-const FIRST: u32 = 1 << FIRST_BITS;
-const CHUNKS: usize = if cfg!(ringgate_loom) { 3 } else { (INDEX_BITS - FIRST_BITS) as usize };
 
 /// The free list's head: `[ changes : 36 | index : 28 ]`.
 #[derive(Clone, Copy)]
@@ -36,13 +31,8 @@ pub(super) struct Store {
     free: CachePadded<AtomicU64>,
     /// Probably the last in line. Trusted for nothing: checked at each use.
     last: CachePadded<AtomicU64>,
-    /// Nodes taken from the chunks so far.
-    fresh: AtomicU32,
-    /// Waiters cancelled in the middle of the line since the last sweep.
-    pub(super) dead: AtomicU64,
-    /// How many of them call for the next sweep.
-    pub(super) sweep_at: AtomicU64,
-    chunks: [AtomicPtr<Node>; CHUNKS],
+    pub(super) leftovers: Leftovers,
+    chunks: Chunks,
     /// Permits taken away that were in use: releases pay them first.
     debt: AtomicU64,
     /// Those who wait for the close alone.
@@ -50,21 +40,45 @@ pub(super) struct Store {
     pub(super) made: Canary,
 }
 
-impl Store {
-    /// A sweep is not worth while for fewer dead than this.
-    pub(super) const SWEEP_AT_LEAST: u64 =
-        if cfg!(any(ringgate_loom, ringgate_shuttle)) { 1 } else { 32 };
+/// Cancelled waiters that were not unlinked at once, and the sweep that is to find them. Counts and
+/// places that only say when and where to look.
+pub(super) struct Leftovers {
+    /// How many there are.
+    pub(super) count: AtomicU64,
+    /// How many of them call for a sweep.
+    pub(super) sweep_at: AtomicU64,
+    /// Where the sweep has come to; NIL between two sweeps.
+    pub(super) reached: AtomicU64,
+    /// The living it has passed.
+    pub(super) passed: AtomicU64,
+}
 
+impl Leftovers {
+    /// A sweep is not worth while for fewer than this.
+    pub(super) const AT_LEAST: u64 =
+        if cfg!(any(ringgate_loom, ringgate_shuttle)) { 1 } else { 32 };
+    /// There are never many more than this: a release may have to go through them all.
+    pub(super) const AT_MOST: u64 = 4096;
+
+    fn new() -> Self {
+        Self {
+            count: AtomicU64::new(0),
+            sweep_at: AtomicU64::new(Self::AT_LEAST),
+            reached: AtomicU64::new(u64::from(NIL)),
+            passed: AtomicU64::new(0),
+        }
+    }
+}
+
+impl Store {
     pub(super) fn new() -> Self {
         Self {
             free: CachePadded::new(AtomicU64::new(u64::from(NIL))),
             last: CachePadded::new(AtomicU64::new(u64::from(NIL))),
-            fresh: AtomicU32::new(0),
-            dead: AtomicU64::new(0),
-            sweep_at: AtomicU64::new(Self::SWEEP_AT_LEAST),
-            chunks: core::array::from_fn(|_| AtomicPtr::new(ptr::null_mut())),
+            leftovers: Leftovers::new(),
+            chunks: Chunks::new(),
             debt: AtomicU64::new(0),
-            watchers: Line::new(0, Line::MAX_PERMITS),
+            watchers: Line::new(0),
             made: Canary::new(),
         }
     }
@@ -105,24 +119,16 @@ impl Store {
     }
 
     /// The node with this index, which must have come from this store.
+    #[inline]
     pub(super) fn node(&self, index: u32) -> &Node {
-        let (chunk, offset) = place(index);
-        // ORDERING: Acquire pairs with the Release in `chunk`, which published the nodes.
-        let start = self.chunks[chunk].load(Ordering::Acquire);
-        debug_assert!(!start.is_null());
-        // SAFETY: an index is handed out only after its chunk was installed, and every way an
-        // index travels (free list, `next`, state word, hint) is at least Release/Acquire. The
-        // chunk has FIRST << chunk nodes, of which `offset` is one, and outlives `&self`.
-        let node = unsafe { &*start.add(offset) };
-        node.made.look();
-        node
+        self.chunks.node(index)
     }
 
     /// A node of the caller's own, asking for `total` permits and still lacking `need`.
     ///
-    /// `None` when all 2^28 − 16 nodes are in use.
+    /// `None` when all nodes there can be are in use.
     pub(super) fn prepare(&self, total: u32, need: u32, waker: Waker) -> Option<Ref> {
-        let index = self.pop().or_else(|| self.mint())?;
+        let index = self.pop().or_else(|| self.bring())?;
         let node = self.node(index);
         // ORDERING: Relaxed: the node is ours alone; `pop` acquired its last owner's writes.
         let generation = Word(node.word.load(Ordering::Relaxed)).generation();
@@ -133,6 +139,8 @@ impl Store {
         debug_assert!(old.is_none());
         // ORDERING: Relaxed: published by the Release that links the node.
         node.total.store(total, Ordering::Relaxed);
+        // ORDERING: Relaxed: a hint.
+        node.prev.store(Ref::NONE.bits(), Ordering::Relaxed);
         // ORDERING: Release, as when the last life ended (`end_life`): this store hides that one.
         node.word.store(Word::queued(generation, need).0, Ordering::Release);
         // ORDERING: Release pairs with the Acquire of a straggler that reads `next` through an old
@@ -162,13 +170,17 @@ impl Store {
     pub(super) fn last(&self) -> Option<Ref> {
         // ORDERING: Acquire pairs with the Release below: what the node was when it was linked is
         // visible, so its generation and its `next` are at least that new.
-        let node = Ref::from_bits(self.last.load(Ordering::Acquire));
-        (node.index != NIL).then_some(node)
+        Ref::from_bits(self.last.load(Ordering::Acquire)).some()
     }
 
-    pub(super) fn set_last(&self, node: Ref) {
-        // ORDERING: Release pairs with the Acquire in `last`.
-        self.last.store(node.bits(), Ordering::Release);
+    /// Says that `node` is the last now, if `before` (as `last` told it) still is said to be.
+    ///
+    /// A thread that is late must not point the others back to where the end was long ago.
+    pub(super) fn replace_last(&self, before: Option<Ref>, node: Ref) {
+        let before = before.unwrap_or(Ref::NONE).bits();
+        // ORDERING: Release pairs with the Acquire in `last`. Relaxed on failure: another has said so.
+        let _ =
+            self.last.compare_exchange(before, node.bits(), Ordering::Release, Ordering::Relaxed);
     }
 
     /// Pushes nodes that are linked from `first` to `last`.
@@ -254,49 +266,17 @@ impl Store {
             // ORDERING: Relaxed, as above.
             at = Next(self.node(at).next.load(Ordering::Relaxed)).index();
         }
-        // ORDERING: Relaxed, as above.
-        self.fresh.load(Ordering::Relaxed) - free
+        self.chunks.nodes() - free
     }
 
-    /// The next node that was never used.
-    fn mint(&self) -> Option<u32> {
-        // ORDERING: Relaxed: a counter; the node's memory is published by `chunk`.
-        let mut index = self.fresh.load(Ordering::Relaxed);
-        loop {
-            let (chunk, _) = place(index);
-            if chunk >= CHUNKS {
-                return None;
-            }
-            self.chunk(chunk);
-            // ORDERING: Relaxed, as above.
-            match self.fresh.compare_exchange_weak(
-                index,
-                index + 1,
-                Ordering::Relaxed,
-                Ordering::Relaxed,
-            ) {
-                Ok(_) => return Some(index),
-                Err(now) => index = now,
-            }
+    /// A node that was never used; the rest of its chunk becomes free.
+    #[cold]
+    fn bring(&self) -> Option<u32> {
+        let indices = self.chunks.bring()?;
+        if indices.len() > 1 {
+            self.push(indices.start + 1, indices.end - 1);
         }
-    }
-
-    /// Makes sure the chunk is there. Of several threads that bring one, the first one's stays.
-    fn chunk(&self, chunk: usize) {
-        let slot = &self.chunks[chunk];
-        // ORDERING: Relaxed: only whether there is one; `node` acquires it.
-        if !slot.load(Ordering::Relaxed).is_null() {
-            return;
-        }
-        let nodes: Box<[Node]> = (0..FIRST << chunk).map(|_| Node::new()).collect();
-        let ours = Box::into_raw(nodes).cast::<Node>();
-        // ORDERING: Release publishes the nodes to the Acquire in `node`.
-        let installed =
-            slot.compare_exchange(ptr::null_mut(), ours, Ordering::Release, Ordering::Relaxed);
-        if installed.is_err() {
-            // SAFETY: `ours` came from this very Box and was not published.
-            unsafe { drop(boxed(ours, chunk)) };
-        }
+        Some(indices.start)
     }
 }
 
@@ -311,34 +291,4 @@ pub(super) struct Together {
 impl Together {
     /// So many at a time: a thread that stops for ever keeps these and the run it is at.
     const MOST: u32 = 64;
-}
-
-impl Drop for Store {
-    fn drop(&mut self) {
-        for (chunk, slot) in self.chunks.iter().enumerate() {
-            // ORDERING: Relaxed: exclusive access.
-            let start = slot.load(Ordering::Relaxed);
-            if !start.is_null() {
-                // SAFETY: `&mut self`: nobody is left; the chunk came from `chunk` with this size.
-                unsafe { drop(boxed(start, chunk)) };
-            }
-        }
-    }
-}
-
-/// The chunk as the Box it was.
-///
-/// # Safety
-/// `start` came from `Store::chunk` for this `chunk`, and nothing refers to it any more.
-unsafe fn boxed(start: *mut Node, chunk: usize) -> Box<[Node]> {
-    let len = (FIRST as usize) << chunk;
-    // SAFETY: the caller vouches for pointer and length.
-    unsafe { Box::from_raw(ptr::slice_from_raw_parts_mut(start, len)) }
-}
-
-/// Chunk and offset of an index: chunk c holds the indices from FIRST·(2^c − 1) on.
-fn place(index: u32) -> (usize, usize) {
-    let shifted = index + FIRST;
-    let chunk = shifted.ilog2() - FIRST_BITS;
-    (chunk as usize, (shifted - (FIRST << chunk)) as usize)
 }

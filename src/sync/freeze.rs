@@ -149,6 +149,10 @@ impl<T> AtomicPtr<T> {
         step();
         self.0.load(order)
     }
+    pub(crate) fn store(&self, value: *mut T, order: Ordering) {
+        step();
+        self.0.store(value, order);
+    }
     pub(crate) fn swap(&self, value: *mut T, order: Ordering) -> *mut T {
         step();
         self.0.swap(value, order)
