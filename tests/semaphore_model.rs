@@ -658,7 +658,7 @@ proptest! {
     /// `asked` for a queued claim; `collect` not giving back after a close; `close_node` returning 0;
     /// `hand_out` not paying the debt; `walk` counting the cancelled; `merge` losing or doubling what
     /// it takes; `split` keeping what it gave; `try_take_all` leaving one; a woken waiter met again and
-    /// woken again, or its waker kept (no `take_woken`).
+    /// woken again, or its waker kept (`leave` takes no waker).
     #[test]
     fn it_does_what_the_model_does(
         permits in 0..=5_usize, ops in ops(), backwards: bool

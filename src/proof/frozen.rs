@@ -9,8 +9,12 @@
 //!
 //! What this cannot see: two threads that stop, and orderings weaker than the machine's. loom sees
 //! those.
+//!
+//! `work` counts the same steps for another question: whether any single call takes more of them the
+//! longer the line is, or the more has been cancelled.
 
 mod harness;
 mod limiter;
 mod semaphore;
 mod window;
+mod work;

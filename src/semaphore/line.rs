@@ -24,7 +24,7 @@
 //!   unlinked at once too (Harris 2001, Michael 2002), behind the node that `prev` names: where that
 //!   has left itself, behind the one before. `prev` is a hint. Where it leads nowhere, which takes
 //!   neighbours that leave at the same moment, the node is a leftover for the **sweep**.
-//! * **sweep** goes down the line in steps of at most 256 nodes, one step for each canceller that
+//! * **sweep** goes down the line in steps of at most 128 nodes, one step for each canceller that
 //!   leaves one over, once there are many. So no call walks the line, and leftovers stay few.
 //! * **close** sets `CLOSED` and concludes every node, front to back.
 //! * **reduce(k)** takes what is free; the rest is a debt, written down before `DEBT` is set. Seeing
@@ -852,10 +852,8 @@ impl Line {
                 // SAFETY: as a visitor: nobody writes the slot while another is inside.
                 wakes.wake(unsafe { (*slot).as_ref() });
             });
-            let waker = take_woken(node);
-            leave(store, place, node, wakes);
             // Inside as well: with the waker perhaps its task is dropped.
-            wakes.drop(waker);
+            leave(store, place, node, wakes);
         })
     }
 
@@ -1055,6 +1053,14 @@ impl Line {
         self.store_or_new().leftovers.sweep_at.store(dead, Ordering::Relaxed);
     }
 
+    /// Leaves no hint of who stands before this one, as neighbours that leave at once may.
+    #[cfg(all(test, ringgate_freeze))]
+    pub(super) fn lose_neighbour(&self, ticket: &Ticket) {
+        let Some(place) = ticket.place else { return };
+        // ORDERING: Relaxed: a hint.
+        self.store().node(place.index).prev.store(Ref::NONE.bits(), Ordering::Relaxed);
+    }
+
     fn store_or_new(&self) -> &Store {
         if self.store_if_any().is_none() {
             let ours = Box::into_raw(Box::new(Store::new()));
@@ -1159,37 +1165,35 @@ fn visit(node: &Node, place: Ref) -> bool {
     }
 }
 
-/// A visitor goes; the last one recycles the node if its owner has gone before.
+/// A visitor that has woken the waiter goes. The last one drops the waker, as nobody needs it any more;
+/// and recycles the node if its owner has gone before.
 fn leave(store: &Store, place: Ref, node: &Node, wakes: &mut Wakes) {
-    // ORDERING: Release: the read or the taking of the waker comes before the owner's recycling (Acquire
-    // in `depart`) and another's taking it; Acquire, for the last one, as the owner's in `depart`.
-    let word = Word(node.word.fetch_sub(Word::VISITOR, Ordering::AcqRel));
-    if word.has_left() && word.visitors() == 1 {
-        end_life(node, word);
-        wakes.drop(store.recycle(place.index));
-    }
-}
-
-/// A visitor that has woken the waiter takes the waker out, as nobody needs it any more, unless others
-/// are inside (the last one takes it) or the owner has gone (it is recycled together with its node).
-fn take_woken(node: &Node) -> Option<Waker> {
+    let mut taken = None;
     // ORDERING: Relaxed: a guess; the exchange decides.
     let mut word = Word(node.word.load(Ordering::Relaxed));
-    while word.visitors() == 1 && !word.is_busy() && !word.has_left() {
-        // ORDERING: Acquire pairs with the Release of the visitors that left: their reads come first.
-        match node.word.compare_exchange_weak(
-            word.0,
-            word.0 | Word::BUSY,
-            Ordering::Acquire,
-            Ordering::Relaxed,
-        ) {
-            // SAFETY: the only visitor, and BUSY lets no other in. The owner does not touch the slot
-            // while there is a visitor.
-            Ok(_) => return node.waker.with_mut(|slot| unsafe { (*slot).take() }),
+    loop {
+        let takes = word.visitors() == 1 && !word.is_busy() && !word.has_left();
+        let to = if takes { word.0 | Word::BUSY } else { word.0 - Word::VISITOR };
+        // ORDERING: Release: the read of the waker comes before the owner's recycling (Acquire in
+        // `depart`) and another's taking it; Acquire, for the last one, as the owner's in `depart`.
+        match node.word.compare_exchange_weak(word.0, to, Ordering::AcqRel, Ordering::Relaxed) {
+            Ok(_) if takes => {
+                // SAFETY: the only visitor, and BUSY lets no other in. The owner does not touch the
+                // slot while there is a visitor.
+                taken = node.waker.with_mut(|slot| unsafe { (*slot).take() });
+                // Counted until the slot is left alone; BUSY, so that this goes the other way.
+                word = Word(to);
+            }
+            Ok(_) if word.has_left() && word.visitors() == 1 => {
+                end_life(node, word);
+                taken = taken.or(store.recycle(place.index));
+                break;
+            }
+            Ok(_) => break,
             Err(now) => word = Word(now),
         }
     }
-    None
+    wakes.drop(taken);
 }
 
 /// The owner puts another waker in; returns the word it found afterwards, and the old waker.
@@ -1312,7 +1316,7 @@ enum Swept {
 /// others it found as well.
 fn sweep_from(store: &Store, mut at: Ref, together: &mut Together) -> (Swept, u64) {
     /// At some 20 ns each.
-    const STEPS: u32 = 256;
+    const STEPS: u32 = 128;
     let mut living = 0;
     for _ in 0..STEPS {
         let node = store.node(at.index);

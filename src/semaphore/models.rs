@@ -859,3 +859,104 @@ fn model_a_waker_that_releases_against_release() {
         assert!(semaphore.available_permits() >= 2);
     });
 }
+
+/// Its waker goes with the wake, also when its owner looks in at that moment. Caught: `leave` takes no
+/// waker; the owner reads the slot to compare wakers.
+#[test]
+fn model_a_woken_waker_goes_while_its_owner_looks() {
+    model(3, || {
+        let semaphore = semaphore(0);
+        let wakes = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&wakes);
+        let waker = Calls::waker(move || {
+            count.fetch_add(1, Relaxed);
+        });
+        let mut waiting = Arc::clone(&semaphore).acquire_owned();
+        assert!(pin!(&mut waiting).poll(&mut Context::from_waker(&waker)).is_pending());
+        let looks = thread::spawn(move || {
+            let first = pin!(&mut waiting).poll(&mut Context::from_waker(&waker));
+            (first, waiting)
+        });
+        semaphore.add_permits(1);
+        let (first, mut waiting) = looks.join().unwrap();
+        assert_eq!(wakes.load(Relaxed), 1, "woken once");
+        assert_eq!(Arc::strong_count(&wakes), 1, "the waker is kept");
+        assert!(first.is_ready() || poll_once(&mut waiting).is_ready());
+        drop((first, waiting));
+        assert_all_free(&semaphore, 1);
+    });
+}
+
+/// Two wake it at the same time, where the second cannot know whether the first has stopped: the last
+/// one takes the waker. Caught: `leave` takes it although another visitor is inside, or
+/// looks and leaves in two steps.
+#[test]
+fn model_two_who_meet_a_granted_front_and_its_waker() {
+    model(2, || {
+        let semaphore = semaphore(0);
+        let kept = Arc::new(());
+        let theirs = Arc::clone(&kept);
+        let mut first = Arc::clone(&semaphore).acquire_owned();
+        let waker = Calls::waker(move || {
+            let _ = &theirs;
+        });
+        assert!(pin!(&mut first).poll(&mut Context::from_waker(&waker)).is_pending());
+        drop(waker);
+        let releasers = [(); 2].map(|()| spawn(&semaphore, |s| s.add_permits(1)));
+        releasers.map(|releaser| releaser.join().unwrap());
+        assert_eq!(Arc::strong_count(&kept), 1, "the waker is kept");
+        assert!(poll_once(&mut first).is_ready());
+        drop(first);
+        assert_all_free(&semaphore, 2);
+    });
+}
+
+/// Caught: `add` that adds what the bound lets there be twice over.
+#[test]
+fn model_two_add_the_one_permit_that_is_missing() {
+    model(3, || {
+        let semaphore = Arc::new(Semaphore::bounded(1));
+        semaphore.try_acquire().unwrap().forget();
+        let others = [(); 2].map(|()| spawn(&semaphore, |s| s.add_permits(1)));
+        others.map(|other| other.join().unwrap());
+        assert_all_free(&semaphore, 1);
+    });
+}
+
+/// Whichever comes first, the request is told. Caught: `line_up` without a look at the bound;
+/// `refuse_what_cannot_be` left out, or looking by a plain load.
+#[test]
+fn model_a_bound_goes_down_while_a_request_lines_up() {
+    model(2, || {
+        let semaphore = Arc::new(Semaphore::bounded(2));
+        let held = Arc::clone(&semaphore).try_acquire_owned().unwrap();
+        let reducer = spawn(&semaphore, |s| assert!(s.reduce_permits(1) <= 1));
+        let refused = block_on(semaphore.acquire_many(2)).unwrap_err();
+        assert!(refused.is_unsatisfiable());
+        reducer.join().unwrap();
+        drop(held);
+        assert_all_free(&semaphore, 1);
+    });
+}
+
+/// The second becomes the front when the first has gone, and can never be served. Caught: whoever
+/// retires a front does not look at the next one.
+#[test]
+fn model_a_bound_goes_down_while_the_front_is_served() {
+    model(1, || {
+        let semaphore = Arc::new(Semaphore::bounded(2));
+        let held = Arc::clone(&semaphore).try_acquire_many_owned(2).unwrap();
+        let mut small = Arc::clone(&semaphore).acquire_owned();
+        let mut big = Arc::clone(&semaphore).acquire_many_owned(2);
+        assert!(poll_once(&mut small).is_pending());
+        assert!(poll_once(&mut big).is_pending());
+        let releaser = thread::spawn(move || drop(held));
+        semaphore.reduce_permits(1);
+        releaser.join().unwrap();
+        let Poll::Ready(Ok(permit)) = poll_once(&mut small) else { panic!("not served") };
+        let Poll::Ready(Err(refused)) = poll_once(&mut big) else { panic!("not told") };
+        assert!(refused.is_unsatisfiable());
+        drop((permit, small, big));
+        assert_all_free(&semaphore, 1);
+    });
+}

@@ -37,6 +37,16 @@ pub(crate) fn step() {
     }
 }
 
+/// How many steps an operation takes on this thread.
+pub(crate) fn steps<T>(operation: impl FnOnce() -> T) -> (u64, T) {
+    let (stopped, _) = channel();
+    let (_, thaw) = channel();
+    PLAN.set(Some(Plan { steps_left: u64::MAX, stopped, thaw }));
+    let result = operation();
+    let left = PLAN.take().map_or(0, |plan| plan.steps_left);
+    (u64::MAX - left, result)
+}
+
 /// A thread that may stand still.
 pub(crate) struct Frozen<T> {
     thread: JoinHandle<T>,
