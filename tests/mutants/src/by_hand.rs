@@ -13,6 +13,7 @@ struct Change {
 const LINE: &str = "src/semaphore/line.rs";
 const NODE: &str = "src/semaphore/node.rs";
 const STORE: &str = "src/semaphore/store.rs";
+const CHUNKS: &str = "src/semaphore/chunks.rs";
 const RING: &str = "src/window/ring.rs";
 const LOG: &str = "src/window/log.rs";
 const ADMISSION: &str = "src/gate/admission.rs";
@@ -22,20 +23,20 @@ const CHANGES: &[Change] = &[
     Change {
         name: "link: no look at the mark",
         file: LINE,
-        from: "if next.is_marked() || generation(node) != at.generation {\n                if !from_hint",
-        to: "if generation(node) != at.generation {\n                if !from_hint",
+        from: "            if next.is_marked() || generation(node) != at.generation {\n                at = match",
+        to: "            if generation(node) != at.generation {\n                at = match",
     },
     Change {
         name: "link: no look at the generation",
         file: LINE,
-        from: "if next.is_marked() || generation(node) != at.generation {\n                if !from_hint",
-        to: "if next.is_marked() {\n                if !from_hint",
+        from: "            if next.is_marked() || generation(node) != at.generation {\n                at = match",
+        to: "            if next.is_marked() {\n                at = match",
     },
     Change {
         name: "line_up: no look at CLOSED",
         file: LINE,
-        from: "            if state.is_closed() {\n                return Poll::Ready(Err(Refusal::Closed));\n            }\n            let Some(front) = state.front() else {\n                let free = state.permits();\n                match",
-        to: "            let Some(front) = state.front() else {\n                let free = state.permits();\n                match",
+        from: "            if state.is_closed() {\n                return Poll::Ready(Err(Refusal::Closed));\n            }\n            let Some(front) = state.front() else {\n                if u64",
+        to: "            let Some(front) = state.front() else {\n                if u64",
     },
     Change {
         name: "line_up: need not set anew at the front",
@@ -56,16 +57,16 @@ const CHANGES: &[Change] = &[
         to: "if false {\n                self.cancel(ticket);",
     },
     Change {
-        name: "clear_away: no sweep",
+        name: "link: does not unlink what is in its way",
         file: LINE,
-        from: "if let Obstacle::Middle = obstacle {",
-        to: "if false && matches!(obstacle, Obstacle::Middle) {",
+        from: "                        unlink_behind(store, before);\n                        before",
+        to: "                        before",
     },
     Change {
-        name: "clear_away: concluded front not helped",
+        name: "line_up: concluded front not helped",
         file: LINE,
-        from: "self.hand_out(0, wakes);\n        if let Obstacle",
-        to: "if let Obstacle",
+        from: "                Err(FrontLeaves) => self.hand_out(0, wakes),",
+        to: "                Err(FrontLeaves) => {}",
     },
     Change {
         name: "collect: a grant seen after the close kept",
@@ -124,14 +125,38 @@ const CHANGES: &[Change] = &[
     Change {
         name: "leave: nobody recycles for an owner that has left",
         file: LINE,
-        from: "if word.has_left() && word.visitors() == 1 {",
-        to: "if false && word.has_left() {",
+        from: "Ok(_) if word.has_left() && word.visitors() == 1 => {",
+        to: "Ok(_) if false && word.has_left() && word.visitors() == 1 => {",
     },
     Change {
         name: "leave: not only the last visitor recycles",
         file: LINE,
-        from: "if word.has_left() && word.visitors() == 1 {",
-        to: "if word.has_left() {",
+        from: "Ok(_) if word.has_left() && word.visitors() == 1 => {",
+        to: "Ok(_) if word.has_left() => {",
+    },
+    Change {
+        name: "leave: others may come in while the waker is taken",
+        file: LINE,
+        from: "if takes { word.0 | Word::BUSY }",
+        to: "if takes { word.0 }",
+    },
+    Change {
+        name: "leave: takes the waker while the owner is inside",
+        file: LINE,
+        from: "let takes = word.visitors() == 1 && !word.is_busy() && !word.has_left();",
+        to: "let takes = word.visitors() == 1 && !word.has_left();",
+    },
+    Change {
+        name: "leave: takes the waker although others are inside",
+        file: LINE,
+        from: "let takes = word.visitors() == 1 && !word.is_busy() && !word.has_left();",
+        to: "let takes = word.visitors() > 0 && !word.is_busy() && !word.has_left();",
+    },
+    Change {
+        name: "leave: the waker stays",
+        file: LINE,
+        from: "let takes = word.visitors() == 1 && !word.is_busy() && !word.has_left();",
+        to: "let takes = false;",
     },
     Change {
         name: "depart: no look at visitors",
@@ -172,8 +197,8 @@ const CHANGES: &[Change] = &[
     Change {
         name: "hand_out: no look at the generation",
         file: LINE,
-        from: "            if word.generation() != front.generation {\n                continue;\n            }\n            match",
-        to: "            match",
+        from: "            if word.generation() != front.generation {\n                continue;\n            }\n            let served",
+        to: "            let served",
     },
     Change {
         name: "hand_out: a concluded front not woken again",
@@ -238,14 +263,50 @@ const CHANGES: &[Change] = &[
     Change {
         name: "reduce: DEBT set before the debt is written",
         file: LINE,
-        from: "        store.owe(owed);\n        taken + self.settle(store).min(owed)",
-        to: "        let paid = self.settle(store).min(owed);\n        store.owe(owed);\n        taken + paid",
+        from: "            store.owe(owed);\n            paid = self.settle(store).min(owed);",
+        to: "            paid = self.settle(store).min(owed);\n            store.owe(owed);",
     },
     Change {
         name: "reduce: no settlement",
         file: LINE,
-        from: "taken + self.settle(store).min(owed)",
-        to: "taken",
+        from: "            paid = self.settle(store).min(owed);",
+        to: "            paid = 0;",
+    },
+    Change {
+        name: "collect: told as served though there can never be as many",
+        file: LINE,
+        from: "if !granted && !closed {",
+        to: "if false && !granted && !closed {",
+    },
+    Change {
+        name: "line_up: no look at the bound",
+        file: LINE,
+        from: "                if u64::from(asked) > self.bound().most() {\n                    return Poll::Ready(Err(Refusal::TooMany));\n                }\n",
+        to: "",
+    },
+    Change {
+        name: "hand_out: the next front is not looked at after a grant",
+        file: LINE,
+        from: "from_inside.is_none() && !self.bound().is_some()",
+        to: "from_inside.is_none()",
+    },
+    Change {
+        name: "add: no bound",
+        file: LINE,
+        from: "let added = if before.is_some() { permits.min(room(before)) } else { permits };",
+        to: "let added = permits;",
+    },
+    Change {
+        name: "reduce: the bound stays",
+        file: LINE,
+        from: "let most = bound.most().saturating_sub(permits);",
+        to: "let most = bound.most();",
+    },
+    Change {
+        name: "reduce: a front that cannot be met is not told",
+        file: LINE,
+        from: "            self.refuse_what_cannot_be();\n",
+        to: "",
     },
     Change {
         name: "release: no look at DEBT",
@@ -316,14 +377,20 @@ const CHANGES: &[Change] = &[
     Change {
         name: "bury: a cancelled front not retired",
         file: LINE,
-        from: "if self.state().front() == Some(place) {\n            self.retire(store, place, Status::Cancelled",
-        to: "if false {\n            self.retire(store, place, Status::Cancelled",
+        from: "        if self.state().front() == Some(place) {\n            self.retire(store, place, Status::Cancelled, wakes);\n            return;\n        }\n        if unlink",
+        to: "        if unlink",
+    },
+    Change {
+        name: "bury: not unlinked at once",
+        file: LINE,
+        from: "        if unlink(store, place) {\n            return;\n        }\n",
+        to: "",
     },
     Change {
         name: "bury: no sweep",
         file: LINE,
-        from: "if dead >= store.sweep_at.load(Ordering::Relaxed) {",
-        to: "if false && dead >= store.sweep_at.load(Ordering::Relaxed) {",
+        from: "if count >= leftovers.sweep_at.load(Ordering::Relaxed) {",
+        to: "if false && count >= leftovers.sweep_at.load(Ordering::Relaxed) {",
     },
     Change {
         name: "conclude_cancelled: tried once",
@@ -334,20 +401,32 @@ const CHANGES: &[Change] = &[
     Change {
         name: "sweep_from: no look at mark and generation",
         file: LINE,
-        from: "if next.is_marked() || generation(node) != at.generation {\n            return None;",
-        to: "if false {\n            return None;",
+        from: "        if next.is_marked() || generation(node) != at.generation {\n            return (Swept::Lost, living);",
+        to: "        if false {\n            return (Swept::Lost, living);",
     },
     Change {
         name: "sweep_from: no look at the mark",
         file: LINE,
-        from: "if next.is_marked() || generation(node) != at.generation {\n            return None;",
-        to: "if generation(node) != at.generation {\n            return None;",
+        from: "        if next.is_marked() || generation(node) != at.generation {\n            return (Swept::Lost, living);",
+        to: "        if generation(node) != at.generation {\n            return (Swept::Lost, living);",
     },
     Change {
         name: "sweep_from: no look at the generation",
         file: LINE,
-        from: "if next.is_marked() || generation(node) != at.generation {\n            return None;",
-        to: "if next.is_marked() {\n            return None;",
+        from: "        if next.is_marked() || generation(node) != at.generation {\n            return (Swept::Lost, living);",
+        to: "        if next.is_marked() {\n            return (Swept::Lost, living);",
+    },
+    Change {
+        name: "unlink_behind: no look at the generation",
+        file: LINE,
+        from: "if next.is_marked() || generation(node) != before.generation || next.index() == NIL {",
+        to: "if next.is_marked() || next.index() == NIL {",
+    },
+    Change {
+        name: "unlink_behind: no look at the mark",
+        file: LINE,
+        from: "if next.is_marked() || generation(node) != before.generation || next.index() == NIL {",
+        to: "if generation(node) != before.generation || next.index() == NIL {",
     },
     Change {
         name: "unlink_after: recycles what it has not unlinked",
@@ -358,8 +437,14 @@ const CHANGES: &[Change] = &[
     Change {
         name: "condemn: no look whether it is still linked",
         file: LINE,
-        from: "node.next.load(Ordering::Relaxed) != next.0 || !(",
-        to: "!(",
+        from: "    if node.next.load(Ordering::Relaxed) != next.0 {\n        return Fate::Unknown;\n    }\n",
+        to: "",
+    },
+    Change {
+        name: "condemn: the hint stays on the last one that has left",
+        file: LINE,
+        from: "        store.replace_last(Some(Ref { index, generation: word.generation() }), before);\n",
+        to: "",
     },
     Change {
         name: "condemn: no mark",
@@ -440,10 +525,16 @@ const CHANGES: &[Change] = &[
         to: "(self.0 >> INDEX_BITS) << INDEX_BITS",
     },
     Change {
-        name: "chunk: the loser keeps its chunk",
+        name: "far_slot_or_new: the loser keeps its table",
+        file: CHUNKS,
+        from: "            if installed.is_err() {\n                // SAFETY: `ours`",
+        to: "            if false && installed.is_err() {\n                // SAFETY: `ours`",
+    },
+    Change {
+        name: "bring: the rest of the chunk is lost",
         file: STORE,
-        from: "        if installed.is_err() {\n            // SAFETY: `ours`",
-        to: "        if false && installed.is_err() {\n            // SAFETY: `ours`",
+        from: "        if indices.len() > 1 {",
+        to: "        if false && indices.len() > 1 {",
     },
     Change {
         name: "recycle: the waker stays",

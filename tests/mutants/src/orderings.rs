@@ -3,9 +3,10 @@
 use crate::checkout::Checkout;
 use crate::{Kind, Mutant};
 
-const FILES: [&str; 7] = [
+const FILES: [&str; 8] = [
     "src/semaphore/line.rs",
     "src/semaphore/store.rs",
+    "src/semaphore/chunks.rs",
     "src/window/ring.rs",
     "src/window/log.rs",
     "src/gate.rs",
