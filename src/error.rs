@@ -20,10 +20,10 @@ use std::error::Error;
 /// assert!(semaphore.acquire().await.unwrap_err().is_closed());
 /// # }
 /// ```
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct AcquireError(Never);
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum Never {
     Closed,
     TooMany,
@@ -63,7 +63,7 @@ impl fmt::Display for AcquireError {
 impl Error for AcquireError {}
 
 /// Why a `try_acquire` of a [`Semaphore`](crate::Semaphore) got nothing.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum TryAcquireError {
     /// The semaphore is closed.
     Closed,
@@ -90,6 +90,10 @@ pub enum Limit {
     Rate,
     /// The number of calls in flight.
     Concurrency,
+    /// The number of calls in line ([`LimiterBuilder::max_waiting`](crate::LimiterBuilder::max_waiting)).
+    Queue,
+    /// None: the limiter, or the semaphore it shares, is closed.
+    Closed,
 }
 
 impl fmt::Display for Limit {
@@ -97,16 +101,18 @@ impl fmt::Display for Limit {
         f.write_str(match self {
             Self::Rate => "rate",
             Self::Concurrency => "concurrency",
+            Self::Queue => "queue",
+            Self::Closed => "closed",
         })
     }
 }
 
 /// How long until the answer would be another one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum Wait {
     /// In ns: a `Duration` costs a division.
     Exactly(u64),
-    /// Until somebody gives a permit back: nobody knows when.
+    /// Until somebody gives a permit or a place back: nobody knows when.
     Open,
     Never,
 }
@@ -125,7 +131,7 @@ enum Wait {
 /// assert_eq!(refused.retry_after(), None);
 /// assert!(refused.is_permanent());
 /// ```
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Refused {
     limit: Limit,
     wait: Wait,
@@ -141,6 +147,15 @@ impl Refused {
         Self { limit: Limit::Concurrency, wait: Wait::Open }
     }
 
+    /// As many wait as may.
+    pub(crate) fn until_one_leaves() -> Self {
+        Self { limit: Limit::Queue, wait: Wait::Open }
+    }
+
+    pub(crate) fn closed() -> Self {
+        Self::for_ever(Limit::Closed)
+    }
+
     pub(crate) fn for_ever(limit: Limit) -> Self {
         Self { limit, wait: Wait::Never }
     }
@@ -153,7 +168,7 @@ impl Refused {
 
     /// How long from the refusal until the call can be admitted, if no newcomer comes first.
     ///
-    /// `None` where no time can be told: the call waits for others to finish, or, with
+    /// `None` where no time can be told: the call waits for others to finish or to leave the line, or, with
     /// [`is_permanent`](Self::is_permanent), waiting will never help.
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
@@ -173,12 +188,29 @@ impl Refused {
 
 impl fmt::Display for Refused {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} limit reached: ", self.limit)?;
+        match self.limit {
+            Limit::Closed => return f.write_str("the limiter is closed"),
+            Limit::Queue => {
+                return f.write_str("the line is full: retry when a call in it has gone");
+            }
+            Limit::Rate | Limit::Concurrency => write!(f, "{} limit reached: ", self.limit)?,
+        }
         match self.wait {
             Wait::Exactly(wait) => write!(f, "retry in {:?}", Duration::from_nanos(wait)),
             Wait::Open => f.write_str("retry when a call in flight has ended"),
             Wait::Never => f.write_str("no call will ever be admitted"),
         }
+    }
+}
+
+/// What the questions answer.
+impl fmt::Debug for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Refused")
+            .field("limit", &self.limit)
+            .field("retry_after", &self.retry_after())
+            .field("is_permanent", &self.is_permanent())
+            .finish()
     }
 }
 

@@ -25,7 +25,7 @@ use crate::window::log::{Busy, Log, Opening};
 use core::time::Duration;
 use std::sync::Arc;
 
-pub(crate) use admission::Admission;
+pub(crate) use admission::{Admission, Handle};
 
 /// The limit on calls in flight.
 #[derive(Debug)]
@@ -34,27 +34,35 @@ pub(crate) enum Slots {
     Open,
     /// There is none and never will be.
     Shut,
-    Of(Arc<Semaphore>),
+    /// A permit of each: first of the limiter's own, then of one that may be shared.
+    Of(Arc<Semaphore>, Option<Arc<Semaphore>>),
 }
 
 impl Slots {
     /// A limit beyond what a semaphore can count is none.
-    pub(crate) fn new(max_concurrent: usize) -> Self {
-        match max_concurrent {
-            0 => Self::Shut,
-            n if n >= Semaphore::MAX_PERMITS => Self::Open,
-            n => Self::Of(Arc::new(Semaphore::new(n))),
+    pub(crate) fn new(max_concurrent: Option<usize>, shared: Option<Arc<Semaphore>>) -> Self {
+        let own = match max_concurrent {
+            Some(0) => return Self::Shut,
+            Some(n) if n < Semaphore::MAX_PERMITS => Some(Arc::new(Semaphore::new(n))),
+            _ => None,
+        };
+        match (own, shared) {
+            (Some(own), shared) => Self::Of(own, shared),
+            (None, Some(shared)) => Self::Of(shared, None),
+            (None, None) => Self::Open,
         }
     }
 
-    fn try_take(&self) -> Result<Option<SemaphorePermit<'_>>, Refused> {
+    fn try_take(&self) -> Result<Slot<'_>, Refused> {
         match self {
-            Self::Open => Ok(None),
+            Self::Open => Ok(Slot::default()),
             Self::Shut => Err(Refused::for_ever(Limit::Concurrency)),
-            Self::Of(semaphore) => match semaphore.try_acquire() {
-                Ok(slot) => Ok(Some(slot)),
-                Err(_) => Err(no_slot(semaphore)),
-            },
+            Self::Of(first, second) => {
+                let first = first.try_acquire().map_err(|_| no_slot(first))?;
+                let second =
+                    second.as_ref().map(|second| second.try_acquire().map_err(|_| no_slot(second)));
+                Ok(Slot { first: Some(first), second: second.transpose()? })
+            }
         }
     }
 
@@ -64,32 +72,53 @@ impl Slots {
         match self {
             _ if refused.is_permanent() => refused,
             Self::Shut => Refused::for_ever(Limit::Concurrency),
-            Self::Of(semaphore) if semaphore.is_barren() => no_slot(semaphore),
-            _ => refused,
+            _ => self.semaphores().find_map(never_again).unwrap_or(refused),
         }
     }
 
-    fn semaphore(&self) -> Option<&Semaphore> {
+    /// In the order in which their permits are taken.
+    fn semaphores(&self) -> impl Iterator<Item = &Semaphore> {
+        let (first, second) = match self {
+            Self::Open | Self::Shut => (None, None),
+            Self::Of(first, second) => (Some(first), second.as_ref()),
+        };
+        first.into_iter().chain(second).map(|semaphore| &**semaphore)
+    }
+
+    /// How many are free; `None` if they are not limited.
+    pub(crate) fn available(&self) -> Option<usize> {
         match self {
-            Self::Open | Self::Shut => None,
-            Self::Of(semaphore) => Some(semaphore),
+            Self::Shut => Some(0),
+            _ => self.semaphores().map(Semaphore::available_permits).min(),
         }
+    }
+}
+
+/// A permit of each of the semaphores.
+#[derive(Debug, Default)]
+struct Slot<'a> {
+    first: Option<SemaphorePermit<'a>>,
+    second: Option<SemaphorePermit<'a>>,
+}
+
+impl Slot<'_> {
+    /// It is the call's from now on.
+    fn keep(self) {
+        [self.first, self.second].into_iter().flatten().for_each(SemaphorePermit::keep);
+    }
+}
+
+/// Why no permit of this semaphore will ever be had, if that is so.
+fn never_again(semaphore: &Semaphore) -> Option<Refused> {
+    if semaphore.is_closed() {
+        Some(Refused::closed())
+    } else {
+        semaphore.is_barren().then(|| Refused::for_ever(Limit::Concurrency))
     }
 }
 
 fn no_slot(semaphore: &Semaphore) -> Refused {
-    if semaphore.is_barren() {
-        Refused::for_ever(Limit::Concurrency)
-    } else {
-        Refused::until_released()
-    }
-}
-
-/// The slot is the call's from now on.
-fn keep(slot: Option<SemaphorePermit<'_>>) {
-    if let Some(slot) = slot {
-        slot.keep();
-    }
+    never_again(semaphore).unwrap_or_else(Refused::until_released)
 }
 
 /// How often to read the clock where readings turn out stale. One stepped back stays so for long.
@@ -104,6 +133,8 @@ pub(crate) struct Gate {
     changes: Semaphore,
     /// Calls in line, the first included.
     waiting: AtomicU64,
+    /// Places in line, if they are limited.
+    places: Option<Places>,
     /// `None` for no limit on admissions in time.
     rate: Option<Log>,
     slots: Slots,
@@ -113,7 +144,34 @@ pub(crate) struct Gate {
 impl Gate {
     pub(crate) fn new(rate: Option<Log>, slots: Slots, time: Time) -> Self {
         let (line, changes) = (Semaphore::new(1), Semaphore::new(0));
-        Self { line, changes, waiting: AtomicU64::new(0), rate, slots, time }
+        Self { line, changes, waiting: AtomicU64::new(0), places: None, rate, slots, time }
+    }
+
+    /// The same with at most so many calls in line.
+    pub(crate) fn with_max_waiting(self, most: Option<usize>) -> Self {
+        let places = most.map(|most| Places {
+            most: u64::try_from(most).unwrap_or(u64::MAX),
+            taken: AtomicU64::new(0),
+        });
+        Self { places, ..self }
+    }
+
+    /// Refuses all in line and all who come.
+    pub(crate) fn close(&self) {
+        /// Closes the line also where a waker of the others panics.
+        struct Line<'a>(&'a Semaphore);
+        impl Drop for Line<'_> {
+            fn drop(&mut self) {
+                self.0.close();
+            }
+        }
+        let _line = Line(&self.line);
+        // First: whoever has the turn, or gets it meanwhile, finds this and passes it on.
+        self.changes.close();
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.changes.is_closed()
     }
 
     pub(crate) fn rate(&self) -> Option<&Log> {
@@ -153,7 +211,7 @@ impl Gate {
     /// Records of those in its lines that have not been recycled.
     #[cfg(all(test, any(ringgate_loom, ringgate_freeze)))]
     pub(crate) fn nodes_in_use(&self) -> u32 {
-        let slots = self.slots.semaphore().map_or(0, Semaphore::nodes_in_use);
+        let slots: u32 = self.slots.semaphores().map(Semaphore::nodes_in_use).sum();
         self.line.nodes_in_use() + self.changes.nodes_in_use() + slots
     }
 
@@ -166,13 +224,12 @@ impl Gate {
     /// Admits a call now or says why not. An admitted call holds a slot until `release`.
     #[inline]
     pub(crate) fn try_admit(&self) -> Result<(), Refused> {
-        if self.is_lined_up() { Err(self.refusal(self.newcomers_turn())) } else { self.go() }
+        if self.line.is_open_and_free() { self.go() } else { Err(self.refuse_newcomer()) }
     }
 
-    /// Whether somebody waits.
-    #[inline]
-    fn is_lined_up(&self) -> bool {
-        self.line.available_permits() == 0
+    #[cold]
+    fn refuse_newcomer(&self) -> Refused {
+        if self.is_closed() { Refused::closed() } else { self.refusal(self.newcomers_turn()) }
     }
 
     /// Admits a call that has nobody before it.
@@ -186,6 +243,9 @@ impl Gate {
 
     /// Whether a call that has to line up would do so in vain.
     fn hopeless(&self) -> Result<(), Refused> {
+        if self.is_closed() {
+            return Err(Refused::closed());
+        }
         let refused = match self.peek() {
             Err(later) if later.free_at.is_none() => later.into(),
             _ => self.slots.outweigh(Refused::until_released()),
@@ -198,15 +258,18 @@ impl Gate {
         let opening = self.peek().map_err(|later| self.slots.outweigh(later.into()))?;
         let slot = self.slots.try_take()?;
         self.stamp_in(opening)?;
-        keep(slot);
+        slot.keep();
         Ok(())
     }
 
     /// The end of an admitted call: its slot is free again.
     #[inline]
     pub(crate) fn release(&self) {
-        if let Slots::Of(semaphore) = &self.slots {
-            semaphore.release(1);
+        if let Slots::Of(first, second) = &self.slots {
+            first.release(1);
+            if let Some(second) = second {
+                second.release(1);
+            }
         }
     }
 
@@ -255,10 +318,10 @@ impl Gate {
     #[cold]
     fn refusal(&self, turn: Option<Later>) -> Refused {
         self.slots.outweigh(turn.map_or_else(
-            || match &self.slots {
-                Slots::Of(semaphore) if semaphore.available_permits() == 0 => no_slot(semaphore),
+            || match self.slots.semaphores().find(|slots| slots.available_permits() == 0) {
+                Some(semaphore) => no_slot(semaphore),
                 // The first in line is about to go.
-                _ => Refused::for_now(Limit::Rate, 0),
+                None => Refused::for_now(Limit::Rate, 0),
             },
             Refused::from,
         ))
@@ -339,6 +402,45 @@ impl<'a> Waiting<'a> {
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
         // ORDERING: Relaxed: a count for information.
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// At most so many calls in line.
+#[derive(Debug)]
+struct Places {
+    most: u64,
+    taken: AtomicU64,
+}
+
+impl Places {
+    fn take(&self) -> Result<TakenPlace<'_>, Refused> {
+        // ORDERING: Relaxed: a count for itself.
+        let mut taken = self.taken.load(Ordering::Relaxed);
+        loop {
+            if taken >= self.most {
+                return Err(Refused::until_one_leaves());
+            }
+            // ORDERING: Relaxed, as above.
+            match self.taken.compare_exchange_weak(
+                taken,
+                taken + 1,
+                Ordering::Relaxed,
+                Ordering::Relaxed,
+            ) {
+                Ok(_) => return Ok(TakenPlace(&self.taken)),
+                Err(now) => taken = now,
+            }
+        }
+    }
+}
+
+/// A place in a line that has only so many; free again on drop.
+struct TakenPlace<'a>(&'a AtomicU64);
+
+impl Drop for TakenPlace<'_> {
+    fn drop(&mut self) {
+        // ORDERING: Relaxed: a count for itself.
         self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }

@@ -53,6 +53,8 @@
 //! sync          time              the one door to primitives, the one door to clocks
 //! ```
 
+mod blocking;
+mod coop;
 mod error;
 mod gate;
 // Its examples pause tokio's clock.
@@ -76,12 +78,14 @@ pub mod verification {}
 mod window;
 
 pub use error::{AcquireError, Limit, NoSuchRate, Refused, TryAcquireError};
-pub use limiter::{Limiter, LimiterAcquire, LimiterBuilder, LimiterPermit, OwnedLimiterPermit};
+pub use limiter::{
+    Limiter, LimiterAcquire, LimiterAcquireOwned, LimiterBuilder, LimiterPermit, OwnedLimiterPermit,
+};
 pub use policy::RateLimitPolicy;
 pub use pool::{PoolStream, ProviderPool};
 pub use provider::{EventStream, Provider};
 pub use semaphore::{Acquire, AcquireOwned, OwnedSemaphorePermit, Semaphore, SemaphorePermit};
-pub use window::{SlidingWindow, WindowAcquire};
+pub use window::{SlidingWindow, WindowAcquire, WindowAcquireOwned};
 
 #[cfg(all(doctest, feature = "tokio"))]
 #[doc = include_str!("../README.md")]

@@ -3,16 +3,17 @@
 #[cfg(all(test, any(ringgate_loom, ringgate_freeze)))]
 pub(crate) mod pairs;
 
+use crate::blocking::block_on;
 use crate::error::{NoSuchRate, Refused};
 use crate::gate::{Admission, Gate, Slots};
 use crate::semaphore::Semaphore;
 use crate::time::{Clock, Time};
 use crate::window::log::Log;
+use core::fmt;
 use core::future::Future;
 use core::pin::Pin;
-use core::task::{Context, Poll, ready};
+use core::task::{Context, Poll};
 use core::time::Duration;
-use pin_project_lite::pin_project;
 use std::sync::Arc;
 
 /// A rate and a number of calls in flight, kept together, for everybody who shares it.
@@ -51,7 +52,7 @@ use std::sync::Arc;
 /// # Ok(())
 /// # }
 /// ```
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Limiter {
     gate: Arc<Gate>,
 }
@@ -86,7 +87,14 @@ impl Limiter {
     /// # let _ = (large, small);
     /// ```
     pub fn builder() -> LimiterBuilder {
-        LimiterBuilder { rates: Vec::new(), guard: Duration::ZERO, slots: Slots::Open, time: None }
+        LimiterBuilder {
+            rates: Vec::new(),
+            guard: Duration::ZERO,
+            max_concurrent: None,
+            semaphore: None,
+            max_waiting: None,
+            time: None,
+        }
     }
 
     /// Waits for both limits, in line.
@@ -96,8 +104,9 @@ impl Limiter {
     ///
     /// # Errors
     ///
-    /// [`Refused`] only where waiting would never help: a limit is zero, or a shared semaphore has
-    /// been closed (which tells those in line at once).
+    /// [`Refused`] only where waiting would never help: a limit is zero, the limiter or a shared
+    /// semaphore is [closed](Self::close) (which tells those in line at once), or
+    /// [the line is full](LimiterBuilder::max_waiting).
     ///
     /// # Cancel safety
     ///
@@ -107,27 +116,71 @@ impl Limiter {
         LimiterAcquire { admission: Admission::new(&self.gate, None) }
     }
 
+    /// [`acquire`](Self::acquire) for a thread: it waits in the same line as tasks do.
+    ///
+    /// # Errors
+    ///
+    /// As [`acquire`](Self::acquire).
+    ///
+    /// # Panics
+    ///
+    /// As [`Semaphore::blocking_acquire`](crate::Semaphore::blocking_acquire).
+    ///
+    /// ```
+    /// use ringgate::Limiter;
+    /// use std::time::Duration;
+    ///
+    /// let limiter = Limiter::new(60, Duration::from_secs(60), 1);
+    /// let permit = limiter.blocking_acquire()?;
+    /// let refused = limiter.blocking_acquire_within(Duration::from_millis(10)).unwrap_err();
+    /// assert_eq!(refused.limit(), ringgate::Limit::Concurrency);
+    /// # drop(permit);
+    /// # Ok::<(), ringgate::Refused>(())
+    /// ```
+    #[track_caller]
+    pub fn blocking_acquire(&self) -> Result<LimiterPermit<'_>, Refused> {
+        block_on(self.acquire())
+    }
+
+    /// [`acquire_within`](Self::acquire_within) for a thread.
+    ///
+    /// # Errors
+    ///
+    /// As [`acquire_within`](Self::acquire_within).
+    ///
+    /// # Panics
+    ///
+    /// As [`blocking_acquire`](Self::blocking_acquire).
+    #[track_caller]
+    pub fn blocking_acquire_within(
+        &self,
+        patience: Duration,
+    ) -> Result<LimiterPermit<'_>, Refused> {
+        block_on(self.acquire_within(patience))
+    }
+
+    /// [`blocking_acquire`](Self::blocking_acquire) with a permit that can be moved anywhere.
+    ///
+    /// # Errors
+    ///
+    /// As [`acquire`](Self::acquire).
+    ///
+    /// # Panics
+    ///
+    /// As [`blocking_acquire`](Self::blocking_acquire).
+    #[track_caller]
+    pub fn blocking_acquire_owned(&self) -> Result<OwnedLimiterPermit, Refused> {
+        block_on(self.acquire_owned())
+    }
+
     /// [`acquire`](Self::acquire) with a permit that can be moved anywhere, as can the future: it
     /// borrows nothing.
     ///
     /// # Errors
     ///
     /// As [`acquire`](Self::acquire).
-    pub fn acquire_owned(
-        &self,
-    ) -> impl Future<Output = Result<OwnedLimiterPermit, Refused>> + Send + use<> {
-        self.admit_owned(None)
-    }
-
-    fn admit_owned(
-        &self,
-        patience: Option<Duration>,
-    ) -> impl Future<Output = Result<OwnedLimiterPermit, Refused>> + Send + use<> {
-        let gate = Arc::clone(&self.gate);
-        async move {
-            Admission::new(&gate, patience).await?;
-            Ok(OwnedLimiterPermit { gate })
-        }
+    pub fn acquire_owned(&self) -> LimiterAcquireOwned {
+        LimiterAcquireOwned { admission: Admission::new(Arc::clone(&self.gate), None) }
     }
 
     /// Admits now or refuses.
@@ -183,11 +236,40 @@ impl Limiter {
     /// # Errors
     ///
     /// As [`acquire_within`](Self::acquire_within).
-    pub fn acquire_within_owned(
-        &self,
-        patience: Duration,
-    ) -> impl Future<Output = Result<OwnedLimiterPermit, Refused>> + Send + use<> {
-        self.admit_owned(Some(patience))
+    pub fn acquire_within_owned(&self, patience: Duration) -> LimiterAcquireOwned {
+        LimiterAcquireOwned { admission: Admission::new(Arc::clone(&self.gate), Some(patience)) }
+    }
+
+    /// Closes the limiter: those in line and all who come are refused at once
+    /// ([`Limit::Closed`](crate::Limit::Closed)). Permits already given stay good.
+    ///
+    /// A shared [semaphore](LimiterBuilder::semaphore) is not closed with it.
+    ///
+    /// # Panics
+    ///
+    /// Only if a waker it calls panics; by then all have been told.
+    ///
+    /// ```
+    /// use ringgate::{Limit, Limiter};
+    /// use std::time::Duration;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// let limiter = Limiter::new(60, Duration::from_secs(60), 4);
+    /// limiter.close();
+    /// let refused = limiter.acquire().await.unwrap_err();
+    /// assert_eq!(refused.limit(), Limit::Closed);
+    /// assert_eq!(refused.to_string(), "the limiter is closed");
+    /// # }
+    /// ```
+    pub fn close(&self) {
+        self.gate.close();
+    }
+
+    /// Whether [`close`](Self::close) has been called.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.gate.is_closed()
     }
 
     /// Changes limit and window for all calls from now on, those in line included.
@@ -234,11 +316,7 @@ impl Limiter {
     /// How many concurrency slots are free now; `usize::MAX` if they are not limited.
     #[must_use]
     pub fn available_permits(&self) -> usize {
-        match self.gate.slots() {
-            Slots::Open => usize::MAX,
-            Slots::Shut => 0,
-            Slots::Of(semaphore) => semaphore.available_permits(),
-        }
+        self.gate.slots().available().unwrap_or(usize::MAX)
     }
 
     /// How many calls are in line now.
@@ -248,13 +326,29 @@ impl Limiter {
     }
 }
 
+/// Its limits, and how it stands.
+impl fmt::Debug for Limiter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Limiter")
+            .field("rates", &self.gate.rate())
+            .field("available_permits", &self.available_permits())
+            .field("waiting", &self.waiting())
+            .field("closed", &self.is_closed())
+            .finish_non_exhaustive()
+    }
+}
+
 /// What a [`Limiter`] is made of. From [`Limiter::builder`].
-#[derive(Debug)]
+///
+/// Clones build limiters of their own; only a [semaphore](Self::semaphore) is shared by them.
+#[derive(Debug, Clone)]
 #[must_use = "a builder does nothing until `build` is called"]
 pub struct LimiterBuilder {
     rates: Vec<(u32, Duration)>,
     guard: Duration,
-    slots: Slots,
+    max_concurrent: Option<usize>,
+    semaphore: Option<Arc<Semaphore>>,
+    max_waiting: Option<usize>,
     time: Option<Time>,
 }
 
@@ -288,13 +382,52 @@ impl LimiterBuilder {
 
     /// At most so many calls at a time, by a semaphore of the limiter's own.
     pub fn max_concurrent(mut self, max_concurrent: usize) -> Self {
-        self.slots = Slots::new(max_concurrent);
+        self.max_concurrent = Some(max_concurrent);
         self
     }
 
     /// A concurrency slot is a permit of this semaphore, which may be shared.
+    ///
+    /// With [`max_concurrent`](Self::max_concurrent) both hold: a call takes a permit of each, first of
+    /// the limiter's own.
+    ///
+    /// ```
+    /// use ringgate::{Limiter, Semaphore};
+    /// use std::sync::Arc;
+    ///
+    /// let connections = Arc::new(Semaphore::new(8));
+    /// let limiter = Limiter::builder().max_concurrent(2).semaphore(connections.clone()).build();
+    /// let calls = [limiter.try_acquire()?, limiter.try_acquire()?];
+    /// assert!(limiter.try_acquire().is_err());
+    /// assert_eq!(connections.available_permits(), 6);
+    /// # drop(calls);
+    /// # Ok::<(), ringgate::Refused>(())
+    /// ```
     pub fn semaphore(mut self, semaphore: Arc<Semaphore>) -> Self {
-        self.slots = Slots::Of(semaphore);
+        self.semaphore = Some(semaphore);
+        self
+    }
+
+    /// At most so many calls in line: who would be one more is refused at once
+    /// ([`Limit::Queue`](crate::Limit::Queue)), instead of waiting behind them all.
+    ///
+    /// The one whose turn is next counts. Zero lets nobody wait.
+    ///
+    /// ```
+    /// use ringgate::{Limit, Limiter};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), ringgate::Refused> {
+    /// let limiter = Limiter::builder().max_concurrent(1).max_waiting(0).build();
+    /// let permit = limiter.acquire().await?;
+    /// let refused = limiter.acquire().await.unwrap_err();
+    /// assert_eq!((refused.limit(), refused.is_permanent()), (Limit::Queue, false));
+    /// # drop(permit);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn max_waiting(mut self, max_waiting: usize) -> Self {
+        self.max_waiting = Some(max_waiting);
         self
     }
 
@@ -308,38 +441,37 @@ impl LimiterBuilder {
     #[must_use]
     pub fn build(self) -> Limiter {
         let rate = (!self.rates.is_empty()).then(|| Log::new(&self.rates, self.guard));
-        let gate = Gate::new(rate, self.slots, self.time.unwrap_or_default());
-        Limiter { gate: Arc::new(gate) }
+        let slots = Slots::new(self.max_concurrent, self.semaphore);
+        let gate = Gate::new(rate, slots, self.time.unwrap_or_default());
+        Limiter { gate: Arc::new(gate.with_max_waiting(self.max_waiting)) }
     }
 }
 
-pin_project! {
-    /// The future of [`Limiter::acquire`] and [`Limiter::acquire_within`].
-    ///
-    /// Once it has completed it stays pending.
-    ///
-    /// ```
-    /// use ringgate::{Limiter, time::ManualClock};
-    /// use std::{future::poll_fn, pin::pin, task::Poll, time::Duration};
-    ///
-    /// # #[tokio::main(flavor = "current_thread")]
-    /// # async fn main() {
-    /// let builder = Limiter::builder().rate(1, Duration::from_secs(60));
-    /// let limiter = builder.clock(ManualClock::new()).build();
-    /// drop(limiter.acquire().await);
-    ///
-    /// let mut call = pin!(limiter.acquire());
-    /// poll_fn(|cx| Poll::Ready(call.as_mut().poll(cx).is_pending())).await;
-    /// assert_eq!(call.position(), Some(0));
-    /// assert_eq!(call.expected_wait(), Some(Duration::from_secs(60)));
-    /// # }
-    /// ```
-    #[derive(Debug)]
-    #[must_use = "futures do nothing unless you `.await` or poll them"]
-    pub struct LimiterAcquire<'a> {
-        #[pin]
-        admission: Admission<'a>,
-    }
+/// The future of [`Limiter::acquire`] and [`Limiter::acquire_within`].
+///
+/// Once it has completed it stays pending. It is small; where it has to wait, its place in line is an
+/// allocation of its own.
+///
+/// ```
+/// use ringgate::{Limiter, time::ManualClock};
+/// use std::{future::poll_fn, pin::pin, task::Poll, time::Duration};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// let builder = Limiter::builder().rate(1, Duration::from_secs(60));
+/// let limiter = builder.clock(ManualClock::new()).build();
+/// drop(limiter.acquire().await);
+///
+/// let mut call = pin!(limiter.acquire());
+/// poll_fn(|cx| Poll::Ready(call.as_mut().poll(cx).is_pending())).await;
+/// assert_eq!(call.position(), Some(0));
+/// assert_eq!(call.expected_wait(), Some(Duration::from_secs(60)));
+/// # }
+/// ```
+#[derive(Debug)]
+#[must_use = "futures do nothing unless you `.await` or poll them"]
+pub struct LimiterAcquire<'a> {
+    admission: Admission<&'a Gate>,
 }
 
 impl LimiterAcquire<'_> {
@@ -367,16 +499,60 @@ impl<'a> Future for LimiterAcquire<'a> {
     type Output = Result<LimiterPermit<'a>, Refused>;
 
     #[inline]
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = self.project();
-        let gate = this.admission.gate();
-        ready!(this.admission.poll(cx))?;
-        Poll::Ready(Ok(LimiterPermit { gate }))
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        self.admission.poll(cx).map_ok(|gate| LimiterPermit { gate })
+    }
+}
+
+/// The future of [`Limiter::acquire_owned`] and [`Limiter::acquire_within_owned`]: as
+/// [`LimiterAcquire`], and it borrows nothing.
+///
+/// ```
+/// use ringgate::Limiter;
+/// use std::{future::poll_fn, pin::pin, task::Poll};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// let limiter = Limiter::builder().max_concurrent(1).build();
+/// let permit = limiter.acquire_owned().await;
+/// let mut call = pin!(limiter.acquire_owned());
+/// drop(limiter); // the permit and the call keep it
+/// poll_fn(|cx| Poll::Ready(call.as_mut().poll(cx).is_pending())).await;
+/// assert_eq!(call.position(), Some(0));
+/// drop(permit);
+/// assert!(call.await.is_ok());
+/// # }
+/// ```
+#[derive(Debug)]
+#[must_use = "futures do nothing unless you `.await` or poll them"]
+pub struct LimiterAcquireOwned {
+    admission: Admission<Arc<Gate>>,
+}
+
+impl LimiterAcquireOwned {
+    /// As [`LimiterAcquire::position`].
+    #[must_use]
+    pub fn position(&self) -> Option<usize> {
+        self.admission.position()
+    }
+
+    /// As [`LimiterAcquire::expected_wait`].
+    #[must_use]
+    pub fn expected_wait(&self) -> Option<Duration> {
+        self.admission.expected_wait()
+    }
+}
+
+impl Future for LimiterAcquireOwned {
+    type Output = Result<OwnedLimiterPermit, Refused>;
+
+    #[inline]
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        self.admission.poll(cx).map_ok(|gate| OwnedLimiterPermit { gate })
     }
 }
 
 /// An admitted call; its concurrency slot is given back on drop.
-#[derive(Debug)]
 #[must_use = "a permit that is dropped gives its slot back at once"]
 #[clippy::has_significant_drop]
 pub struct LimiterPermit<'a> {
@@ -391,11 +567,24 @@ impl Drop for LimiterPermit<'_> {
 }
 
 /// An admitted call that keeps its limiter alive; its concurrency slot is given back on drop.
-#[derive(Debug)]
 #[must_use = "a permit that is dropped gives its slot back at once"]
 #[clippy::has_significant_drop]
 pub struct OwnedLimiterPermit {
     gate: Arc<Gate>,
+}
+
+/// Without the limiter.
+impl fmt::Debug for LimiterPermit<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LimiterPermit").finish_non_exhaustive()
+    }
+}
+
+/// Without the limiter.
+impl fmt::Debug for OwnedLimiterPermit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OwnedLimiterPermit").finish_non_exhaustive()
+    }
 }
 
 impl Drop for OwnedLimiterPermit {

@@ -16,9 +16,10 @@ pub(crate) mod pairs;
 pub use acquire::{Acquire, AcquireOwned};
 pub use permit::{OwnedSemaphorePermit, SemaphorePermit};
 
-use crate::error::TryAcquireError;
+use crate::blocking::block_on;
+use crate::error::{AcquireError, TryAcquireError};
 use acquire::Acquiring;
-pub(crate) use acquire::Closed;
+pub(crate) use acquire::{Closed, Waiting};
 use line::{Line, Refusal};
 use std::fmt;
 use std::sync::Arc;
@@ -49,6 +50,10 @@ use std::sync::Arc;
 /// the first may have been served and the second not yet. (Only what is released inside a waker is
 /// given later.) [`reduce_permits`](Self::reduce_permits) takes what is free at one moment, and
 /// writes the rest down at another.
+///
+/// With the feature `tokio` its futures take part in tokio's cooperative budget: a task that never has
+/// to wait lets others run all the same. What a poll decides when the budget is spent, it tells at the
+/// next one.
 ///
 /// # Lock freedom
 ///
@@ -297,6 +302,76 @@ impl Semaphore {
         Acquire(Acquiring::new(self, permits))
     }
 
+    /// [`acquire`](Self::acquire) for a thread: it waits in the same line as tasks do.
+    ///
+    /// # Errors
+    ///
+    /// As [`acquire`](Self::acquire).
+    ///
+    /// # Panics
+    ///
+    /// Inside an asynchronous task of tokio's (with the feature `tokio`), whose worker it would block.
+    /// A thread of `spawn_blocking` may wait.
+    ///
+    /// ```
+    /// let semaphore = ringgate::Semaphore::new(1);
+    /// std::thread::scope(|scope| {
+    ///     for _ in 0..2 {
+    ///         scope.spawn(|| drop(semaphore.blocking_acquire()));
+    ///     }
+    /// });
+    /// assert_eq!(semaphore.available_permits(), 1);
+    /// ```
+    #[track_caller]
+    pub fn blocking_acquire(&self) -> Result<SemaphorePermit<'_>, AcquireError> {
+        block_on(self.acquire())
+    }
+
+    /// [`acquire_many`](Self::acquire_many) for a thread.
+    ///
+    /// # Errors
+    ///
+    /// As [`acquire_many`](Self::acquire_many).
+    ///
+    /// # Panics
+    ///
+    /// As [`blocking_acquire`](Self::blocking_acquire).
+    #[track_caller]
+    pub fn blocking_acquire_many(&self, permits: u32) -> Result<SemaphorePermit<'_>, AcquireError> {
+        block_on(self.acquire_many(permits))
+    }
+
+    /// [`acquire_owned`](Self::acquire_owned) for a thread.
+    ///
+    /// # Errors
+    ///
+    /// As [`acquire_owned`](Self::acquire_owned).
+    ///
+    /// # Panics
+    ///
+    /// As [`blocking_acquire`](Self::blocking_acquire).
+    #[track_caller]
+    pub fn blocking_acquire_owned(self: Arc<Self>) -> Result<OwnedSemaphorePermit, AcquireError> {
+        block_on(self.acquire_owned())
+    }
+
+    /// [`acquire_many_owned`](Self::acquire_many_owned) for a thread.
+    ///
+    /// # Errors
+    ///
+    /// As [`acquire_many_owned`](Self::acquire_many_owned).
+    ///
+    /// # Panics
+    ///
+    /// As [`blocking_acquire`](Self::blocking_acquire).
+    #[track_caller]
+    pub fn blocking_acquire_many_owned(
+        self: Arc<Self>,
+        permits: u32,
+    ) -> Result<OwnedSemaphorePermit, AcquireError> {
+        block_on(self.acquire_many_owned(permits))
+    }
+
     /// Takes one permit if one is free and nobody waits.
     ///
     /// # Errors
@@ -405,9 +480,21 @@ impl Semaphore {
         self.line.close();
     }
 
-    /// Whether no permit will ever be handed out any more: closed, or bounded by nought.
+    /// Whether it can never have a permit: bounded by nought.
     pub(crate) fn is_barren(&self) -> bool {
-        self.is_closed() || self.line.is_empty_for_good()
+        self.line.is_empty_for_good()
+    }
+
+    /// Whether a permit is free, nobody waits, and it is not closed: one look.
+    #[inline]
+    pub(crate) fn is_open_and_free(&self) -> bool {
+        self.line.is_open_and_free()
+    }
+
+    /// [`acquire`](Self::acquire), for a future that keeps to the task's budget itself.
+    #[inline]
+    pub(crate) fn wait(&self) -> Waiting<'_> {
+        Waiting(Acquiring::new(self, 1))
     }
 
     /// Waits for [`close`](Self::close), outside the line for permits.

@@ -35,6 +35,7 @@ use core::pin::Pin;
 use core::task::{Context, Poll};
 use core::time::Duration;
 use pin_project_lite::pin_project;
+use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::sync::Arc;
 
 /// The clock a limiter uses unless it is given another.
@@ -145,6 +146,10 @@ pub(crate) enum Time {
     Fast(FastClock),
     Other(Arc<dyn Clock>),
 }
+
+// A clock is only read, and must not panic.
+impl UnwindSafe for Time {}
+impl RefUnwindSafe for Time {}
 
 impl Time {
     pub(crate) fn new(clock: impl Clock) -> Self {

@@ -11,15 +11,17 @@ mod oracle;
 #[cfg(all(test, any(ringgate_loom, ringgate_freeze)))]
 pub(crate) mod pairs;
 
+use crate::blocking::block_on;
 use crate::error::{NoSuchRate, Refused};
-use crate::gate::{Admission, Gate, Later, Slots};
+use crate::gate::{Admission, Gate, Handle, Later, Slots};
 use crate::time::{Clock, Time, Timestamp};
 use core::future::Future;
+use core::ops::Deref;
 use core::pin::Pin;
 use core::task::{Context, Poll};
 use core::time::Duration;
 use log::Log;
-use pin_project_lite::pin_project;
+use std::sync::Arc;
 
 /// At most `limit` admissions in any window of time, exactly.
 ///
@@ -180,6 +182,9 @@ impl SlidingWindow {
     /// ```
     #[inline]
     pub fn try_acquire_at(&self, now: Timestamp) -> Result<(), Refused> {
+        if self.is_closed() {
+            return Err(Refused::closed());
+        }
         match self.gate.rate().map(|log| log.try_acquire(now.as_nanos())) {
             None | Some(Ok(_)) => Ok(()),
             Some(Err(busy)) => Err(Later::new(busy.free_at, now).into()),
@@ -216,6 +221,73 @@ impl SlidingWindow {
     #[inline]
     pub fn acquire_within(&self, patience: Duration) -> WindowAcquire<'_> {
         WindowAcquire { admission: Admission::new(&self.gate, Some(patience)) }
+    }
+
+    /// [`acquire`](Self::acquire) with a future that keeps the window alive and borrows nothing.
+    ///
+    /// # Errors
+    ///
+    /// As [`acquire`](Self::acquire).
+    pub fn acquire_owned(self: Arc<Self>) -> WindowAcquireOwned {
+        WindowAcquireOwned { admission: Admission::new(Owned(self), None) }
+    }
+
+    /// [`acquire_within`](Self::acquire_within) with a future that borrows nothing.
+    ///
+    /// # Errors
+    ///
+    /// As [`acquire_within`](Self::acquire_within).
+    pub fn acquire_within_owned(self: Arc<Self>, patience: Duration) -> WindowAcquireOwned {
+        WindowAcquireOwned { admission: Admission::new(Owned(self), Some(patience)) }
+    }
+
+    /// [`acquire`](Self::acquire) for a thread: it waits in the same line as tasks do.
+    ///
+    /// # Errors
+    ///
+    /// As [`acquire`](Self::acquire).
+    ///
+    /// # Panics
+    ///
+    /// As [`Semaphore::blocking_acquire`](crate::Semaphore::blocking_acquire).
+    #[track_caller]
+    pub fn blocking_acquire(&self) -> Result<(), Refused> {
+        block_on(self.acquire())
+    }
+
+    /// [`acquire_within`](Self::acquire_within) for a thread.
+    ///
+    /// # Errors
+    ///
+    /// As [`acquire_within`](Self::acquire_within).
+    ///
+    /// # Panics
+    ///
+    /// As [`blocking_acquire`](Self::blocking_acquire).
+    #[track_caller]
+    pub fn blocking_acquire_within(&self, patience: Duration) -> Result<(), Refused> {
+        block_on(self.acquire_within(patience))
+    }
+
+    /// Closes the window: those in line and all who come are refused at once
+    /// ([`Limit::Closed`](crate::Limit::Closed)).
+    ///
+    /// ```
+    /// use ringgate::{Limit, SlidingWindow};
+    /// use std::time::Duration;
+    ///
+    /// let window = SlidingWindow::new(2, Duration::from_secs(60));
+    /// window.close();
+    /// assert_eq!(window.try_acquire().unwrap_err().limit(), Limit::Closed);
+    /// ```
+    pub fn close(&self) {
+        self.gate.close();
+    }
+
+    /// Whether [`close`](Self::close) has been called.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.gate.is_closed()
     }
 
     /// Changes limit and window for all admissions from now on, those in line included.
@@ -317,16 +389,14 @@ impl SlidingWindow {
     }
 }
 
-pin_project! {
-    /// The future of [`SlidingWindow::acquire`] and [`SlidingWindow::acquire_within`].
-    ///
-    /// Once it has completed it stays pending.
-    #[derive(Debug)]
-    #[must_use = "futures do nothing unless you `.await` or poll them"]
-    pub struct WindowAcquire<'a> {
-        #[pin]
-        admission: Admission<'a>,
-    }
+/// The future of [`SlidingWindow::acquire`] and [`SlidingWindow::acquire_within`].
+///
+/// Once it has completed it stays pending. It is small; where it has to wait, its place in line is an
+/// allocation of its own.
+#[derive(Debug)]
+#[must_use = "futures do nothing unless you `.await` or poll them"]
+pub struct WindowAcquire<'a> {
+    admission: Admission<&'a Gate>,
 }
 
 impl WindowAcquire<'_> {
@@ -347,7 +417,52 @@ impl Future for WindowAcquire<'_> {
     type Output = Result<(), Refused>;
 
     #[inline]
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        self.project().admission.poll(cx)
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        self.admission.poll(cx).map_ok(drop)
     }
 }
+
+/// The future of [`SlidingWindow::acquire_owned`] and [`SlidingWindow::acquire_within_owned`]: as
+/// [`WindowAcquire`], and it borrows nothing.
+#[derive(Debug)]
+#[must_use = "futures do nothing unless you `.await` or poll them"]
+pub struct WindowAcquireOwned {
+    admission: Admission<Owned>,
+}
+
+impl WindowAcquireOwned {
+    /// As [`LimiterAcquire::position`](crate::LimiterAcquire::position).
+    #[must_use]
+    pub fn position(&self) -> Option<usize> {
+        self.admission.position()
+    }
+
+    /// As [`LimiterAcquire::expected_wait`](crate::LimiterAcquire::expected_wait).
+    #[must_use]
+    pub fn expected_wait(&self) -> Option<Duration> {
+        self.admission.expected_wait()
+    }
+}
+
+impl Future for WindowAcquireOwned {
+    type Output = Result<(), Refused>;
+
+    #[inline]
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        self.admission.poll(cx).map_ok(drop)
+    }
+}
+
+/// A window's gate, by the window's `Arc`.
+struct Owned(Arc<SlidingWindow>);
+
+impl Deref for Owned {
+    type Target = Gate;
+
+    fn deref(&self) -> &Gate {
+        &self.0.gate
+    }
+}
+
+// SAFETY: the gate is in the window, and that in the allocation, which an `Arc` keeps.
+unsafe impl Handle for Owned {}

@@ -541,7 +541,7 @@ fn closing_a_shared_semaphore_refuses_for_good() {
     assert!(poll_once(waiting.as_mut()).is_pending());
     slots.close();
     let Poll::Ready(Err(refused)) = poll_once(waiting) else { panic!("not refused") };
-    assert_eq!((refused.limit(), refused.is_permanent()), (Limit::Concurrency, true));
+    assert_eq!((refused.limit(), refused.is_permanent()), (Limit::Closed, true));
     assert!(large.try_acquire().unwrap_err().is_permanent());
     assert!(at_once(large.acquire()).unwrap_err().is_permanent());
     assert!(at_once(large.acquire_within(s(1))).unwrap_err().is_permanent());

@@ -455,7 +455,7 @@ impl<'a> Calling<'a> {
             Self::Slot(call) => poll_with(call.as_mut(), waker).map(|got| {
                 let closed = |error: AcquireError| {
                     assert!(error.is_closed());
-                    No::SlotsForEver
+                    No::Closed
                 };
                 got.map(Permit::OfSlots).map_err(closed)
             }),

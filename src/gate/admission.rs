@@ -1,25 +1,41 @@
 //! One call's way through the gate, as a future that can be asked where it stands.
 
-use super::{Gate, Later, Slots, Waiting, keep};
+use super::{Gate, Later, Slot, Slots, TakenPlace, Waiting, never_again};
+use crate::coop;
 use crate::error::{Limit, Refused};
-use crate::semaphore::{Acquire, Closed, SemaphorePermit};
+use crate::semaphore::{Closed, Semaphore, SemaphorePermit, Waiting as InLine};
 use crate::time::{SleepUntil, Timestamp};
 use core::fmt;
 use core::future::Future;
+use core::ops::Deref;
 use core::pin::Pin;
+use core::ptr;
 use core::task::{Context, Poll, ready};
 use core::time::Duration;
 use pin_project_lite::pin_project;
+use std::sync::Arc;
 
-pin_project! {
-    /// A call. Small until it has to wait.
-    pub(crate) struct Admission<'a> {
-        gate: &'a Gate,
-        patience: Option<Duration>,
-        is_over: bool,
-        #[pin]
-        place: Option<Place<'a>>,
-    }
+/// What a call keeps its gate by.
+///
+/// # Safety
+///
+/// The gate stays where it is for as long as this lives, also if this is moved.
+pub(crate) unsafe trait Handle: Deref<Target = Gate> {}
+
+// SAFETY: what is borrowed does not move.
+unsafe impl Handle for &Gate {}
+// SAFETY: the gate is in the allocation, which an `Arc` keeps.
+unsafe impl Handle for Arc<Gate> {}
+
+/// A call. Small until it has to wait: then its place in line is an allocation of its own.
+pub(crate) struct Admission<G: Handle> {
+    /// Borrows the gate, so it comes before it: fields are dropped in their order.
+    place: Option<Pin<Box<Place<'static>>>>,
+    /// `None` once it is over.
+    gate: Option<G>,
+    patience: Option<Duration>,
+    /// Decided when the task's budget was spent, to be told at the next poll.
+    untold: Option<Refused>,
 }
 
 pin_project! {
@@ -28,6 +44,7 @@ pin_project! {
     struct Place<'a> {
         gate: &'a Gate,
         waiting: Option<Waiting<'a>>,
+        taken: Option<TakenPlace<'a>>,
         stage: Stage<'a>,
         // The line's one timer: only the first in line has it.
         #[pin]
@@ -41,34 +58,37 @@ pin_project! {
 
 enum Stage<'a> {
     /// In line.
-    Line(Acquire<'a>),
+    Line(InLine<'a>),
     /// First in line, until the rate is open.
     Rate(Interruptions<'a>),
-    /// First in line, until there is a slot (`None`: none is needed).
-    Slot(Option<Acquire<'a>>, Changes<'a>),
+    /// First in line, until there is a slot.
+    Slot(TakingSlot<'a>, Changes<'a>),
     Over,
+}
+
+/// One permit after the other.
+struct TakingSlot<'a> {
+    first: Option<SemaphorePermit<'a>>,
+    /// `None`: no permit is needed.
+    next: Option<InLine<'a>>,
 }
 
 /// What makes the first in line look at the rate before its time.
 struct Interruptions<'a> {
-    closed: Option<Closed<'a>>,
+    closed: [Option<Closed<'a>>; 2],
     changes: Changes<'a>,
 }
 
 /// The next change of the rate.
 struct Changes<'a> {
     gate: &'a Gate,
-    next: Acquire<'a>,
+    next: InLine<'a>,
 }
 
-impl<'a> Admission<'a> {
+impl<G: Handle> Admission<G> {
     #[inline]
-    pub(crate) fn new(gate: &'a Gate, patience: Option<Duration>) -> Self {
-        Self { gate, patience, is_over: false, place: None }
-    }
-
-    pub(crate) fn gate(&self) -> &'a Gate {
-        self.gate
+    pub(crate) fn new(gate: G, patience: Option<Duration>) -> Self {
+        Self { place: None, gate: Some(gate), patience, untold: None }
     }
 
     /// How many stand before this one; `None` unless it waits.
@@ -84,19 +104,69 @@ impl<'a> Admission<'a> {
     /// How long until the rate lets it through; `None` unless it waits, and if that is never.
     pub(crate) fn expected_wait(&self) -> Option<Duration> {
         let ahead = u64::try_from(self.position()?).unwrap_or(u64::MAX);
-        match self.gate.rate_turn(ahead) {
+        match self.gate.as_ref()?.rate_turn(ahead) {
             None => Some(Duration::ZERO),
             Some(later) => Refused::from(later).retry_after(),
         }
     }
 
-    /// Tries without a place in line; joins it where that may help.
+    /// Once it has completed it stays pending.
     #[inline]
-    fn begin(self: Pin<&mut Self>) -> Poll<Result<(), Refused>> {
-        let gate = self.gate;
+    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<G, Refused>> {
+        if self.gate.is_none() {
+            return Poll::Pending;
+        }
+        let Poll::Ready(unit) = coop::poll_unit(cx) else {
+            self.line_up(cx);
+            return Poll::Pending;
+        };
+        let decided = ready!(self.decide(cx));
+        unit.made_progress();
+        self.place = None;
+        Poll::Ready(match (decided, self.gate.take()) {
+            (Ok(()), Some(gate)) => Ok(gate),
+            (Err(refused), _) => Err(refused),
+            (Ok(()), None) => Err(Refused::closed()),
+        })
+    }
+
+    #[inline]
+    fn decide(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Refused>> {
+        if self.place.is_none() {
+            match self.untold.take() {
+                Some(refused) => return Poll::Ready(Err(refused)),
+                None => {
+                    if let Poll::Ready(decided) = self.begin(true) {
+                        return Poll::Ready(decided);
+                    }
+                }
+            }
+        }
+        self.place.as_mut().map_or(Poll::Pending, |place| place.as_mut().poll(cx))
+    }
+
+    /// The task's budget is spent: it takes its place in line, and decides at the next poll.
+    #[cold]
+    fn line_up(&mut self, cx: &mut Context<'_>) {
+        if self.place.is_some() || self.untold.is_some() {
+            return;
+        }
+        if let Poll::Ready(Err(refused)) = self.begin(false) {
+            self.untold = Some(refused);
+        }
+        if let Some(place) = &mut self.place {
+            let _ = place.as_mut().take_turn(cx);
+        }
+    }
+
+    /// Tries without a place in line, if it may go; joins it where that may help.
+    #[inline]
+    fn begin(&mut self, may_go: bool) -> Poll<Result<(), Refused>> {
+        let Some(gate) = self.gate.as_deref() else { return Poll::Pending };
         let deadline = self.patience.map(|patience| gate.time.now().saturating_add(patience));
         let in_vain = || gate.hopeless().err().map(Err);
-        match if gate.is_lined_up() { in_vain() } else { Some(gate.go()) } {
+        let is_free = may_go && gate.line.is_open_and_free();
+        match if is_free { Some(gate.go()) } else { in_vain() } {
             None => {}
             Some(Err(refused)) if !refused.is_permanent() => {}
             Some(decided) => return Poll::Ready(decided),
@@ -105,49 +175,35 @@ impl<'a> Admission<'a> {
     }
 
     #[cold]
-    fn join(self: Pin<&mut Self>, deadline: Option<Timestamp>) -> Poll<Result<(), Refused>> {
-        let gate = self.gate;
+    fn join(&mut self, deadline: Option<Timestamp>) -> Poll<Result<(), Refused>> {
+        let Some(gate) = self.gate.as_deref() else { return Poll::Pending };
+        // SAFETY: `Handle`: the gate stays where it is until `self.gate` is dropped or given out, and
+        // `self.place`, which alone gets this reference, is dropped before either.
+        let gate: &'static Gate = unsafe { &*ptr::from_ref(gate) };
         if let Some(deadline) = deadline {
             let turn = gate.newcomers_turn();
             if turn.is_some_and(|later| !later.comes_by(deadline)) {
                 return Poll::Ready(Err(gate.refusal(turn)));
             }
         }
-        let place = Place {
+        let taken = match gate.places.as_ref().map(super::Places::take).transpose() {
+            Ok(taken) => taken,
+            Err(refused) => return Poll::Ready(Err(refused)),
+        };
+        self.place = Some(Box::pin(Place {
             gate,
             waiting: Some(Waiting::new(&gate.waiting)),
-            stage: Stage::Line(gate.line.acquire()),
+            taken,
+            stage: Stage::Line(gate.line.wait()),
             sleep: None,
             alarm: deadline.map(|deadline| gate.time.sleep_until(deadline)),
             turn: None,
-        };
-        self.project().place.set(Some(place));
+        }));
         Poll::Pending
     }
 }
 
-impl Future for Admission<'_> {
-    type Output = Result<(), Refused>;
-
-    #[inline]
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        if self.is_over {
-            return Poll::Pending;
-        }
-        if self.place.is_none()
-            && let Poll::Ready(decided) = self.as_mut().begin()
-        {
-            *self.project().is_over = true;
-            return Poll::Ready(decided);
-        }
-        let this = self.project();
-        let place = this.place.as_pin_mut().map_or(Poll::Pending, |place| place.poll(cx));
-        *this.is_over = place.is_ready();
-        place
-    }
-}
-
-impl fmt::Debug for Admission<'_> {
+impl<G: Handle> fmt::Debug for Admission<G> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Admission").field("position", &self.position()).finish_non_exhaustive()
     }
@@ -157,24 +213,22 @@ impl Place<'_> {
     /// Goes on from stage to stage.
     fn advance(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Refused>> {
         loop {
+            if self.gate.is_closed() {
+                return Poll::Ready(Err(Refused::closed()));
+            }
+            if let Stage::Line(_) = self.stage {
+                ready!(self.as_mut().take_turn(cx));
+                continue;
+            }
             let this = self.as_mut().project();
             let gate = *this.gate;
             match this.stage {
-                Stage::Over => return Poll::Pending,
-                Stage::Line(line) => match ready!(Pin::new(line).poll(cx)) {
-                    Ok(turn) => {
-                        *this.turn = Some(turn);
-                        *this.stage = Stage::Rate(Interruptions::of(gate));
-                    }
-                    // The line is private and never closed; were it, nobody would be admitted.
-                    Err(_) => return Poll::Ready(Err(Refused::for_ever(Limit::Concurrency))),
-                },
+                Stage::Over | Stage::Line(_) => return Poll::Pending,
                 Stage::Rate(interruptions) => {
                     ready!(wait_for_rate(gate, interruptions, this.sleep, cx))?;
-                    let slot = gate.slots.semaphore().map(|semaphore| semaphore.acquire());
-                    *this.stage = Stage::Slot(slot, Changes::of(gate));
+                    *this.stage = Stage::Slot(TakingSlot::of(gate), Changes::of(gate));
                 }
-                Stage::Slot(slot, changes) => match wait_for_slot(gate, slot.as_mut(), cx) {
+                Stage::Slot(slot, changes) => match slot.poll(gate, cx) {
                     Poll::Ready(slot) => match self.as_mut().stamp(slot?) {
                         Some(decided) => return Poll::Ready(decided),
                         None => return again(cx),
@@ -193,12 +247,21 @@ impl Place<'_> {
         }
     }
 
+    /// Waits for its turn, to be the first in line. Closed, it looks at the close next.
+    fn take_turn(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let this = self.project();
+        if let Stage::Line(line) = this.stage
+            && let Ok(turn) = ready!(Pin::new(line).poll(cx))
+        {
+            *this.turn = Some(turn);
+            *this.stage = Stage::Rate(Interruptions::of(this.gate));
+        }
+        Poll::Ready(())
+    }
+
     /// Both limits are open, the slot is had; `None` if somebody was faster, or the clock stepped
     /// back: then the slot goes back meanwhile.
-    fn stamp(
-        mut self: Pin<&mut Self>,
-        slot: Option<SemaphorePermit<'_>>,
-    ) -> Option<Result<(), Refused>> {
+    fn stamp(mut self: Pin<&mut Self>, slot: Slot<'_>) -> Option<Result<(), Refused>> {
         let this = self.as_mut().project();
         let gate = *this.gate;
         // Not counted as waiting any more when it is found in the log.
@@ -208,7 +271,7 @@ impl Place<'_> {
                 // While the slot is still a guard: the next in line may have a waker that panics,
                 // and so may what its timers keep.
                 self.leave();
-                keep(slot);
+                slot.keep();
                 Some(Ok(()))
             }
             Err(later) => {
@@ -224,6 +287,7 @@ impl Place<'_> {
     fn leave(self: Pin<&mut Self>) {
         let mut this = self.project();
         *this.waiting = None;
+        *this.taken = None;
         *this.stage = Stage::Over;
         this.sleep.set(None);
         this.alarm.set(None);
@@ -255,18 +319,18 @@ impl Future for Place<'_> {
 
 impl<'a> Interruptions<'a> {
     fn of(gate: &'a Gate) -> Self {
-        let closed = gate.slots.semaphore().map(|semaphore| semaphore.closed());
-        Self { closed, changes: Changes::of(gate) }
+        let mut closed = gate.slots.semaphores().map(Semaphore::closed);
+        Self { closed: [closed.next(), closed.next()], changes: Changes::of(gate) }
     }
 
     fn is_closed(&mut self, cx: &mut Context<'_>) -> bool {
-        self.closed.as_mut().is_some_and(|closed| Pin::new(closed).poll(cx).is_ready())
+        self.closed.iter_mut().flatten().any(|closed| Pin::new(closed).poll(cx).is_ready())
     }
 }
 
 impl<'a> Changes<'a> {
     fn of(gate: &'a Gate) -> Self {
-        Self { gate, next: gate.changes.acquire() }
+        Self { gate, next: gate.changes.wait() }
     }
 
     fn has_come(&mut self, cx: &mut Context<'_>) -> bool {
@@ -274,7 +338,9 @@ impl<'a> Changes<'a> {
         if let Ok(change) = change {
             change.forget();
         }
-        self.next = self.gate.changes.acquire();
+        // However many there have been, one look is enough.
+        self.gate.changes.forget_permits(usize::MAX);
+        self.next = self.gate.changes.wait();
         true
     }
 }
@@ -309,10 +375,13 @@ fn wait_for_rate<'a>(
             return again(cx);
         }
         if interruptions.is_closed(cx) {
-            return Poll::Ready(Err(Refused::for_ever(Limit::Concurrency)));
+            return Poll::Ready(Err(Refused::closed()));
         }
         if !interruptions.changes.has_come(cx) {
             return Poll::Pending;
+        }
+        if gate.is_closed() {
+            return Poll::Ready(Err(Refused::closed()));
         }
     }
 }
@@ -326,18 +395,35 @@ fn wake_time(slots: &Slots, later: Later) -> Result<Timestamp, Refused> {
     }
 }
 
-/// Ready when there is a slot, or none is needed.
-fn wait_for_slot<'a>(
-    gate: &'a Gate,
-    slot: Option<&mut Acquire<'a>>,
-    cx: &mut Context<'_>,
-) -> Poll<Result<Option<SemaphorePermit<'a>>, Refused>> {
-    match (&gate.slots, slot) {
-        (Slots::Of(_), Some(slot)) => {
-            let slot = ready!(Pin::new(slot).poll(cx));
-            Poll::Ready(slot.map(Some).map_err(|_| Refused::for_ever(Limit::Concurrency)))
+impl<'a> TakingSlot<'a> {
+    fn of(gate: &'a Gate) -> Self {
+        Self { first: None, next: gate.slots.semaphores().next().map(Semaphore::wait) }
+    }
+
+    /// Ready when there is a slot, or none is needed. The first in line keeps its limiter's own permit
+    /// while it waits for a shared one: nobody else could take it.
+    fn poll(&mut self, gate: &'a Gate, cx: &mut Context<'_>) -> Poll<Result<Slot<'a>, Refused>> {
+        let Slots::Of(first, second) = &gate.slots else {
+            return Poll::Ready(match gate.slots {
+                Slots::Shut => Err(Refused::for_ever(Limit::Concurrency)),
+                _ => Ok(Slot::default()),
+            });
+        };
+        while let Some(next) = &mut self.next {
+            let Ok(permit) = ready!(Pin::new(next).poll(cx)) else {
+                let semaphores = [Some(first), second.as_ref()].into_iter().flatten();
+                let never = semaphores.map(|semaphore| never_again(semaphore)).find_map(|no| no);
+                return Poll::Ready(Err(never.unwrap_or_else(Refused::closed)));
+            };
+            match (self.first.take(), second) {
+                (None, Some(second)) => {
+                    self.first = Some(permit);
+                    self.next = Some(second.wait());
+                }
+                (None, None) => return Poll::Ready(Ok(Slot { first: Some(permit), second: None })),
+                (first, _) => return Poll::Ready(Ok(Slot { first, second: Some(permit) })),
+            }
         }
-        (Slots::Open, _) => Poll::Ready(Ok(None)),
-        _ => Poll::Ready(Err(Refused::for_ever(Limit::Concurrency))),
+        Poll::Pending
     }
 }

@@ -2,6 +2,7 @@
 
 use super::line::{Refusal, Ticket};
 use super::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
+use crate::coop;
 use crate::error::AcquireError;
 use core::future::Future;
 use core::ops::Deref;
@@ -15,24 +16,49 @@ pub(super) struct Acquiring<S: Deref<Target = Semaphore>> {
     /// `None` once the wait is over.
     semaphore: Option<S>,
     pub(super) ticket: Ticket,
+    /// What was decided when the task's budget was spent, to be told at the next poll.
+    untold: Option<Result<(), Refusal>>,
 }
 
 impl<S: Deref<Target = Semaphore>> Acquiring<S> {
     #[inline]
     pub(super) fn new(semaphore: S, permits: u32) -> Self {
-        Self { semaphore: Some(semaphore), ticket: Ticket::new(permits) }
+        Self { semaphore: Some(semaphore), ticket: Ticket::new(permits), untold: None }
     }
 
     #[inline]
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(S, usize), AcquireError>> {
         let Some(semaphore) = &self.semaphore else { return Poll::Pending };
         let taken: Result<(), Refusal> = ready!(semaphore.line.poll(&mut self.ticket, cx));
-        let semaphore = self.semaphore.take();
-        Poll::Ready(match (taken, semaphore) {
+        Poll::Ready(self.end(taken))
+    }
+
+    /// The same within the task's budget. What it decides is decided by the first poll, all the same.
+    #[inline]
+    fn poll_cooperatively(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(S, usize), AcquireError>> {
+        let Some(semaphore) = &self.semaphore else { return Poll::Pending };
+        let taken = match self.untold.take() {
+            Some(taken) => taken,
+            None => ready!(semaphore.line.poll(&mut self.ticket, cx)),
+        };
+        if let Poll::Ready(unit) = coop::poll_unit(cx) {
+            unit.made_progress();
+            return Poll::Ready(self.end(taken));
+        }
+        self.untold = Some(taken);
+        Poll::Pending
+    }
+
+    #[inline]
+    fn end(&mut self, taken: Result<(), Refusal>) -> Result<(S, usize), AcquireError> {
+        match (taken, self.semaphore.take()) {
             (Ok(()), Some(semaphore)) => Ok((semaphore, self.ticket.asked() as usize)),
             (Err(Refusal::TooMany), _) => Err(AcquireError::unsatisfiable()),
             _ => Err(AcquireError::closed()),
-        })
+        }
     }
 
     fn position(&self) -> Option<usize> {
@@ -45,7 +71,29 @@ impl<S: Deref<Target = Semaphore>> Drop for Acquiring<S> {
     fn drop(&mut self) {
         if let Some(semaphore) = &self.semaphore {
             semaphore.line.cancel(&mut self.ticket);
+            if let Some(Ok(())) = self.untold {
+                semaphore.release(self.ticket.asked() as usize);
+            }
         }
+    }
+}
+
+/// A wait inside a future that keeps to the task's budget itself.
+#[derive(Debug)]
+pub(crate) struct Waiting<'a>(pub(super) Acquiring<&'a Semaphore>);
+
+impl Waiting<'_> {
+    pub(crate) fn position(&self) -> Option<usize> {
+        self.0.position()
+    }
+}
+
+impl<'a> Future for Waiting<'a> {
+    type Output = Result<SemaphorePermit<'a>, AcquireError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let taken = ready!(self.0.poll(cx));
+        Poll::Ready(taken.map(|(semaphore, permits)| SemaphorePermit::new(semaphore, permits)))
     }
 }
 
@@ -71,7 +119,7 @@ impl<'a> Future for Acquire<'a> {
 
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let taken = ready!(self.0.poll(cx));
+        let taken = ready!(self.0.poll_cooperatively(cx));
         Poll::Ready(taken.map(|(semaphore, permits)| SemaphorePermit::new(semaphore, permits)))
     }
 }
@@ -98,7 +146,7 @@ impl Future for AcquireOwned {
 
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let taken = ready!(self.0.poll(cx));
+        let taken = ready!(self.0.poll_cooperatively(cx));
         Poll::Ready(taken.map(|(semaphore, permits)| OwnedSemaphorePermit::new(semaphore, permits)))
     }
 }

@@ -240,6 +240,11 @@ impl Line {
         self.state().is_closed()
     }
 
+    pub(super) fn is_open_and_free(&self) -> bool {
+        let state = self.state();
+        state.permits() > 0 && !state.is_closed()
+    }
+
     /// Whether it may never have a permit.
     pub(super) fn is_empty_for_good(&self) -> bool {
         self.bound().most() == 0

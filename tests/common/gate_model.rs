@@ -17,11 +17,12 @@ pub(crate) enum No {
     /// No slot, until one is given back.
     Slots,
     SlotsForEver,
+    Closed,
 }
 
 impl No {
     fn is_permanent(self) -> bool {
-        matches!(self, Self::RateForEver | Self::SlotsForEver)
+        matches!(self, Self::RateForEver | Self::SlotsForEver | Self::Closed)
     }
 }
 
@@ -33,6 +34,7 @@ impl From<Refused> for No {
             (Limit::Rate, None, true) => Self::RateForEver,
             (Limit::Concurrency, None, false) => Self::Slots,
             (Limit::Concurrency, None, true) => Self::SlotsForEver,
+            (Limit::Closed, None, true) => Self::Closed,
             _ => panic!("a refusal that contradicts itself: {refused:?}"),
         }
     }
@@ -331,7 +333,7 @@ impl Model {
     pub(crate) fn try_take(&mut self, slots: usize) -> Answer {
         let permits = &mut self.slots[slots];
         if permits.is_closed {
-            return Err(No::SlotsForEver);
+            return Err(No::Closed);
         }
         permits.free = permits.free.checked_sub(1).ok_or(No::Slots)?;
         Ok(())
@@ -404,17 +406,18 @@ impl Model {
         (call.must_wake, call.may_wake) = (true, true);
     }
 
-    fn is_barren(&self, limiter: Id) -> bool {
+    /// Why no slot will ever be had, if that is so.
+    fn never_again(&self, limiter: Id) -> Option<No> {
         match self.limiters[limiter].slots {
-            Slots::Open => false,
-            Slots::Shut => true,
-            Slots::Of(slots) => self.slots[slots].is_closed,
+            Slots::Open => None,
+            Slots::Shut => Some(No::SlotsForEver),
+            Slots::Of(slots) => self.slots[slots].is_closed.then_some(No::Closed),
         }
     }
 
     /// Where no slot will ever be had, that is the reason.
     fn outweigh(&self, limiter: Id, no: No) -> No {
-        if !no.is_permanent() && self.is_barren(limiter) { No::SlotsForEver } else { no }
+        if no.is_permanent() { no } else { self.never_again(limiter).unwrap_or(no) }
     }
 
     /// Admits a call that nobody is before.
@@ -495,8 +498,8 @@ impl Model {
         match rates.free_at(&rates.stamps) {
             None => return Poll::Ready(Err(No::RateForEver)),
             Some(free_at) if free_at > self.now => {
-                let is_barren = self.is_barren(limiter);
-                return if is_barren { Poll::Ready(Err(No::SlotsForEver)) } else { Poll::Pending };
+                let never = self.never_again(limiter);
+                return never.map_or(Poll::Pending, |never| Poll::Ready(Err(never)));
             }
             Some(_) => self.calls[id].stage = Stage::Slot,
         }
@@ -510,7 +513,7 @@ impl Model {
     /// the call looks again.
     fn stamp(&mut self, id: Id, limiter: Id, slot: bool) -> Poll<Answer> {
         if !slot {
-            return Poll::Ready(Err(No::SlotsForEver));
+            return Poll::Ready(Err(self.never_again(limiter).unwrap_or(No::Closed)));
         }
         let rates = &mut self.limiters[limiter].rates;
         if rates.is_open(self.now) {
@@ -561,7 +564,7 @@ impl Model {
         self.calls[id].stage = Stage::Slot;
         self.poll_slot(id, Slots::Of(0)).map(|slot| {
             self.calls[id].stage = Stage::Over;
-            if slot { Ok(()) } else { Err(No::SlotsForEver) }
+            if slot { Ok(()) } else { Err(No::Closed) }
         })
     }
 

@@ -2,8 +2,10 @@
 
 use super::harness::poll_once;
 use crate::sync::freeze::steps;
-use crate::{AcquireOwned, Semaphore};
-use std::pin::Pin;
+use crate::time::ManualClock;
+use crate::{AcquireOwned, Limiter, Semaphore};
+use core::time::Duration;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 
 /// So many stand in line.
@@ -100,4 +102,21 @@ fn freeze_a_sweep_is_no_more_work_in_a_long_line() {
     assert!(taken < MOST, "{taken} steps to leave");
     let left_over = semaphore.nodes_in_use() as usize - stay.len();
     assert!(left_over < 4_500, "{left_over} are still in line");
+}
+
+/// Caught: a change heard of by itself, one after the other.
+#[test]
+fn freeze_many_changes_of_a_rate_are_no_more_work() {
+    let minute = Duration::from_secs(60);
+    let builder = Limiter::builder().rate(60, minute).max_concurrent(1);
+    let limiter = builder.clock(ManualClock::new()).build();
+    let held = limiter.try_acquire().unwrap();
+    let mut waiting = pin!(limiter.acquire());
+    assert!(poll_once(waiting.as_mut()).is_pending());
+    for _ in 0..LINE {
+        limiter.set_rate(90, minute).unwrap();
+    }
+    let (taken, waits) = steps(|| poll_once(waiting.as_mut()).is_pending());
+    assert!(waits && taken < 500, "{taken} steps");
+    drop(held);
 }

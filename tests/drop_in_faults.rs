@@ -1,0 +1,432 @@
+//! What others found wrong where the crate stands in the place of others: budgets, threads, closing,
+//! lines without an end. Each is the test that failed.
+
+mod common;
+
+use common::{Wakes, at_once, poll_once, poll_with};
+use futures_util::FutureExt;
+use ringgate::time::{Clock, ManualClock};
+use ringgate::{Limit, Limiter, Refused, Semaphore, SlidingWindow};
+use std::panic::{AssertUnwindSafe, RefUnwindSafe, UnwindSafe, catch_unwind};
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::task::{Poll, Waker};
+use std::thread;
+use std::time::Duration;
+
+const MINUTE: Duration = Duration::from_secs(60);
+const HOUR: Duration = Duration::from_secs(3600);
+
+// ---- a task that never has to wait ---------------------------------------------------------------
+
+/// Whether another task gets to run beside one that does this again and again.
+#[cfg(feature = "tokio")]
+fn lets_others_run<F: Future + Send>(again: impl Fn() -> F + Send + 'static) -> bool {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    runtime.block_on(async {
+        let others = Arc::new(AtomicBool::new(false));
+        let seen = Arc::clone(&others);
+        let greedy = tokio::spawn(async move {
+            for _ in 0..10_000 {
+                drop(again().await);
+                if seen.load(SeqCst) {
+                    return true;
+                }
+            }
+            false
+        });
+        let other = tokio::spawn(async move { others.store(true, SeqCst) });
+        let (greedy, other) = tokio::join!(greedy, other);
+        other.unwrap();
+        greedy.unwrap()
+    })
+}
+
+/// `timeout(100 ms, async { loop { drop(s.acquire().await) } })` never ended. Broken by: no unit of the
+/// budget for each answer (in `poll_cooperatively` or in `Admission::poll`).
+#[cfg(feature = "tokio")]
+#[test]
+fn a_task_that_is_always_served_at_once_starved_the_others() {
+    let semaphore = Arc::new(Semaphore::new(1));
+    let of_many = Arc::clone(&semaphore);
+    assert!(lets_others_run(move || Arc::clone(&semaphore).acquire_owned()));
+    assert!(lets_others_run(move || {
+        let semaphore = Arc::clone(&of_many);
+        async move { semaphore.acquire_many(1).await.map(drop) }
+    }));
+    let limiter = Limiter::new(1_000_000, MINUTE, 1);
+    let borrowed = limiter.clone();
+    assert!(lets_others_run(move || limiter.acquire_owned()));
+    assert!(lets_others_run(move || {
+        let limiter = borrowed.clone();
+        async move { limiter.acquire().await.map(drop) }
+    }));
+    let window = Arc::new(SlidingWindow::new(1_000_000, MINUTE));
+    assert!(lets_others_run(move || Arc::clone(&window).acquire_owned()));
+}
+
+/// `while l.acquire_within(200 ms).await.is_err() {}` kept the thread. Broken by: a budget that only
+/// admissions spend.
+#[cfg(feature = "tokio")]
+#[test]
+fn a_task_that_is_always_refused_at_once_starved_the_others() {
+    let limiter = Limiter::new(1, HOUR, 1);
+    drop(limiter.try_acquire());
+    assert!(lets_others_run(move || limiter.acquire_within_owned(Duration::from_millis(200))));
+    let closed = Arc::new(Semaphore::new(1));
+    closed.close();
+    assert!(lets_others_run(move || Arc::clone(&closed).acquire_owned()));
+    let closed = Limiter::new(1, HOUR, 1);
+    closed.close();
+    assert!(lets_others_run(move || closed.acquire_owned()));
+}
+
+/// With its budget spent, a task takes its place in line all the same. Broken by: a look at the budget
+/// before the place is taken.
+#[cfg(feature = "tokio")]
+#[test]
+fn a_spent_budget_costs_no_place_in_line() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    runtime.block_on(async {
+        let slots = Arc::new(Semaphore::new(1));
+        let limiter = Limiter::builder().rate(1_000, MINUTE).semaphore(Arc::clone(&slots)).build();
+        let semaphore = Semaphore::new(1);
+        while tokio::task::coop::has_budget_remaining() {
+            tokio::task::coop::consume_budget().await;
+        }
+        let (mut first, mut second) = (pin!(limiter.acquire()), pin!(limiter.acquire()));
+        let mut permit = pin!(semaphore.acquire());
+        assert!(first.as_mut().now_or_never().is_none());
+        assert!(second.as_mut().now_or_never().is_none());
+        assert!(permit.as_mut().now_or_never().is_none());
+        assert_eq!((first.position(), second.position()), (Some(0), Some(1)));
+        assert!(limiter.try_acquire().is_err(), "a newcomer went first");
+        assert_eq!(semaphore.available_permits(), 0, "decided by the first poll");
+        tokio::task::yield_now().await;
+        let first = first.now_or_never().unwrap().unwrap();
+        assert!(permit.now_or_never().unwrap().is_ok());
+        assert!(second.as_mut().now_or_never().is_none());
+        drop(first);
+        assert!(second.now_or_never().unwrap().is_ok());
+    });
+}
+
+/// What a spent budget kept from being told is not lost. Broken by: no release of what is untold.
+#[cfg(feature = "tokio")]
+#[test]
+fn a_permit_that_a_spent_budget_kept_from_being_told_is_given_back() {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    runtime.block_on(async {
+        let semaphore = Semaphore::new(3);
+        while tokio::task::coop::has_budget_remaining() {
+            tokio::task::coop::consume_budget().await;
+        }
+        {
+            let mut permits = pin!(semaphore.acquire_many(2));
+            assert!(permits.as_mut().now_or_never().is_none());
+            assert_eq!(semaphore.available_permits(), 1);
+        }
+        assert_eq!(semaphore.available_permits(), 3);
+    });
+}
+
+// ---- threads -------------------------------------------------------------------------------------
+
+/// Threads and tasks stand in one line.
+#[test]
+fn a_thread_that_waits_is_served_in_its_turn() {
+    let semaphore = Arc::new(Semaphore::new(1));
+    let held = Arc::clone(&semaphore).try_acquire_owned().unwrap();
+    let wakes = Wakes::new();
+    let mut first = pin!(semaphore.acquire());
+    assert!(poll_with(first.as_mut(), &Waker::from(Arc::clone(&wakes))).is_pending());
+    let there = Arc::clone(&semaphore);
+    let blocked = thread::spawn(move || drop(there.blocking_acquire_owned().unwrap()));
+    while semaphore.waiters() < 2 {
+        thread::yield_now();
+    }
+    drop(held);
+    assert_eq!((wakes.count(), semaphore.available_permits()), (1, 0));
+    let Poll::Ready(Ok(permit)) = poll_once(first) else { panic!("overtaken") };
+    assert!(!blocked.is_finished());
+    drop(permit);
+    blocked.join().unwrap();
+    assert_eq!(semaphore.available_permits(), 1);
+}
+
+#[test]
+fn a_thread_waits_for_a_limiter_and_for_a_window() {
+    let clock = ManualClock::new();
+    let builder = Limiter::builder().rate(1, MINUTE).max_concurrent(1).clock(clock.clone());
+    let (limiter, window) =
+        (builder.build(), Arc::new(SlidingWindow::with_clock(1, MINUTE, clock.clone())));
+    drop(limiter.blocking_acquire().unwrap());
+    window.blocking_acquire().unwrap();
+    let refused = limiter.blocking_acquire_within(Duration::from_secs(1)).unwrap_err();
+    assert_eq!((refused.limit(), refused.retry_after()), (Limit::Rate, Some(MINUTE)));
+    assert_eq!(window.blocking_acquire_within(Duration::from_secs(1)), Err(refused));
+    let (there, too) = (limiter.clone(), Arc::clone(&window));
+    let blocked = [
+        thread::spawn(move || there.blocking_acquire_owned().map(drop)),
+        thread::spawn(move || too.blocking_acquire()),
+    ];
+    while limiter.waiting() + window.waiting() < 2 {
+        thread::yield_now();
+    }
+    clock.advance(MINUTE);
+    assert!(blocked.into_iter().all(|thread| thread.join().unwrap().is_ok()));
+}
+
+/// As tokio's: it would block the worker that others need.
+#[cfg(feature = "tokio")]
+#[test]
+fn a_task_must_not_block_and_a_blocking_thread_may() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let limiter = Limiter::new(60, MINUTE, 4);
+        let semaphore = Semaphore::new(1);
+        assert!(catch_unwind(AssertUnwindSafe(|| drop(limiter.blocking_acquire()))).is_err());
+        assert!(catch_unwind(AssertUnwindSafe(|| drop(semaphore.blocking_acquire()))).is_err());
+        assert_eq!(semaphore.available_permits(), 1);
+        let there = limiter.clone();
+        let blocking = tokio::task::spawn_blocking(move || there.blocking_acquire().map(drop));
+        assert!(blocking.await.unwrap().is_ok());
+    });
+}
+
+// ---- closing -------------------------------------------------------------------------------------
+
+fn is_closed<T>(refused: Result<T, Refused>) -> bool {
+    refused.is_err_and(|refused| {
+        let told = (refused.limit(), refused.retry_after(), refused.is_permanent());
+        told == (Limit::Closed, None, true) && refused.to_string() == "the limiter is closed"
+    })
+}
+
+/// There was no way to close it. Broken by: `close` without the line, or without those who wait for the
+/// rate or a slot.
+#[test]
+fn a_limiter_that_is_closed_refuses_those_in_line_and_all_who_come() {
+    let clock = ManualClock::new();
+    for slots in [1, 2] {
+        // The first in line waits for a slot, or for the rate.
+        let builder = Limiter::builder().rate(1 + 2 / slots, MINUTE).clock(clock.clone());
+        let limiter = builder.max_concurrent(usize::try_from(slots).unwrap()).build();
+        let held = limiter.try_acquire().unwrap();
+        drop((slots == 2).then(|| limiter.try_acquire()));
+        let wakes = Wakes::new();
+        let mut line: Vec<Pin<Box<_>>> =
+            (0..3).map(|_| Box::pin(limiter.acquire_within(HOUR))).collect();
+        for waiting in &mut line {
+            let waker = Waker::from(Arc::clone(&wakes));
+            assert!(poll_with(waiting.as_mut(), &waker).is_pending());
+        }
+        assert!(!limiter.is_closed());
+        limiter.close();
+        assert!(limiter.is_closed());
+        assert_eq!(wakes.count(), 3, "all are told at once");
+        assert!(line.into_iter().all(|waiting| is_closed(at_once(waiting))));
+        assert!(is_closed(limiter.try_acquire()));
+        assert!(is_closed(at_once(limiter.acquire())));
+        assert!(is_closed(at_once(limiter.acquire_within_owned(HOUR))));
+        assert_eq!(limiter.waiting(), 0);
+        drop(held);
+    }
+}
+
+/// The permits of a closed limiter go back to a semaphore that others share.
+#[test]
+fn a_closed_limiter_gives_back_what_others_share() {
+    let shared = Arc::new(Semaphore::new(1));
+    let limiter = Limiter::builder().semaphore(Arc::clone(&shared)).build();
+    let held = limiter.try_acquire().unwrap();
+    let mut waiting = pin!(limiter.acquire());
+    assert!(poll_once(waiting.as_mut()).is_pending());
+    drop(held);
+    limiter.close();
+    assert!(is_closed(at_once(waiting)));
+    assert_eq!(shared.available_permits(), 1);
+    assert!(!shared.is_closed());
+}
+
+#[test]
+fn a_window_that_is_closed_refuses_those_in_line_and_all_who_come() {
+    let clock = ManualClock::new();
+    let window = SlidingWindow::with_clock(1, MINUTE, clock.clone());
+    window.try_acquire().unwrap();
+    let mut waiting = pin!(window.acquire());
+    assert!(poll_once(waiting.as_mut()).is_pending());
+    window.close();
+    assert!(window.is_closed() && is_closed(at_once(waiting)));
+    assert!(is_closed(window.try_acquire()));
+    assert!(is_closed(window.try_acquire_at(clock.now())));
+    assert!(is_closed(at_once(window.acquire())));
+}
+
+/// It said "concurrency limit reached: no call will ever be admitted".
+#[test]
+fn a_shared_semaphore_that_was_closed_was_told_as_a_limit() {
+    let shared = Arc::new(Semaphore::new(1));
+    let limiter = Limiter::builder().semaphore(Arc::clone(&shared)).build();
+    let held = limiter.try_acquire().unwrap();
+    let mut waiting = pin!(limiter.acquire());
+    assert!(poll_once(waiting.as_mut()).is_pending());
+    shared.close();
+    assert!(is_closed(at_once(waiting)));
+    assert!(is_closed(limiter.try_acquire()));
+    drop(held);
+}
+
+// ---- the line ------------------------------------------------------------------------------------
+
+/// A queue had no bound but by looking first, and being wrong by one. Broken by: a place that is counted
+/// after it is taken; one that is not given back.
+#[test]
+fn a_line_with_a_bound_never_has_one_more() {
+    let limiter = Limiter::builder().max_concurrent(1).max_waiting(2).build();
+    let held = limiter.try_acquire().unwrap();
+    let mut line = [Box::pin(limiter.acquire()), Box::pin(limiter.acquire())];
+    assert!(line.iter_mut().all(|waiting| poll_once(waiting.as_mut()).is_pending()));
+    let refused = at_once(limiter.acquire()).unwrap_err();
+    let told = (refused.limit(), refused.retry_after(), refused.is_permanent());
+    assert_eq!(told, (Limit::Queue, None, false));
+    assert_eq!(refused.to_string(), "the line is full: retry when a call in it has gone");
+    let [first, second] = line;
+    drop(second);
+    let mut third = pin!(limiter.acquire_owned());
+    assert!(poll_once(third.as_mut()).is_pending());
+    drop(held);
+    let held = at_once(first).unwrap();
+    let mut fourth = pin!(limiter.acquire());
+    assert!(poll_once(fourth.as_mut()).is_pending());
+    assert_eq!(at_once(limiter.acquire_within(HOUR)).unwrap_err().limit(), Limit::Queue);
+    drop(held);
+}
+
+/// Broken by: a count that is raised and then looked at.
+#[test]
+fn threads_that_race_for_the_last_places_get_just_those() {
+    for _ in 0..50 {
+        let limiter = Limiter::builder().max_concurrent(1).max_waiting(3).build();
+        let held = limiter.try_acquire().unwrap();
+        let waits = thread::scope(|scope| {
+            let threads = [(); 4].map(|()| {
+                scope.spawn(|| {
+                    let mut calls = [(); 2].map(|()| Box::pin(limiter.acquire_owned()));
+                    let polls = calls.iter_mut().map(|call| poll_once(call.as_mut()).is_pending());
+                    (polls.filter(|waits| *waits).count(), calls)
+                })
+            });
+            threads.map(|thread| thread.join().unwrap())
+        });
+        assert_eq!(waits.iter().map(|(waits, _)| waits).sum::<usize>(), 3);
+        drop(held);
+    }
+}
+
+/// A million changes of the rate made one poll of 27 ms. (`proof::frozen::work` counts its steps.)
+#[test]
+fn a_call_that_waits_for_its_slot_hears_of_many_changes_at_once() {
+    let limiter = Limiter::new(60, MINUTE, 1);
+    let held = limiter.try_acquire().unwrap();
+    let wakes = Wakes::new();
+    let waker = Waker::from(Arc::clone(&wakes));
+    let mut waiting = pin!(limiter.acquire());
+    assert!(poll_with(waiting.as_mut(), &waker).is_pending());
+    for limit in 0..1_000 {
+        limiter.set_rate(limit + 60, MINUTE).unwrap();
+    }
+    assert!(poll_with(waiting.as_mut(), &waker).is_pending());
+    let seen = wakes.count();
+    limiter.set_rate(0, MINUTE).unwrap();
+    assert_eq!(wakes.count(), seen + 1, "it hears of the next one as well");
+    assert!(at_once(waiting).unwrap_err().is_permanent());
+    drop(held);
+}
+
+// ---- both ----------------------------------------------------------------------------------------
+
+/// The one given last replaced the other. Broken by: either of the two left out.
+#[test]
+fn a_limit_of_its_own_and_a_shared_one_hold_together() {
+    let shared = Arc::new(Semaphore::new(3));
+    let limiter =
+        |own| Limiter::builder().max_concurrent(own).semaphore(Arc::clone(&shared)).build();
+    let (two, many) = (limiter(2), limiter(9));
+    let held = [two.try_acquire_owned().unwrap(), two.try_acquire_owned().unwrap()];
+    assert_eq!((two.available_permits(), many.available_permits()), (0, 1));
+    assert_eq!(two.try_acquire().unwrap_err().limit(), Limit::Concurrency);
+    let other = many.try_acquire_owned().unwrap();
+    assert!(many.try_acquire().is_err(), "the shared one is exhausted");
+    let mut waiting = pin!(two.acquire_owned());
+    assert!(poll_once(waiting.as_mut()).is_pending());
+    drop(other);
+    assert!(poll_once(waiting.as_mut()).is_pending(), "its own is exhausted");
+    let [first, second] = held;
+    drop(first);
+    let third = at_once(waiting).unwrap();
+    assert_eq!(shared.available_permits(), 1);
+    drop((second, third));
+    assert_eq!((shared.available_permits(), two.available_permits()), (3, 2));
+}
+
+/// One that leaves while it holds the first of the two gives it back.
+#[test]
+fn a_call_that_leaves_between_the_two_semaphores_gives_back_the_first() {
+    let shared = Arc::new(Semaphore::new(1));
+    let limiter = Limiter::builder().max_concurrent(1).semaphore(Arc::clone(&shared)).build();
+    let elsewhere = shared.try_acquire().unwrap();
+    {
+        let mut waiting = pin!(limiter.acquire());
+        assert!(poll_once(waiting.as_mut()).is_pending());
+    }
+    drop(elsewhere);
+    assert!(limiter.try_acquire().is_ok());
+    assert_eq!((shared.available_permits(), limiter.available_permits()), (1, 1));
+}
+
+// ---- what the types can do -----------------------------------------------------------------------
+
+/// A limiter inside `catch_unwind` did not compile. (Futures of limiters may hold a timer of the user's, so
+/// nothing is said of them.)
+#[test]
+fn unwinding_past_them_is_safe() {
+    fn both<T: UnwindSafe + RefUnwindSafe>() {}
+    both::<Semaphore>();
+    both::<Limiter>();
+    both::<SlidingWindow>();
+    both::<ringgate::SemaphorePermit<'_>>();
+    both::<ringgate::OwnedSemaphorePermit>();
+    both::<ringgate::LimiterPermit<'_>>();
+    both::<ringgate::OwnedLimiterPermit>();
+    both::<ringgate::Acquire<'_>>();
+    both::<ringgate::AcquireOwned>();
+    both::<ringgate::LimiterBuilder>();
+    both::<ringgate::RateLimitPolicy>();
+    both::<ManualClock>();
+}
+
+/// It printed `Exactly(999887916)`, and a permit printed the whole limiter.
+#[test]
+fn what_they_print_can_be_read() {
+    let limiter = Limiter::builder().rate(1, MINUTE).clock(ManualClock::new()).build();
+    let permit = limiter.try_acquire().unwrap();
+    assert_eq!(format!("{permit:?}"), "LimiterPermit { .. }");
+    assert_eq!(
+        format!("{:?}", limiter.try_acquire().unwrap_err()),
+        "Refused { limit: Rate, retry_after: Some(60s), is_permanent: false }"
+    );
+    let printed = format!("{limiter:?}");
+    assert!(printed.starts_with("Limiter { rates: "), "{printed}");
+    assert!(printed.len() < 200, "{printed}");
+}
+
+#[test]
+fn clones_of_a_builder_build_limiters_of_their_own() {
+    let builder = Limiter::builder().max_concurrent(1);
+    let [one, other] = [builder.clone().build(), builder.build()];
+    let held = one.try_acquire().unwrap();
+    assert!(other.try_acquire().is_ok());
+    drop(held);
+}
