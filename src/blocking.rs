@@ -28,9 +28,10 @@ impl Wake for Unpark {
 /// (On a thread of `spawn_blocking` it may wait.)
 #[track_caller]
 pub(crate) fn block_on<F: Future>(future: F) -> F::Output {
-    // Tokio knows whether this thread may block, and says so; and its timers need the runtime.
     #[cfg(feature = "tokio")]
     if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+        assert_may_block();
+        // Its timers need the runtime.
         return runtime.block_on(future);
     }
     let mut future = pin!(future);
@@ -43,4 +44,13 @@ pub(crate) fn block_on<F: Future>(future: F) -> F::Output {
         // It may return early: then the future says that it is not ready yet.
         thread::park();
     }
+}
+
+/// Tokio knows whether this thread may block, and says so in its own words.
+#[cfg(feature = "tokio")]
+#[track_caller]
+fn assert_may_block() {
+    let (sender, receiver) = tokio::sync::oneshot::channel();
+    let _ = sender.send(());
+    let _ = receiver.blocking_recv();
 }

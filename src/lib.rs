@@ -44,6 +44,13 @@
 //! `tokio` (default): the default clock follows tokio's, paused time included. `quanta`: a clock on
 //! the processor's time-stamp counter. `oxi-ai`: a pool that takes the place of the crate oxi-ai's.
 //!
+//! `serde`: policies can be read and written.
+//!
+//! # Targets
+//!
+//! Any with 64-bit atomic operations, 32-bit ones included; on `wasm32-unknown-unknown` the browser's
+//! clock takes the place of the system's. Threads that wait (`blocking_acquire`) need `std`'s threads.
+//!
 //! # Layers
 //!
 //! ```text
@@ -52,6 +59,9 @@
 //! window        semaphore         the two lock-free parts; they are given the time, or know none
 //! sync          time              the one door to primitives, the one door to clocks
 //! ```
+
+#[cfg(not(target_has_atomic = "64"))]
+compile_error!("ringgate needs a target with 64-bit atomic operations");
 
 mod blocking;
 mod coop;

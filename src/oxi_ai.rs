@@ -46,7 +46,8 @@ use std::sync::Arc;
 /// The guard margin is the default one of [`ringgate::RateLimitPolicy`](crate::RateLimitPolicy). For
 /// another, or for a limit on every second, make a limiter of such a policy and give it to
 /// [`ProviderPool::with_limiter`].
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct RateLimitPolicy {
     /// Most requests in any minute. `u32::MAX` is no limit, zero admits nothing.
     pub rpm: u32,
@@ -274,14 +275,6 @@ impl ProviderPool {
     }
 
     async fn admit(&self) -> Result<OwnedLimiterPermit, Refused> {
-        match self.limiter.try_acquire_owned() {
-            // In a box, or the future of every call would be as large as one that waits.
-            Err(refused) if !refused.is_permanent() => Box::pin(self.wait()).await,
-            decided => decided,
-        }
-    }
-
-    async fn wait(&self) -> Result<OwnedLimiterPermit, Refused> {
         match self.patience {
             None => self.limiter.acquire_owned().await,
             Some(patience) => self.limiter.acquire_within_owned(patience).await,

@@ -24,13 +24,20 @@ const SECOND: Duration = Duration::from_secs(1);
 /// as much as the jitter of a connection that stands. It costs as much of the rate as it adds to
 /// the window: 0.4 % for a minute, 1 % for a second. Where the way takes less even time, set a
 /// longer one by [`with_guard`](Self::with_guard).
-#[derive(Debug, Clone)]
+/// With the feature `serde` it is read and written as a map of `rpm`, `max_concurrent`, and where they
+/// are given `per_second` (requests in any second, instead of `rpm`) and `guard` (a duration:
+/// `secs` and `nanos`). Any numbers are a policy.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(deny_unknown_fields))]
 pub struct RateLimitPolicy {
     /// Most requests in any minute. `u32::MAX` is no limit, zero admits nothing.
     pub rpm: u32,
     /// Most requests in flight. `usize::MAX` is no limit, zero admits nothing.
     pub max_concurrent: usize,
+    #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "Option::is_none"))]
     per_second: Option<u32>,
+    #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "Option::is_none"))]
     guard: Option<Duration>,
 }
 

@@ -254,7 +254,7 @@ mod in_the_place_of_oxi_ais {
     }
 
     /// Allocators keep blocks of up to about 1 KiB at hand; a larger one cost 100 ns more. Broken by:
-    /// `admit` awaiting `wait` without a box.
+    /// a limiter's future with its place in line inside.
     #[test]
     fn the_box_of_a_calls_future_is_small() {
         let (pool, model, context) = ready();

@@ -154,8 +154,10 @@ impl<G: Handle> Admission<G> {
         if let Poll::Ready(Err(refused)) = self.begin(false) {
             self.untold = Some(refused);
         }
-        if let Some(place) = &mut self.place {
-            let _ = place.as_mut().take_turn(cx);
+        if let Some(place) = &mut self.place
+            && let Poll::Ready(Err(refused)) = place.as_mut().take_turn(cx)
+        {
+            (self.place, self.untold) = (None, Some(refused));
         }
     }
 
@@ -213,11 +215,8 @@ impl Place<'_> {
     /// Goes on from stage to stage.
     fn advance(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Refused>> {
         loop {
-            if self.gate.is_closed() {
-                return Poll::Ready(Err(Refused::closed()));
-            }
             if let Stage::Line(_) = self.stage {
-                ready!(self.as_mut().take_turn(cx));
+                ready!(self.as_mut().take_turn(cx))?;
                 continue;
             }
             let this = self.as_mut().project();
@@ -235,7 +234,7 @@ impl Place<'_> {
                     },
                     // By a new rate it may have to wait again, or for ever.
                     Poll::Pending => {
-                        if !changes.has_come(cx) {
+                        if !changes.has_come(cx)? {
                             return Poll::Pending;
                         }
                         if gate.peek().is_err() {
@@ -247,16 +246,19 @@ impl Place<'_> {
         }
     }
 
-    /// Waits for its turn, to be the first in line. Closed, it looks at the close next.
-    fn take_turn(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+    /// Waits for its turn, to be the first in line.
+    fn take_turn(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Refused>> {
         let this = self.project();
-        if let Stage::Line(line) = this.stage
-            && let Ok(turn) = ready!(Pin::new(line).poll(cx))
-        {
-            *this.turn = Some(turn);
-            *this.stage = Stage::Rate(Interruptions::of(this.gate));
+        if let Stage::Line(line) = this.stage {
+            match ready!(Pin::new(line).poll(cx)) {
+                Ok(turn) => {
+                    *this.turn = Some(turn);
+                    *this.stage = Stage::Rate(Interruptions::of(this.gate));
+                }
+                Err(_) => return Poll::Ready(Err(Refused::closed())),
+            }
         }
-        Poll::Ready(())
+        Poll::Ready(Ok(()))
     }
 
     /// Both limits are open, the slot is had; `None` if somebody was faster, or the clock stepped
@@ -266,6 +268,9 @@ impl Place<'_> {
         let gate = *this.gate;
         // Not counted as waiting any more when it is found in the log.
         *this.waiting = None;
+        if gate.is_closed() {
+            return Some(Err(Refused::closed()));
+        }
         match gate.stamp() {
             Ok(()) => {
                 // While the slot is still a guard: the next in line may have a waker that panics,
@@ -333,15 +338,14 @@ impl<'a> Changes<'a> {
         Self { gate, next: gate.changes.wait() }
     }
 
-    fn has_come(&mut self, cx: &mut Context<'_>) -> bool {
-        let Poll::Ready(change) = Pin::new(&mut self.next).poll(cx) else { return false };
-        if let Ok(change) = change {
-            change.forget();
-        }
+    /// An error if the last one has: the gate is closed.
+    fn has_come(&mut self, cx: &mut Context<'_>) -> Result<bool, Refused> {
+        let Poll::Ready(change) = Pin::new(&mut self.next).poll(cx) else { return Ok(false) };
+        change.map_err(|_| Refused::closed())?.forget();
         // However many there have been, one look is enough.
         self.gate.changes.forget_permits(usize::MAX);
         self.next = self.gate.changes.wait();
-        true
+        Ok(true)
     }
 }
 
@@ -377,11 +381,8 @@ fn wait_for_rate<'a>(
         if interruptions.is_closed(cx) {
             return Poll::Ready(Err(Refused::closed()));
         }
-        if !interruptions.changes.has_come(cx) {
+        if !interruptions.changes.has_come(cx)? {
             return Poll::Pending;
-        }
-        if gate.is_closed() {
-            return Poll::Ready(Err(Refused::closed()));
         }
     }
 }

@@ -16,7 +16,7 @@ pin_project! {
     }
 }
 
-#[cfg(feature = "tokio")]
+#[cfg(all(feature = "tokio", not(all(target_family = "wasm", target_os = "unknown"))))]
 pin_project! {
     #[project = TimerProjection]
     enum Timer {
@@ -26,7 +26,7 @@ pin_project! {
     }
 }
 
-#[cfg(not(feature = "tokio"))]
+#[cfg(not(all(feature = "tokio", not(all(target_family = "wasm", target_os = "unknown")))))]
 pin_project! {
     #[project = TimerProjection]
     enum Timer {
@@ -51,7 +51,7 @@ impl Sleep {
         Self { timer: Timer::Agnostic { delay } }
     }
 
-    #[cfg(feature = "tokio")]
+    #[cfg(all(feature = "tokio", not(all(target_family = "wasm", target_os = "unknown"))))]
     pub(super) fn tokio(sleep: tokio::time::Sleep) -> Self {
         Self { timer: Timer::Tokio { sleep } }
     }
@@ -63,7 +63,7 @@ impl Future for Sleep {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         match self.project().timer.project() {
             TimerProjection::Agnostic { delay } => delay.poll(cx),
-            #[cfg(feature = "tokio")]
+            #[cfg(all(feature = "tokio", not(all(target_family = "wasm", target_os = "unknown"))))]
             TimerProjection::Tokio { sleep } => sleep.poll(cx),
             TimerProjection::Boxed { future } => future.0.as_mut().poll(cx),
         }

@@ -2,7 +2,10 @@
 
 use super::{Clock, LONGEST_SLEEP, Sleep, Timestamp};
 use futures_timer::Delay;
+#[cfg(not(all(target_family = "wasm", target_os = "unknown")))]
 use std::time::Instant;
+#[cfg(all(target_family = "wasm", target_os = "unknown"))]
+use web_time::Instant;
 
 /// `std::time::Instant`, and a timer of its own thread: needs no runtime.
 ///
