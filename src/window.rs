@@ -3,6 +3,8 @@
 mod cell;
 pub(crate) mod log;
 mod ring;
+mod select;
+mod split;
 
 #[cfg(all(test, ringgate_loom))]
 mod models;

@@ -179,16 +179,6 @@ impl Ring {
         }
     }
 
-    /// `look` and `claim`, in the common case.
-    #[inline]
-    pub(super) fn try_stamp(&self, rule: Rule, now: u64) -> Quick<u64> {
-        match self.glance(rule, now) {
-            Quick::Done(spot) => self.claim(spot).map_or(Quick::Unclear, Quick::Done),
-            Quick::Full(full) => Quick::Full(full),
-            Quick::Unclear => Quick::Unclear,
-        }
-    }
-
     /// `look`, where one rule gives each admission a cell, the hint is right and nobody else is at
     /// it: in a third of the instructions, which are most of the time it takes.
     #[inline]
@@ -445,11 +435,32 @@ impl Ring {
         }
     }
 
-    /// The stamps of a closed ring, oldest first.
-    pub(super) fn history(&self, format: Format) -> impl Iterator<Item = u64> {
-        let oldest = self.locate().oldest;
-        let cells = (0..self.cells.len() - 1).map(move |i| (oldest + i) % self.cells.len());
-        cells.map(move |i| format.time(self.word(i))).filter(|stamp| *stamp > 0)
+    /// Gives the oldest cell another word, so that no claim that was seen to be free before this can
+    /// be made. `mark`, before any time, goes up from touch to touch. A closed ring stands still by
+    /// itself. False if by then the mark is `is_over`.
+    pub(super) fn touch(&self, format: Format, mark: u64, is_over: impl Fn() -> bool) -> bool {
+        loop {
+            let Ok(found) = self.locate_open(format) else { return !is_over() };
+            if format.time(found.oldest_word) == mark {
+                return true;
+            }
+            // Asked after the cell was read: no older mark replaces a newer one.
+            if is_over() {
+                return false;
+            }
+            let touched = Format::pack(lap(found.oldest_word), mark, 0);
+            if self.swap(found.oldest, found.oldest_word, touched) {
+                return true;
+            }
+        }
+    }
+
+    /// The stamps of a ring that stands still.
+    pub(super) fn history(&self, format: Format) -> History<'_> {
+        let found = self.locate();
+        let is_closed = format.time(found.newest_word) == format.closed();
+        let newest = if is_closed { self.back(found.newest, 1) } else { found.newest };
+        History { ring: self, format, newest }
     }
 
     /// Fills a new ring with older stamps, in order. Any number of threads may do so at once.
@@ -490,8 +501,28 @@ impl Ring {
     }
 }
 
+/// The stamps of a ring that stands still, newest first.
+#[derive(Clone, Copy)]
+pub(super) struct History<'a> {
+    ring: &'a Ring,
+    format: Format,
+    newest: usize,
+}
+
+impl History<'_> {
+    /// How many there are at most.
+    pub(super) fn len(&self) -> usize {
+        self.ring.looks_back()
+    }
+
+    /// The stamp so many before the newest; 0 if there are not so many.
+    pub(super) fn stamp(&self, back: usize) -> u64 {
+        self.format.time(self.ring.word(self.ring.back(self.newest, back as u64)))
+    }
+}
+
 /// How often what others change is read anew.
-const RECKONINGS: u32 = 16;
+pub(super) const RECKONINGS: u32 = 16;
 
 /// With several rules, turns are foreseen exactly for so many in line; beyond, at the earliest.
 const FORESEEN: u64 = 4096;

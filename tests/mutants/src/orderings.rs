@@ -3,11 +3,12 @@
 use crate::checkout::Checkout;
 use crate::{Kind, Mutant};
 
-const FILES: [&str; 7] = [
+const FILES: [&str; 8] = [
     "src/semaphore/line.rs",
     "src/semaphore/store.rs",
     "src/window/ring.rs",
     "src/window/log.rs",
+    "src/window/split.rs",
     "src/gate.rs",
     "src/gate/admission.rs",
     "src/time/manual.rs",
