@@ -1,6 +1,7 @@
 //! An exact sliding window.
 
 mod cell;
+mod chunks;
 pub(crate) mod log;
 mod ring;
 mod select;

@@ -16,13 +16,16 @@
 //! window is lengthened, older ones may have been forgotten.
 //!
 //! **Growing** beyond the cells there are: a larger log is linked behind the old one, whose rings
-//! are then closed, one compare-and-swap each, and copied. Whoever meets a closed ring does the same
-//! work, all of which can be done twice; so nobody waits for a thread that has stopped in it. Old
+//! are then closed, one compare-and-swap each, and copied. Whoever meets a closed ring takes part in
+//! that: cells are copied in chunks, which are dealt out (`chunks.rs`); where a chunk begins in each
+//! ring is found without sorting (`select.rs`). All of it can be done twice, so nobody waits for a
+//! thread that has stopped in it, and nobody who copies allocates. Old
 //! logs stay until the whole is dropped (a stopped thread may be reading them). Capacities double, so
 //! up to 2^20 they take little more room together than the newest; beyond, there can be twelve more
 //! of at most 8 MiB.
 
 use super::cell::{Format, MAX_CELLS, Rule, epoched, shown};
+use super::chunks::Chunks;
 use super::ring::{Full, NEVER, Quick, RECKONINGS, Ring, Rules, Spot, Stop};
 use super::select::{MOST_RINGS, Merged};
 use super::split::{Split, State, deal};
@@ -77,6 +80,8 @@ struct Shards {
     is_plain: bool,
     rings: Box<[CachePadded<Ring>]>,
     layout: Layout,
+    /// How far the stamps of the log before have been copied into this one.
+    copying: Chunks,
     /// The successor, once there is to be one.
     next: AtomicPtr<Self>,
     canary: Canary,
@@ -340,6 +345,7 @@ impl Shards {
             is_plain: layout.rules == 1 && format == Format::PLAIN,
             rings,
             layout,
+            copying: Chunks::new(0),
             next: AtomicPtr::new(ptr::null_mut()),
             canary: Canary::new(),
         }
@@ -633,7 +639,8 @@ impl Shards {
         // Not into shared cells only to have room to spare.
         let most = self.layout.most_cells;
         let spare = if limit <= most { twice.min(most) } else { twice };
-        let next = Self::new(self.layout.with_capacity(limit.max(spare)));
+        let mut next = Self::new(self.layout.with_capacity(limit.max(spare)));
+        next.copying = Chunks::new(next.looks_back());
         next.begin_rule(index, next.format.rule(limit, window));
         let next = Box::into_raw(Box::new(next));
         // ORDERING: Release publishes the successor. Nothing is acquired: `is_succeeded` looks next.
@@ -657,26 +664,44 @@ impl Shards {
             // ORDERING: Relaxed: published with the cells, by `succeed`. Only if it is not set yet.
             let _ = to.compare_exchange(0, word, Ordering::Relaxed, Ordering::Relaxed);
         }
-        let stamps = self.stamps_for(next);
-        // The newest goes to the first ring, the one before to the second and so on: as shares go.
-        for (index, ring) in next.rings.iter().enumerate() {
-            let own = stamps.iter().skip(index).step_by(next.rings.len());
-            let own: Vec<u64> = own.copied().take(ring.looks_back()).collect();
-            ring.begin(next.format, own.into_iter().rev());
-        }
-    }
-
-    /// The stamps of these closed rings, one for each of the successor's cells, newest first.
-    fn stamps_for(&self, next: &Self) -> Vec<u64> {
-        let histories = self.rings.iter().map(|ring| ring.history(self.format));
-        let history = histories.flat_map(|ring| (0..ring.len()).map(move |back| ring.stamp(back)));
-        let mut stamps: Vec<u64> = history.filter(|stamp| *stamp > 0).collect();
-        stamps.sort_unstable_by(|a, b| b.cmp(a));
+        let history = Merged::new(&self.rings, self.format);
         // A cell of the successor's has the stamp of the newest of the admissions it covers.
         let (here, there) = (self.format.per_cell, next.format.per_cell);
-        let cell = |number: u64| usize::try_from(number * there / here).ok();
-        (0..).map_while(|number| stamps.get(cell(number)?).copied()).collect()
+        let cells = (history.len() as u64 * here).div_ceil(there);
+        let cells = usize::try_from(cells).unwrap_or(usize::MAX).min(next.looks_back());
+        let from = |number: usize| index_of(number as u64 * there / here);
+        next.copying.share(cells, |numbers| {
+            let (mut at, mut stamps) = (from(numbers.start), history.after(from(numbers.start)));
+            let mut stamp = stamps.next();
+            for number in numbers {
+                while at < from(number) {
+                    (at, stamp) = (at + 1, stamps.next());
+                }
+                if let Some(stamp) = stamp {
+                    next.begin_cell(number, cells, stamp);
+                }
+            }
+        });
     }
+
+    /// Fills a cell: of so many, the one that has `number` newer ones. The newest goes to the first
+    /// ring, the one before to the second and so on: as shares go.
+    fn begin_cell(&self, number: usize, of: usize, stamp: u64) {
+        let rings = self.rings.len();
+        let (ring, newer) = (number & self.mask(), number / rings);
+        let in_ring = (of + self.mask() - ring) / rings;
+        self.rings[ring].begin(self.format, in_ring - 1 - newer, stamp);
+    }
+
+    /// How many cells rules may look back, in all rings.
+    fn looks_back(&self) -> usize {
+        self.rings.len() * self.cells_each()
+    }
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "less than the number of cells")]
+fn index_of(cell: u64) -> usize {
+    cell as usize
 }
 
 /// How many turns come by `moment`, of the first `ahead` and one.

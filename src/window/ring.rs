@@ -47,6 +47,7 @@
 
 use super::cell::{Format, Rule, lap};
 use crate::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use crate::sync::zeros;
 
 /// Steps to take from the hint before searching by halves.
 const WALK: u32 = if cfg!(ringgate_loom) { 1 } else { 8 };
@@ -145,7 +146,7 @@ pub(super) struct Spot {
 impl Ring {
     /// A ring that rules may look back `cells` cells in.
     pub(super) fn new(cells: u32) -> Self {
-        Self { hint: AtomicUsize::new(0), cells: (0..=cells).map(|_| AtomicU64::new(0)).collect() }
+        Self { hint: AtomicUsize::new(0), cells: zeros(index(u64::from(cells)) + 1) }
     }
 
     /// How many cells rules may look back.
@@ -463,11 +464,10 @@ impl Ring {
         History { ring: self, format, newest }
     }
 
-    /// Fills a new ring with older stamps, in order. Any number of threads may do so at once.
-    pub(super) fn begin(&self, format: Format, stamps: impl Iterator<Item = u64>) {
-        for (index, stamp) in stamps.enumerate() {
-            self.swap(index, 0, Format::pack(true, format.tick(stamp), 0));
-        }
+    /// Fills a cell of a new ring with an older stamp, unless another has: in the cells from the
+    /// first on stamps do not decrease.
+    pub(super) fn begin(&self, format: Format, index: usize, stamp: u64) {
+        self.swap(index, 0, Format::pack(true, format.tick(stamp), 0));
     }
 
     // ---- cells ---------------------------------------------------------------------------------
@@ -516,6 +516,11 @@ impl History<'_> {
     }
 
     /// The stamp so many before the newest; 0 if there are not so many.
+    pub(super) fn get(&self, back: usize) -> u64 {
+        if back < self.len() { self.stamp(back) } else { 0 }
+    }
+
+    /// The same, for less than `len`.
     pub(super) fn stamp(&self, back: usize) -> u64 {
         self.format.time(self.ring.word(self.ring.back(self.newest, back as u64)))
     }

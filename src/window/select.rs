@@ -63,6 +63,33 @@ impl<'a> Merged<'a> {
         at_high
     }
 
+    /// How many stamps there are.
+    pub(super) fn len(&self) -> usize {
+        sum(self.newest(usize::MAX))
+    }
+
+    /// The stamps from the one that has so many newer ones on, newest first.
+    pub(super) fn after(&self, newer: usize) -> impl Iterator<Item = u64> {
+        let mut passed = self.newest(newer);
+        let mut heads = [0; MOST_RINGS];
+        for (number, ring) in self.rings() {
+            heads[number] = ring.get(passed[number]);
+        }
+        let rings = self.rings().count();
+        core::iter::from_fn(move || {
+            let mut newest = 0;
+            for number in 1..rings {
+                if heads[number] > heads[newest] {
+                    newest = number;
+                }
+            }
+            let stamp = heads[newest];
+            passed[newest] += 1;
+            heads[newest] = self.rings[newest].as_ref()?.get(passed[newest]);
+            (stamp > 0).then_some(stamp)
+        })
+    }
+
     /// A moment before all stamps and one that none is later than.
     fn span(&self, all: Each) -> (u64, u64) {
         let (mut first, mut last) = (u64::MAX, 0);
