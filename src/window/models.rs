@@ -360,7 +360,6 @@ fn model_a_higher_limit_of_two_rings_against_claims() {
 }
 
 /// Each is done in full, one after the other, and whoever is overtaken helps.
-/// Caught: a change that ends when another is pending.
 #[test]
 fn model_two_changes_of_two_rings() {
     model(2, || {
@@ -377,7 +376,6 @@ fn model_two_changes_of_two_rings() {
 }
 
 /// Two changes while another thread claims.
-/// Caught: a share that stays what it was.
 #[test]
 fn model_two_changes_of_two_rings_against_a_claim() {
     model(1, || {
@@ -394,7 +392,6 @@ fn model_two_changes_of_two_rings_against_a_claim() {
 }
 
 /// One makes it grow, the other lowers the limit: in the log that is left, or in its successor.
-/// Caught: `is_succeeded` only loads; a successor without shares.
 #[test]
 fn model_a_change_of_two_rings_while_they_grow() {
     model(2, || {
@@ -486,7 +483,7 @@ fn model_growing_keeps_what_was_admitted_before() {
 
 /// Two who meet the closed ring copy what is in it, by the cell: what neither has done when the other
 /// looks, both do.
-/// Caught: `share` without the second round; a chunk marked before it is done.
+/// Caught: `share` without the second round.
 #[test]
 fn model_two_who_copy_the_same_cells() {
     model(2, || {

@@ -189,8 +189,7 @@ proptest! {
     /// Between changes of limit and window every answer is as a list of all stamps would have it, on
     /// any number of rings; growing too. A log may forget what had left the window by the rules that
     /// were in force: after the window was lengthened it may admit where only such stamps are in it.
-    /// Broken by: even shares at a change; a change without the touch; stamps dealt to the rings
-    /// oldest first; a closed ring's last stamps left out; the rest of a limit not dealt out.
+    /// Broken by: even shares at a change.
     #[test]
     fn answers_are_exact_from_a_change_on(
         kind in 0..4_u32,
