@@ -35,7 +35,8 @@
 //! **There is one cell more than any rule needs**, so the oldest cell's stamp decides nothing. That
 //! lets a ring be closed by one compare-and-swap, without losing anything: the oldest cell is stamped
 //! with the end of time. All others then stand still, to be copied. (The room of a shared cell is
-//! taken first.)
+//! taken first.) A change of several rings gives it another word, so that claims seen before fail: a
+//! mark earlier than any clock's time, which goes up with each change, so no word comes back.
 //!
 //! **Shared cells.** In a large log a cell covers several admissions: it counts them down in `room`,
 //! and its stamp is that of the last one. Cells before the newest count whole, and none is begun while
