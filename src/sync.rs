@@ -29,6 +29,31 @@ pub(crate) mod atomic {
     pub(crate) use core::sync::atomic::Ordering;
 }
 
+/// So many words of nought. Memory that is not written yet is not taken from the system either, where
+/// the allocator leaves it so.
+pub(crate) fn zeros(count: usize) -> Box<[atomic::AtomicU64]> {
+    #[cfg(any(ringgate_loom, ringgate_shuttle, ringgate_freeze))]
+    return (0..count).map(|_| atomic::AtomicU64::new(0)).collect();
+    #[cfg(not(any(ringgate_loom, ringgate_shuttle, ringgate_freeze)))]
+    {
+        use std::alloc::{Layout, alloc_zeroed, handle_alloc_error};
+        let layout = Layout::array::<atomic::AtomicU64>(count);
+        let Ok(layout) = layout else { handle_alloc_error(Layout::new::<atomic::AtomicU64>()) };
+        if layout.size() == 0 {
+            return Box::default();
+        }
+        #[expect(clippy::cast_ptr_alignment, reason = "the layout is that of the words")]
+        // SAFETY: the layout is not of size zero.
+        let words = unsafe { alloc_zeroed(layout) }.cast::<atomic::AtomicU64>();
+        if words.is_null() {
+            handle_alloc_error(layout);
+        }
+        // SAFETY: allocated just now by the global allocator, with the layout of this slice; zeroed
+        // bytes are an atomic nought.
+        unsafe { Box::from_raw(core::ptr::slice_from_raw_parts_mut(words, count)) }
+    }
+}
+
 /// A value for each thread: `std`'s, or the checker's for the checker's threads.
 macro_rules! per_thread {
     (static $name:ident: $type:ty = $value:expr;) => {

@@ -1,8 +1,11 @@
 //! An exact sliding window.
 
 mod cell;
+mod chunks;
 pub(crate) mod log;
 mod ring;
+mod select;
+mod split;
 
 #[cfg(all(test, ringgate_loom))]
 mod models;

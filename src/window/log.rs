@@ -9,21 +9,26 @@
 //! Several rules are kept in one ring: with two, one ring may be free by the first only and the
 //! other by the second only, though the log as a whole is free by both.
 //!
-//! **Changing a rule** is one store, as a rule is one word: every admission from then on obeys the
-//! new one, counting those from before. An admission that had read the old rule obeys that. So in
-//! the shorter of the two windows there are never more than the larger of the two limits. Shares
-//! change with it: a ring may have used up more than its new share and another less, which is over
-//! when one window has passed.
+//! **Changing a rule** of one ring is one store, as a rule is one word. Every admission from then on
+//! obeys the new one, counting those from before; one that had read the old rule obeys that. Several
+//! rings change together, with their shares: see `split.rs`. What a log remembers is counted: as many
+//! stamps as it has cells, and at the least all that were in the window by the old rule. Where a
+//! window is lengthened, older ones may have been forgotten.
 //!
 //! **Growing** beyond the cells there are: a larger log is linked behind the old one, whose rings
-//! are then closed, one compare-and-swap each, and copied. Whoever meets a closed ring does the same
-//! work, all of which can be done twice; so nobody waits for a thread that has stopped in it. Old
+//! are then closed, one compare-and-swap each, and copied. Whoever meets a closed ring takes part in
+//! that: cells are copied in chunks, which are dealt out (`chunks.rs`); where a chunk begins in each
+//! ring is found without sorting (`select.rs`). All of it can be done twice, so nobody waits for a
+//! thread that has stopped in it, and nobody who copies allocates. Old
 //! logs stay until the whole is dropped (a stopped thread may be reading them). Capacities double, so
 //! up to 2^20 they take little more room together than the newest; beyond, there can be twelve more
 //! of at most 8 MiB.
 
 use super::cell::{Format, MAX_CELLS, Rule, epoched, shown};
-use super::ring::{Full, NEVER, Quick, Ring, Rules, Spot, Stop};
+use super::chunks::Chunks;
+use super::ring::{Full, NEVER, Quick, RECKONINGS, Ring, Rules, Spot, Stop};
+use super::select::{MOST_RINGS, Merged};
+use super::split::{Split, State, deal};
 use crate::error::NoSuchRate;
 use crate::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
 use crate::sync::leak::Canary;
@@ -35,9 +40,6 @@ use crossbeam_utils::CachePadded;
 
 /// Cells a ring has at least, where there are several.
 const LEAST_CELLS: u32 = 64;
-/// Rings at most: a refusal looks at them all.
-const MOST_RINGS: usize = 16;
-
 /// No admission now.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Busy {
@@ -67,16 +69,19 @@ pub(crate) struct Log {
 
 /// The rings of one size.
 struct Shards {
+    /// The first rule, where there is one ring.
     rule: AtomicU64,
+    /// It and its shares, where there are several.
+    split: Split,
     /// Further rules. Then there is one ring, with a cell for each admission.
     more: Box<[AtomicU64]>,
     format: Format,
     /// One rule, one admission a cell.
     is_plain: bool,
-    /// The number of rings is 2^this.
-    rings_log2: u32,
     rings: Box<[CachePadded<Ring>]>,
     layout: Layout,
+    /// How far the stamps of the log before have been copied into this one.
+    copying: Chunks,
     /// The successor, once there is to be one.
     next: AtomicPtr<Self>,
     canary: Canary,
@@ -129,7 +134,7 @@ impl Log {
         let first = Shards::new(layout);
         for (index, (limit, window)) in rules.iter().enumerate() {
             let word = first.format.rule((*limit).min(layout.capacity), guarded(*window, guard));
-            first.set_rule(index, word);
+            first.begin_rule(index, word);
         }
         Self { first, grown: AtomicPtr::new(ptr::null_mut()), guard }
     }
@@ -137,9 +142,11 @@ impl Log {
     /// Claims one admission at `now` (ns); returns its stamp.
     #[inline]
     pub(crate) fn try_acquire(&self, now: u64) -> Result<u64, Busy> {
-        let now_epoched = epoched(now);
-        match self.shards().quick(|ring, rule| ring.try_stamp(rule, now_epoched)) {
-            Quick::Done(stamp) => Ok(shown(stamp).unwrap_or(NEVER)),
+        match self.shards().quick(epoched(now)) {
+            Quick::Done((ring, spot)) => match ring.claim(spot) {
+                Some(stamp) => Ok(shown(stamp).unwrap_or(NEVER)),
+                None => self.try_acquire_well(now),
+            },
             Quick::Full(full) => Err(full.into()),
             Quick::Unclear => self.try_acquire_well(now),
         }
@@ -155,7 +162,7 @@ impl Log {
     #[inline]
     pub(crate) fn peek(&self, now: u64) -> Result<Opening<'_>, Busy> {
         let now = epoched(now);
-        match self.shards().quick(|ring, rule| ring.glance(rule, now).at(ring)) {
+        match self.shards().quick(now) {
             Quick::Done(at) => Ok(Opening { at: Some(at), now }),
             Quick::Full(full) => Err(full.into()),
             Quick::Unclear => self.peek_well(now),
@@ -200,8 +207,7 @@ impl Log {
 
     /// Limit and window of a rule, without the guard.
     pub(crate) fn rule(&self, index: usize) -> Option<(u32, Duration)> {
-        let shards = self.shards();
-        let rule = shards.read(shards.rule_words().nth(index)?);
+        let rule = self.shards().rule(index)?;
         let limit = u32::try_from(rule.limit).unwrap_or(u32::MAX);
         Some((limit, Duration::from_nanos(rule.window).saturating_sub(self.guard)))
     }
@@ -235,8 +241,11 @@ impl Log {
         if limit > shards.layout.capacity && !shards.is_succeeded() {
             shards.grow(index, limit, window);
         }
-        if limit <= shards.layout.capacity {
-            shards.set_rule(index, shards.format.rule(limit, window));
+        let is_set = limit <= shards.layout.capacity
+            && shards.set_rule(index, shards.format.rule(limit, window));
+        if !is_set && !shards.is_succeeded() {
+            // No slot for the rule: there are in the next.
+            shards.grow(index, limit, window);
         }
         if shards.is_succeeded() {
             self.succeed(shards);
@@ -327,14 +336,16 @@ impl Shards {
         let cells = u32::try_from(cells).unwrap_or(u32::MAX);
         let rings = 1_u32 << layout.rings_log2;
         let ring = || CachePadded::new(Ring::new(cells.div_ceil(rings)));
+        let rings: Box<[_]> = (0..rings).map(|_| ring()).collect();
         Self {
             rule: AtomicU64::new(0),
+            split: Split::new(if rings.len() > 1 { rings.len() } else { 0 }),
             more: (1..layout.rules).map(|_| AtomicU64::new(0)).collect(),
             format,
             is_plain: layout.rules == 1 && format == Format::PLAIN,
-            rings_log2: layout.rings_log2,
-            rings: (0..rings).map(|_| ring()).collect(),
+            rings,
             layout,
+            copying: Chunks::new(0),
             next: AtomicPtr::new(ptr::null_mut()),
             canary: Canary::new(),
         }
@@ -342,43 +353,63 @@ impl Shards {
 
     // ---- what is asked of them -----------------------------------------------------------------
 
-    /// A quick try at the rings, in the common case.
+    /// `look`, in the common case.
     #[inline]
-    fn quick<'a, T>(&'a self, attempt: impl Fn(&'a Ring, Rule) -> Quick<T>) -> Quick<T> {
-        // ORDERING: Relaxed: a rule is one word, and all there is to read.
-        let rule = Format::PLAIN.read_rule(self.rule.load(Ordering::Relaxed));
+    fn quick(&self, now: u64) -> Quick<(&Ring, Spot)> {
+        let [ring] = &*self.rings else { return self.quick_around(now) };
+        let rule = Format::PLAIN.read_rule(self.rule_word());
         if !self.is_plain || rule.is_open() {
             return Quick::Unclear;
         }
-        match &*self.rings {
-            [ring] => attempt(ring, rule),
-            _ => self.quick_around(rule, attempt),
-        }
+        ring.glance(rule, now).at(ring)
     }
 
     /// At the thread's own ring, and from there on.
     #[inline(never)]
-    fn quick_around<'a, T>(
-        &'a self,
-        rule: Rule,
-        attempt: impl Fn(&'a Ring, Rule) -> Quick<T>,
-    ) -> Quick<T> {
-        let mut all = Full::NOTHING;
+    fn quick_around(&self, now: u64) -> Quick<(&Ring, Spot)> {
+        let state = self.split.state();
+        let rule = self.split.rule(state);
+        if state.is_changing() || rule.is_open() || rule.limit == 0 {
+            return Quick::Unclear;
+        }
+        let mut found = Quick::Full(Full::NOTHING);
         for (number, ring) in self.starting_at_home() {
-            match attempt(ring, self.share(rule, number)) {
-                Quick::Full(full) => all = all.and(full),
-                decided => return decided,
+            let limit = self.split.share(number);
+            if limit == 0 {
+                continue;
+            }
+            match (ring.glance(Rule { limit, ..rule }, now), found) {
+                (Quick::Full(full), Quick::Full(all)) => found = Quick::Full(all.and(full)),
+                (decided, _) => {
+                    found = decided.at(ring);
+                    break;
+                }
             }
         }
-        Quick::Full(all)
+        // Asked after the oldest cell was read, and before it is claimed.
+        if self.split.is(state) { found } else { Quick::Unclear }
     }
 
     /// Where the rules allow an admission at `now`; nowhere if nothing limits.
     fn look(&self, now: u64) -> Result<Option<(&Ring, Spot)>, Stop> {
-        let rule = self.first_rule();
+        if let [ring] = &*self.rings {
+            let spot = ring.look(self.rules(self.first_rule()), now)?;
+            return Ok(spot.map(|spot| (&**ring, spot)));
+        }
+        loop {
+            let (state, rule) = self.settled();
+            let found = self.look_around(rule, now);
+            // As in `quick_around`.
+            if self.split.is(state) {
+                return found;
+            }
+        }
+    }
+
+    fn look_around(&self, rule: Rule, now: u64) -> Result<Option<(&Ring, Spot)>, Stop> {
         let mut all = Full::NOTHING;
         for (number, ring) in self.starting_at_home() {
-            match ring.look(self.rules(rule, number), now) {
+            match ring.look(self.rules(self.share(rule, number)), now) {
                 Err(Stop::Full(full)) => all = all.and(full),
                 decided => return decided.map(|spot| Some((ring, spot?))),
             }
@@ -397,29 +428,59 @@ impl Shards {
     }
 
     fn remaining(&self, now: u64) -> Result<u64, Stop> {
-        let rule = self.first_rule();
-        self.rings.iter().enumerate().try_fold(0_u64, |sum, (index, ring)| {
-            Ok(sum.saturating_add(ring.remaining(self.rules(rule, index), now)?))
+        self.reckon(|rule| match &*self.rings {
+            [ring] => ring.remaining(self.rules(rule), now),
+            rings => rings.iter().enumerate().try_fold(0_u64, |sum, (index, ring)| {
+                let rules = self.rules(self.share(rule, index));
+                Ok(sum.saturating_add(ring.remaining(rules, now)?))
+            }),
         })
     }
 
-    fn turn(&self, ahead: u64, now: u64) -> Result<u64, Stop> {
-        let rule = self.first_rule();
-        let turn = |ring: usize, ahead| self.rings[ring].turn(self.rules(rule, ring), ahead, now);
-        if self.rings_log2 == 0 {
-            return turn(0, ahead);
+    /// Reads what must belong to one rule and its shares.
+    fn reckon(&self, reading: impl Fn(Rule) -> Result<u64, Stop>) -> Result<u64, Stop> {
+        if self.rings.len() == 1 {
+            return reading(self.first_rule());
         }
-        // By halves: the first moment by which all rings together allow so many. It is not before
-        // any of them has allowed its part (often just then), nor after all have.
-        let part = ahead / self.rings.len() as u64;
+        let mut tries = 0;
+        loop {
+            let (state, rule) = self.settled();
+            let result = reading(rule);
+            tries += 1;
+            // Where changes do not end, an estimate has to do.
+            if self.split.is(state) || tries == RECKONINGS {
+                return result;
+            }
+        }
+    }
+
+    fn turn(&self, ahead: u64, now: u64) -> Result<u64, Stop> {
+        self.reckon(|rule| match &*self.rings {
+            [ring] => ring.turn(self.rules(rule), ahead, now),
+            _ => self.turn_around(rule, ahead, now),
+        })
+    }
+
+    /// By halves: the first moment by which all rings together allow so many. It is not before any
+    /// of them has allowed its part (often just then), nor after all have.
+    fn turn_around(&self, rule: Rule, ahead: u64, now: u64) -> Result<u64, Stop> {
+        let mut shares = [0; MOST_RINGS];
+        for (number, share) in shares.iter_mut().enumerate().take(self.rings.len()) {
+            *share = self.share(rule, number).limit;
+        }
+        let sharing = || (0..self.rings.len()).filter(|ring| rule.is_open() || shares[*ring] > 0);
+        let turn = |ring: usize, ahead| {
+            self.rings[ring].turn(self.rules(Rule { limit: shares[ring], ..rule }), ahead, now)
+        };
+        let part = ahead / (sharing().count() as u64).max(1);
         let (mut start, mut end) = (NEVER, 0);
-        for ring in 0..self.rings.len() {
+        for ring in sharing() {
             let turn = turn(ring, part)?;
             (start, end) = (start.min(turn), end.max(turn));
         }
         let mut moment = start;
         while start < end {
-            let allowed = (0..self.rings.len()).try_fold(0, |sum, ring| {
+            let allowed = sharing().try_fold(0, |sum, ring| {
                 Ok(sum + count_until(moment, ahead, |ahead| turn(ring, ahead))?)
             })?;
             if allowed > ahead {
@@ -435,21 +496,48 @@ impl Shards {
     // ---- rules ---------------------------------------------------------------------------------
 
     #[inline]
-    fn read(&self, word: &AtomicU64) -> Rule {
+    fn rule_word(&self) -> u64 {
         // ORDERING: Relaxed: a rule is one word, and all there is to read.
-        self.format.read_rule(word.load(Ordering::Relaxed))
+        self.rule.load(Ordering::Relaxed)
     }
 
+    /// Of one ring.
     #[inline]
     fn first_rule(&self) -> Rule {
-        self.read(&self.rule)
+        self.format.read_rule(self.rule_word())
+    }
+
+    fn rule(&self, index: usize) -> Option<Rule> {
+        if self.rings.len() > 1 {
+            return (index == 0).then(|| self.settled().1);
+        }
+        // ORDERING: Relaxed: a rule is one word, and all there is to read.
+        let read = |word: &AtomicU64| self.format.read_rule(word.load(Ordering::Relaxed));
+        self.rule_words().nth(index).map(read)
     }
 
     fn rule_words(&self) -> impl Iterator<Item = &AtomicU64> {
         core::iter::once(&self.rule).chain(&self.more)
     }
 
-    fn set_rule(&self, index: usize, word: u64) {
+    /// Sets a rule before anybody else has this.
+    fn begin_rule(&self, index: usize, word: u64) {
+        self.set_word(index, word);
+        let limit = usize::try_from(self.format.read_rule(word).limit).unwrap_or(usize::MAX);
+        let shares = deal(limit, self.rings.len(), [0; MOST_RINGS], self.cells_each());
+        self.split.begin(word, shares);
+    }
+
+    /// Sets a rule. False if there is no slot for it.
+    fn set_rule(&self, index: usize, word: u64) -> bool {
+        if self.rings.len() > 1 {
+            return self.change(word);
+        }
+        self.set_word(index, word);
+        true
+    }
+
+    fn set_word(&self, index: usize, word: u64) {
         if let Some(rule) = self.rule_words().nth(index) {
             // ORDERING: Relaxed: whoever copies it is ordered after it by `is_succeeded`.
             rule.store(word, Ordering::Relaxed);
@@ -457,20 +545,70 @@ impl Shards {
     }
 
     /// The rules for one ring.
-    fn rules(&self, rule: Rule, ring: usize) -> Rules<'_> {
-        Rules { format: self.format, first: self.share(rule, ring), more: &self.more }
+    fn rules(&self, first: Rule) -> Rules<'_> {
+        Rules { format: self.format, first, more: &self.more }
     }
 
-    /// A ring's share of the limit.
+    /// The rule for one of several rings.
     #[inline]
     fn share(&self, rule: Rule, ring: usize) -> Rule {
-        let rest = u64::from((ring as u64) < (rule.limit & self.mask() as u64));
-        Rule { limit: (rule.limit >> self.rings_log2) + rest, ..rule }
+        Rule { limit: self.split.share(ring), ..rule }
+    }
+
+    fn cells_each(&self) -> usize {
+        self.rings[0].looks_back()
     }
 
     #[inline]
     fn mask(&self) -> usize {
         self.rings.len() - 1
+    }
+
+    // ---- changing several rings' shares --------------------------------------------------------
+
+    /// The rule of several rings, with no change pending.
+    fn settled(&self) -> (State, Rule) {
+        loop {
+            let state = self.split.state();
+            if state.is_changing() {
+                self.help(state);
+                continue;
+            }
+            let rule = self.split.rule(state);
+            if self.split.is(state) {
+                return (state, rule);
+            }
+        }
+    }
+
+    /// Changes the rule of several rings. False if there is no slot for it.
+    fn change(&self, word: u64) -> bool {
+        let Some(slot) = self.split.fill_slot(word) else { return false };
+        loop {
+            let (state, _) = self.settled();
+            if let Some(changing) = self.split.propose(state, slot) {
+                self.help(changing);
+                return true;
+            }
+        }
+    }
+
+    /// Does what is left of a pending change.
+    #[cold]
+    fn help(&self, state: State) {
+        let is_over = || !self.split.is(state);
+        let mut rings = self.rings.iter();
+        if !rings.all(|ring| ring.touch(self.format, state.mark(), is_over)) {
+            return;
+        }
+        let limit = self.split.next_rule(state).limit;
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        let held = Merged::new(&self.rings, self.format).newest(limit);
+        let shares = deal(limit, self.rings.len(), held, self.cells_each());
+        for (ring, share) in shares.into_iter().enumerate().take(self.rings.len()) {
+            self.split.set_share(ring, state, share);
+        }
+        self.split.complete(state);
     }
 
     // ---- growing -------------------------------------------------------------------------------
@@ -501,8 +639,9 @@ impl Shards {
         // Not into shared cells only to have room to spare.
         let most = self.layout.most_cells;
         let spare = if limit <= most { twice.min(most) } else { twice };
-        let next = Self::new(self.layout.with_capacity(limit.max(spare)));
-        next.set_rule(index, next.format.rule(limit, window));
+        let mut next = Self::new(self.layout.with_capacity(limit.max(spare)));
+        next.copying = Chunks::new(next.looks_back());
+        next.begin_rule(index, next.format.rule(limit, window));
         let next = Box::into_raw(Box::new(next));
         // ORDERING: Release publishes the successor. Nothing is acquired: `is_succeeded` looks next.
         let linked =
@@ -518,31 +657,51 @@ impl Shards {
     fn hand_over_to(&self, next: &Self) {
         self.rings.iter().for_each(|ring| ring.close(self.format));
         for (from, to) in self.rule_words().zip(next.rule_words()) {
-            let rule = self.read(from);
+            // ORDERING: Relaxed: whoever set it before the link was seen is ordered before this.
+            let rule = self.format.read_rule(from.load(Ordering::Relaxed));
             let limit = u32::try_from(rule.limit).unwrap_or(u32::MAX);
             let word = next.format.rule(limit, rule.window);
             // ORDERING: Relaxed: published with the cells, by `succeed`. Only if it is not set yet.
             let _ = to.compare_exchange(0, word, Ordering::Relaxed, Ordering::Relaxed);
         }
-        let stamps = self.stamps_for(next);
-        // The newest goes to the first ring, the one before to the second and so on: as shares go.
-        for (index, ring) in next.rings.iter().enumerate() {
-            let own = stamps.iter().skip(index).step_by(next.rings.len());
-            let own: Vec<u64> = own.copied().take(ring.looks_back()).collect();
-            ring.begin(next.format, own.into_iter().rev());
-        }
-    }
-
-    /// The stamps of these closed rings, one for each of the successor's cells, newest first.
-    fn stamps_for(&self, next: &Self) -> Vec<u64> {
-        let history = self.rings.iter().flat_map(|ring| ring.history(self.format));
-        let mut stamps: Vec<u64> = history.collect();
-        stamps.sort_unstable_by(|a, b| b.cmp(a));
+        let history = Merged::new(&self.rings, self.format);
         // A cell of the successor's has the stamp of the newest of the admissions it covers.
         let (here, there) = (self.format.per_cell, next.format.per_cell);
-        let cell = |number: u64| usize::try_from(number * there / here).ok();
-        (0..).map_while(|number| stamps.get(cell(number)?).copied()).collect()
+        let cells = (history.len() as u64 * here).div_ceil(there);
+        let cells = usize::try_from(cells).unwrap_or(usize::MAX).min(next.looks_back());
+        let from = |number: usize| index_of(number as u64 * there / here);
+        next.copying.share(cells, |numbers| {
+            let (mut at, mut stamps) = (from(numbers.start), history.after(from(numbers.start)));
+            let mut stamp = stamps.next();
+            for number in numbers {
+                while at < from(number) {
+                    (at, stamp) = (at + 1, stamps.next());
+                }
+                if let Some(stamp) = stamp {
+                    next.begin_cell(number, cells, stamp);
+                }
+            }
+        });
     }
+
+    /// Fills a cell: of so many, the one that has `number` newer ones. The newest goes to the first
+    /// ring, the one before to the second and so on: as shares go.
+    fn begin_cell(&self, number: usize, of: usize, stamp: u64) {
+        let rings = self.rings.len();
+        let (ring, newer) = (number & self.mask(), number / rings);
+        let in_ring = (of + self.mask() - ring) / rings;
+        self.rings[ring].begin(self.format, in_ring - 1 - newer, stamp);
+    }
+
+    /// How many cells rules may look back, in all rings.
+    fn looks_back(&self) -> usize {
+        self.rings.len() * self.cells_each()
+    }
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "less than the number of cells")]
+fn index_of(cell: u64) -> usize {
+    cell as usize
 }
 
 /// How many turns come by `moment`, of the first `ahead` and one.

@@ -324,6 +324,89 @@ fn model_a_lower_limit_against_claims() {
     });
 }
 
+/// Two rings with what each holds of two stamps; the limit goes down to one.
+/// Caught: a change without the touch; a claim that does not look at the state again.
+#[test]
+fn model_a_lower_limit_of_two_rings_against_claims() {
+    model(2, || {
+        let log = split(2, 1);
+        let there = Arc::clone(&log);
+        let claimer = thread::spawn(move || claim(&there, &[5, 5]).len());
+        set(&log, 1);
+        let ours = claim(&log, &[5]).len();
+        let theirs = claimer.join().unwrap();
+        assert!((1..=2).contains(&(ours + theirs)));
+        // What the change came after was counted by it.
+        assert!(ours == 0 || theirs == 0, "{ours} admitted after {theirs}, of 1");
+        assert_eq!((burst(&log, 14), log.remaining(15), burst(&log, 15)), (0, 1, 1));
+    });
+}
+
+/// All that is used is in one ring, and the limit goes up: what is left is had at once, and no more.
+/// Caught: the rest of a limit not dealt out.
+#[test]
+fn model_a_higher_limit_of_two_rings_against_claims() {
+    model(1, || {
+        let log = split(4, 1);
+        set(&log, 2);
+        assert_eq!(claim(&log, &[5, 5]).len(), 2);
+        let there = Arc::clone(&log);
+        let claimer = thread::spawn(move || claim(&there, &[6]).len());
+        set(&log, 3);
+        let late = claim(&log, &[6]).len();
+        assert_eq!(claimer.join().unwrap() + late, 1);
+        assert_eq!((burst(&log, 14), burst(&log, 15), burst(&log, 16)), (0, 2, 1));
+    });
+}
+
+/// Each is done in full, one after the other, and whoever is overtaken helps.
+#[test]
+fn model_two_changes_of_two_rings() {
+    model(2, || {
+        let log = split(3, 1);
+        assert_eq!(claim(&log, &[5]).len(), 1);
+        let setter = set_elsewhere(&log, 1);
+        set(&log, 2);
+        setter.join().unwrap();
+        let limit = log.rule(0).unwrap().0;
+        assert!(limit == 1 || limit == 2);
+        assert_eq!(burst(&log, 6), limit as usize - 1);
+        assert_eq!((burst(&log, 14), burst(&log, 15)), (0, 1));
+    });
+}
+
+/// Two changes while another thread claims.
+#[test]
+fn model_two_changes_of_two_rings_against_a_claim() {
+    model(1, || {
+        let log = split(2, 1);
+        assert_eq!(claim(&log, &[5]).len(), 1);
+        let there = Arc::clone(&log);
+        let claimer = thread::spawn(move || claim(&there, &[6]).len());
+        set(&log, 1);
+        set(&log, 2);
+        let theirs = claimer.join().unwrap();
+        assert_eq!(theirs + burst(&log, 6), 1);
+        assert_eq!((burst(&log, 14), burst(&log, 15), burst(&log, 16)), (0, 1, 1));
+    });
+}
+
+/// One makes it grow, the other lowers the limit: in the log that is left, or in its successor.
+#[test]
+fn model_a_change_of_two_rings_while_they_grow() {
+    model(2, || {
+        let log = split(2, 1);
+        assert_eq!(claim(&log, &[5]).len(), 1);
+        let setter = set_elsewhere(&log, 1);
+        set(&log, 4);
+        setter.join().unwrap();
+        let limit = log.rule(0).unwrap().0;
+        assert!(limit == 1 || limit == 4);
+        assert_eq!(burst(&log, 6), limit as usize - 1);
+        assert_eq!((burst(&log, 14), burst(&log, 15)), (0, 1));
+    });
+}
+
 /// The log is closed and copied under the claimers' hands: none is lost, none counted twice.
 /// Caught: `close` without the mark on the newest cell's successor (rings left open); `begin` left
 /// out; a rule not handed on.
@@ -386,13 +469,30 @@ fn model_a_closed_ring_admits_nobody() {
 /// As above, for a log that was in use. Caught: `history` without the last stamp.
 #[test]
 fn model_growing_keeps_what_was_admitted_before() {
-    model(3, || {
+    model(2, || {
         let log = log(1);
         assert_eq!(claim(&log, &[5]), [5]);
         let there = Arc::clone(&log);
         let early = thread::spawn(move || claim(&there, &[6, 6]).len());
         set(&log, 2);
         let late = claim(&log, &[6, 6]).len();
+        assert_eq!(early.join().unwrap() + late, 1);
+        assert_eq!((burst(&log, 14), burst(&log, 15), burst(&log, 16)), (0, 1, 1));
+    });
+}
+
+/// Two who meet the closed ring copy what is in it, by the cell: what neither has done when the other
+/// looks, both do.
+/// Caught: `share` without the second round.
+#[test]
+fn model_two_who_copy_the_same_cells() {
+    model(2, || {
+        let log = log(2);
+        assert_eq!(claim(&log, &[5, 6]), [5, 6]);
+        let there = Arc::clone(&log);
+        let early = thread::spawn(move || claim(&there, &[7, 7]).len());
+        set(&log, 3);
+        let late = claim(&log, &[7]).len();
         assert_eq!(early.join().unwrap() + late, 1);
         assert_eq!((burst(&log, 14), burst(&log, 15), burst(&log, 16)), (0, 1, 1));
     });

@@ -74,6 +74,12 @@ impl Stamps {
         }
     }
 
+    /// How many more the rule lets through at `now`.
+    fn room(&self, (limit, window): (u32, u64), now: u64) -> u32 {
+        let busy = self.0.iter().filter(|stamp| **stamp + window > now).count();
+        limit.saturating_sub(u32::try_from(busy).unwrap())
+    }
+
     fn most_in(&self, window: u64) -> usize {
         let end = |start: u64| self.0.partition_point(|stamp| *stamp < start + window);
         (0..self.0.len()).map(|first| end(self.0[first]) - first).max().unwrap_or(0)
@@ -178,6 +184,58 @@ proptest! {
         prop_assert!(log.try_acquire(now + window - 1).is_err());
         let (_, kept) = nanos(log.rule(0).unwrap());
         prop_assert!(log.try_acquire(now + 2 * kept).is_ok());
+    }
+
+    /// Between changes of limit and window every answer is as a list of all stamps would have it, on
+    /// any number of rings; growing too. A log may forget what had left the window by the rules that
+    /// were in force: after the window was lengthened it may admit where only such stamps are in it.
+    /// Broken by: even shares at a change.
+    #[test]
+    fn answers_are_exact_from_a_change_on(
+        kind in 0..4_u32,
+        first in (1..200_u32, 1..100_u64),
+        changes in prop::collection::vec(
+            (
+                prop_oneof![0..8_u32, 1..200_u32, 100..600_u32],
+                1..100_u64,
+                prop::collection::vec((0..40_u64, 0..90_u32), 0..6),
+            ),
+            1..8,
+        ),
+    ) {
+        let rings_log2 = kind.min(first.0.ilog2());
+        let layout = Layout { capacity: first.0, rings_log2, ..Layout::of(1, 1 << 20, 16) };
+        let log = Log::with_layout(&[(first.0, ns(first.1))], Duration::ZERO, layout);
+        // Stamps, and those of them that may have been forgotten.
+        let (mut stamps, mut forgotten) = (Stamps::default(), 0);
+        let (mut now, mut rule) = (50_u64, first);
+        for (limit, window, moves) in changes {
+            for (by, most) in moves {
+                now += by;
+                let known = Stamps(stamps.0[forgotten..].to_vec());
+                let remaining = log.remaining(now);
+                let mut admitted = 0;
+                for _ in 0..most {
+                    if log.try_acquire(now).is_err() {
+                        break;
+                    }
+                    admitted += 1;
+                }
+                let room = |stamps: &Stamps| stamps.room(rule, now);
+                prop_assert!((room(&stamps)..=room(&known)).contains(&remaining));
+                prop_assert_eq!(admitted, most.min(remaining));
+                (0..admitted).for_each(|_| stamps.add(now));
+                if rule.0 > 0 && forgotten == 0 {
+                    let told = log.free_at(0, now);
+                    prop_assert_eq!(told, Some(stamps.free_at(rule, now)));
+                }
+            }
+            let gone = stamps.0.partition_point(|stamp| stamp + rule.1 <= now);
+            forgotten = if window > rule.1 { forgotten.max(gone) } else { forgotten };
+            rule = (limit, window);
+            log.set(0, limit, ns(window)).unwrap();
+            prop_assert_eq!(log.rule(0).map(nanos), Some(rule));
+        }
     }
 
     /// Broken by: laps counted from the old stamps; the newest cell's room left out; one ring's

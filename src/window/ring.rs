@@ -35,7 +35,8 @@
 //! **There is one cell more than any rule needs**, so the oldest cell's stamp decides nothing. That
 //! lets a ring be closed by one compare-and-swap, without losing anything: the oldest cell is stamped
 //! with the end of time. All others then stand still, to be copied. (The room of a shared cell is
-//! taken first.)
+//! taken first.) A change of several rings gives it another word, so that claims seen before fail: a
+//! mark earlier than any clock's time, which goes up with each change, so no word comes back.
 //!
 //! **Shared cells.** In a large log a cell covers several admissions: it counts them down in `room`,
 //! and its stamp is that of the last one. Cells before the newest count whole, and none is begun while
@@ -47,6 +48,7 @@
 
 use super::cell::{Format, Rule, lap};
 use crate::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use crate::sync::zeros;
 
 /// Steps to take from the hint before searching by halves.
 const WALK: u32 = if cfg!(ringgate_loom) { 1 } else { 8 };
@@ -145,7 +147,7 @@ pub(super) struct Spot {
 impl Ring {
     /// A ring that rules may look back `cells` cells in.
     pub(super) fn new(cells: u32) -> Self {
-        Self { hint: AtomicUsize::new(0), cells: (0..=cells).map(|_| AtomicU64::new(0)).collect() }
+        Self { hint: AtomicUsize::new(0), cells: zeros(index(u64::from(cells)) + 1) }
     }
 
     /// How many cells rules may look back.
@@ -176,16 +178,6 @@ impl Ring {
                 }
                 Some(_) => {}
             }
-        }
-    }
-
-    /// `look` and `claim`, in the common case.
-    #[inline]
-    pub(super) fn try_stamp(&self, rule: Rule, now: u64) -> Quick<u64> {
-        match self.glance(rule, now) {
-            Quick::Done(spot) => self.claim(spot).map_or(Quick::Unclear, Quick::Done),
-            Quick::Full(full) => Quick::Full(full),
-            Quick::Unclear => Quick::Unclear,
         }
     }
 
@@ -445,18 +437,38 @@ impl Ring {
         }
     }
 
-    /// The stamps of a closed ring, oldest first.
-    pub(super) fn history(&self, format: Format) -> impl Iterator<Item = u64> {
-        let oldest = self.locate().oldest;
-        let cells = (0..self.cells.len() - 1).map(move |i| (oldest + i) % self.cells.len());
-        cells.map(move |i| format.time(self.word(i))).filter(|stamp| *stamp > 0)
+    /// Gives the oldest cell another word, so that no claim that was seen to be free before this can
+    /// be made. `mark`, before any time, goes up from touch to touch. A closed ring stands still by
+    /// itself. False if by then the mark is `is_over`.
+    pub(super) fn touch(&self, format: Format, mark: u64, is_over: impl Fn() -> bool) -> bool {
+        loop {
+            let Ok(found) = self.locate_open(format) else { return !is_over() };
+            if format.time(found.oldest_word) == mark {
+                return true;
+            }
+            // Asked after the cell was read: no older mark replaces a newer one.
+            if is_over() {
+                return false;
+            }
+            let touched = Format::pack(lap(found.oldest_word), mark, 0);
+            if self.swap(found.oldest, found.oldest_word, touched) {
+                return true;
+            }
+        }
     }
 
-    /// Fills a new ring with older stamps, in order. Any number of threads may do so at once.
-    pub(super) fn begin(&self, format: Format, stamps: impl Iterator<Item = u64>) {
-        for (index, stamp) in stamps.enumerate() {
-            self.swap(index, 0, Format::pack(true, format.tick(stamp), 0));
-        }
+    /// The stamps of a ring that stands still.
+    pub(super) fn history(&self, format: Format) -> History<'_> {
+        let found = self.locate();
+        let is_closed = format.time(found.newest_word) == format.closed();
+        let newest = if is_closed { self.back(found.newest, 1) } else { found.newest };
+        History { ring: self, format, newest }
+    }
+
+    /// Fills a cell of a new ring with an older stamp, unless another has: in the cells from the
+    /// first on stamps do not decrease.
+    pub(super) fn begin(&self, format: Format, index: usize, stamp: u64) {
+        self.swap(index, 0, Format::pack(true, format.tick(stamp), 0));
     }
 
     // ---- cells ---------------------------------------------------------------------------------
@@ -490,8 +502,33 @@ impl Ring {
     }
 }
 
+/// The stamps of a ring that stands still, newest first.
+#[derive(Clone, Copy)]
+pub(super) struct History<'a> {
+    ring: &'a Ring,
+    format: Format,
+    newest: usize,
+}
+
+impl History<'_> {
+    /// How many there are at most.
+    pub(super) fn len(&self) -> usize {
+        self.ring.looks_back()
+    }
+
+    /// The stamp so many before the newest; 0 if there are not so many.
+    pub(super) fn get(&self, back: usize) -> u64 {
+        if back < self.len() { self.stamp(back) } else { 0 }
+    }
+
+    /// The same, for less than `len`.
+    pub(super) fn stamp(&self, back: usize) -> u64 {
+        self.format.time(self.ring.word(self.ring.back(self.newest, back as u64)))
+    }
+}
+
 /// How often what others change is read anew.
-const RECKONINGS: u32 = 16;
+pub(super) const RECKONINGS: u32 = 16;
 
 /// With several rules, turns are foreseen exactly for so many in line; beyond, at the earliest.
 const FORESEEN: u64 = 4096;

@@ -160,6 +160,62 @@ fn freeze_a_change_met_by_a_smaller_one() {
     with_a_change("window: set_rate to more, then to less", 5, 2);
 }
 
+/// More than one ring, where more than one thread can run. A change that has begun is finished by
+/// whoever meets it, in full.
+#[test]
+fn freeze_a_change_of_several_rings() {
+    const MANY: u32 = 128;
+    const USED: u32 = 50;
+    for (limit, other_limit) in [(60, 100), (100, 55), (60, 200), (200, 60)] {
+        at_every_step("window: set_rate of several rings", || {
+            let clock = ManualClock::new();
+            let window = Arc::new(SlidingWindow::with_clock(MANY, SECOND, clock.clone()));
+            (0..USED).for_each(|_| window.try_acquire().unwrap());
+            let [first, second, third] = [(); 3].map(|()| Arc::clone(&window));
+            scene(
+                move || first.set_rate(limit, SECOND),
+                move || {
+                    let room = second.remaining();
+                    assert!([MANY - USED, limit - USED].contains(&room));
+                    second.set_rate(other_limit, SECOND);
+                    assert_eq!(second.remaining(), other_limit - USED);
+                    assert_eq!(burst(&second), other_limit - USED);
+                    clock.advance(SECOND);
+                    assert_eq!(burst(&second), other_limit);
+                },
+                move || {
+                    let used = other_limit;
+                    assert!([limit, other_limit].contains(&third.limit()));
+                    assert_eq!(burst(&third), third.limit().saturating_sub(used));
+                },
+            )
+        });
+    }
+}
+
+/// A claim in one of several rings stops; the limit is lowered meanwhile.
+#[test]
+fn freeze_a_claim_that_a_change_of_several_rings_overtakes() {
+    const MANY: u32 = 128;
+    at_every_step("window: try_acquire overtaken by set_rate of several rings", || {
+        let clock = ManualClock::new();
+        let window = Arc::new(SlidingWindow::with_clock(MANY, SECOND, clock.clone()));
+        (0..63).for_each(|_| window.try_acquire().unwrap());
+        let [first, second, third] = [(); 3].map(|()| Arc::clone(&window));
+        scene(
+            move || {
+                let _ = first.try_acquire();
+            },
+            move || {
+                second.set_rate(64, SECOND);
+                assert!(burst(&second) <= 1);
+                assert_eq!(second.remaining(), 0);
+            },
+            move || assert_eq!((burst(&third), third.remaining()), (0, 0)),
+        )
+    });
+}
+
 /// A place in the middle of the line is given up; those before and behind are served.
 #[test]
 fn freeze_one_who_leaves_the_line_of_a_window() {

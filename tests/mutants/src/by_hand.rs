@@ -13,9 +13,11 @@ struct Change {
 const LINE: &str = "src/semaphore/line.rs";
 const NODE: &str = "src/semaphore/node.rs";
 const STORE: &str = "src/semaphore/store.rs";
-const CHUNKS: &str = "src/semaphore/chunks.rs";
+const NODES: &str = "src/semaphore/chunks.rs";
 const RING: &str = "src/window/ring.rs";
 const LOG: &str = "src/window/log.rs";
+const SPLIT: &str = "src/window/split.rs";
+const CHUNKS: &str = "src/window/chunks.rs";
 const ADMISSION: &str = "src/gate/admission.rs";
 const GATE: &str = "src/gate.rs";
 
@@ -526,7 +528,7 @@ const CHANGES: &[Change] = &[
     },
     Change {
         name: "far_slot_or_new: the loser keeps its table",
-        file: CHUNKS,
+        file: NODES,
         from: "            if installed.is_err() {\n                // SAFETY: `ours`",
         to: "            if false && installed.is_err() {\n                // SAFETY: `ours`",
     },
@@ -593,14 +595,14 @@ const CHANGES: &[Change] = &[
     Change {
         name: "begin: stamps not written",
         file: RING,
-        from: "for (index, stamp) in stamps.enumerate() {",
-        to: "for (index, stamp) in stamps.take(0).enumerate() {",
+        from: "self.swap(index, 0, Format::pack(true",
+        to: "self.swap(index, 1, Format::pack(true",
     },
     Change {
-        name: "history: one short",
-        file: RING,
-        from: "(0..self.cells.len() - 1).map(move",
-        to: "(0..self.cells.len() - 2).map(move",
+        name: "hand over: one stamp short",
+        file: LOG,
+        from: "(history.len() as u64 * here).div_ceil(there);",
+        to: "(history.len() as u64 * here).div_ceil(there).saturating_sub(1);",
     },
     Change {
         name: "glance: no clamp",
@@ -645,10 +647,52 @@ const CHANGES: &[Change] = &[
         to: "{ let _ = null; !self.next.load(Ordering::Acquire).is_null() }",
     },
     Change {
-        name: "share: the whole limit",
+        name: "deal: the whole limit",
+        file: SPLIT,
+        from: "*share = level.max(held).min(cells);",
+        to: "*share = limit.max(level).max(held).min(cells);",
+    },
+    Change {
+        name: "deal: even shares at a change",
+        file: SPLIT,
+        from: "*share = level.max(held).min(cells);",
+        to: "*share = level.max(held * 0).min(cells);",
+    },
+    Change {
+        name: "set_share: whatever the sequence",
+        file: SPLIT,
+        from: "if before >> SHARE_BITS == state.sequence() {",
+        to: "if true {",
+    },
+    Change {
+        name: "quick: no look at the state",
         file: LOG,
-        from: "limit: (rule.limit >> self.rings_log2) + rest",
-        to: "limit: rule.limit + 0 * rest",
+        from: "if self.split.is(state) { found } else { Quick::Unclear }",
+        to: "found",
+    },
+    Change {
+        name: "look: no look at the state",
+        file: LOG,
+        from: "if self.split.is(state) {\n                return found;",
+        to: "if state == state {\n                return found;",
+    },
+    Change {
+        name: "help: no touch",
+        file: LOG,
+        from: "if !rings.all(|ring| ring.touch(self.format, state.mark(), is_over)) {",
+        to: "if !rings.all(|_| !is_over()) {",
+    },
+    Change {
+        name: "touch: no look whether it is over",
+        file: RING,
+        from: "if is_over() {",
+        to: "if false && is_over() {",
+    },
+    Change {
+        name: "chunks: no second round",
+        file: CHUNKS,
+        from: "if self.is_done[chunk].load(Ordering::Acquire) == 0 {",
+        to: "if false {",
     },
     Change {
         name: "succeed: one ring stays open",
@@ -671,8 +715,8 @@ const CHANGES: &[Change] = &[
     Change {
         name: "deal: stamps in reverse",
         file: LOG,
-        from: "stamps.iter().skip(index).step_by(next.rings.len())",
-        to: "stamps.iter().skip(next.rings.len() - 1 - index).step_by(next.rings.len())",
+        from: "(number & self.mask(), number / rings)",
+        to: "(self.mask() - (number & self.mask()), number / rings)",
     },
     Change {
         name: "hand over: rules not handed on",
@@ -683,8 +727,8 @@ const CHANGES: &[Change] = &[
     Change {
         name: "the slot kept before the turn is left",
         file: ADMISSION,
-        from: "                self.leave();\n                keep(slot);",
-        to: "                keep(slot);\n                self.leave();",
+        from: "                self.leave();\n                slot.keep();",
+        to: "                slot.keep();\n                self.leave();",
     },
     Change {
         name: "alarm: no last look",
@@ -695,8 +739,8 @@ const CHANGES: &[Change] = &[
     Change {
         name: "stamp: counted as waiting until it has left",
         file: ADMISSION,
-        from: "        *this.waiting = None;\n        match gate.stamp()",
-        to: "        match gate.stamp()",
+        from: "        *this.waiting = None;\n        if gate.is_closed()",
+        to: "        if gate.is_closed()",
     },
     Change {
         name: "newcomers_turn: no second look",
@@ -707,7 +751,7 @@ const CHANGES: &[Change] = &[
     Change {
         name: "slot: deaf to changes",
         file: ADMISSION,
-        from: "if !changes.has_come(cx) {",
+        from: "if !changes.has_come(cx)? {",
         to: "if true {",
     },
     Change {
@@ -719,8 +763,32 @@ const CHANGES: &[Change] = &[
     Change {
         name: "no_slot: no look whether there ever is one",
         file: GATE,
-        from: "    if semaphore.is_barren() {\n        Refused::for_ever",
-        to: "    if semaphore.is_closed() {\n        Refused::for_ever",
+        from: "semaphore.is_barren().then(|| Refused",
+        to: "false.then(|| Refused",
+    },
+    Change {
+        name: "stamp: no look at the close",
+        file: ADMISSION,
+        from: "        if gate.is_closed() {\n            return Some(Err(Refused::closed()));\n        }\n",
+        to: "",
+    },
+    Change {
+        name: "close: those before the line are not told",
+        file: GATE,
+        from: "        self.changes.close();\n",
+        to: "",
+    },
+    Change {
+        name: "has_come: one change at a time",
+        file: ADMISSION,
+        from: "        self.gate.changes.forget_permits(usize::MAX);\n        self.next",
+        to: "        self.next",
+    },
+    Change {
+        name: "places: one more",
+        file: GATE,
+        from: "if taken >= self.most {",
+        to: "if taken > self.most {",
     },
     Change {
         name: "rate_turn: others who never leave",
@@ -768,7 +836,7 @@ const CHANGES: &[Change] = &[
         name: "stamp refused: the slot kept meanwhile",
         file: ADMISSION,
         from: "                drop(slot);\n                later",
-        to: "                keep(slot);\n                later",
+        to: "                slot.keep();\n                later",
     },
 ];
 

@@ -3,12 +3,14 @@
 use crate::checkout::Checkout;
 use crate::{Kind, Mutant};
 
-const FILES: [&str; 8] = [
+const FILES: [&str; 10] = [
     "src/semaphore/line.rs",
     "src/semaphore/store.rs",
     "src/semaphore/chunks.rs",
     "src/window/ring.rs",
     "src/window/log.rs",
+    "src/window/split.rs",
+    "src/window/chunks.rs",
     "src/gate.rs",
     "src/gate/admission.rs",
     "src/time/manual.rs",

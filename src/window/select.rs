@@ -1,0 +1,122 @@
+//! Several rings as one history: their stamps newest first, though each ring has only its own in
+//! order. Of stamps that are equal the first ring's comes first.
+//!
+//! Nothing is sorted and nothing allocated. The k newest of all are found by halving the span of time
+//! in which the k-th lies; within each ring the place that belongs to a moment is found by halves
+//! too, between those of the moments before.
+//!
+//! Rings that do not stand still yield some answer, and no panic.
+
+use super::cell::Format;
+use super::ring::{History, Ring};
+use crossbeam_utils::CachePadded;
+
+/// Rings at most.
+pub(super) const MOST_RINGS: usize = 16;
+
+/// A number for each ring; nought beyond the last.
+pub(super) type Each = [usize; MOST_RINGS];
+
+/// The stamps of some rings that stand still.
+pub(super) struct Merged<'a> {
+    rings: [Option<History<'a>>; MOST_RINGS],
+}
+
+impl<'a> Merged<'a> {
+    pub(super) fn new(rings: &'a [CachePadded<Ring>], format: Format) -> Self {
+        let mut merged = Self { rings: [const { None }; MOST_RINGS] };
+        for (history, ring) in merged.rings.iter_mut().zip(rings) {
+            *history = Some(ring.history(format));
+        }
+        merged
+    }
+
+    fn rings(&self) -> impl Iterator<Item = (usize, &History<'a>)> {
+        self.rings.iter().map_while(Option::as_ref).enumerate()
+    }
+
+    /// Of the `most` newest stamps, how many are in each ring.
+    pub(super) fn newest(&self, most: usize) -> Each {
+        let all = self.later_than(0, [0; MOST_RINGS], [usize::MAX; MOST_RINGS]);
+        if sum(all) <= most {
+            return all;
+        }
+        // More than `most` are later than `low`, and not more are later than `high`.
+        let (mut low, mut high) = self.span(all);
+        let (mut at_low, mut at_high) = (all, [0; MOST_RINGS]);
+        while high - low > 1 {
+            let middle = low.midpoint(high);
+            let at_middle = self.later_than(middle, at_high, at_low);
+            if sum(at_middle) <= most {
+                (high, at_high) = (middle, at_middle);
+            } else {
+                (low, at_low) = (middle, at_middle);
+            }
+        }
+        // The rest is stamped `high`.
+        let mut rest = most.saturating_sub(sum(at_high));
+        for (newest, with_equal) in at_high.iter_mut().zip(at_low) {
+            let equal = with_equal.saturating_sub(*newest).min(rest);
+            *newest += equal;
+            rest -= equal;
+        }
+        at_high
+    }
+
+    /// How many stamps there are.
+    pub(super) fn len(&self) -> usize {
+        sum(self.newest(usize::MAX))
+    }
+
+    /// The stamps from the one that has so many newer ones on, newest first.
+    pub(super) fn after(&self, newer: usize) -> impl Iterator<Item = u64> {
+        let mut passed = self.newest(newer);
+        let mut heads = [0; MOST_RINGS];
+        for (number, ring) in self.rings() {
+            heads[number] = ring.get(passed[number]);
+        }
+        let rings = self.rings().count();
+        core::iter::from_fn(move || {
+            let mut newest = 0;
+            for number in 1..rings {
+                if heads[number] > heads[newest] {
+                    newest = number;
+                }
+            }
+            let stamp = heads[newest];
+            passed[newest] += 1;
+            heads[newest] = self.rings[newest].as_ref()?.get(passed[newest]);
+            (stamp > 0).then_some(stamp)
+        })
+    }
+
+    /// A moment before all stamps and one that none is later than.
+    fn span(&self, all: Each) -> (u64, u64) {
+        let (mut first, mut last) = (u64::MAX, 0);
+        for (number, ring) in self.rings() {
+            if let Some(oldest) = all[number].checked_sub(1) {
+                first = first.min(ring.stamp(oldest));
+                last = last.max(ring.stamp(0));
+            }
+        }
+        (first.saturating_sub(1).min(last), last)
+    }
+
+    /// How many stamps of each ring are later than `moment`: from so many on, and up to so many.
+    fn later_than(&self, moment: u64, from: Each, to: Each) -> Each {
+        let mut later = [0; MOST_RINGS];
+        for (number, ring) in self.rings() {
+            let (mut start, mut end) = (from[number], to[number].min(ring.len()));
+            while start < end {
+                let middle = start.midpoint(end);
+                if ring.stamp(middle) > moment { start = middle + 1 } else { end = middle }
+            }
+            later[number] = start;
+        }
+        later
+    }
+}
+
+pub(super) fn sum(each: Each) -> usize {
+    each.iter().fold(0, |sum, one| sum.saturating_add(*one))
+}
