@@ -204,6 +204,7 @@ impl fmt::Display for Refused {
 }
 
 /// What the questions answer.
+#[expect(clippy::missing_fields_in_debug, reason = "as the questions tell it")]
 impl fmt::Debug for Refused {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Refused")

@@ -35,7 +35,17 @@ use std::sync::Arc;
 /// # Cost
 ///
 /// With both limits open: one load and two compare-and-swaps to acquire, one to give back, no
-/// allocation, and one reading of the clock for each look at the window.
+/// allocation, and one reading of the clock for each look at the window. A call that has to wait
+/// allocates once.
+///
+/// Memory as a [`SlidingWindow`](crate::SlidingWindow): less than a kilobyte and 8 bytes for each
+/// admission of the limit; less than 4 KiB more with the first waits; 64 bytes for each call that has
+/// been in line at once, which stay.
+///
+/// # Budget
+///
+/// With the feature `tokio` every answer of its futures costs a unit of tokio's cooperative budget. When
+/// that is spent a call takes its place in line, and goes on at the next poll.
 ///
 /// # Examples
 ///

@@ -72,7 +72,10 @@ use std::sync::Arc;
 /// a refusal looks at all of them.
 ///
 /// 8 bytes for each admission of the limit, at most 8 MiB, and less than a kilobyte (less than four
-/// on large machines, for the rings); nothing grows but by [`set_rate`](Self::set_rate).
+/// on large machines, for the rings). The first waits allocate less than 4 KiB, and each call in line
+/// 64 bytes, which are reused and stay until the window is dropped (64 MB after a million in line at
+/// once), besides its own future's place while it waits. Nothing else grows but by
+/// [`set_rate`](Self::set_rate).
 ///
 /// # Examples
 ///
@@ -295,17 +298,19 @@ impl SlidingWindow {
 
     /// Changes limit and window for all admissions from now on, those in line included.
     ///
-    /// What has been admitted counts by the new rate, too. Whatever is changed and how often, in no
-    /// stretch as long as the shortest window are there more admissions than the largest limit; and
-    /// one window after the last change the limit is exact again. (What a rate of no window admitted
-    /// is not recorded.) A call that is under way while the limit changes may still go by the old one.
-    /// Of two changes under way at once, either may be in force until both have returned, and then
+    /// From the change on, every call obeys the new rate, counting what has been admitted before; a call
+    /// that is under way may still obey the old one. This holds however many rings the log is split into.
+    /// A longer window counts at least what was in the old one: older admissions may have been forgotten,
+    /// so one new window later it is exact again. (What a rate of no window admitted is not recorded.) A
+    /// window made for more than 2^20 keeps its shared cells when its limit is lowered, and may then
+    /// refuse calls although there is room. Of two changes under way at once, either may be in force until both have returned, and then
     /// one of them stays.
     ///
     /// A limit beyond what the cells can hold makes a larger log, twice as large where that is
     /// possible; the old one stays until the window is dropped, since a stopped thread may be reading
-    /// it. That takes time in proportion to the limit, which others spend only if they ask meanwhile.
-    /// Every other change is one store.
+    /// it. That takes time in proportion to the limit: threads that ask meanwhile share the copying, and
+    /// allocate nothing. Every other change is one store, or where the log is split, a few steps for each
+    /// ring.
     ///
     /// With several limits ([`and`](Self::and)) it changes the first.
     ///

@@ -178,6 +178,34 @@ fn the_futures_are_small() {
     assert!(size_of_val(&Arc::clone(&window).acquire_owned()) <= 128);
 }
 
+// ---- what stays --------------------------------------------------------------------------------------
+
+/// The bytes that documentation promises, measured: what is there before anybody waits, after two have,
+/// and after ten thousand. Broken by: chunks of nodes that begin large; a store of more than it needs.
+#[test]
+fn memory_is_what_the_documentation_says() {
+    let wait = |calls: usize, limiter: &Limiter| {
+        let mut line: Vec<_> = (0..calls).map(|_| Box::pin(limiter.acquire())).collect();
+        assert!(line.iter_mut().all(|call| poll_once(call.as_mut()).is_pending()));
+    };
+    let mut limiter = None;
+    let idle = growth(|| limiter = Some(Limiter::new(1, MINUTE, 1)));
+    let limiter = limiter.unwrap();
+    drop(limiter.try_acquire());
+    let two = growth(|| wait(2, &limiter));
+    let many = growth(|| wait(10_000, &limiter));
+    assert!(idle <= 1024, "{idle} B for a limiter");
+    assert!(two <= 5 * 1024, "{two} B after two have waited");
+    assert!((640_000..=700_000).contains(&many), "{many} B after ten thousand have waited");
+
+    let semaphore = Semaphore::new(0);
+    let first = growth(|| assert!(poll_once(pin!(semaphore.acquire())).is_pending()));
+    assert!(first <= 1024 + 256, "{first} B with the first wait");
+
+    let window = growth(|| std::mem::forget(SlidingWindow::new(1, MINUTE)));
+    assert!(window <= 1024, "{window} B for a window");
+}
+
 // ---- the pool ------------------------------------------------------------------------------------
 
 /// A provider that answers at once.

@@ -1,135 +1,20 @@
-//! What others found wrong where the crate stands in the place of others: budgets, threads, closing,
-//! lines without an end. Each is the test that failed.
+//! What others found wrong where the crate stands in the place of others: threads, closing, lines
+//! without an end. Each is the test that failed.
 
 mod common;
 
 use common::{Wakes, at_once, poll_once, poll_with};
-use futures_util::FutureExt;
 use ringgate::time::{Clock, ManualClock};
 use ringgate::{Limit, Limiter, Refused, Semaphore, SlidingWindow};
-use std::panic::{AssertUnwindSafe, RefUnwindSafe, UnwindSafe, catch_unwind};
+use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::task::{Poll, Waker};
 use std::thread;
 use std::time::Duration;
 
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3600);
-
-// ---- a task that never has to wait ---------------------------------------------------------------
-
-/// Whether another task gets to run beside one that does this again and again.
-#[cfg(feature = "tokio")]
-fn lets_others_run<F: Future + Send>(again: impl Fn() -> F + Send + 'static) -> bool {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
-    runtime.block_on(async {
-        let others = Arc::new(AtomicBool::new(false));
-        let seen = Arc::clone(&others);
-        let greedy = tokio::spawn(async move {
-            for _ in 0..10_000 {
-                drop(again().await);
-                if seen.load(SeqCst) {
-                    return true;
-                }
-            }
-            false
-        });
-        let other = tokio::spawn(async move { others.store(true, SeqCst) });
-        let (greedy, other) = tokio::join!(greedy, other);
-        other.unwrap();
-        greedy.unwrap()
-    })
-}
-
-/// `timeout(100 ms, async { loop { drop(s.acquire().await) } })` never ended. Broken by: no unit of the
-/// budget for each answer (in `poll_cooperatively` or in `Admission::poll`).
-#[cfg(feature = "tokio")]
-#[test]
-fn a_task_that_is_always_served_at_once_starved_the_others() {
-    let semaphore = Arc::new(Semaphore::new(1));
-    let of_many = Arc::clone(&semaphore);
-    assert!(lets_others_run(move || Arc::clone(&semaphore).acquire_owned()));
-    assert!(lets_others_run(move || {
-        let semaphore = Arc::clone(&of_many);
-        async move { semaphore.acquire_many(1).await.map(drop) }
-    }));
-    let limiter = Limiter::new(1_000_000, MINUTE, 1);
-    let borrowed = limiter.clone();
-    assert!(lets_others_run(move || limiter.acquire_owned()));
-    assert!(lets_others_run(move || {
-        let limiter = borrowed.clone();
-        async move { limiter.acquire().await.map(drop) }
-    }));
-    let window = Arc::new(SlidingWindow::new(1_000_000, MINUTE));
-    assert!(lets_others_run(move || Arc::clone(&window).acquire_owned()));
-}
-
-/// `while l.acquire_within(200 ms).await.is_err() {}` kept the thread. Broken by: a budget that only
-/// admissions spend.
-#[cfg(feature = "tokio")]
-#[test]
-fn a_task_that_is_always_refused_at_once_starved_the_others() {
-    let limiter = Limiter::new(1, HOUR, 1);
-    drop(limiter.try_acquire());
-    assert!(lets_others_run(move || limiter.acquire_within_owned(Duration::from_millis(200))));
-    let closed = Arc::new(Semaphore::new(1));
-    closed.close();
-    assert!(lets_others_run(move || Arc::clone(&closed).acquire_owned()));
-    let closed = Limiter::new(1, HOUR, 1);
-    closed.close();
-    assert!(lets_others_run(move || closed.acquire_owned()));
-}
-
-/// With its budget spent, a task takes its place in line all the same. Broken by: a look at the budget
-/// before the place is taken.
-#[cfg(feature = "tokio")]
-#[test]
-fn a_spent_budget_costs_no_place_in_line() {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
-    runtime.block_on(async {
-        let slots = Arc::new(Semaphore::new(1));
-        let limiter = Limiter::builder().rate(1_000, MINUTE).semaphore(Arc::clone(&slots)).build();
-        let semaphore = Semaphore::new(1);
-        while tokio::task::coop::has_budget_remaining() {
-            tokio::task::coop::consume_budget().await;
-        }
-        let (mut first, mut second) = (pin!(limiter.acquire()), pin!(limiter.acquire()));
-        let mut permit = pin!(semaphore.acquire());
-        assert!(first.as_mut().now_or_never().is_none());
-        assert!(second.as_mut().now_or_never().is_none());
-        assert!(permit.as_mut().now_or_never().is_none());
-        assert_eq!((first.position(), second.position()), (Some(0), Some(1)));
-        assert!(limiter.try_acquire().is_err(), "a newcomer went first");
-        assert_eq!(semaphore.available_permits(), 0, "decided by the first poll");
-        tokio::task::yield_now().await;
-        let first = first.now_or_never().unwrap().unwrap();
-        assert!(permit.now_or_never().unwrap().is_ok());
-        assert!(second.as_mut().now_or_never().is_none());
-        drop(first);
-        assert!(second.now_or_never().unwrap().is_ok());
-    });
-}
-
-/// What a spent budget kept from being told is not lost. Broken by: no release of what is untold.
-#[cfg(feature = "tokio")]
-#[test]
-fn a_permit_that_a_spent_budget_kept_from_being_told_is_given_back() {
-    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-    runtime.block_on(async {
-        let semaphore = Semaphore::new(3);
-        while tokio::task::coop::has_budget_remaining() {
-            tokio::task::coop::consume_budget().await;
-        }
-        {
-            let mut permits = pin!(semaphore.acquire_many(2));
-            assert!(permits.as_mut().now_or_never().is_none());
-            assert_eq!(semaphore.available_permits(), 1);
-        }
-        assert_eq!(semaphore.available_permits(), 3);
-    });
-}
 
 // ---- threads -------------------------------------------------------------------------------------
 
@@ -176,23 +61,6 @@ fn a_thread_waits_for_a_limiter_and_for_a_window() {
     }
     clock.advance(MINUTE);
     assert!(blocked.into_iter().all(|thread| thread.join().unwrap().is_ok()));
-}
-
-/// As tokio's: it would block the worker that others need.
-#[cfg(feature = "tokio")]
-#[test]
-fn a_task_must_not_block_and_a_blocking_thread_may() {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    runtime.block_on(async {
-        let limiter = Limiter::new(60, MINUTE, 4);
-        let semaphore = Semaphore::new(1);
-        assert!(catch_unwind(AssertUnwindSafe(|| drop(limiter.blocking_acquire()))).is_err());
-        assert!(catch_unwind(AssertUnwindSafe(|| drop(semaphore.blocking_acquire()))).is_err());
-        assert_eq!(semaphore.available_permits(), 1);
-        let there = limiter.clone();
-        let blocking = tokio::task::spawn_blocking(move || there.blocking_acquire().map(drop));
-        assert!(blocking.await.unwrap().is_ok());
-    });
 }
 
 // ---- closing -------------------------------------------------------------------------------------

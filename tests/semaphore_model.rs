@@ -249,6 +249,7 @@ trait Subject {
     }
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "as the trait has it for tokio's")]
 fn why(error: &AcquireError) -> Never {
     assert_ne!(error.is_closed(), error.is_unsatisfiable());
     if error.is_closed() { Never::Closed } else { Never::TooMany }

@@ -50,7 +50,7 @@ fn assert_idle(limiter: &Limiter) {
 /// Caught: `release` adds no permit.
 #[test]
 fn model_two_calls_for_one_slot() {
-    model(3, || {
+    model(2, || {
         let limiter = one_at_a_time();
         let other = call_elsewhere(&limiter);
         call(&limiter);
@@ -62,7 +62,7 @@ fn model_two_calls_for_one_slot() {
 /// Caught: `try_admit` keeps the slot it has taken when it is refused (and `Admission::advance` another).
 #[test]
 fn model_a_waiting_call_against_the_end_of_one() {
-    model(3, || {
+    model(2, || {
         let limiter = one_at_a_time();
         let running = limiter.try_acquire_owned().unwrap();
         let other = call_elsewhere(&limiter);
@@ -75,7 +75,7 @@ fn model_a_waiting_call_against_the_end_of_one() {
 /// Caught: `Admission::advance` keeps its turn when it is dropped (the turn forgotten).
 #[test]
 fn model_the_first_in_line_gives_up_against_the_second() {
-    model(3, || {
+    model(2, || {
         let limiter = one_at_a_time();
         let running = limiter.try_acquire_owned().unwrap();
         let first = queued(&limiter);
@@ -90,7 +90,7 @@ fn model_the_first_in_line_gives_up_against_the_second() {
 /// Caught: `ManualClock::set` wakes before it moves the time.
 #[test]
 fn model_a_call_waits_for_its_rate_while_time_moves() {
-    model(3, || {
+    model(2, || {
         let (limiter, clock) = used_up();
         let other = call_elsewhere(&limiter);
         clock.advance(WINDOW);
@@ -104,7 +104,7 @@ fn model_a_call_waits_for_its_rate_while_time_moves() {
 /// Caught: `Sleeper::wake` that lets nobody join again.
 #[test]
 fn model_a_call_waits_for_its_rate_while_time_moves_twice() {
-    model(3, || {
+    model(2, || {
         let (limiter, clock) = used_up();
         let other = call_elsewhere(&limiter);
         clock.advance(WINDOW / 2);
@@ -117,7 +117,7 @@ fn model_a_call_waits_for_its_rate_while_time_moves_twice() {
 /// Caught: `try_admit_with_slot` keeps going when its stamp is refused.
 #[test]
 fn model_two_tries_for_one_admission() {
-    model(3, || {
+    model(2, || {
         let clock = ManualClock::new();
         let builder = Limiter::builder().rate(1, WINDOW).max_concurrent(2);
         let limiter = builder.clock(clock).build();
@@ -133,7 +133,7 @@ fn model_two_tries_for_one_admission() {
 /// Caught: `wait_for_rate` sleeps without an ear for the close.
 #[test]
 fn model_a_call_waits_for_its_rate_while_its_slots_are_closed() {
-    model(3, || {
+    model(2, || {
         let slots = std::sync::Arc::new(crate::Semaphore::new(1));
         let builder = Limiter::builder().rate(1, WINDOW).semaphore(slots.clone());
         let limiter = builder.clock(ManualClock::new()).build();
@@ -149,7 +149,7 @@ fn model_a_call_waits_for_its_rate_while_its_slots_are_closed() {
 /// What is polled by hand comes through, too.
 #[test]
 fn model_a_queued_call_against_the_end_of_one() {
-    model(3, || {
+    model(2, || {
         let limiter = one_at_a_time();
         let running = limiter.try_acquire_owned().unwrap();
         let mut call = queued(&limiter);
