@@ -191,7 +191,8 @@ impl Scene {
             Err(refused) if free_at == Some(now) => {
                 let closed = self.slots.as_ref().is_some_and(|slots| slots.is_closed());
                 assert!(no_slot || closed, "refused although both limits are open");
-                assert_eq!(refused.limit(), Limit::Concurrency);
+                let limit = if closed { Limit::Closed } else { Limit::Concurrency };
+                assert_eq!(refused.limit(), limit);
             }
             Err(refused) => {
                 let told = refused.retry_after().map(|wait| wait.as_nanos());

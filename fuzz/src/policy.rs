@@ -299,8 +299,10 @@ fn semaphore(bytes: &mut Bytes) {
     let permits = count(bytes);
     let bounded = bytes.flip();
     let semaphore = if bounded { Semaphore::bounded(permits) } else { Semaphore::new(permits) };
-    let mut free = permits.min(Semaphore::MAX_PERMITS);
-    let most = if bounded { free } else { Semaphore::MAX_PERMITS };
+    // A bound takes 32 bits.
+    let largest = if bounded { u32::MAX as usize - 1 } else { Semaphore::MAX_PERMITS };
+    let mut free = permits.min(largest);
+    let mut most = if bounded { free } else { Semaphore::MAX_PERMITS };
     let mut debt = 0_usize;
     for _ in 0..12 {
         let n = count(bytes);
@@ -318,7 +320,12 @@ fn semaphore(bytes: &mut Bytes) {
             }
             2 => {
                 assert_eq!(semaphore.reduce_permits(n), there.min(free));
-                debt = debt.saturating_add(there - there.min(free));
+                if bounded {
+                    // None is in use: there is nothing to owe.
+                    most -= there.min(most);
+                } else {
+                    debt = debt.saturating_add(there - there.min(free));
+                }
                 free -= there.min(free);
             }
             _ => {

@@ -56,6 +56,8 @@ enum Stage {
     Granted,
     /// Told of the close, with nothing left to give back.
     Closed,
+    /// Told that there can never be as many, with nothing left to give back.
+    TooMany,
 }
 
 /// What one acquire asked for, and how far it has come.
@@ -70,6 +72,8 @@ struct Claim {
 struct Model {
     free: u64,
     debt: u64,
+    /// Permits there are, and may be, if that is bounded.
+    made: u64,
     most: u64,
     is_closed: bool,
     claims: Vec<Claim>,
@@ -109,7 +113,8 @@ impl Model {
                 self.give(u64::from(self.claims[id].asked));
                 Poll::Ready(Err(Denied::Closed))
             }
-            Stage::Closed => Poll::Ready(Err(Denied::Closed)),
+            Stage::TooMany if !self.is_closed => Poll::Ready(Err(Denied::TooMany)),
+            Stage::Closed | Stage::TooMany => Poll::Ready(Err(Denied::Closed)),
         }
     }
 
@@ -138,8 +143,15 @@ impl Model {
             let paid = left.min(self.debt);
             self.debt -= paid;
             left -= paid;
-            let Some(front) = self.line.front() else { break };
-            let claim = &mut self.claims[*front];
+            let Some(&front) = self.line.front() else { break };
+            let claim = &mut self.claims[front];
+            if u64::from(claim.asked) > self.most {
+                claim.stage = Stage::TooMany;
+                let gift = std::mem::take(&mut claim.gift);
+                left += std::mem::take(&mut claim.got) + self.added(gift);
+                self.line.pop_front();
+                continue;
+            }
             let part = left.min(u64::from(claim.asked) - claim.got);
             claim.got += part;
             left -= part;
@@ -147,17 +159,38 @@ impl Model {
                 return;
             }
             claim.stage = Stage::Granted;
-            left += std::mem::take(&mut claim.gift);
+            let gift = std::mem::take(&mut claim.gift);
+            left += self.added(gift);
             self.line.pop_front();
         }
-        self.free = (self.free + left).min(self.most);
+        self.free = (self.free + left).min(MOST);
+    }
+
+    fn is_bounded(&self) -> bool {
+        self.most < MOST
+    }
+
+    /// How many of these there is room for; they are there from now on.
+    fn added(&mut self, permits: u64) -> u64 {
+        let added = if self.is_bounded() { permits.min(self.most - self.made) } else { permits };
+        self.made = self.made.saturating_add(added);
+        added
+    }
+
+    /// Of one that is bounded they pay the debt first.
+    fn forget_held(&mut self, permits: u64) {
+        if self.is_bounded() {
+            let paid = permits.min(self.debt);
+            self.debt -= paid;
+            self.made = self.made.saturating_sub(permits - paid);
+        }
     }
 
     fn cancel(&mut self, id: usize) {
         self.line.retain(|waiting| *waiting != id);
         let claim = &mut self.claims[id];
         let back = match claim.stage {
-            Stage::New | Stage::Closed => 0,
+            Stage::New | Stage::Closed | Stage::TooMany => 0,
             Stage::InLine | Stage::Granted => claim.got,
         };
         self.give(back);
@@ -166,13 +199,23 @@ impl Model {
     fn forget(&mut self, permits: u64) -> u64 {
         let taken = permits.min(self.free);
         self.free -= taken;
+        if self.is_bounded() {
+            self.made -= taken;
+        }
         taken
     }
 
     fn reduce(&mut self, permits: u64) -> u64 {
-        let permits = permits.min(MOST);
-        let taken = self.forget(permits);
-        self.debt = self.debt.saturating_add(permits - taken);
+        let mut gone = permits.min(MOST);
+        if self.is_bounded() {
+            self.most = self.most.saturating_sub(gone);
+            gone = gone.min(self.made);
+            self.made -= gone;
+        }
+        let taken = gone.min(self.free);
+        self.free -= taken;
+        self.debt = self.debt.saturating_add(gone - taken);
+        self.give(0);
         taken
     }
 
@@ -181,7 +224,8 @@ impl Model {
         for id in std::mem::take(&mut self.line) {
             let claim = &mut self.claims[id];
             claim.stage = Stage::Closed;
-            let back = claim.got + std::mem::take(&mut claim.gift);
+            let (got, gift) = (claim.got, std::mem::take(&mut claim.gift));
+            let back = got + self.added(gift);
             self.give(back);
         }
     }
@@ -204,10 +248,10 @@ struct Scene<'a> {
 
 impl<'a> Scene<'a> {
     fn new(semaphore: &'a Arc<Semaphore>, permits: u64, bounded: bool) -> Self {
-        let free = permits.min(MOST);
+        let free = permits.min(if bounded { u64::from(u32::MAX) - 1 } else { MOST });
         let most = if bounded { free } else { MOST };
         let (claims, line) = (Vec::new(), VecDeque::new());
-        let model = Model { free, debt: 0, most, is_closed: false, claims, line };
+        let model = Model { free, debt: 0, made: free, most, is_closed: false, claims, line };
         Self { semaphore, model, waiting: Vec::new(), held: Vec::new(), steps: 0 }
     }
 
@@ -267,7 +311,7 @@ impl<'a> Scene<'a> {
             return;
         };
         assert!(task.poll().is_pending(), "it has completed, and does so again");
-        assert_eq!(expected, Poll::Ready(got.as_ref().map(|_| ()).map_err(denied)));
+        assert_eq!(expected, Poll::Ready(got.as_ref().map(|_| ()).map_err(|error| denied(*error))));
         if let Ok(permit) = got {
             assert_eq!(permit.num_permits(), asked as usize);
             self.held.push(permit);
@@ -338,7 +382,10 @@ impl<'a> Scene<'a> {
         let Some(mut permit) = bytes.take(&mut self.held) else { return };
         let before = permit.num_permits();
         match bytes.byte() % 3 {
-            0 => return permit.forget(),
+            0 => {
+                permit.forget();
+                return self.model.forget_held(before as u64);
+            }
             1 => {
                 let wanted = to_usize(amount(bytes));
                 let part = permit.split(wanted);
@@ -357,7 +404,8 @@ impl<'a> Scene<'a> {
 
     fn add(&mut self, permits: u64) {
         self.semaphore.add_permits(to_usize(permits));
-        self.model.give(permits);
+        let added = self.model.added(permits.min(MOST));
+        self.model.give(added);
     }
 
     fn take_away(&mut self, bytes: &mut Bytes) {
@@ -378,7 +426,7 @@ impl<'a> Scene<'a> {
         assert_eq!(self.semaphore.waiters(), self.model.line.len());
         for waiting in &self.waiting {
             let stage = self.model.claims[waiting.id].stage;
-            let served = matches!(stage, Stage::Granted | Stage::Closed);
+            let served = matches!(stage, Stage::Granted | Stage::Closed | Stage::TooMany);
             assert!(!served || waiting.task.is_woken(), "{stage:?}, and not woken");
         }
         // One at a time: to find a place the line is walked.
@@ -407,7 +455,7 @@ impl<'a> Scene<'a> {
     }
 }
 
-fn denied(error: &AcquireError) -> Denied {
+fn denied(error: AcquireError) -> Denied {
     assert!(error.is_closed() != error.is_unsatisfiable());
     if error.is_closed() { Denied::Closed } else { Denied::TooMany }
 }

@@ -75,7 +75,7 @@ fn model_a_waiting_call_against_the_end_of_one() {
 /// Caught: `Admission::advance` keeps its turn when it is dropped (the turn forgotten).
 #[test]
 fn model_the_first_in_line_gives_up_against_the_second() {
-    model(2, || {
+    model(1, || {
         let limiter = one_at_a_time();
         let running = limiter.try_acquire_owned().unwrap();
         let first = queued(&limiter);
