@@ -1,5 +1,6 @@
 //! Threads that wait: they stand in the same line as tasks, and sleep outside the lock-free parts.
 
+use crate::sync::atomic::{AtomicU32, Ordering};
 use core::future::Future;
 use core::pin::pin;
 use core::task::{Context, Poll, Waker};
@@ -8,15 +9,32 @@ use std::task::Wake;
 use std::thread::{self, Thread};
 
 /// Wakes a thread.
-struct Unpark(Thread);
+struct Unpark {
+    thread: Thread,
+    /// 1 once it has been woken. Not the thread's own token alone: what a future calls in its poll may
+    /// park, too, and take that.
+    woken: AtomicU32,
+}
+
+impl Unpark {
+    /// Sleeps until it has been woken since the last time.
+    fn park(&self) {
+        // ORDERING: Acquire pairs with the Release in `wake_by_ref`: what led to the wake is seen.
+        while self.woken.swap(0, Ordering::Acquire) == 0 {
+            thread::park();
+        }
+    }
+}
 
 impl Wake for Unpark {
     fn wake(self: Arc<Self>) {
-        self.0.unpark();
+        self.wake_by_ref();
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        self.0.unpark();
+        // ORDERING: Release pairs with the Acquire in `park`.
+        self.woken.store(1, Ordering::Release);
+        self.thread.unpark();
     }
 }
 
@@ -35,14 +53,14 @@ pub(crate) fn block_on<F: Future>(future: F) -> F::Output {
         return runtime.block_on(future);
     }
     let mut future = pin!(future);
-    let waker = Waker::from(Arc::new(Unpark(thread::current())));
+    let unpark = Arc::new(Unpark { thread: thread::current(), woken: AtomicU32::new(0) });
+    let waker = Waker::from(Arc::clone(&unpark));
     let mut cx = Context::from_waker(&waker);
     loop {
         if let Poll::Ready(output) = future.as_mut().poll(&mut cx) {
             return output;
         }
-        // It may return early: then the future says that it is not ready yet.
-        thread::park();
+        unpark.park();
     }
 }
 

@@ -156,6 +156,11 @@ impl Gate {
         Self { places, ..self }
     }
 
+    /// One of the places in line, if they are limited.
+    fn take_place(&self) -> Result<Option<TakenPlace<'_>>, Refused> {
+        self.places.as_ref().map(Places::take).transpose()
+    }
+
     /// Refuses all in line and all who come.
     pub(crate) fn close(&self) {
         /// Closes the line also where a waker of the others panics.

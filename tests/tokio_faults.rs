@@ -105,6 +105,30 @@ fn a_spent_budget_costs_no_place_in_line() {
     });
 }
 
+/// Nobody was in line, and both limits were open. Broken by: a place that is taken before the call has
+/// to wait.
+#[test]
+fn a_spent_budget_is_no_reason_to_find_the_line_full() {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    runtime.block_on(async {
+        let limiter = Limiter::builder().max_concurrent(1).max_waiting(0).build();
+        for _ in 0..1_000 {
+            drop(limiter.acquire().await.unwrap());
+        }
+        while tokio::task::coop::has_budget_remaining() {
+            tokio::task::coop::consume_budget().await;
+        }
+        let (mut first, mut second) = (pin!(limiter.acquire()), pin!(limiter.acquire()));
+        assert!(first.as_mut().now_or_never().is_none());
+        assert!(second.as_mut().now_or_never().is_none());
+        tokio::task::yield_now().await;
+        let permit = first.now_or_never().unwrap().unwrap();
+        let refused = second.now_or_never().unwrap().unwrap_err();
+        assert_eq!(refused.limit(), ringgate::Limit::Queue);
+        drop(permit);
+    });
+}
+
 /// What a spent budget kept from being told is not lost. Broken by: no release of what is untold.
 #[test]
 fn a_permit_that_a_spent_budget_kept_from_being_told_is_given_back() {

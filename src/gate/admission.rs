@@ -45,6 +45,9 @@ pin_project! {
         gate: &'a Gate,
         waiting: Option<Waiting<'a>>,
         taken: Option<TakenPlace<'a>>,
+        // It stands in line only because its task's budget was spent: it takes one of the limited places
+        // when it really has to wait.
+        has_yet_to_take: bool,
         stage: Stage<'a>,
         // The line's one timer: only the first in line has it.
         #[pin]
@@ -173,11 +176,11 @@ impl<G: Handle> Admission<G> {
             Some(Err(refused)) if !refused.is_permanent() => {}
             Some(decided) => return Poll::Ready(decided),
         }
-        self.join(deadline)
+        self.join(deadline, may_go)
     }
 
     #[cold]
-    fn join(&mut self, deadline: Option<Timestamp>) -> Poll<Result<(), Refused>> {
+    fn join(&mut self, deadline: Option<Timestamp>, waits: bool) -> Poll<Result<(), Refused>> {
         let Some(gate) = self.gate.as_deref() else { return Poll::Pending };
         // SAFETY: `Handle`: the gate stays where it is until `self.gate` is dropped or given out, and
         // `self.place`, which alone gets this reference, is dropped before either.
@@ -188,7 +191,7 @@ impl<G: Handle> Admission<G> {
                 return Poll::Ready(Err(gate.refusal(turn)));
             }
         }
-        let taken = match gate.places.as_ref().map(super::Places::take).transpose() {
+        let taken = match if waits { gate.take_place() } else { Ok(None) } {
             Ok(taken) => taken,
             Err(refused) => return Poll::Ready(Err(refused)),
         };
@@ -196,6 +199,7 @@ impl<G: Handle> Admission<G> {
             gate,
             waiting: Some(Waiting::new(&gate.waiting)),
             taken,
+            has_yet_to_take: !waits,
             stage: Stage::Line(gate.line.wait()),
             sleep: None,
             alarm: deadline.map(|deadline| gate.time.sleep_until(deadline)),
@@ -308,6 +312,16 @@ impl Future for Place<'_> {
         if let Poll::Ready(decided) = self.as_mut().advance(cx) {
             self.leave();
             return Poll::Ready(decided);
+        }
+        let this = self.as_mut().project();
+        if core::mem::take(this.has_yet_to_take) {
+            match this.gate.take_place() {
+                Ok(taken) => *this.taken = taken,
+                Err(refused) => {
+                    self.leave();
+                    return Poll::Ready(Err(refused));
+                }
+            }
         }
         let alarm = self.as_mut().project().alarm.as_pin_mut();
         let Some(Poll::Ready(())) = alarm.map(|alarm| alarm.poll(cx)) else { return Poll::Pending };

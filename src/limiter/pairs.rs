@@ -42,12 +42,19 @@ fn plan(pair: [&str; 2]) -> (usize, Vec<fn() -> Scene>) {
     ];
     // Where both go down the line, or let the log grow, all that each may find stale multiplies:
     // minutes at 2 (the semaphore's pairs, and the window's, have those).
-    let bound = if pair.iter().any(|operation| SHORT.contains(operation)) { 2 } else { 1 };
+    let bound = match pair {
+        // Every step of a log that grows is one of copying: the window's models have two at once.
+        ["set_a_lower_rate" | "set_a_higher_rate", "set_a_higher_rate"]
+        | ["ask_for_the_place_and_leave", "close"] => 0,
+        pair if pair.iter().any(|operation| SHORT.contains(operation)) => 2,
+        _ => 1,
+    };
     // A close goes down all lines as well.
     let starts: Vec<fn() -> Scene> = match pair {
-        ["ask_for_the_place_and_leave" | "cancel_the_front" | "cancel_behind", "close"] => {
-            vec![a_line_for_a_slot]
-        }
+        [
+            "ask_for_the_place_and_leave" | "cancel_the_front" | "cancel_behind" | "poll_again",
+            "close",
+        ] => vec![a_line_for_a_slot],
         _ => vec![both_open, a_line_for_the_rate, a_line_for_a_slot],
     };
     (bound, starts)
