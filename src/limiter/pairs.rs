@@ -44,17 +44,14 @@ fn plan(pair: [&str; 2]) -> (usize, Vec<fn() -> Scene>) {
     // minutes at 2 (the semaphore's pairs, and the window's, have those).
     let bound = match pair {
         // Every step of a log that grows is one of copying: the window's models have two at once.
-        ["set_a_lower_rate" | "set_a_higher_rate", "set_a_higher_rate"]
-        | ["ask_for_the_place_and_leave", "close"] => 0,
+        ["set_a_lower_rate" | "set_a_higher_rate", "set_a_higher_rate"] => 0,
         pair if pair.iter().any(|operation| SHORT.contains(operation)) => 2,
         _ => 1,
     };
     // A close goes down all lines as well.
     let starts: Vec<fn() -> Scene> = match pair {
-        [
-            "ask_for_the_place_and_leave" | "cancel_the_front" | "cancel_behind" | "poll_again",
-            "close",
-        ] => vec![a_line_for_a_slot],
+        ["cancel_the_front" | "cancel_behind" | "poll_again", "close"] => vec![a_line_for_a_slot],
+        ["ask_for_the_place_and_leave", "close"] => vec![both_open],
         _ => vec![both_open, a_line_for_the_rate, a_line_for_a_slot],
     };
     (bound, starts)
