@@ -170,7 +170,7 @@ impl Semaphore {
     ///
     /// Permits in use count: [`add_permits`](Self::add_permits) adds no more than are missing, after
     /// some have been [forgotten](SemaphorePermit::forget). [`reduce_permits`](Self::reduce_permits)
-    /// lowers the bound. A request for more is refused instead of waiting for ever in everybody's way
+    /// lowers the bound (while it is under way, what it takes away may still be there). A request for more is refused instead of waiting for ever in everybody's way
     /// ([`AcquireError::is_unsatisfiable`](crate::AcquireError::is_unsatisfiable);
     /// [`TryAcquireError::NoPermits`] from the `try_` forms): at once, or when it comes to the front if
     /// the bound was lowered while it waited.

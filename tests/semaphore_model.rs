@@ -178,12 +178,13 @@ impl Model {
         taken
     }
 
-    /// Of one that is bounded they pay the debt first. Returns how many fewer there are to be.
+    /// Where that is more than there are to be, the debt goes with them. Returns how many fewer there are
+    /// to be.
     fn forget_held(&mut self, permits: usize) -> usize {
-        let paid = if self.is_bounded() { permits.min(self.debt) } else { 0 };
-        self.debt -= paid;
-        self.lose(permits - paid);
-        permits - paid
+        let lost = if self.is_bounded() { permits.min(self.made) } else { permits };
+        self.debt -= permits - lost;
+        self.lose(lost);
+        lost
     }
 
     /// Returns how many went, now and in all.

@@ -177,12 +177,12 @@ impl Model {
         added
     }
 
-    /// Of one that is bounded they pay the debt first.
+    /// Where that is more than there are to be, the debt goes with them.
     fn forget_held(&mut self, permits: u64) {
         if self.is_bounded() {
-            let paid = permits.min(self.debt);
-            self.debt -= paid;
-            self.made = self.made.saturating_sub(permits - paid);
+            let lost = permits.min(self.made);
+            self.made -= lost;
+            self.debt -= permits - lost;
         }
     }
 

@@ -287,18 +287,14 @@ impl Line {
         }
     }
 
-    /// So many permits in use will not come back. If there is a bound, they pay a debt first: what was
-    /// taken away is gone with them.
+    /// So many permits will not come back. Where that is more than there are to be, as some have been
+    /// taken away that were in use, they are gone with these: nobody has to pay for them.
     pub(super) fn lose(&self, permits: u64) {
-        if !self.bound().is_some() {
-            return;
+        let before = self
+            .change_bound(|bound| Bound::new(bound.made().saturating_sub(permits), bound.most()));
+        if before.is_some() && permits > before.made() {
+            self.store_or_new().cancel_debt(permits - before.made());
         }
-        let paid = self.store_if_any().map_or(0, |store| store.claim_debt(permits));
-        self.lose_made(permits - paid);
-    }
-
-    fn lose_made(&self, permits: u64) {
-        self.change_bound(|bound| Bound::new(bound.made().saturating_sub(permits), bound.most()));
     }
 
     pub(super) fn try_take(&self, asked: u32) -> Result<(), Refusal> {
@@ -434,7 +430,7 @@ impl Line {
     /// Takes up to `permits` free permits away for good; returns how many.
     pub(super) fn forget(&self, permits: u64) -> u64 {
         let taken = self.take_free(permits);
-        self.lose_made(taken);
+        self.lose(taken);
         taken
     }
 
@@ -603,7 +599,8 @@ impl Line {
                     None => {
                         let told = last;
                         last = store.last();
-                        last.filter(|_| last != told).unwrap_or(front)
+                        let newer = last.filter(|_| last != told);
+                        newer.or_else(|| in_line_before(store, told?)).unwrap_or(front)
                     }
                 };
                 continue;
@@ -942,10 +939,10 @@ impl Line {
         let mut word = Word(node.word.load(Ordering::Acquire));
         if self.state().front() == Some(place) {
             self.retire(store, place, Status::Granted, wakes);
-            if self.bound().is_some() {
-                // Whoever makes a front looks whether it can be served at all.
-                self.hand_out(0, wakes);
-            }
+        }
+        if self.bound().is_some() {
+            // Whoever makes a front looks whether it can be served at all; that one may have stopped.
+            self.hand_out(0, wakes);
         }
         loop {
             let alone = word.visitors() == 0;
@@ -1273,26 +1270,28 @@ fn is_in_line(store: &Store, at: Ref) -> bool {
     !next.is_marked() && generation(node) == at.generation
 }
 
-/// Unlinks a cancelled node from the middle of the line; false if it may still be there.
-///
-/// The node before it is a hint. If that one is on its way out as well, the one before it has both
-/// behind it.
-fn unlink(store: &Store, place: Ref) -> bool {
+/// A node in line that stood before this one, by the hints: if that one is on its way out as well, the
+/// one before it, and so on.
+fn in_line_before(store: &Store, mut at: Ref) -> Option<Ref> {
     /// So many neighbours that leave at the same time are gone past.
     const BACK: u32 = if cfg!(ringgate_loom) { 2 } else { 8 };
-    let mut at = place;
     for _ in 0..BACK {
         // ORDERING: Relaxed: a hint, checked before it is used.
         let before = store.node(at.index).prev.load(Ordering::Relaxed);
-        let Some(before) = Ref::from_bits(before).some() else { return false };
-        if is_in_line(store, before) {
-            unlink_behind(store, before);
-            // Whoever unlinks it seals it.
-            return generation(store.node(place.index)) != place.generation;
+        at = Ref::from_bits(before).some()?;
+        if is_in_line(store, at) {
+            return Some(at);
         }
-        at = before;
     }
-    false
+    None
+}
+
+/// Unlinks a cancelled node from the middle of the line; false if it may still be there.
+fn unlink(store: &Store, place: Ref) -> bool {
+    let Some(before) = in_line_before(store, place) else { return false };
+    unlink_behind(store, before);
+    // Whoever unlinks it seals it.
+    generation(store.node(place.index)) != place.generation
 }
 
 /// Unlinks the cancelled nodes right behind `before`, if that stands in line.

@@ -960,3 +960,19 @@ fn model_a_bound_goes_down_while_the_front_is_served() {
         assert_all_free(&semaphore, 1);
     });
 }
+
+/// What both take away is gone once: the one permit that may come after that is of use. Caught: debt
+/// that is claimed before the bound is lowered, or not cancelled.
+#[test]
+fn model_permits_are_forgotten_while_the_bound_goes_down() {
+    model(3, || {
+        let semaphore = Arc::new(Semaphore::bounded(3));
+        let held = Arc::clone(&semaphore).try_acquire_many_owned(2).unwrap();
+        let forgetful = thread::spawn(move || held.forget());
+        assert!(semaphore.reduce_permits(2) <= 1);
+        forgetful.join().unwrap();
+        assert_eq!((semaphore.available_permits(), semaphore.permits_owed()), (0, 0));
+        semaphore.add_permits(2);
+        assert_all_free(&semaphore, 1);
+    });
+}

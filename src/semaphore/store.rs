@@ -33,7 +33,7 @@ pub(super) struct Store {
     last: CachePadded<AtomicU64>,
     pub(super) leftovers: Leftovers,
     chunks: Chunks,
-    /// Permits taken away that were in use: releases pay them first.
+    /// Permits taken away that were in use: releases pay them first. Signed.
     debt: AtomicU64,
     /// Those who wait for the close alone.
     pub(super) watchers: Line,
@@ -86,21 +86,27 @@ impl Store {
     pub(super) fn debt(&self) -> u64 {
         // ORDERING: Relaxed: a count for information, or in `settle_late`, where the exchange of the
         // state before it acquired every debt whose `settle` came earlier on that word.
-        self.debt.load(Ordering::Relaxed)
+        owed(self.debt.load(Ordering::Relaxed).cast_signed())
     }
 
     /// Adds to the debt, which saturates.
     pub(super) fn owe(&self, permits: u64) {
-        self.change_debt(|debt| debt.saturating_add(permits));
+        self.change_debt(|debt| debt.saturating_add_unsigned(permits));
+    }
+
+    /// Takes off the debt what is gone; below nought if that is still to be written down.
+    pub(super) fn cancel_debt(&self, permits: u64) {
+        self.change_debt(|debt| debt.saturating_sub_unsigned(permits));
     }
 
     /// Takes up to `permits` off the debt, for the caller to pay; returns how many.
     pub(super) fn claim_debt(&self, permits: u64) -> u64 {
-        self.change_debt(|debt| debt.saturating_sub(permits)).min(permits)
+        let claimed = |debt| owed(debt).min(permits);
+        claimed(self.change_debt(|debt| debt.saturating_sub_unsigned(claimed(debt))))
     }
 
     /// Returns the debt before the change.
-    fn change_debt(&self, change: impl Fn(u64) -> u64) -> u64 {
+    fn change_debt(&self, change: impl Fn(i64) -> i64) -> i64 {
         // ORDERING: Relaxed: a guess; the exchange decides.
         let mut debt = self.debt.load(Ordering::Relaxed);
         loop {
@@ -108,11 +114,11 @@ impl Store {
             // a debt is published with DEBT.
             match self.debt.compare_exchange_weak(
                 debt,
-                change(debt),
+                change(debt.cast_signed()).cast_unsigned(),
                 Ordering::Relaxed,
                 Ordering::Relaxed,
             ) {
-                Ok(_) => return debt,
+                Ok(_) => return debt.cast_signed(),
                 Err(now) => debt = now,
             }
         }
@@ -291,4 +297,9 @@ pub(super) struct Together {
 impl Together {
     /// So many at a time: a thread that stops for ever keeps these and the run it is at.
     const MOST: u32 = 64;
+}
+
+/// What there is to pay.
+fn owed(debt: i64) -> u64 {
+    debt.max(0).cast_unsigned()
 }
