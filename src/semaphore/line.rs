@@ -174,7 +174,7 @@ impl Bound {
 
 impl Line {
     /// The most permits there can be.
-    pub(super) const MAX_PERMITS: u64 = (1 << 61) - 1;
+    pub(super) const MAX_PERMITS: u64 = (usize::MAX >> State::SHIFT) as u64;
 
     #[cfg(not(any(ringgate_loom, ringgate_shuttle)))]
     pub(super) const fn new(permits: u64) -> Self {
