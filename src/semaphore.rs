@@ -18,6 +18,7 @@ pub use permit::{OwnedSemaphorePermit, SemaphorePermit};
 
 use crate::blocking::block_on;
 use crate::error::{AcquireError, TryAcquireError};
+use crate::sync::const_fn;
 use acquire::Acquiring;
 pub(crate) use acquire::{Closed, Waiting};
 use line::{Line, Refusal};
@@ -137,26 +138,20 @@ impl Semaphore {
     /// The most permits a semaphore can hold, as in tokio.
     pub const MAX_PERMITS: usize = usize::MAX >> 3;
 
-    /// A semaphore with this many permits, at most [`MAX_PERMITS`](Self::MAX_PERMITS).
-    ///
-    /// ```
-    /// use ringgate::Semaphore;
-    ///
-    /// static GATE: Semaphore = Semaphore::new(4);
-    /// assert_eq!(GATE.available_permits(), 4);
-    /// assert_eq!(Semaphore::new(usize::MAX).available_permits(), Semaphore::MAX_PERMITS);
-    /// ```
-    #[must_use]
-    #[cfg(not(any(ringgate_loom, ringgate_shuttle)))]
-    pub const fn new(permits: usize) -> Self {
-        Self { line: Line::new(saturate(permits)) }
-    }
-
-    /// The checkers' atomics have no `const fn new`.
-    #[must_use]
-    #[cfg(any(ringgate_loom, ringgate_shuttle))]
-    pub fn new(permits: usize) -> Self {
-        Self { line: Line::new(saturate(permits)) }
+    const_fn! {
+        /// A semaphore with this many permits, at most [`MAX_PERMITS`](Self::MAX_PERMITS).
+        ///
+        /// ```
+        /// use ringgate::Semaphore;
+        ///
+        /// static GATE: Semaphore = Semaphore::new(4);
+        /// assert_eq!(GATE.available_permits(), 4);
+        /// assert_eq!(Semaphore::new(usize::MAX).available_permits(), Semaphore::MAX_PERMITS);
+        /// ```
+        #[must_use]
+        pub const fn new(permits: usize) -> Self {
+            Self { line: Line::new(saturate(permits)) }
+        }
     }
 
     /// [`new`](Self::new), by the name tokio has for it in constants.
@@ -166,36 +161,31 @@ impl Semaphore {
         Self::new(permits)
     }
 
-    /// A semaphore that never has more than these permits, at most 2^32 − 2.
-    ///
-    /// Permits in use count: [`add_permits`](Self::add_permits) adds no more than are missing, after
-    /// some have been [forgotten](SemaphorePermit::forget). [`reduce_permits`](Self::reduce_permits)
-    /// lowers the bound (while it is under way, what it takes away may still be there). A request for more is refused instead of waiting for ever in everybody's way
-    /// ([`AcquireError::is_unsatisfiable`](crate::AcquireError::is_unsatisfiable);
-    /// [`TryAcquireError::NoPermits`] from the `try_` forms): at once, or when it comes to the front if
-    /// the bound was lowered while it waited.
-    ///
-    /// ```
-    /// let semaphore = ringgate::Semaphore::bounded(2);
-    /// let held = semaphore.try_acquire()?;
-    /// semaphore.add_permits(100);
-    /// assert_eq!(semaphore.available_permits(), 1);
-    /// held.forget();
-    /// semaphore.add_permits(100);
-    /// assert_eq!(semaphore.available_permits(), 2);
-    /// # Ok::<(), ringgate::TryAcquireError>(())
-    /// ```
-    #[must_use]
-    #[cfg(not(any(ringgate_loom, ringgate_shuttle)))]
-    pub const fn bounded(permits: usize) -> Self {
-        Self { line: Line::bounded(saturate(permits)) }
-    }
-
-    /// The checkers' atomics have no `const fn new`.
-    #[cfg(any(ringgate_loom, ringgate_shuttle))]
-    #[cfg_attr(any(not(test), ringgate_shuttle), expect(dead_code, reason = "for the models"))]
-    pub(crate) fn bounded(permits: usize) -> Self {
-        Self { line: Line::bounded(saturate(permits)) }
+    const_fn! {
+        /// A semaphore that never has more than these permits, at most 2^32 − 2.
+        ///
+        /// Permits in use count: [`add_permits`](Self::add_permits) adds no more than are missing, after
+        /// some have been [forgotten](SemaphorePermit::forget). [`reduce_permits`](Self::reduce_permits)
+        /// lowers the bound (while it is under way, what it takes away may still be there).
+        /// A request for more is refused instead of waiting for ever in everybody's way
+        /// ([`AcquireError::is_unsatisfiable`](crate::AcquireError::is_unsatisfiable);
+        /// [`TryAcquireError::NoPermits`] from the `try_` forms): at once, or when it comes to the front if
+        /// the bound was lowered while it waited.
+        ///
+        /// ```
+        /// let semaphore = ringgate::Semaphore::bounded(2);
+        /// let held = semaphore.try_acquire()?;
+        /// semaphore.add_permits(100);
+        /// assert_eq!(semaphore.available_permits(), 1);
+        /// held.forget();
+        /// semaphore.add_permits(100);
+        /// assert_eq!(semaphore.available_permits(), 2);
+        /// # Ok::<(), ringgate::TryAcquireError>(())
+        /// ```
+        #[must_use]
+        pub const fn bounded(permits: usize) -> Self {
+            Self { line: Line::bounded(saturate(permits)) }
+        }
     }
 
     /// How many permits are free now. Zero while anybody waits.

@@ -54,6 +54,23 @@ pub(crate) fn zeros(count: usize) -> Box<[atomic::AtomicU64]> {
     }
 }
 
+/// A constructor that is `const`, but under the checkers, whose atomics have no `const fn new`.
+macro_rules! const_fn {
+    (
+        $(#[$meta:meta])*
+        $vis:vis const fn $name:ident($($arg:ident: $type:ty),*) -> $returns:ty $body:block
+    ) => {
+        $(#[$meta])*
+        #[cfg(not(any(ringgate_loom, ringgate_shuttle)))]
+        $vis const fn $name($($arg: $type),*) -> $returns $body
+
+        $(#[$meta])*
+        #[cfg(any(ringgate_loom, ringgate_shuttle))]
+        $vis fn $name($($arg: $type),*) -> $returns $body
+    };
+}
+pub(crate) use const_fn;
+
 /// A value for each thread: `std`'s, or the checker's for the checker's threads.
 macro_rules! per_thread {
     (static $name:ident: $type:ty = $value:expr;) => {

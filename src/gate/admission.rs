@@ -2,7 +2,7 @@
 
 use super::{Gate, Later, Slot, Slots, TakenPlace, Waiting, never_again};
 use crate::coop;
-use crate::error::{Limit, Refused};
+use crate::error::Refused;
 use crate::semaphore::{Closed, Semaphore, SemaphorePermit, Waiting as InLine};
 use crate::time::{SleepUntil, Timestamp};
 use core::fmt;
@@ -219,14 +219,11 @@ impl Place<'_> {
     /// Goes on from stage to stage.
     fn advance(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Refused>> {
         loop {
-            if let Stage::Line(_) = self.stage {
-                ready!(self.as_mut().take_turn(cx))?;
-                continue;
-            }
             let this = self.as_mut().project();
             let gate = *this.gate;
             match this.stage {
-                Stage::Over | Stage::Line(_) => return Poll::Pending,
+                Stage::Over => return Poll::Pending,
+                Stage::Line(_) => ready!(self.as_mut().take_turn(cx))?,
                 Stage::Rate(interruptions) => {
                     ready!(wait_for_rate(gate, interruptions, this.sleep, cx))?;
                     *this.stage = Stage::Slot(TakingSlot::of(gate), Changes::of(gate));
@@ -418,16 +415,12 @@ impl<'a> TakingSlot<'a> {
     /// Ready when there is a slot, or none is needed. The first in line keeps its limiter's own permit
     /// while it waits for a shared one: nobody else could take it.
     fn poll(&mut self, gate: &'a Gate, cx: &mut Context<'_>) -> Poll<Result<Slot<'a>, Refused>> {
-        let Slots::Of(first, second) = &gate.slots else {
-            return Poll::Ready(match gate.slots {
-                Slots::Shut => Err(Refused::for_ever(Limit::Concurrency)),
-                _ => Ok(Slot::default()),
-            });
+        let Slots::Of(_, second) = &gate.slots else {
+            return Poll::Ready(gate.slots.try_take());
         };
         while let Some(next) = &mut self.next {
             let Ok(permit) = ready!(Pin::new(next).poll(cx)) else {
-                let semaphores = [Some(first), second.as_ref()].into_iter().flatten();
-                let never = semaphores.map(|semaphore| never_again(semaphore)).find_map(|no| no);
+                let never = gate.slots.semaphores().find_map(never_again);
                 return Poll::Ready(Err(never.unwrap_or_else(Refused::closed)));
             };
             match (self.first.take(), second) {

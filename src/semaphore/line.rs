@@ -43,6 +43,7 @@ use super::node::{NIL, Next, Node, Ref, Status, Word};
 use super::store::{Leftovers, Store, Together};
 use super::wakes::{self, Wakes};
 use crate::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
+use crate::sync::const_fn;
 use core::ptr;
 use core::task::{Context, Poll, Waker};
 
@@ -176,44 +177,27 @@ impl Line {
     /// The most permits there can be.
     pub(super) const MAX_PERMITS: u64 = (usize::MAX >> State::SHIFT) as u64;
 
-    #[cfg(not(any(ringgate_loom, ringgate_shuttle)))]
-    pub(super) const fn new(permits: u64) -> Self {
-        Self::with(permits, Bound::NONE)
-    }
-
-    /// The checkers' atomics have no `const fn new`.
-    #[cfg(any(ringgate_loom, ringgate_shuttle))]
-    pub(super) fn new(permits: u64) -> Self {
-        Self::with(permits, Bound::NONE)
-    }
-
-    /// Never has more than these permits, at most [`Bound::MOST`].
-    #[cfg(not(any(ringgate_loom, ringgate_shuttle)))]
-    pub(super) const fn bounded(permits: u64) -> Self {
-        let permits = if permits > Bound::MOST { Bound::MOST } else { permits };
-        Self::with(permits, Bound::new(permits, permits))
-    }
-
-    #[cfg(any(ringgate_loom, ringgate_shuttle))]
-    pub(super) fn bounded(permits: u64) -> Self {
-        Self::with(permits, Bound::new(permits, permits))
-    }
-
-    #[cfg(not(any(ringgate_loom, ringgate_shuttle)))]
-    const fn with(permits: u64, bound: Bound) -> Self {
-        Self {
-            state: AtomicU64::new(State::with_permits(permits).0),
-            store: AtomicPtr::new(ptr::null_mut()),
-            bound: AtomicU64::new(bound.0),
+    const_fn! {
+        pub(super) const fn new(permits: u64) -> Self {
+            Self::with(permits, Bound::NONE)
         }
     }
 
-    #[cfg(any(ringgate_loom, ringgate_shuttle))]
-    fn with(permits: u64, bound: Bound) -> Self {
-        Self {
-            state: AtomicU64::new(State::with_permits(permits).0),
-            store: AtomicPtr::new(ptr::null_mut()),
-            bound: AtomicU64::new(bound.0),
+    const_fn! {
+        /// Never has more than these permits, at most [`Bound::MOST`].
+        pub(super) const fn bounded(permits: u64) -> Self {
+            let permits = if permits > Bound::MOST { Bound::MOST } else { permits };
+            Self::with(permits, Bound::new(permits, permits))
+        }
+    }
+
+    const_fn! {
+        const fn with(permits: u64, bound: Bound) -> Self {
+            Self {
+                state: AtomicU64::new(State::with_permits(permits).0),
+                store: AtomicPtr::new(ptr::null_mut()),
+                bound: AtomicU64::new(bound.0),
+            }
         }
     }
 

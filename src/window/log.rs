@@ -40,6 +40,7 @@ use crossbeam_utils::CachePadded;
 
 /// Cells a ring has at least, where there are several.
 const LEAST_CELLS: u32 = 64;
+
 /// No admission now.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Busy {
