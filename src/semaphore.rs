@@ -251,7 +251,8 @@ impl Semaphore {
         count(self.line.reduce(saturate(permits)))
     }
 
-    /// How many permits releases will still pay for [`reduce_permits`](Self::reduce_permits).
+    /// How many permits releases will still pay for [`reduce_permits`](Self::reduce_permits). At most
+    /// `i64::MAX`: what is beyond that is not owed.
     #[must_use]
     pub fn permits_owed(&self) -> usize {
         usize::try_from(self.line.debt()).unwrap_or(usize::MAX)

@@ -324,7 +324,7 @@ fn semaphore(bytes: &mut Bytes) {
                     // None is in use: there is nothing to owe.
                     most -= there.min(most);
                 } else {
-                    debt = debt.saturating_add(there - there.min(free));
+                    debt = debt.saturating_add(there - there.min(free)).min(i64::MAX as usize);
                 }
                 free -= there.min(free);
             }
