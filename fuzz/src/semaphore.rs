@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::task::Poll;
 
 const MOST: u64 = Semaphore::MAX_PERMITS as u64;
+const MOST_OWED: u64 = i64::MAX as u64;
 
 /// Acquires, polls, drops, gives back, takes away and closes as the bytes say. After each step the
 /// semaphore must show what a plain model of it shows, and whoever has been served must be awake.
@@ -214,7 +215,7 @@ impl Model {
         }
         let taken = gone.min(self.free);
         self.free -= taken;
-        self.debt = self.debt.saturating_add(gone - taken);
+        self.debt = self.debt.saturating_add(gone - taken).min(MOST_OWED);
         self.give(0);
         taken
     }
