@@ -2,9 +2,11 @@
 
 mod cell;
 mod chunks;
+mod guests;
 pub(crate) mod log;
 mod ring;
 mod select;
+pub(crate) mod shards;
 mod split;
 
 #[cfg(all(test, ringgate_loom))]

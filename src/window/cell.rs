@@ -21,8 +21,8 @@ pub(super) const EPOCH: u64 = 1 << 61;
 /// The longest window: 2^61 ns, 73 years.
 const LONGEST: u64 = EPOCH;
 /// The latest time: 2^63 − 2^61 ns after the clock's epoch, 219 years. Past it time stands still,
-/// so nothing more is admitted. Less the widest tick, so that rounding up stays within 63 bits.
-const LATEST: u64 = (1 << 63) - EPOCH - (1 << 13);
+/// so nothing more is admitted. Less some of the widest ticks, so that rounding up stays before what closes a ring.
+const LATEST: u64 = (1 << 63) - EPOCH - (1 << 14);
 
 /// The clock's time as cells have it.
 #[inline]
@@ -99,6 +99,20 @@ impl Format {
     #[inline]
     pub(super) fn closed(self) -> u64 {
         u64::MAX >> 1 & !self.low_bits()
+    }
+
+    /// The same, with what room there is: the stamps of the ring stand still.
+    pub(super) fn settled(self) -> u64 {
+        self.closed() | self.low_bits().min(1)
+    }
+
+    pub(super) fn is_settled(self, closed: u64) -> bool {
+        self.room(closed) == self.room(self.settled())
+    }
+
+    /// The same cell with a later stamp.
+    pub(super) fn a_tick_later(self, cell: u64) -> u64 {
+        cell + self.low_bits() + 1
     }
 
     #[inline]

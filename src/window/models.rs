@@ -5,7 +5,8 @@
 //! definition, and that nobody was refused who should not have been. Each names a change of the code
 //! that it catches.
 
-use super::log::{Layout, Log};
+use super::log::Log;
+use super::shards::Layout;
 use crate::sync::{model, thread};
 use core::time::Duration;
 use std::sync::Arc;
@@ -543,5 +544,109 @@ fn model_growing_out_of_shared_cells() {
         assert!((7..=9).contains(&stamps.len()), "{stamps:?}");
         stamps.extend(claim(&log, &[16; 10]));
         assert_exact(&stamps, 9);
+    });
+}
+
+// ---- cells that are too coarse ---------------------------------------------------------------------
+
+/// Made for sixteen, two a cell, and lowered: as soon as one more is stamped, finer cells are due.
+fn coarse(limit: u32) -> Arc<Log> {
+    let layout = Layout { capacity: 16, ..Layout::of(1, 8, 1) };
+    let rule = (16, Duration::from_nanos(WINDOW));
+    let log = Arc::new(Log::with_layout(&[rule], Duration::ZERO, layout));
+    set(&log, limit);
+    log
+}
+
+/// Whoever finds the ring closed makes the successor; one is put in place, with all there is.
+/// Caught: what the newest cell has given counted as a whole cell; a close that is settled before the
+/// newest cell has another word.
+#[test]
+fn model_coarse_cells_are_left_by_two() {
+    model(1, || {
+        let log = coarse(3);
+        assert_eq!(claim(&log, &[6]), [6]);
+        let there = Arc::clone(&log);
+        let claimer = thread::spawn(move || claim(&there, &[6]).len());
+        let ours = claim(&log, &[6]).len();
+        assert_eq!(claimer.join().unwrap() + ours, 2);
+        // The newest stamp of a cell that was left with room is a tick later for each who closed it.
+        assert_eq!((log.per_cell(), burst(&log, 15), burst(&log, 20)), (1, 0, 3));
+    });
+}
+
+/// The limit is raised again while finer cells are made: in the coarse ones, where it is taken along,
+/// or in the others.
+/// Caught: `is_succeeded` that does not ask whether the ring is closed; `is_linked` with Release only.
+#[test]
+fn model_a_limit_is_raised_while_coarse_cells_are_left() {
+    model(1, || {
+        let log = coarse(2);
+        assert_eq!(claim(&log, &[6]), [6]);
+        let setter = set_elsewhere(&log, 5);
+        let ours = claim(&log, &[6]).len();
+        setter.join().unwrap();
+        assert_eq!((ours, log.rule(0).unwrap().0), (1, 5));
+        // In coarse cells one may be held back.
+        let rest = burst(&log, 6);
+        assert!(rest == 3 || rest == 2 && log.per_cell() == 2, "{rest} of 3");
+        assert_eq!(burst(&log, 15), 0);
+        assert!(burst(&log, 20) >= 4);
+    });
+}
+
+/// Shards that are counted, with room for two; one has gone.
+fn counted() -> Arc<Log> {
+    let log = coarse(2);
+    assert_eq!(claim(&log, &[4]), [4]);
+    assert!(log.peek(4).is_ok() && log.per_cell() == 1, "not in finer cells yet");
+    log
+}
+
+/// They are left for larger ones while another has them, or has seen an opening in them.
+/// Caught: a stay that ends with the look; `go` that frees though it is not the last; the count of
+/// guests Relaxed; no stay in `succeed`.
+#[test]
+fn model_shards_are_left_under_the_hands_of_others() {
+    model(2, || {
+        let log = counted();
+        let there = Arc::clone(&log);
+        let claimer = thread::spawn(move || {
+            let opening = there.peek(15).ok().unwrap();
+            there.take(opening).is_ok()
+        });
+        set(&log, 3);
+        assert!(claimer.join().unwrap());
+        // The first has gone by 16, and that of 15 by 25.
+        assert_eq!((burst(&log, 16), burst(&log, 24), burst(&log, 25)), (2, 0, 1));
+    });
+}
+
+/// Two changes, of which the second leaves what the first has put in place.
+/// Caught: `succeed` that does not look again which shards are in place.
+#[test]
+fn model_shards_are_left_twice_under_the_hands_of_others() {
+    model(1, || {
+        let log = counted();
+        let there = Arc::clone(&log);
+        let claimer = thread::spawn(move || claim(&there, &[15]).len());
+        set(&log, 3);
+        set(&log, 7);
+        assert_eq!(claimer.join().unwrap(), 1);
+        assert_eq!((burst(&log, 16), burst(&log, 24), burst(&log, 25)), (6, 0, 1));
+    });
+}
+
+/// What was left while somebody was inside is freed by one who comes later, at the end by the log.
+/// Caught: `put` that drops what is on the list; `go` that forgets what it cannot free.
+#[test]
+fn model_what_is_left_is_freed_once() {
+    model(2, || {
+        let log = counted();
+        let setter = set_elsewhere(&log, 3);
+        set(&log, 4);
+        setter.join().unwrap();
+        assert!([3, 4].contains(&log.rule(0).unwrap().0));
+        assert!(log.remaining(5) >= 1);
     });
 }

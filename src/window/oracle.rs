@@ -2,7 +2,8 @@
 //! cells of one admission and of several, one ring and several, one rule and several; with clocks
 //! that step back, and rules that change.
 
-use super::log::{Busy, Layout, Log};
+use super::log::{Busy, Log};
+use super::shards::Layout;
 use crate::time::{Clock, SystemClock};
 use core::time::Duration;
 use proptest::prelude::*;
@@ -41,6 +42,31 @@ fn cases() -> impl Strategy<Value = Case> {
     (rules(), 0..4_u32, moves, 0..70_u64).prop_map(|(rules, kind, moves, ahead)| {
         let layout = layout(&rules, kind);
         Case { rules, layout, moves, ahead }
+    })
+}
+
+/// The widest there is.
+const TICK: u64 = 1 << 14;
+
+type Moves = Vec<(u64, u32)>;
+
+/// Cells, rings, a first rule and others, each with what is asked for under the one before.
+fn far_changes() -> impl Strategy<Value = (u32, u32, (u32, u64), Vec<(u32, u64, Moves)>)> {
+    let limit =
+        || (0..24_u32, any::<u32>()).prop_map(|(by, any)| 1 + any % (1 << by).min(10_000_000));
+    // Whole ticks.
+    let window = || (1..4_u64).prop_map(|ticks| ticks << 20);
+    let step = prop_oneof![0..2_u64, 0..1_u64 << 19, Just(1 << 20), Just(3 << 20), Just(1 << 14)];
+    let moves = prop::collection::vec((step, prop_oneof![0..40_u32, 0..3000_u32]), 0..8);
+    let changes = prop::collection::vec((limit(), window(), moves), 1..6);
+    let all =
+        (prop_oneof![Just(64), Just(4096), Just(700)], 0..4_u32, (limit(), window()), changes);
+    all.prop_map(|(most_cells, rings_log2, mut first, mut changes)| {
+        // A cell is shared by no more than in the largest log.
+        let most = most_cells * 4096;
+        first.0 = first.0.min(most);
+        changes.iter_mut().for_each(|(limit, ..)| *limit = (*limit).min(most));
+        (most_cells, rings_log2, first, changes)
     })
 }
 
@@ -178,11 +204,12 @@ proptest! {
         // One window after the newest stamp.
         now = stamps.0.last().map_or(now, |newest| newest + 1000).max(now);
         let (limit, window) = last;
+        // Cells that are left for finer ones may keep a longer window.
+        let (_, kept) = nanos(log.rule(0).unwrap());
         let admitted = (0..=limit).map(|_| u32::from(log.try_acquire(now).is_ok())).sum::<u32>();
         let held_back = log.per_cell() - 1;
         prop_assert!((limit.saturating_sub(held_back).max(1)..=limit).contains(&admitted));
         prop_assert!(log.try_acquire(now + window - 1).is_err());
-        let (_, kept) = nanos(log.rule(0).unwrap());
         prop_assert!(log.try_acquire(now + 2 * kept).is_ok());
     }
 
@@ -259,6 +286,87 @@ proptest! {
             prop_assert!(log.try_acquire(now).is_ok());
         }
         prop_assert!(log.try_acquire(now).is_err());
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 1000, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Limits that change by up to ten million times, in either direction: at once never more than a
+    /// list of the stamps has room for (but for those that may have been forgotten), and one window
+    /// after a change all of it, but for what cells that are shared hold back.
+    /// Broken by: no finer cells; those made for the limit alone; what the newest cell has given
+    /// counted as a whole cell; a change that goes on in the cell that was begun before it.
+    #[test]
+    fn answers_are_exact_one_window_after_a_change_however_large(
+        (most_cells, rings_log2, first, changes) in far_changes(),
+    ) {
+        let rings_log2 = if first.0 > most_cells { 0 } else { rings_log2.min(first.0.ilog2()) };
+        let layout = Layout { capacity: first.0, rings_log2, ..Layout::of(1, most_cells, 16) };
+        let log = Log::with_layout(&[(first.0, ns(first.1))], Duration::ZERO, layout);
+        let (mut stamps, mut forgotten) = (Stamps::default(), 0);
+        let (mut now, mut changed, mut rule) = (50_u64, 0, first);
+        for (limit, window, moves) in changes {
+            for (by, most) in moves {
+                now += by;
+                let known = Stamps(stamps.0[forgotten..].to_vec());
+                let remaining = log.remaining(now);
+                let got: Vec<_> = (0..most).map_while(|_| log.try_acquire(now).ok()).collect();
+                let admitted = u32::try_from(got.len()).unwrap();
+                prop_assert!(remaining <= known.room(rule, now), "more remain than there are");
+                prop_assert!(admitted <= known.room(rule, now), "more are admitted than there is room");
+                let held_back = log.per_cell() - 1;
+                if now >= changed + rule.1 + TICK {
+                    // A stamp that has been in shared cells was rounded up to a tick.
+                    let room = stamps.room(rule, now - TICK).saturating_sub(held_back);
+                    prop_assert!(admitted >= most.min(room), "{admitted} of {room} with room");
+                    let least = remaining.saturating_sub(held_back);
+                    prop_assert!(admitted >= most.min(least), "{admitted}, {remaining} remained");
+                }
+                // Cells that are shared stamp in ticks.
+                now = got.last().map_or(now, |stamp| now.max(*stamp));
+                got.into_iter().for_each(|stamp| stamps.add(stamp));
+            }
+            let gone = stamps.0.partition_point(|stamp| stamp + rule.1 <= now);
+            forgotten = if window > rule.1 { forgotten.max(gone) } else { forgotten };
+            (rule, changed) = ((limit, window), now);
+            log.set(0, limit, ns(window)).unwrap();
+            prop_assert_eq!(log.rule(0).map(nanos), Some(rule));
+        }
+    }
+
+    /// Several rules whose limits change by up to ten thousand times: each answer is as a list of all
+    /// stamps would have it.
+    /// Broken by: further rules that are not handed on when the log grows.
+    #[test]
+    fn several_rules_stay_exact_however_far_they_change(
+        rules in prop::collection::vec((1..200_u32, 1..100_u64), 2..4),
+        changes in prop::collection::vec(
+            (
+                0..3_usize,
+                (0..14_u32, any::<u32>()).prop_map(|(by, any)| any % (1 << by)),
+                prop::collection::vec((0..60_u64, 0..300_u32), 0..6),
+            ),
+            1..8,
+        ),
+    ) {
+        let mut rules = rules;
+        let timed: Vec<_> = rules.iter().map(|(limit, window)| (*limit, ns(*window))).collect();
+        let log = Log::new(&timed, Duration::ZERO);
+        let (mut stamps, mut now) = (Stamps::default(), 50_u64);
+        for (which, limit, moves) in changes {
+            for (by, most) in moves {
+                now += by;
+                let room = rules.iter().map(|rule| stamps.room(*rule, now)).min().unwrap();
+                prop_assert_eq!(log.remaining(now), room);
+                let got: Vec<_> = (0..most).map_while(|_| log.try_acquire(now).ok()).collect();
+                prop_assert_eq!(got.len(), most.min(room) as usize);
+                got.into_iter().for_each(|stamp| stamps.add(stamp));
+            }
+            let which = which % rules.len();
+            rules[which].0 = limit;
+            log.set(which, limit, ns(rules[which].1)).unwrap();
+        }
     }
 }
 

@@ -34,9 +34,10 @@
 //!
 //! **There is one cell more than any rule needs**, so the oldest cell's stamp decides nothing. That
 //! lets a ring be closed by one compare-and-swap, without losing anything: the oldest cell is stamped
-//! with the end of time. All others then stand still, to be copied. (The room of a shared cell is
-//! taken first.) A change of several rings gives it another word, so that claims seen before fail: a
-//! mark earlier than any clock's time, which goes up with each change, so no word comes back.
+//! with the end of time. All others then stand still, to be copied. (But for a shared cell that has
+//! room: it gets another word after that, and only then all stand still.) A change of several rings
+//! gives the oldest cell another word, so that claims seen before fail: a mark earlier than any clock's
+//! time, which goes up with each change, so no word comes back.
 //!
 //! **Shared cells.** In a large log a cell covers several admissions: it counts them down in `room`,
 //! and its stamp is that of the last one. Cells before the newest count whole, and none is begun while
@@ -48,6 +49,7 @@
 
 use super::cell::{Format, Rule, lap};
 use crate::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use crate::sync::leak::Canary;
 use crate::sync::zeros;
 
 /// Steps to take from the hint before searching by halves.
@@ -103,6 +105,7 @@ pub(super) struct Ring {
     /// Probably the oldest cell. Written at every admission.
     hint: AtomicUsize,
     cells: Box<[AtomicU64]>,
+    canary: Canary,
 }
 
 /// The oldest cell and the newest one before it, as they were together.
@@ -147,7 +150,11 @@ pub(super) struct Spot {
 impl Ring {
     /// A ring that rules may look back `cells` cells in.
     pub(super) fn new(cells: u32) -> Self {
-        Self { hint: AtomicUsize::new(0), cells: zeros(index(u64::from(cells)) + 1) }
+        Self {
+            hint: AtomicUsize::new(0),
+            cells: zeros(index(u64::from(cells)) + 1),
+            canary: Canary::new(),
+        }
     }
 
     /// How many cells rules may look back.
@@ -225,6 +232,7 @@ impl Ring {
     #[inline]
     pub(super) fn claim(&self, spot: Spot) -> Option<u64> {
         let Spot { index, from, to, stamp } = spot;
+        self.canary.look();
         if !self.swap(index, from, to) {
             return None;
         }
@@ -268,10 +276,25 @@ impl Ring {
     fn fill_up(&self, format: Format, found: &Boundary, most: u64) -> bool {
         let is_due = used(format, found.newest_word) >= most.max(1);
         if is_due {
-            let full = found.newest_word - format.room(found.newest_word);
-            self.swap(found.newest, found.newest_word, full);
+            self.fill(format, found);
         }
         is_due
+    }
+
+    fn fill(&self, format: Format, found: &Boundary) -> bool {
+        let full = found.newest_word - format.room(found.newest_word);
+        self.swap(found.newest, found.newest_word, full)
+    }
+
+    /// The next admission begins a cell, if the last one was by then.
+    pub(super) fn end_cell(&self, format: Format, by: u64) {
+        if let Ok(found) = self.locate_open(format)
+            && format.room(found.newest_word) > 0
+            && format.time(found.newest_word) <= by
+        {
+            // If it fails others have come meanwhile.
+            self.fill(format, &found);
+        }
     }
 
     /// Whether nothing has been stamped since.
@@ -425,16 +448,48 @@ impl Ring {
 
     // ---- closing -------------------------------------------------------------------------------
 
-    /// Closes the ring: nothing is stamped after this.
+    /// Closes the ring: nothing is stamped after this. If the newest cell has room, the close is not
+    /// settled before that cell has another word, a tick later: claims seen before then fail.
     pub(super) fn close(&self, format: Format) {
         loop {
-            let Ok(found) = self.locate_open(format) else { return };
-            if self.fill_up(format, &found, 1) {
-                continue;
+            let found = self.locate();
+            let is_closed = format.time(found.newest_word) == format.closed();
+            let (index, word) = if is_closed {
+                let newest = self.back(found.newest, 1);
+                (newest, self.word(newest))
+            } else {
+                (found.newest, found.newest_word)
+            };
+            let is_begun = format.room(word) > 0;
+            if !is_closed {
+                let closed = if is_begun { format.closed() } else { format.settled() };
+                let closed = Format::pack(!lap(found.oldest_word), closed, 0);
+                self.swap(found.oldest, found.oldest_word, closed);
+            } else if format.is_settled(found.newest_word) {
+                return;
+            } else if !is_begun || self.swap(index, word, format.a_tick_later(word)) {
+                let settled = Format::pack(lap(found.newest_word), format.settled(), 0);
+                self.swap(found.newest, found.newest_word, settled);
             }
-            let closed = Format::pack(!lap(found.oldest_word), format.closed(), 0);
-            self.swap(found.oldest, found.oldest_word, closed);
         }
+    }
+
+    pub(super) fn is_closed(&self, format: Format) -> bool {
+        self.locate_open(format).is_err()
+    }
+
+    /// Of a closed ring: how many admissions its newest cell had left to give.
+    pub(super) fn unused(&self, format: Format) -> u64 {
+        format.room(self.word(self.back(self.locate().newest, 1)))
+    }
+
+    /// Whether in the window that ends with the newest stamp there are stamps of so many cells at
+    /// most.
+    pub(super) fn is_within(&self, format: Format, window: u64, cells: u64) -> bool {
+        let Ok(found) = self.locate_open(format) else { return true };
+        let back = cells.min(self.looks_back() as u64);
+        let oldest = format.time(self.word(self.back(found.newest, back)));
+        oldest + window <= format.time(found.newest_word) && self.still(&found)
     }
 
     /// Gives the oldest cell another word, so that no claim that was seen to be free before this can

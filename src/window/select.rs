@@ -63,6 +63,13 @@ impl<'a> Merged<'a> {
         at_high
     }
 
+    /// How many stamps are less than `window` older than the newest.
+    pub(super) fn within(&self, window: u64) -> usize {
+        let all = self.later_than(0, [0; MOST_RINGS], [usize::MAX; MOST_RINGS]);
+        let (_, newest) = self.span(all);
+        sum(self.later_than(newest.saturating_sub(window), [0; MOST_RINGS], all))
+    }
+
     /// How many stamps there are.
     pub(super) fn len(&self) -> usize {
         sum(self.newest(usize::MAX))

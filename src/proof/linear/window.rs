@@ -11,7 +11,8 @@
 use super::{Call, Order, Specification, Step, assert_explained};
 use crate::proof::schedules::{below, check};
 use crate::sync::thread;
-use crate::window::log::{Layout, Log};
+use crate::window::log::Log;
+use crate::window::shards::Layout;
 use core::time::Duration;
 use std::sync::Arc;
 
