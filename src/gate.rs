@@ -124,6 +124,10 @@ fn no_slot(semaphore: &Semaphore) -> Refused {
 /// How often to read the clock where readings turn out stale. One stepped back stays so for long.
 const READINGS: u32 = 4;
 
+/// A clock that is so much behind what it has shown before, in ns, has jumped back. Clocks of several
+/// processors may differ by less.
+const JUMP: u64 = 1_000_000_000;
+
 /// Both limits, and the line before them.
 #[derive(Debug)]
 pub(crate) struct Gate {
@@ -139,12 +143,16 @@ pub(crate) struct Gate {
     rate: Option<Log>,
     slots: Slots,
     time: Time,
+    /// How far the rate's time is ahead of the clock's, in ns: by what that has jumped back, and by
+    /// what resets have skipped.
+    ahead: AtomicU64,
 }
 
 impl Gate {
     pub(crate) fn new(rate: Option<Log>, slots: Slots, time: Time) -> Self {
         let (line, changes) = (Semaphore::new(1), Semaphore::new(0));
-        Self { line, changes, waiting: AtomicU64::new(0), places: None, rate, slots, time }
+        let (waiting, ahead) = (AtomicU64::new(0), AtomicU64::new(0));
+        Self { line, changes, waiting, places: None, rate, slots, time, ahead }
     }
 
     /// The same with at most so many calls in line.
@@ -195,9 +203,58 @@ impl Gate {
         Ok(())
     }
 
+    /// Lets the rate's time go on to where all that has been stamped has left every window.
+    pub(crate) fn reset(&self) {
+        let Some(log) = &self.rate else { return };
+        let longest = log.longest_window();
+        let behind = log.newest().saturating_add(longest);
+        let ahead = behind.saturating_sub(self.time.now().as_nanos());
+        // ORDERING: Relaxed: a number that says nothing about other memory.
+        self.ahead.fetch_max(ahead, Ordering::Relaxed);
+        self.changes.add_permits(1);
+    }
+
+    /// The time the rate goes by.
+    #[inline]
+    fn read(&self) -> Reading {
+        Reading { ahead: self.read_ahead(), clock: self.time.now() }
+    }
+
+    #[inline]
+    fn read_ahead(&self) -> u64 {
+        // ORDERING: Relaxed: a number; one that is out of date is that of a while ago.
+        self.ahead.load(Ordering::Relaxed)
+    }
+
+    /// A reading of the clock that was made after a call had been stamped `seen`, and is long before
+    /// that: from now on it goes on from there.
+    #[cold]
+    fn notice_jump(&self, seen: u64, reading: Reading) {
+        let ahead = seen.saturating_sub(reading.clock.as_nanos());
+        // ORDERING: Relaxed, both: as in `reset`. If it fails others have noticed.
+        let noticed =
+            self.ahead.compare_exchange(reading.ahead, ahead, Ordering::Relaxed, Ordering::Relaxed);
+        if noticed.is_ok() {
+            // The first in line sleeps until another moment.
+            self.changes.add_permits(1);
+        }
+    }
+
     /// How many calls the rate has room for now; `u32::MAX` if there is none.
     pub(crate) fn remaining(&self) -> u32 {
-        self.rate.as_ref().map_or(u32::MAX, |log| log.remaining(self.time.now().as_nanos()))
+        self.rate.as_ref().map_or(u32::MAX, |log| log.remaining(self.read().rate()))
+    }
+
+    /// Admits by the rate alone, at a time of the caller's.
+    pub(crate) fn try_admit_at(&self, now: Timestamp) -> Result<(), Refused> {
+        if self.is_closed() {
+            return Err(Refused::closed());
+        }
+        let reading = Reading { clock: now, ahead: self.read_ahead() };
+        match self.rate.as_ref().map(|log| log.try_acquire(reading.rate())) {
+            None | Some(Ok(_)) => Ok(()),
+            Some(Err(busy)) => Err(reading.later(busy.free_at).into()),
+        }
     }
 
     pub(crate) fn slots(&self) -> &Slots {
@@ -306,15 +363,21 @@ impl Gate {
         question: impl Fn(&'a Log, u64) -> Result<R, Busy>,
     ) -> Result<Option<R>, Later> {
         let Some(log) = &self.rate else { return Ok(None) };
-        let mut readings = 1;
+        let (mut readings, mut seen) = (1, 0);
         loop {
-            let now = self.time.now();
-            match question(log, now.as_nanos()) {
+            let reading = self.read();
+            let now = reading.rate();
+            match question(log, now) {
                 Ok(answer) => return Ok(Some(answer)),
                 // Somebody has stamped later than our reading: it is stale, and by a new one a
                 // cell may be free. Under a tiny window newcomers would else be refused wrongly.
-                Err(busy) if busy.newest > now.as_nanos() && readings < READINGS => readings += 1,
-                Err(busy) => return Err(Later::new(busy.free_at, now)),
+                Err(busy) if busy.newest > now && readings < READINGS => {
+                    if seen > now.saturating_add(JUMP) {
+                        self.notice_jump(seen, reading);
+                    }
+                    (readings, seen) = (readings + 1, busy.newest);
+                }
+                Err(busy) => return Err(reading.later(busy.free_at)),
             }
         }
     }
@@ -335,15 +398,18 @@ impl Gate {
     /// When the rate admits a call with `ahead` others before it; `None` if it does now.
     fn rate_turn(&self, ahead: u64) -> Option<Later> {
         let log = self.rate.as_ref()?;
-        let now = self.time.now();
-        let turn = log.free_at(ahead, now.as_nanos());
-        if turn == Some(now.as_nanos()) {
+        // For a clock that has jumped back is noticed there.
+        let _ = self.peek();
+        let reading = self.read();
+        let now = reading.rate();
+        let turn = log.free_at(ahead, now);
+        if turn == Some(now) {
             return None;
         }
         // Where it is others who take all there is until time ends, they may leave.
         let only_behind_others = turn.is_none() && ahead > 0;
-        let at_the_end = || log.free_at(0, now.as_nanos()).map(|_| u64::MAX);
-        Some(Later::new(if only_behind_others { at_the_end() } else { turn }, now))
+        let at_the_end = || log.free_at(0, now).map(|_| u64::MAX);
+        Some(reading.later(if only_behind_others { at_the_end() } else { turn }))
     }
 
     /// The turn of a call that joins the line now.
@@ -361,6 +427,27 @@ impl Gate {
     }
 }
 
+/// The clock's time and the rate's.
+#[derive(Clone, Copy)]
+struct Reading {
+    clock: Timestamp,
+    /// How far the rate's is ahead, in ns.
+    ahead: u64,
+}
+
+impl Reading {
+    #[inline]
+    fn rate(self) -> u64 {
+        self.clock.as_nanos().saturating_add(self.ahead)
+    }
+
+    /// The refusal until a moment of the rate's.
+    fn later(self, free_at: Option<u64>) -> Later {
+        let shown = |at: u64| Timestamp::from_nanos(at.saturating_sub(self.ahead));
+        Later { free_at: free_at.map(shown), now: self.clock }
+    }
+}
+
 /// The rate's refusal.
 #[derive(Clone, Copy)]
 pub(crate) struct Later {
@@ -371,11 +458,6 @@ pub(crate) struct Later {
 }
 
 impl Later {
-    /// `free_at` in nanoseconds of the clock.
-    pub(crate) fn new(free_at: Option<u64>, now: Timestamp) -> Self {
-        Self { free_at: free_at.map(Timestamp::from_nanos), now }
-    }
-
     fn comes_by(&self, deadline: Timestamp) -> bool {
         self.free_at.is_some_and(|free_at| free_at <= deadline)
     }

@@ -250,6 +250,29 @@ impl Limiter {
         LimiterAcquireOwned { admission: Admission::new(Arc::clone(&self.gate), Some(patience)) }
     }
 
+    /// Forgets what the rates have admitted: they are as new. Slots in use stay so.
+    ///
+    /// The way out where one reading of the clock was far ahead; see
+    /// [`SlidingWindow::reset`](crate::SlidingWindow::reset).
+    ///
+    /// ```
+    /// use ringgate::{Limiter, time::ManualClock};
+    /// use std::time::Duration;
+    ///
+    /// let clock = ManualClock::new();
+    /// let limiter =
+    ///     Limiter::builder().rate(1, Duration::from_secs(60)).clock(clock.clone()).build();
+    /// clock.advance(Duration::from_secs(1_000_000)); // so it shows, once
+    /// assert!(limiter.try_acquire().is_ok());
+    /// clock.set(Default::default());
+    /// assert!(limiter.try_acquire().is_err());
+    /// limiter.reset();
+    /// assert!(limiter.try_acquire().is_ok());
+    /// ```
+    pub fn reset(&self) {
+        self.gate.reset();
+    }
+
     /// Closes the limiter: those in line and all who come are refused at once
     /// ([`Limit::Closed`](crate::Limit::Closed)). Permits already given stay good.
     ///

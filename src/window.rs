@@ -18,7 +18,7 @@ pub(crate) mod pairs;
 
 use crate::blocking::block_on;
 use crate::error::{NoSuchRate, Refused};
-use crate::gate::{Admission, Gate, Handle, Later, Slots};
+use crate::gate::{Admission, Gate, Handle, Slots};
 use crate::time::{Clock, Time, Timestamp};
 use core::future::Future;
 use core::ops::Deref;
@@ -190,13 +190,7 @@ impl SlidingWindow {
     /// ```
     #[inline]
     pub fn try_acquire_at(&self, now: Timestamp) -> Result<(), Refused> {
-        if self.is_closed() {
-            return Err(Refused::closed());
-        }
-        match self.gate.rate().map(|log| log.try_acquire(now.as_nanos())) {
-            None | Some(Ok(_)) => Ok(()),
-            Some(Err(busy)) => Err(Later::new(busy.free_at, now).into()),
-        }
+        self.gate.try_admit_at(now)
     }
 
     /// Waits in line until the window admits.
@@ -345,6 +339,29 @@ impl SlidingWindow {
     /// [`NoSuchRate`] if there are fewer.
     pub fn set_nth_rate(&self, n: usize, limit: u32, window: Duration) -> Result<(), NoSuchRate> {
         self.gate.set_rate(n, limit, window)
+    }
+
+    /// Forgets what has been admitted: the window is as empty as a new one.
+    ///
+    /// The way out where one reading of the clock was far ahead of all later ones, so that they count as
+    /// before it. (A clock that has jumped back by a second or more is noticed without it, see
+    /// [`time`](crate::time#what-clocks-do); a reading within a window of the end of time stays.) The
+    /// provider has not forgotten: what it may count still should be waited for first.
+    ///
+    /// Calls under way may be forgotten or not. Those in line look again, and keep their places. Lock-free:
+    /// a few steps for each ring.
+    ///
+    /// ```
+    /// use ringgate::{SlidingWindow, time::ManualClock};
+    /// use std::time::Duration;
+    ///
+    /// let window = SlidingWindow::with_clock(1, Duration::from_secs(60), ManualClock::new());
+    /// assert!(window.try_acquire().is_ok() && window.try_acquire().is_err());
+    /// window.reset();
+    /// assert!(window.try_acquire().is_ok() && window.try_acquire().is_err());
+    /// ```
+    pub fn reset(&self) {
+        self.gate.reset();
     }
 
     /// The most admissions in a window; with several limits, the first.

@@ -4,7 +4,7 @@
 mod common;
 
 use common::{Wakes, at_once, poll_once, poll_with};
-use ringgate::time::{Clock, ManualClock};
+use ringgate::time::{Clock, ManualClock, Timestamp};
 use ringgate::{Limit, Limiter, Refused, Semaphore, SlidingWindow};
 use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::pin::{Pin, pin};
@@ -297,4 +297,94 @@ fn clones_of_a_builder_build_limiters_of_their_own() {
     let held = one.try_acquire().unwrap();
     assert!(other.try_acquire().is_ok());
     drop(held);
+}
+
+// ---- a clock that jumps ----------------------------------------------------------------------------
+
+/// A limiter that was used under paused time first, and then really: "retry in 5999.99 s".
+/// Broken by: `notice_jump` left out.
+#[test]
+fn a_clock_that_jumped_back_kept_callers_out_for_as_long() {
+    let clock = ManualClock::new();
+    let limiter = Limiter::builder().rate(2, MINUTE).clock(clock.clone()).build();
+    clock.advance(100 * MINUTE);
+    assert!(limiter.try_acquire().is_ok() && limiter.try_acquire().is_ok());
+    clock.set(Timestamp::from_epoch(MINUTE));
+    let refused = limiter.try_acquire().unwrap_err();
+    assert_eq!((refused.limit(), refused.retry_after()), (Limit::Rate, Some(MINUTE)));
+    assert_eq!(limiter.remaining(), 0);
+    clock.advance(MINUTE - Duration::from_nanos(1));
+    assert!(limiter.try_acquire().is_err());
+    clock.advance(Duration::from_nanos(1));
+    assert_eq!(limiter.remaining(), 2);
+    assert!(limiter.try_acquire().is_ok() && limiter.try_acquire().is_ok());
+    assert_eq!(limiter.try_acquire().unwrap_err().retry_after(), Some(MINUTE));
+}
+
+/// The first in line sleeps to a moment the clock had come close to before it jumped; the others are
+/// told when their turn comes.
+/// Broken by: `notice_jump` that wakes nobody; `rate_turn` that does not look.
+#[test]
+fn a_line_stood_still_when_the_clock_jumped_back() {
+    let clock = ManualClock::new();
+    let window = SlidingWindow::with_clock(1, MINUTE, clock.clone());
+    clock.advance(100 * MINUTE);
+    window.try_acquire().unwrap();
+    let wakes = Wakes::new();
+    let waker = Waker::from(Arc::clone(&wakes));
+    let mut first = pin!(window.acquire());
+    assert!(poll_with(first.as_mut(), &waker).is_pending());
+    clock.set(Timestamp::ZERO);
+    let told = window.try_acquire().unwrap_err().retry_after();
+    assert_eq!(told, Some(2 * MINUTE), "behind the first in line");
+    assert!(wakes.count() > 0, "the first in line has not heard of it");
+    assert!(poll_with(first.as_mut(), &waker).is_pending());
+    clock.advance(MINUTE);
+    assert_eq!(poll_with(first.as_mut(), &waker), Poll::Ready(Ok(())));
+}
+
+/// Small steps back, as of clocks that differ from processor to processor, are waited out: time that
+/// went on from each of them would run too fast.
+/// Broken by: `JUMP` of nothing.
+#[test]
+fn a_clock_that_trembles_does_not_run_ahead() {
+    let clock = ManualClock::new();
+    let window = SlidingWindow::with_clock(1, MINUTE, clock.clone());
+    let (here, there) =
+        (Timestamp::from_epoch(MINUTE), Timestamp::from_epoch(MINUTE + HOUR / 3601));
+    for _ in 0..1000 {
+        clock.set(there);
+        let _ = window.try_acquire();
+        clock.set(here);
+        assert!(window.try_acquire().is_err());
+    }
+    clock.set(Timestamp::from_epoch(2 * MINUTE));
+    assert!(window.try_acquire().is_err(), "admitted too early");
+}
+
+/// All later stamps counted as the one that was far ahead.
+/// Broken by: `reset` that does not look at what has been stamped; that wakes nobody.
+#[test]
+fn one_reading_far_ahead_shut_a_window_for_good() {
+    let clock = ManualClock::new();
+    let builder = Limiter::builder().rate(1, MINUTE).rate(3, HOUR).max_concurrent(9);
+    let limiter = builder.clock(clock.clone()).build();
+    clock.advance(1000 * HOUR);
+    drop(limiter.try_acquire().unwrap());
+    clock.set(Timestamp::from_epoch(HOUR));
+    let wakes = Wakes::new();
+    let mut first = pin!(limiter.acquire());
+    assert!(poll_with(first.as_mut(), &Waker::from(Arc::clone(&wakes))).is_pending());
+    limiter.reset();
+    assert_eq!((limiter.remaining(), wakes.count() > 0), (1, true));
+    assert!(limiter.try_acquire().is_err(), "it has overtaken the line");
+    let Poll::Ready(Ok(permit)) = poll_once(first.as_mut()) else { panic!("it still waits") };
+    assert_eq!(limiter.try_acquire().unwrap_err().retry_after(), Some(MINUTE));
+    drop(permit);
+    limiter.reset();
+    limiter.reset();
+    assert!(limiter.try_acquire().is_ok());
+    // As the clock goes on.
+    clock.advance(MINUTE);
+    assert!(limiter.try_acquire().is_ok() && limiter.try_acquire().is_err());
 }

@@ -164,3 +164,24 @@ fn a_task_must_not_block_and_a_blocking_thread_may() {
         assert!(blocking.await.unwrap().is_ok());
     });
 }
+
+// ---- paused time -----------------------------------------------------------------------------------
+
+/// "retry in 5999.99 s", of a window of a minute.
+/// Broken by: `notice_jump` left out of `ask`.
+#[test]
+fn a_limiter_that_had_been_used_under_paused_time_refused_for_as_long_as_that_ran() {
+    let runtime = |paused| {
+        let mut builder = tokio::runtime::Builder::new_current_thread();
+        builder.enable_time().start_paused(paused).build().unwrap()
+    };
+    let limiter = Limiter::builder().rate(2, MINUTE).build();
+    runtime(true).block_on(async {
+        tokio::time::advance(100 * MINUTE).await;
+        drop((limiter.acquire().await.unwrap(), limiter.acquire().await.unwrap()));
+    });
+    runtime(false).block_on(async {
+        let refused = limiter.try_acquire().unwrap_err();
+        assert!(refused.retry_after().unwrap() <= MINUTE, "{refused}");
+    });
+}

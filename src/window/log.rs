@@ -164,6 +164,19 @@ impl Log {
         u32::try_from(remaining).unwrap_or(u32::MAX)
     }
 
+    /// The newest stamp there is, in ns; 0 if there is none.
+    pub(crate) fn newest(&self) -> u64 {
+        let newest = self.ask(|shards| shards.newest()).map_or(0, |(newest, _)| newest);
+        shown(newest).unwrap_or(0)
+    }
+
+    /// The longest of the windows, with the guard, in ns.
+    pub(crate) fn longest_window(&self) -> u64 {
+        let visit = self.visit();
+        let windows = (0..).map_while(|index| visit.shards.rule(index));
+        windows.map(|rule| rule.window).max().unwrap_or(0)
+    }
+
     /// Limit and window of a rule, without the guard.
     pub(crate) fn rule(&self, index: usize) -> Option<(u32, Duration)> {
         let rule = self.visit().shards.rule(index)?;

@@ -604,8 +604,7 @@ fn counted() -> Arc<Log> {
 }
 
 /// They are left for larger ones while another has them, or has seen an opening in them.
-/// Caught: a stay that ends with the look; `go` that frees though it is not the last; the count of
-/// guests Relaxed; no stay in `succeed`.
+/// Caught: a stay that ends with the look; the count of guests Relaxed; no stay in `succeed`.
 #[test]
 fn model_shards_are_left_under_the_hands_of_others() {
     model(2, || {
@@ -619,6 +618,25 @@ fn model_shards_are_left_under_the_hands_of_others() {
         assert!(claimer.join().unwrap());
         // The first has gone by 16, and that of 15 by 25.
         assert_eq!((burst(&log, 16), burst(&log, 24), burst(&log, 25)), (2, 0, 1));
+    });
+}
+
+/// Of three who are inside one leaves shards, another goes, and the last one still has them.
+/// Caught: `go` that frees though it is not the last.
+#[test]
+fn model_one_who_goes_frees_nothing_that_another_has() {
+    model(2, || {
+        let log = counted();
+        let there = Arc::clone(&log);
+        let claimer = thread::spawn(move || {
+            let opening = there.peek(15).ok().unwrap();
+            there.take(opening).is_ok()
+        });
+        let there = Arc::clone(&log);
+        let onlooker = thread::spawn(move || there.rule(0).unwrap().0);
+        set(&log, 3);
+        assert!([2, 3].contains(&onlooker.join().unwrap()));
+        assert!(claimer.join().unwrap());
     });
 }
 

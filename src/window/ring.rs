@@ -340,6 +340,11 @@ impl Ring {
 
     // ---- looking ahead -------------------------------------------------------------------------
 
+    /// The newest stamp; 0 if there is none.
+    pub(super) fn newest(&self, format: Format) -> Result<u64, Stop> {
+        self.locate_open(format).map(|found| format.time(found.newest_word))
+    }
+
     /// How many more admissions the rules allow at `now`.
     pub(super) fn remaining(&self, rules: Rules<'_>, now: u64) -> Result<u64, Stop> {
         self.reckon(rules.format, |found| {

@@ -220,6 +220,11 @@ impl Shards {
         }
     }
 
+    /// The newest stamp in any ring; 0 if there is none.
+    pub(super) fn newest(&self) -> Result<u64, Stop> {
+        self.rings.iter().try_fold(0, |newest, ring| Ok(ring.newest(self.format)?.max(newest)))
+    }
+
     pub(super) fn turn(&self, ahead: u64, now: u64) -> Result<u64, Stop> {
         self.reckon(|rule| match &*self.rings {
             [ring] => ring.turn(self.rules(rule), ahead, now),
