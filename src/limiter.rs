@@ -475,7 +475,9 @@ impl LimiterBuilder {
     pub fn build(self) -> Limiter {
         let rate = (!self.rates.is_empty()).then(|| Log::new(&self.rates, self.guard));
         let slots = Slots::new(self.max_concurrent, self.semaphore);
-        let gate = Gate::new(rate, slots, self.time.unwrap_or_default());
+        let needs_a_clock = rate.is_some();
+        let default = || if needs_a_clock { Time::default() } else { Time::unread() };
+        let gate = Gate::new(rate, slots, self.time.unwrap_or_else(default));
         Limiter { gate: Arc::new(gate.with_max_waiting(self.max_waiting)) }
     }
 }

@@ -24,9 +24,13 @@
 //!   where it was measured: 5 ms in a minute at the worst. A guard margin covers it.
 //! * **Short windows.** Tokio's timer has a grain of one millisecond. Under a window much shorter than
 //!   that (one call in 200 µs, say) calls that wait get a fraction of the rate, 13 % there.
-//! * **Paused time.** A clock that has run ahead under tokio's paused time, and then goes by the real one
-//!   (a static limiter, used in several tests), has jumped back: calls wait until it has caught up. Make
-//!   a limiter for each test.
+//! * **Jumps.** A clock that steps back by less than a second is waited for: the limit holds by the stamps
+//!   recorded. One that turns out to be a second or more behind what it has shown (a static limiter, used
+//!   under tokio's paused time and then really) has jumped: the limiter's time goes on from its newest
+//!   stamp, so nobody waits longer than a window for that. Two clocks behind one limiter that show times
+//!   far apart in turn, as two runtimes do of which one is paused, make its time run too fast: give each
+//!   a limiter of its own. One reading far ahead is undone by
+//!   [`reset`](crate::Limiter::reset).
 
 #[cfg(feature = "quanta")]
 mod fast;
@@ -50,6 +54,7 @@ use core::future::Future;
 use core::pin::Pin;
 use core::task::{Context, Poll};
 use core::time::Duration;
+use once_cell::race::OnceBox;
 use pin_project_lite::pin_project;
 use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::sync::Arc;
@@ -119,7 +124,8 @@ impl Timestamp {
 /// A source of time, and a way to wait for it.
 ///
 /// A clock may stand still or step back: limits still hold, by the stamps the limiter records, and
-/// waits last until the clock has come to the right moment. It must not panic.
+/// waits last until the clock has come to the right moment, or for a window after it has
+/// [jumped](self#what-clocks-do). It must not panic.
 ///
 /// ```
 /// use ringgate::time::{Clock, ManualClock, Sleep, Timestamp};
@@ -160,7 +166,25 @@ pub(crate) enum Time {
     Tokio(TokioClock),
     #[cfg(feature = "quanta")]
     Fast(FastClock),
+    Unread(Unread),
     Other(Arc<dyn Clock>),
+}
+
+/// The default clock, which starts when it is first asked.
+#[derive(Default)]
+pub(crate) struct Unread(OnceBox<DefaultClock>);
+
+impl Unread {
+    fn clock(&self) -> &DefaultClock {
+        self.0.get_or_init(Box::default)
+    }
+}
+
+/// One that has not started either.
+impl Clone for Unread {
+    fn clone(&self) -> Self {
+        Self::default()
+    }
 }
 
 // A clock is only read, and must not panic.
@@ -184,6 +208,11 @@ impl Time {
         Self::Other(Arc::new(clock))
     }
 
+    /// The default clock, which is not read before somebody asks.
+    pub(crate) fn unread() -> Self {
+        Self::Unread(Unread::default())
+    }
+
     #[inline]
     pub(crate) fn now(&self) -> Timestamp {
         match self {
@@ -192,6 +221,7 @@ impl Time {
             Self::Tokio(clock) => clock.now(),
             #[cfg(feature = "quanta")]
             Self::Fast(clock) => clock.now(),
+            Self::Unread(unread) => unread.clock().now(),
             Self::Other(clock) => clock.now(),
         }
     }
@@ -208,6 +238,7 @@ impl Time {
             Self::Tokio(clock) => clock.sleep_until(deadline),
             #[cfg(feature = "quanta")]
             Self::Fast(clock) => clock.sleep_until(deadline),
+            Self::Unread(unread) => unread.clock().sleep_until(deadline),
             Self::Other(clock) => clock.sleep_until(deadline),
         }
     }
@@ -268,6 +299,7 @@ impl fmt::Debug for Time {
             Self::Tokio(clock) => clock.fmt(f),
             #[cfg(feature = "quanta")]
             Self::Fast(clock) => clock.fmt(f),
+            Self::Unread(unread) => unread.0.get().fmt(f),
             Self::Other(clock) => clock.fmt(f),
         }
     }
@@ -275,3 +307,18 @@ impl fmt::Debug for Time {
 
 /// The longest single sleep asked of a timer; some overflow beyond.
 pub(crate) const LONGEST_SLEEP: Duration = Duration::from_secs(365 * 24 * 3600);
+
+#[cfg(all(test, not(any(ringgate_loom, ringgate_shuttle, ringgate_freeze))))]
+mod tests {
+    use super::*;
+
+    /// Broken by: `Unread` that starts as it is made.
+    #[test]
+    fn a_clock_that_nobody_needs_is_not_read() {
+        let time = Time::unread();
+        let Time::Unread(unread) = &time else { panic!("read") };
+        assert!(unread.0.get().is_none());
+        assert!(time.now() <= time.now());
+        assert!(unread.0.get().is_some());
+    }
+}

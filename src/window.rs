@@ -38,7 +38,7 @@ use std::sync::Arc;
 /// By the recorded stamps there are never more than `limit` admissions in any half-open window
 /// `[t, t + window)`, and no call is refused while there are fewer, unless others wait before it.
 /// Limits above 2^20 share cells: never more than the limit, and at most one part in 2^20 of it is
-/// held back ([`granularity`](Self::granularity)).
+/// held back, or in 2^18 after it has been lowered ([`granularity`](Self::granularity)).
 ///
 /// A stamp is a reading of the clock made inside the call (later only where another call already
 /// stamped later, which matters for clocks that step back). A thread that is suspended between the reading and the claim goes later than its
@@ -55,7 +55,8 @@ use std::sync::Arc;
 /// # Clocks
 ///
 /// The clock is taken at construction ([`time`](crate::time)). If it stands still or steps back,
-/// the limit holds and calls wait until it has caught up. It is good for 219 years.
+/// the limit holds and calls wait until it has caught up; if it has jumped back by a second or more, for
+/// a window at most. It is good for 219 years.
 ///
 /// # Lock freedom
 ///
@@ -297,14 +298,17 @@ impl SlidingWindow {
     /// From the change on, every call obeys the new rate, counting what has been admitted before; a call
     /// that is under way may still obey the old one. This holds however many rings the log is split into.
     /// A longer window counts at least what was in the old one: older admissions may have been forgotten,
-    /// so one new window later it is exact again. (What a rate of no window admitted is not recorded.) A
-    /// window made for more than 2^20 keeps its shared cells when its limit is lowered, and may then
-    /// refuse calls although there is room. Of two changes under way at once, either may be in force until both have returned, and then
+    /// so one new window later it is exact again. (What a rate of no window admitted is not recorded.)
+    /// Where a limit above 2^20 is lowered, what was admitted before is counted in whole cells for one
+    /// window. Of two changes under way at once, either may be in force until both have returned, and then
     /// one of them stays.
     ///
     /// A limit beyond what the cells can hold makes a larger log, twice as large where that is
-    /// possible; the old one stays until the window is dropped, since a stopped thread may be reading
-    /// it. That takes time in proportion to the limit: threads that ask meanwhile share the copying, and
+    /// possible, and lowering one above 2^20 by more than three quarters a finer one, as soon as what is in
+    /// the window fits. The old one stays until the window is dropped, since a stopped thread may be reading
+    /// it; but once cells have been shared, what was in place is freed when nobody looks at it, and every
+    /// call says that it looks, which costs two additions to a word that all threads share. Such a change
+    /// takes time in proportion to the limit: threads that ask meanwhile share the copying, and
     /// allocate nothing. Every other change is one store, or where the log is split, a few steps for each
     /// ring.
     ///
@@ -382,11 +386,12 @@ impl SlidingWindow {
         (0..).map_while(move |n| log?.rule(n))
     }
 
-    /// How many admissions share a cell: one, if no limit there has been was above 2^20.
+    /// How many admissions share a cell: one, up to a limit of 2^20.
     ///
     /// Where cells are shared, at most `granularity() - 1` admissions of the limit may be held back
     /// at a time: a place comes back with the last one of its cell's. (More for one window after a
-    /// [change](Self::set_rate).)
+    /// [change](Self::set_rate).) A limit that is lowered keeps its cells until finer ones are made by the
+    /// second call after that, at the latest one window later.
     ///
     /// ```
     /// use ringgate::SlidingWindow;

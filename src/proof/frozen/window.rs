@@ -3,7 +3,10 @@
 use super::harness::{SECOND, Waiter, at_every_step, every_pair, poll_once, scene};
 use crate::SlidingWindow;
 use crate::time::ManualClock;
+use crate::window::log::Log;
 use crate::window::pairs::{OPERATIONS, STARTS};
+use crate::window::shards::Layout;
+use core::time::Duration;
 use std::sync::Arc;
 
 #[test]
@@ -240,6 +243,68 @@ fn freeze_one_who_leaves_the_line_of_a_window() {
                 let _ = second.try_acquire();
             },
             move || assert!(third.remaining() >= LIMIT - 3),
+        )
+    });
+}
+
+// ---- cells that are too coarse ---------------------------------------------------------------------
+
+/// Two a cell, made for sixteen and lowered to three; with the next claim finer ones are due.
+fn coarse() -> Arc<Log> {
+    let layout = Layout { capacity: 16, ..Layout::of(1, 8, 1) };
+    let log = Log::with_layout(&[(16, TEN)], Duration::ZERO, layout);
+    log.set(0, 3, TEN).unwrap();
+    assert!(log.try_acquire(6).is_ok());
+    Arc::new(log)
+}
+
+const TEN: Duration = Duration::from_nanos(10);
+
+fn burst_at(log: &Log, now: u64) -> usize {
+    (0..50).filter(|_| log.try_acquire(now).is_ok()).count()
+}
+
+#[test]
+fn freeze_a_claim_that_leaves_coarse_cells() {
+    at_every_step("log: coarse cells are left", || {
+        let log = coarse();
+        let [first, second, third] = [(); 3].map(|()| Arc::clone(&log));
+        scene(
+            move || {
+                let _ = first.try_acquire(6);
+            },
+            move || {
+                assert!([1, 2].contains(&burst_at(&second, 6)));
+                assert_eq!(second.per_cell(), 1);
+                assert_eq!((burst_at(&second, 15), burst_at(&second, 40)), (0, 3));
+            },
+            move || assert_eq!((burst_at(&third, 49), burst_at(&third, 50)), (0, 3)),
+        )
+    });
+}
+
+/// From the first shared cells on who looks is counted, and what was left is freed.
+#[test]
+fn freeze_a_change_of_what_is_freed_while_others_look() {
+    at_every_step("log: a change of counted shards", || {
+        let log = coarse();
+        let _ = log.peek(6);
+        assert_eq!(log.per_cell(), 1);
+        let [first, second, third] = [(); 3].map(|()| Arc::clone(&log));
+        scene(
+            move || {
+                first.set(0, 5, TEN).unwrap();
+                let _ = first.try_acquire(6);
+            },
+            move || {
+                for limit in [20, 4, 300, 2, 8] {
+                    second.set(0, limit, TEN).unwrap();
+                    let _ = burst_at(&second, 6);
+                }
+                assert_eq!((second.rule(0), burst_at(&second, 900)), (Some((8, TEN)), 8));
+            },
+            // Unless it is the first one's change that was the last.
+            move || assert!([5, 8].contains(&burst_at(&third, 1800))),
         )
     });
 }
