@@ -3,12 +3,14 @@
 use crate::checkout::Checkout;
 use crate::{Kind, Mutant};
 
-const FILES: [&str; 10] = [
+const FILES: [&str; 12] = [
     "src/semaphore/line.rs",
     "src/semaphore/store.rs",
     "src/semaphore/chunks.rs",
     "src/window/ring.rs",
     "src/window/log.rs",
+    "src/window/shards.rs",
+    "src/window/guests.rs",
     "src/window/split.rs",
     "src/window/chunks.rs",
     "src/gate.rs",
