@@ -173,6 +173,47 @@ fn shuttle_a_window_that_changes_and_grows_admits_no_more_than_the_largest_limit
     });
 }
 
+/// Into shared cells, out of them into finer ones, and back.
+/// Broken by: a successor made for the limit alone; `is_succeeded` not asking whether a ring is closed.
+#[test]
+fn shuttle_a_window_that_changes_far_admits_no_more_than_the_largest_limit() {
+    const LIMITS: [u32; 4] = [1, 2, 8, 16];
+    check(30_000, || {
+        let log = log(LIMITS[below(4) as usize], 0);
+        let stamps = claims(&log, |log| {
+            if below(3) == 0 {
+                let limit = LIMITS[below(4) as usize];
+                log.set(0, limit, Duration::from_nanos(WINDOW)).unwrap();
+            }
+        });
+        assert_exact(&stamps, 16);
+        // Two windows later, with what is left of a tick.
+        let end = stamps.last().unwrap() + 2 * WINDOW + 8;
+        let limit = log.rule(0).unwrap().0;
+        let admitted = (0..=limit).map(|_| u32::from(log.try_acquire(end).is_ok())).sum::<u32>();
+        let least = limit.saturating_sub(log.per_cell() - 1).max(1);
+        assert!((least..=limit).contains(&admitted), "{admitted} of {limit}");
+    });
+}
+
+/// Two rings share their limit anew while others claim, and grow.
+/// Broken by: a change without the touch; a claim that does not look at the state again.
+#[test]
+fn shuttle_a_split_window_that_changes_is_exact() {
+    check(30_000, || {
+        let log = log(4, 1);
+        let stamps = claims(&log, |log| {
+            if below(3) == 0 {
+                log.set(0, 1 + below(4), Duration::from_nanos(WINDOW)).unwrap();
+            }
+        });
+        assert_exact(&stamps, 4);
+        let limit = log.rule(0).unwrap().0 as usize;
+        let end = stamps.last().unwrap() + WINDOW;
+        assert_eq!((0..=limit).filter(|_| log.try_acquire(end).is_ok()).count(), limit);
+    });
+}
+
 // ---- the limiter -----------------------------------------------------------------------------
 
 /// Calls that wait, give up and try, while another thread moves the time until all are through.

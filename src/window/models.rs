@@ -639,8 +639,25 @@ fn model_one_who_goes_frees_nothing_that_another_has() {
     });
 }
 
-/// Two changes, of which the second leaves what the first has put in place.
+/// One who closes the first shards, for which nobody is counted, stops; others put a successor in
+/// place, and leave that again.
 /// Caught: `succeed` that does not look again which shards are in place.
+#[test]
+fn model_a_successor_is_left_before_its_maker_gets_there() {
+    model(1, || {
+        let log = coarse(2);
+        assert_eq!(claim(&log, &[6]), [6]);
+        let there = Arc::clone(&log);
+        let claimer = thread::spawn(move || claim(&there, &[6]).len());
+        drop(log.peek(6));
+        set(&log, 5);
+        assert_eq!(claimer.join().unwrap(), 1);
+        let rest = burst(&log, 6);
+        assert!(rest == 3 || rest == 2 && log.per_cell() == 2, "{rest} of 3");
+    });
+}
+
+/// Two changes, of which the second leaves what the first has put in place.
 #[test]
 fn model_shards_are_left_twice_under_the_hands_of_others() {
     model(1, || {
