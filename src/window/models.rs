@@ -622,24 +622,6 @@ fn model_shards_are_left_under_the_hands_of_others() {
     });
 }
 
-/// Of three who are inside one leaves shards, another goes, and the last one still has them.
-/// Caught: `go` that frees though it is not the last.
-#[test]
-fn model_one_who_goes_frees_nothing_that_another_has() {
-    model(2, || {
-        let log = counted();
-        let there = Arc::clone(&log);
-        let claimer = thread::spawn(move || {
-            let opening = there.peek(15).ok().unwrap();
-            there.take(opening).is_ok()
-        });
-        let setter = set_elsewhere(&log, 3);
-        assert!([2, 3].contains(&log.rule(0).unwrap().0));
-        assert!(claimer.join().unwrap());
-        setter.join().unwrap();
-    });
-}
-
 /// Two changes, of which the second leaves what the first has put in place.
 /// Caught: `put` that drops what is on the list.
 #[test]

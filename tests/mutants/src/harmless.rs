@@ -8,6 +8,15 @@ const KNOWN: &[(&str, &str)] = &[
          loom's; there the order of execution is the order of exchanges",
     ),
     ("src/time/manual.rs join ordering 1: Release to Relaxed", "the other end of the same pair"),
+    (
+        "src/window/guests.rs go: frees, though it is not the last",
+        "needed, but beyond loom: one guest reads the count from before another came, who sees a third          take what he has out of place, which counts in and out six times; loom remembers seven writes",
+    ),
+    (
+        "src/window/guests.rs go ordering 3: Acquire to Relaxed",
+        "needed only where a list of several is put back; what is freed is ordered by the count of guests",
+    ),
+    ("src/window/guests.rs put ordering 2: Release to Relaxed", "the other end of the same pair"),
 ];
 
 pub(crate) fn reason(name: &str) -> Option<&'static str> {
