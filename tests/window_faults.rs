@@ -1,4 +1,5 @@
 //! What windows once did wrong.
+#![expect(clippy::disallowed_types, reason = "one test at a time, as memory is counted")]
 
 use core::time::Duration;
 use ringgate::SlidingWindow;

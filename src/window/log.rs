@@ -92,8 +92,21 @@ impl Log {
     /// Claims one admission at `now` (ns); returns its stamp.
     #[inline]
     pub(crate) fn try_acquire(&self, now: u64) -> Result<u64, Busy> {
-        let visit = self.visit();
-        match visit.shards.quick(epoched(now)) {
+        match self.lasting() {
+            Some((shards, _)) => self.try_acquire_in(shards, now),
+            None => self.try_acquire_counted(now),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn try_acquire_counted(&self, now: u64) -> Result<u64, Busy> {
+        self.try_acquire_in(self.visit().shards, now)
+    }
+
+    #[inline]
+    fn try_acquire_in(&self, shards: &Shards, now: u64) -> Result<u64, Busy> {
+        match shards.quick(epoched(now)) {
             Quick::Done((ring, spot)) => match ring.claim(spot) {
                 Some(stamp) => Ok(shown(stamp).unwrap_or(NEVER)),
                 None => self.try_acquire_well(now),
@@ -166,7 +179,7 @@ impl Log {
 
     /// The newest stamp there is, in ns; 0 if there is none.
     pub(crate) fn newest(&self) -> u64 {
-        let newest = self.ask(|shards| shards.newest()).map_or(0, |(newest, _)| newest);
+        let newest = self.ask(Shards::newest).map_or(0, |(newest, _)| newest);
         shown(newest).unwrap_or(0)
     }
 
@@ -245,15 +258,24 @@ impl Log {
 
     #[inline]
     fn visit(&self) -> Visit<'_> {
+        match self.lasting() {
+            Some((shards, place)) => Visit { shards, place, stay: None },
+            None => self.visit_counted(),
+        }
+    }
+
+    /// The shards in place, if they are freed with the log and not before; and as `grown` has them.
+    #[inline]
+    fn lasting(&self) -> Option<(&Shards, *mut Shards)> {
         // ORDERING: Acquire pairs with the Release in `succeed`: the successor is seen filled.
         let place = self.grown.load(Ordering::Acquire);
         if is_marked(place) {
-            return self.visit_counted();
+            return None;
         }
         // SAFETY: null, or a successor that is freed with `self` and not before.
         let shards = unsafe { place.as_ref() }.unwrap_or(&self.first);
         shards.canary.look();
-        Visit { shards, place, stay: None }
+        Some((shards, place))
     }
 
     #[cold]

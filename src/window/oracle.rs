@@ -49,9 +49,11 @@ fn cases() -> impl Strategy<Value = Case> {
 const TICK: u64 = 1 << 14;
 
 type Moves = Vec<(u64, u32)>;
+/// A limit, a window, and what is asked for before.
+type Change = (u32, u64, Moves);
 
 /// Cells, rings, a first rule and others, each with what is asked for under the one before.
-fn far_changes() -> impl Strategy<Value = (u32, u32, (u32, u64), Vec<(u32, u64, Moves)>)> {
+fn far_changes() -> impl Strategy<Value = (u32, u32, (u32, u64), Vec<Change>)> {
     let limit =
         || (0..24_u32, any::<u32>()).prop_map(|(by, any)| 1 + any % (1 << by).min(10_000_000));
     // Whole ticks.
@@ -65,7 +67,9 @@ fn far_changes() -> impl Strategy<Value = (u32, u32, (u32, u64), Vec<(u32, u64, 
         // A cell is shared by no more than in the largest log.
         let most = most_cells * 4096;
         first.0 = first.0.min(most);
-        changes.iter_mut().for_each(|(limit, ..)| *limit = (*limit).min(most));
+        for (limit, ..) in &mut changes {
+            *limit = (*limit).min(most);
+        }
         (most_cells, rings_log2, first, changes)
     })
 }
@@ -325,7 +329,9 @@ proptest! {
                 }
                 // Cells that are shared stamp in ticks.
                 now = got.last().map_or(now, |stamp| now.max(*stamp));
-                got.into_iter().for_each(|stamp| stamps.add(stamp));
+                for stamp in got {
+                    stamps.add(stamp);
+                }
             }
             let gone = stamps.0.partition_point(|stamp| stamp + rule.1 <= now);
             forgotten = if window > rule.1 { forgotten.max(gone) } else { forgotten };
@@ -361,7 +367,9 @@ proptest! {
                 prop_assert_eq!(log.remaining(now), room);
                 let got: Vec<_> = (0..most).map_while(|_| log.try_acquire(now).ok()).collect();
                 prop_assert_eq!(got.len(), most.min(room) as usize);
-                got.into_iter().for_each(|stamp| stamps.add(stamp));
+                for stamp in got {
+                    stamps.add(stamp);
+                }
             }
             let which = which % rules.len();
             rules[which].0 = limit;
