@@ -143,8 +143,7 @@ pub(crate) struct Gate {
     rate: Option<Log>,
     slots: Slots,
     time: Time,
-    /// How far the rate's time is ahead of the clock's, in ns: by what that has jumped back, and by
-    /// what resets have skipped.
+    /// How far the rate's time is ahead of the clock's, in ns: by what that has jumped back.
     ahead: AtomicU64,
 }
 
@@ -203,14 +202,12 @@ impl Gate {
         Ok(())
     }
 
-    /// Lets the rate's time go on to where all that has been stamped has left every window.
+    /// Forgets what has been admitted, and what the clock has shown.
     pub(crate) fn reset(&self) {
         let Some(log) = &self.rate else { return };
-        let longest = log.longest_window();
-        let behind = log.newest().saturating_add(longest);
-        let ahead = behind.saturating_sub(self.time.now().as_nanos());
+        log.reset();
         // ORDERING: Relaxed: a number that says nothing about other memory.
-        self.ahead.fetch_max(ahead, Ordering::Relaxed);
+        self.ahead.store(0, Ordering::Relaxed);
         self.changes.add_permits(1);
     }
 
@@ -231,7 +228,7 @@ impl Gate {
     #[cold]
     fn notice_jump(&self, seen: u64, reading: Reading) {
         let ahead = seen.saturating_sub(reading.clock.as_nanos());
-        // ORDERING: Relaxed, both: as in `reset`. If it fails others have noticed.
+        // ORDERING: Relaxed, both: as in `reset`. If it fails others have noticed, or forgotten.
         let noticed =
             self.ahead.compare_exchange(reading.ahead, ahead, Ordering::Relaxed, Ordering::Relaxed);
         if noticed.is_ok() {
@@ -242,7 +239,13 @@ impl Gate {
 
     /// How many calls the rate has room for now; `u32::MAX` if there is none.
     pub(crate) fn remaining(&self) -> u32 {
-        self.rate.as_ref().map_or(u32::MAX, |log| log.remaining(self.read().rate()))
+        let Some(log) = &self.rate else { return u32::MAX };
+        let remaining = log.remaining(self.read().rate());
+        if remaining > 0 || self.peek().is_err() {
+            return remaining;
+        }
+        // The clock has turned out to have jumped back, or its time has come.
+        log.remaining(self.read().rate())
     }
 
     /// Admits by the rate alone, at a time of the caller's.

@@ -349,11 +349,13 @@ impl SlidingWindow {
     ///
     /// The way out where one reading of the clock was far ahead of all later ones, so that they count as
     /// before it. (A clock that has jumped back by a second or more is noticed without it, see
-    /// [`time`](crate::time#what-clocks-do); a reading within a window of the end of time stays.) The
-    /// provider has not forgotten: what it may count still should be waited for first.
+    /// [`time`](crate::time#what-clocks-do).) The provider has not forgotten: wait for what it may still
+    /// count.
     ///
-    /// Calls under way may be forgotten or not. Those in line look again, and keep their places. Lock-free:
-    /// a few steps for each ring.
+    /// Calls under way may be forgotten or not. Those in line look again, and keep their places.
+    ///
+    /// It makes a new log, in the time and memory that takes, and frees the old one as soon as nobody looks
+    /// at it: from then on calls cost what they cost after a [change](Self::set_rate) above 2^20.
     ///
     /// ```
     /// use ringgate::{SlidingWindow, time::ManualClock};

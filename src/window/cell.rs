@@ -6,7 +6,7 @@
 //! ```
 //!
 //! A cell covers `per_cell` admissions, one up to a limit of 2^20; b bits are enough to count down
-//! what is left of them. A tick is 2^b ns.
+//! what is left of them. A tick is one ns, or where cells are shared 2^(b + 1).
 //!
 //! A rule is one word so that a change of limit and window is one store. The window takes fewer
 //! bits than its nanoseconds: up to 2^(37 − b) ns (137 s for b = 0) it is exact, above it is rounded
@@ -55,7 +55,7 @@ impl Rule {
 pub(super) struct Format {
     /// Admissions a cell covers.
     pub(super) per_cell: u64,
-    /// Bits of `room`, and of the tick: a tick is 2^bits ns.
+    /// Bits of `room`. A time without them has that of `bumped` below it, which no stamp has by itself.
     bits: u32,
 }
 
@@ -92,7 +92,14 @@ impl Format {
     /// `time`, rounded up to a whole tick.
     #[inline]
     pub(super) fn tick(self, time: u64) -> u64 {
-        (time + self.low_bits()) & !self.low_bits()
+        let low = self.ns_in_tick() - 1;
+        (time + low) & !low
+    }
+
+    /// Where cells are shared twice what `room` takes, so that a bit is left for `bumped`.
+    #[inline]
+    fn ns_in_tick(self) -> u64 {
+        if self.bits == 0 { 1 } else { 2 << self.bits }
     }
 
     /// The time of a cell that closes its ring: later than any clock's.
@@ -110,9 +117,9 @@ impl Format {
         self.room(closed) == self.room(self.settled())
     }
 
-    /// The same cell with a later stamp.
-    pub(super) fn a_tick_later(self, cell: u64) -> u64 {
-        cell + self.low_bits() + 1
+    /// The same shared cell with another word: half a tick later, however often that is asked for.
+    pub(super) fn bumped(self, cell: u64) -> u64 {
+        cell | 1 << self.bits
     }
 
     #[inline]
@@ -127,7 +134,7 @@ impl Format {
         // What admits nothing does so by its limit.
         let window = if limit == 0 { window.max(1) } else { window };
         // In whole ticks, so that what is free is known to the tick.
-        let window = window.min(LONGEST).next_multiple_of(1 << self.bits);
+        let window = window.min(LONGEST).next_multiple_of(self.ns_in_tick());
         let length = u64::BITS - window.leading_zeros();
         let mut exponent = length.saturating_sub(self.mantissa_bits());
         if window.div_ceil(1 << exponent) >> self.mantissa_bits() > 0 {
@@ -186,7 +193,7 @@ mod tests {
             let rule = format.read_rule(format.rule(limit, window));
             prop_assert_eq!(rule.limit, u64::from(limit));
             if limit > 0 {
-                let window = window.min(LONGEST).next_multiple_of(1 << format.bits);
+                let window = window.min(LONGEST).next_multiple_of(format.ns_in_tick());
                 prop_assert!(rule.window >= window);
                 prop_assert!(rule.window - window <= window >> (36 - format.bits));
                 prop_assert_eq!(rule.window & format.low_bits(), 0);

@@ -66,29 +66,33 @@ impl Guests {
         }
     }
 
-    /// Puts a list of logs on the list.
+    /// Puts a list of logs in place of the list, with what that was behind it.
     fn put(&self, list: *mut Shards) {
         let mut last = list;
         loop {
             // SAFETY: only whoever has taken or made the list has it, and frees it or puts it here.
-            let before = unsafe { &*last }.left_before();
-            if before.is_null() {
-                break;
+            let mut before = unsafe { &*last }.left_before();
+            while !before.is_null() {
+                last = before;
+                // SAFETY: as above.
+                before = unsafe { &*last }.left_before();
             }
-            last = before;
-        }
-        // ORDERING: Relaxed: compared below; whoever takes the list acquires it then.
-        let mut before = self.left.load(Ordering::Relaxed);
-        loop {
-            // SAFETY: as above.
-            unsafe { &*last }.set_left_before(before);
             // ORDERING: Release publishes the links, and that the logs have been replaced, to the
-            // Acquire in `go`. On failure the other's list is linked, not followed; its links reach
-            // whoever takes ours as he reads from an exchange that comes after theirs.
-            match self.left.compare_exchange(before, list, Ordering::Release, Ordering::Relaxed) {
-                Ok(_) => return,
-                Err(others) => before = others,
+            // Acquire in `go` and below. Nothing is read on failure.
+            let put = self.left.compare_exchange(
+                ptr::null_mut(),
+                list,
+                Ordering::Release,
+                Ordering::Relaxed,
+            );
+            if put.is_ok() {
+                return;
             }
+            // Taken, not linked to: what is at that address may have been freed and made anew.
+            // ORDERING: Acquire pairs with the Release above.
+            let others = self.left.swap(ptr::null_mut(), Ordering::Acquire);
+            // SAFETY: as above.
+            unsafe { &*last }.set_left_before(others);
         }
     }
 

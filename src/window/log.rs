@@ -24,7 +24,7 @@
 use super::cell::{epoched, shown};
 use super::guests::{Guests, Stay};
 use super::ring::{Full, NEVER, Quick, Ring, Spot, Stop};
-use super::shards::{Layout, Shards, is_marked, unmarked};
+use super::shards::{Layout, Shards, is_counted, is_fresh, unmarked};
 use crate::error::NoSuchRate;
 use crate::sync::atomic::{AtomicPtr, Ordering};
 use core::fmt;
@@ -177,19 +177,6 @@ impl Log {
         u32::try_from(remaining).unwrap_or(u32::MAX)
     }
 
-    /// The newest stamp there is, in ns; 0 if there is none.
-    pub(crate) fn newest(&self) -> u64 {
-        let newest = self.ask(Shards::newest).map_or(0, |(newest, _)| newest);
-        shown(newest).unwrap_or(0)
-    }
-
-    /// The longest of the windows, with the guard, in ns.
-    pub(crate) fn longest_window(&self) -> u64 {
-        let visit = self.visit();
-        let windows = (0..).map_while(|index| visit.shards.rule(index));
-        windows.map(|rule| rule.window).max().unwrap_or(0)
-    }
-
     /// Limit and window of a rule, without the guard.
     pub(crate) fn rule(&self, index: usize) -> Option<(u32, Duration)> {
         let rule = self.visit().shards.rule(index)?;
@@ -219,6 +206,19 @@ impl Log {
         let window = guarded(window, self.guard);
         while !self.set_in(&self.visit(), index, limit, window) {}
         Ok(())
+    }
+
+    /// Forgets all admissions.
+    pub(crate) fn reset(&self) {
+        loop {
+            let visit = self.visit();
+            visit.shards.reset();
+            self.succeed(&visit);
+            // Else others have made another successor, with all there was.
+            if is_fresh(visit.shards.next()) {
+                return;
+            }
+        }
     }
 
     /// Sets the rule here, unless these shards have been succeeded or are to be.
@@ -269,7 +269,7 @@ impl Log {
     fn lasting(&self) -> Option<(&Shards, *mut Shards)> {
         // ORDERING: Acquire pairs with the Release in `succeed`: the successor is seen filled.
         let place = self.grown.load(Ordering::Acquire);
-        if is_marked(place) {
+        if is_counted(place) {
             return None;
         }
         // SAFETY: null, or a successor that is freed with `self` and not before.
@@ -296,7 +296,7 @@ impl Log {
     fn succeed(&self, visit: &Visit<'_>) {
         let (shards, from) = (visit.shards, visit.place);
         if shards.next().is_null() {
-            shards.grow_finer();
+            shards.succeed_closed();
         }
         let stay = self.guests.come();
         // ORDERING: Acquire pairs with the Release below. If others have taken the place since, the
@@ -309,10 +309,10 @@ impl Log {
         // not freed before we go.
         let next = unsafe { &*unmarked(to) };
         next.canary.look();
-        shards.hand_over_to(next);
+        shards.hand_over_to(next, is_fresh(to));
         // ORDERING: Release publishes the cells and rules copied; if it fails, another has done so.
         let exchanged = self.grown.compare_exchange(from, to, Ordering::Release, Ordering::Relaxed);
-        if exchanged.is_ok() && is_marked(from) {
+        if exchanged.is_ok() && is_counted(from) {
             stay.leave_behind(unmarked(from));
         }
     }
@@ -323,12 +323,12 @@ impl Drop for Log {
         // SAFETY: they came from `Box::into_raw` in `link`; nobody is left.
         let free = |shards: *mut Shards| unsafe { Box::from_raw(unmarked(shards)) }.next();
         let mut next = self.first.next();
-        while !next.is_null() && !is_marked(next) {
+        while !next.is_null() && !is_counted(next) {
             next = free(next);
         }
         // ORDERING: Relaxed: exclusive access.
         let place = self.grown.load(Ordering::Relaxed);
-        if is_marked(place) {
+        if is_counted(place) {
             // The one that came after those may have been left and freed.
             next = free(place);
         }

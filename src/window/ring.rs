@@ -340,11 +340,6 @@ impl Ring {
 
     // ---- looking ahead -------------------------------------------------------------------------
 
-    /// The newest stamp; 0 if there is none.
-    pub(super) fn newest(&self, format: Format) -> Result<u64, Stop> {
-        self.locate_open(format).map(|found| format.time(found.newest_word))
-    }
-
     /// How many more admissions the rules allow at `now`.
     pub(super) fn remaining(&self, rules: Rules<'_>, now: u64) -> Result<u64, Stop> {
         self.reckon(rules.format, |found| {
@@ -454,7 +449,7 @@ impl Ring {
     // ---- closing -------------------------------------------------------------------------------
 
     /// Closes the ring: nothing is stamped after this. If the newest cell has room, the close is not
-    /// settled before that cell has another word, a tick later: claims seen before then fail.
+    /// settled before that cell has another word, half a tick later: claims seen before then fail.
     pub(super) fn close(&self, format: Format) {
         loop {
             let found = self.locate();
@@ -472,11 +467,17 @@ impl Ring {
                 self.swap(found.oldest, found.oldest_word, closed);
             } else if format.is_settled(found.newest_word) {
                 return;
-            } else if !is_begun || self.swap(index, word, format.a_tick_later(word)) {
+            } else if !is_begun || self.bump(format, index, word) {
                 let settled = Format::pack(lap(found.newest_word), format.settled(), 0);
                 self.swap(found.newest, found.newest_word, settled);
             }
         }
+    }
+
+    /// Gives a begun cell another word. True if it has it.
+    fn bump(&self, format: Format, index: usize, word: u64) -> bool {
+        let bumped = format.bumped(word);
+        word == bumped || self.swap(index, word, bumped)
     }
 
     pub(super) fn is_closed(&self, format: Format) -> bool {

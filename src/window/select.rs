@@ -63,11 +63,12 @@ impl<'a> Merged<'a> {
         at_high
     }
 
-    /// How many stamps are less than `window` older than the newest.
-    pub(super) fn within(&self, window: u64) -> usize {
+    /// How many stamps are less than `window` older than the newest, and that one.
+    pub(super) fn within(&self, window: u64) -> (usize, u64) {
         let all = self.later_than(0, [0; MOST_RINGS], [usize::MAX; MOST_RINGS]);
         let (_, newest) = self.span(all);
-        sum(self.later_than(newest.saturating_sub(window), [0; MOST_RINGS], all))
+        let within = self.later_than(newest.saturating_sub(window), [0; MOST_RINGS], all);
+        (sum(within), newest)
     }
 
     /// How many stamps there are.

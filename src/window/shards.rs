@@ -17,7 +17,7 @@ use super::chunks::Chunks;
 use super::ring::{Full, NEVER, Quick, RECKONINGS, Ring, Rules, Spot, Stop};
 use super::select::{MOST_RINGS, Merged};
 use super::split::{Split, State, deal};
-use crate::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
+use crate::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering};
 use crate::sync::leak::Canary;
 use crate::sync::{parallelism, thread_number};
 use core::ptr;
@@ -50,6 +50,11 @@ pub(super) struct Shards {
     next: AtomicPtr<Self>,
     /// They are freed before the log is: who looks at them has to be counted.
     is_counted: bool,
+    /// No stamp is earlier: what had left the window by then may have been forgotten. (One ring's stamps
+    /// grow by themselves; each of several knows only its own.)
+    floor: u64,
+    /// They are being left by a reset.
+    is_reset: AtomicU32,
     /// Others that were left before, once these have been.
     left_before: AtomicPtr<Self>,
     pub(super) canary: Canary,
@@ -112,6 +117,8 @@ impl Shards {
             copying: Chunks::new(0),
             next: AtomicPtr::new(ptr::null_mut()),
             is_counted: false,
+            floor: 0,
+            is_reset: AtomicU32::new(0),
             left_before: AtomicPtr::new(ptr::null_mut()),
             canary: Canary::new(),
         }
@@ -133,6 +140,7 @@ impl Shards {
     /// At the thread's own ring, and from there on.
     #[inline(never)]
     fn quick_around(&self, now: u64) -> Quick<(&Ring, Spot)> {
+        let now = now.max(self.floor);
         let state = self.split.state();
         let rule = self.split.rule(state);
         if state.is_changing() || rule.is_open() || rule.limit == 0 {
@@ -173,6 +181,7 @@ impl Shards {
     }
 
     fn look_around(&self, rule: Rule, now: u64) -> Result<Option<(&Ring, Spot)>, Stop> {
+        let now = now.max(self.floor);
         let mut all = Full::NOTHING;
         for (number, ring) in self.starting_at_home() {
             match ring.look(self.rules(self.share(rule, number)), now) {
@@ -218,11 +227,6 @@ impl Shards {
                 return result;
             }
         }
-    }
-
-    /// The newest stamp in any ring; 0 if there is none.
-    pub(super) fn newest(&self) -> Result<u64, Stop> {
-        self.rings.iter().try_fold(0, |newest, ring| Ok(ring.newest(self.format)?.max(newest)))
     }
 
     pub(super) fn turn(&self, ahead: u64, now: u64) -> Result<u64, Stop> {
@@ -423,9 +427,9 @@ impl Shards {
         self.next.compare_exchange(null, null, Ordering::AcqRel, Ordering::Acquire).is_err()
     }
 
-    /// Shared cells may be closed before there is a successor.
+    /// Rings may be closed before there is a successor.
     fn is_closed(&self) -> bool {
-        self.format.per_cell > 1 && self.rings[0].is_closed(self.format)
+        self.rings[0].is_closed(self.format)
     }
 
     /// Links a successor that has room for `limit`, with this rule and otherwise empty, unless there
@@ -435,40 +439,73 @@ impl Shards {
         // Not into shared cells only to have room to spare.
         let most = self.layout.most_cells;
         let spare = if limit <= most { twice.min(most) } else { twice };
-        self.link(limit.max(spare), index, limit, window);
+        let next = self.successor(limit.max(spare), self.floor);
+        next.begin_rule(index, limit, window);
+        self.link(next, false);
     }
 
-    /// Links a successor with finer cells to a closed ring, unless there is one: for as much as is in
-    /// the window by the rule there is.
+    /// Links a successor to closed rings, unless there is one, with the rule there is: a fresh one if
+    /// they are being reset, else one with finer cells, for as much as is in the window.
     #[cold]
-    pub(super) fn grow_finer(&self) {
-        self.rings[0].close(self.format);
+    pub(super) fn succeed_closed(&self) {
+        self.close();
         if self.is_linked() {
             return;
         }
-        let rule = self.first_rule();
+        let Some(rule) = self.rule(0) else { return };
         let limit = u32::try_from(rule.limit).unwrap_or(u32::MAX);
-        let cells = Merged::new(&self.rings, self.format).within(rule.window) as u64;
-        let busy = (cells * self.format.per_cell).saturating_sub(self.rings[0].unused(self.format));
-        let busy = u32::try_from(busy).unwrap_or(u32::MAX);
-        self.link(busy.max(limit), 0, limit, self.asked_window(limit, rule));
+        // What several rules need is not for the first to say.
+        let least = if self.is_shared() { limit } else { self.layout.capacity };
+        // ORDERING: Relaxed: whoever has seen a ring closed for a reset has seen this before.
+        let is_fresh = self.is_reset.load(Ordering::Relaxed) != 0;
+        let next = if is_fresh {
+            self.successor(least, 0)
+        } else {
+            let history = Merged::new(&self.rings, self.format);
+            let (cells, newest) = history.within(rule.window);
+            let unused = self.rings[0].unused(self.format);
+            let busy = (cells as u64 * self.format.per_cell).saturating_sub(unused);
+            let busy = u32::try_from(busy).unwrap_or(u32::MAX);
+            self.successor(busy.max(least), newest.max(self.floor))
+        };
+        next.begin_rule(0, limit, self.asked_window(limit, rule));
+        self.link(next, is_fresh);
     }
 
-    fn link(&self, capacity: u32, index: usize, limit: u32, window: u64) {
+    /// Has whoever makes the successor leave out what there is.
+    pub(super) fn reset(&self) {
+        // ORDERING: Relaxed: published by the close, whose Release comes after this.
+        self.is_reset.store(1, Ordering::Relaxed);
+        self.succeed_closed();
+    }
+
+    fn close(&self) {
+        self.rings.iter().for_each(|ring| ring.close(self.format));
+    }
+
+    fn successor(&self, capacity: u32, floor: u64) -> Self {
         let mut next = Self::new(self.layout.with_capacity(capacity));
+        next.floor = floor;
         next.is_counted = self.is_counted || self.is_shared() || next.is_shared();
         next.copying = Chunks::new(next.looks_back());
-        next.begin_rule(index, limit, window);
-        let is_counted = next.is_counted;
+        next
+    }
+
+    fn link(&self, mut next: Self, is_fresh: bool) {
+        next.is_counted |= is_fresh;
+        let marks = u8::from(next.is_counted) * COUNTED | u8::from(is_fresh) * FRESH;
         let next = Box::into_raw(Box::new(next));
-        let next = if is_counted { marked(next) } else { next };
         // ORDERING: Release publishes the successor. Nothing is acquired: whoever goes on to it looks
         // for it anew.
-        let linked =
-            self.next.compare_exchange(ptr::null_mut(), next, Ordering::Release, Ordering::Relaxed);
+        let linked = self.next.compare_exchange(
+            ptr::null_mut(),
+            marked(next, marks),
+            Ordering::Release,
+            Ordering::Relaxed,
+        );
         if linked.is_err() {
             // SAFETY: it came from `Box::into_raw` above and was not published.
-            drop(unsafe { Box::from_raw(unmarked(next)) });
+            drop(unsafe { Box::from_raw(next) });
         }
     }
 
@@ -525,10 +562,10 @@ impl Shards {
         self.left_before.store(shards, Ordering::Relaxed);
     }
 
-    /// Closes these rings and copies all there is into the successor. Any number of threads may do
-    /// so at once, also after it is in use.
-    pub(super) fn hand_over_to(&self, next: &Self) {
-        self.rings.iter().for_each(|ring| ring.close(self.format));
+    /// Closes these rings and copies all there is into the successor, but that is a fresh one. Any
+    /// number of threads may do so at once, also after it is in use.
+    pub(super) fn hand_over_to(&self, next: &Self, is_fresh: bool) {
+        self.close();
         for (from, to) in self.rule_words().zip(next.rule_words()) {
             // ORDERING: Relaxed: whoever set it before the link was seen is ordered before this.
             let rule = self.format.read_rule(from.load(Ordering::Relaxed));
@@ -536,6 +573,9 @@ impl Shards {
             let word = next.format.rule(limit, rule.window);
             // ORDERING: Relaxed: published with the cells, by `succeed`. Only if it is not set yet.
             let _ = to.compare_exchange(0, word, Ordering::Relaxed, Ordering::Relaxed);
+        }
+        if is_fresh {
+            return;
         }
         let history = Merged::new(&self.rings, self.format);
         // A cell of the successor's has the stamp of the newest of the admissions it covers.
@@ -574,18 +614,26 @@ impl Shards {
     }
 }
 
-/// Marks a pointer as one to shards that are freed before the log is.
-fn marked(shards: *mut Shards) -> *mut Shards {
-    shards.map_addr(|address| address | 1)
+/// Marks of a pointer to shards: they are freed before the log is.
+const COUNTED: u8 = 1;
+/// A reset has made them.
+const FRESH: u8 = 2;
+
+fn marked(shards: *mut Shards, marks: u8) -> *mut Shards {
+    shards.map_addr(|address| address | usize::from(marks))
 }
 
 pub(super) fn unmarked(shards: *mut Shards) -> *mut Shards {
-    shards.map_addr(|address| address & !1)
+    shards.map_addr(|address| address & !usize::from(COUNTED | FRESH))
 }
 
 #[inline]
-pub(super) fn is_marked(shards: *mut Shards) -> bool {
-    shards.addr() & 1 == 1
+pub(super) fn is_counted(shards: *mut Shards) -> bool {
+    shards.addr() & usize::from(COUNTED) != 0
+}
+
+pub(super) fn is_fresh(shards: *mut Shards) -> bool {
+    shards.addr() & usize::from(FRESH) != 0
 }
 
 #[expect(clippy::cast_possible_truncation, reason = "less than the number of cells")]
