@@ -313,7 +313,7 @@ fn a_clock_that_jumped_back_kept_callers_out_for_as_long() {
     let refused = limiter.try_acquire().unwrap_err();
     assert_eq!((refused.limit(), refused.retry_after()), (Limit::Rate, Some(MINUTE)));
     assert_eq!(limiter.remaining(), 0);
-    clock.advance(MINUTE - Duration::from_nanos(1));
+    clock.advance(MINUTE.saturating_sub(Duration::from_nanos(1)));
     assert!(limiter.try_acquire().is_err());
     clock.advance(Duration::from_nanos(1));
     assert_eq!(limiter.remaining(), 2);
@@ -394,4 +394,67 @@ fn one_reading_far_ahead_shut_a_window_for_good() {
     clock.set(Timestamp::from_epoch(HOUR));
     limiter.reset();
     assert!(limiter.try_acquire().is_ok() && limiter.try_acquire().is_err());
+}
+
+/// A reset moved the window's own time on: three of them were the end of it, and what had been forgotten
+/// came back with a longer window.
+/// Broken by: `reset` by time instead of an empty log.
+#[test]
+fn a_reset_used_up_time_and_forgot_for_one_window_only() {
+    let clock = ManualClock::new();
+    let window = SlidingWindow::with_clock(1, Duration::MAX, clock.clone());
+    for _ in 0..50 {
+        assert!(window.try_acquire().is_ok() && window.try_acquire().is_err());
+        window.reset();
+    }
+    window.set_rate(1, MINUTE);
+    assert!(window.try_acquire().is_ok());
+    window.reset();
+    window.set_rate(1, HOUR);
+    assert!(window.try_acquire().is_ok() && window.try_acquire().is_err());
+    // Not even a reading of the end of time stays.
+    clock.set(Timestamp::MAX);
+    window.reset();
+    let _ = (window.try_acquire(), window.try_acquire());
+    clock.set(Timestamp::ZERO);
+    assert!(window.try_acquire().is_err());
+    window.reset();
+    assert!(window.try_acquire().is_ok() && window.try_acquire().is_err());
+}
+
+/// Of any shape: several rings, cells that are shared, several limits.
+/// Broken by: `reset` of the first ring alone; a second limit that is not handed on.
+#[test]
+fn a_reset_keeps_the_limits_and_forgets_the_rest() {
+    let clock = ManualClock::new();
+    let burst = |window: &SlidingWindow| {
+        let admitted = (0..3000).filter(|_| window.try_acquire().is_ok()).count();
+        (admitted, window.rates().collect::<Vec<_>>())
+    };
+    for (limit, second) in [(1, None), (1000, None), (1 << 21, None), (500, Some(70))] {
+        let mut window = SlidingWindow::with_clock(limit, MINUTE, clock.clone());
+        if let Some(second) = second {
+            window = window.and(second, HOUR);
+        }
+        let before = burst(&window);
+        assert_eq!(before.0, 3000.min(second.unwrap_or(limit) as usize));
+        window.reset();
+        assert_eq!(burst(&window), before);
+        window.set_rate(limit + 1, MINUTE);
+        window.reset();
+        assert_eq!(burst(&window).0, 3000.min(second.unwrap_or(limit + 1) as usize));
+    }
+}
+
+/// Broken by: `remaining` that does not look.
+#[test]
+fn whoever_asks_only_what_remains_waited_for_a_clock_that_had_jumped_back() {
+    let clock = ManualClock::new();
+    let window = SlidingWindow::with_clock(2, MINUTE, clock.clone());
+    clock.advance(2 * HOUR);
+    assert!(window.try_acquire().is_ok() && window.try_acquire().is_ok());
+    clock.set(Timestamp::ZERO);
+    assert_eq!(window.remaining(), 0);
+    clock.advance(MINUTE);
+    assert_eq!(window.remaining(), 2);
 }

@@ -90,8 +90,8 @@ fn a_lowered_limit_gives_all_the_room_there_is() {
 /// Broken by: stamps collected by whoever copies them.
 #[test]
 fn a_log_that_grows_took_a_copy_for_each_thread_that_met_it() {
-    let _alone = alone();
     const LIMIT: u32 = 500_000;
+    let _alone = alone();
     let (window, _clock) = window(LIMIT);
     assert_eq!(burst(&window, LIMIT), LIMIT);
     let is_over = AtomicBool::new(false);

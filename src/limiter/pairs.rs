@@ -24,7 +24,7 @@ every_pair! {
         try_acquire acquire acquire_within ask_for_the_place_and_leave
         end_of_a_call another_takes_a_slot
         cancel_the_front cancel_behind poll_again
-        set_a_lower_rate set_a_higher_rate time_passes close_the_slots close;
+        set_a_lower_rate set_a_higher_rate reset time_passes close_the_slots close;
     onlookers: look_on;
 }
 
@@ -44,7 +44,8 @@ fn plan(pair: [&str; 2]) -> (usize, Vec<fn() -> Scene>) {
     // minutes at 2 (the semaphore's pairs, and the window's, have those).
     let bound = match pair {
         // Every step of a log that grows is one of copying: the window's models have two at once.
-        ["set_a_lower_rate" | "set_a_higher_rate", "set_a_higher_rate"] => 0,
+        ["set_a_lower_rate" | "set_a_higher_rate", "set_a_higher_rate" | "reset"]
+        | ["reset", "reset"] => 0,
         pair if pair.iter().any(|operation| SHORT.contains(operation)) => 2,
         _ => 1,
     };
@@ -170,6 +171,8 @@ pub(crate) struct Left {
     closed: bool,
     /// It may have kept others from being admitted meanwhile.
     narrows: bool,
+    /// What was admitted before does not count any more.
+    forgets: bool,
 }
 
 impl Left {
@@ -285,6 +288,13 @@ fn set_a_higher_rate(scene: &mut Scene) -> Run<Left> {
     on(scene, |limiter| {
         limiter.set_rate(HIGHER, WINDOW).unwrap();
         Left::default()
+    })
+}
+
+fn reset(scene: &mut Scene) -> Run<Left> {
+    on(scene, |limiter| {
+        limiter.reset();
+        Left { forgets: true, ..Left::default() }
     })
 }
 
@@ -417,8 +427,10 @@ impl Scene {
         let admitted = self.admitted + left.iter().map(|left| left.admitted).sum::<u32>() + went;
         let limit = self.limiter.gate.rate().unwrap().rule(0).unwrap().0;
         if self.clock.now() == Timestamp::ZERO {
-            assert_eq!(self.limiter.remaining(), limit.saturating_sub(admitted));
-            assert!(admitted <= HIGHER);
+            let (remaining, least) = (self.limiter.remaining(), limit.saturating_sub(admitted));
+            let forgets = left.iter().any(|left| left.forgets);
+            assert!(remaining == least || forgets && (least..=limit).contains(&remaining));
+            assert!(admitted <= if forgets { 2 * HIGHER } else { HIGHER });
         }
 
         let closed = self.slots.is_closed() || self.limiter.is_closed();

@@ -22,7 +22,7 @@ every_pair! {
     operations:
         try_acquire try_acquire_at acquire acquire_within ask_for_the_place_and_leave
         cancel_the_front cancel_behind poll_again
-        set_a_lower_rate set_a_higher_rate time_passes;
+        set_a_lower_rate set_a_higher_rate reset time_passes;
     onlookers: look_on;
 }
 
@@ -35,7 +35,8 @@ fn plan(pair: [&str; 2]) -> (usize, Vec<fn() -> Scene>) {
     // minutes at 2. (`models` has growth at 2.)
     let bound = match pair {
         // Every step of a log that grows is one of copying.
-        ["set_a_lower_rate" | "set_a_higher_rate", "set_a_higher_rate"] => 0,
+        ["set_a_lower_rate" | "set_a_higher_rate", "set_a_higher_rate" | "reset"]
+        | ["reset", "reset"] => 0,
         pair if pair.iter().any(|operation| SHORT.contains(operation)) => 2,
         _ => 1,
     };
@@ -120,6 +121,8 @@ pub(crate) struct Left {
     is_impatient: bool,
     /// It has set this limit.
     limit: Option<u32>,
+    /// What was admitted before does not count any more.
+    forgets: bool,
     /// The most it may have kept from others meanwhile.
     taken: u32,
 }
@@ -239,6 +242,13 @@ fn set_a_higher_rate(scene: &mut Scene) -> Run<Left> {
     })
 }
 
+fn reset(scene: &mut Scene) -> Run<Left> {
+    on(scene, |window| {
+        window.reset();
+        Left { forgets: true, ..Left::default() }
+    })
+}
+
 /// Whoever stops in it has those who sleep in its hands.
 fn time_passes(scene: &mut Scene) -> Run<Left> {
     let clock = scene.clock.clone();
@@ -350,7 +360,11 @@ impl Scene {
         let latest = self.now().max(Timestamp::from_epoch(ahead_until).as_nanos());
         let windows_before = u32::try_from(latest).unwrap() / 10;
         let room = self.window.gate.rate().unwrap().remaining(latest);
-        let before = windows_before * largest;
+        let mut before = windows_before * largest;
+        if left.iter().any(|left| left.forgets) {
+            // All that had been admitted by then.
+            before += (windows_before + 1) * largest;
+        }
         assert!(in_all <= before + largest, "{in_all} admissions");
         if room > 0 {
             // So many stamps are in the last window, and no more than was allowed came before.

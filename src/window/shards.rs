@@ -493,7 +493,7 @@ impl Shards {
 
     fn link(&self, mut next: Self, is_fresh: bool) {
         next.is_counted |= is_fresh;
-        let marks = u8::from(next.is_counted) * COUNTED | u8::from(is_fresh) * FRESH;
+        let marks = (u8::from(next.is_counted) * COUNTED) | (u8::from(is_fresh) * FRESH);
         let next = Box::into_raw(Box::new(next));
         // ORDERING: Release publishes the successor. Nothing is acquired: whoever goes on to it looks
         // for it anew.
