@@ -103,7 +103,7 @@ impl SlidingWindow {
     ///
     /// Zero for the limit admits nothing; else zero for the window never refuses. A window is in
     /// whole nanoseconds, from 137 seconds on possibly rounded up, by less than one part in 2^36
-    /// (above a limit of 2^20: to a multiple of at most 4096 ns, and by less than one part in 2^24).
+    /// (above a limit of 2^20: to a multiple of at most 8192 ns, and by less than one part in 2^24).
     /// It saturates at 2^61 ns, 73 years.
     #[must_use]
     pub fn new(limit: u32, window: Duration) -> Self {

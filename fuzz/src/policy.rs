@@ -292,7 +292,7 @@ fn check_kept(kept: (u32, Duration), asked: (u32, Duration), guard: Duration, se
         return;
     }
     assert!(kept >= asked, "{kept:?} kept, {asked:?} asked for");
-    assert!(kept.saturating_sub(asked) <= asked / (1 << 23) + Duration::from_nanos(2 * 4096));
+    assert!(kept.saturating_sub(asked) <= asked / (1 << 23) + Duration::from_nanos(2 * 8192));
 }
 
 fn semaphore(bytes: &mut Bytes) {

@@ -49,6 +49,17 @@ impl Stamps {
         }
     }
 
+    /// As if nothing had been admitted yet.
+    pub(crate) fn reset(&mut self) {
+        self.all.clear();
+        self.forgotten = None;
+    }
+
+    /// Whether nothing has been forgotten, at any time.
+    pub(crate) fn knows_all(&self) -> bool {
+        self.forgotten.is_none()
+    }
+
     /// Whether nothing that counts has been forgotten.
     pub(crate) fn is_exact(&self, now: u64) -> bool {
         self.forgotten.is_none_or(|last| self.rules().all(|rule| last + rule.window <= now))

@@ -12,7 +12,7 @@ const ONE_RING: u32 = 40;
 const SEVERAL: u32 = 400;
 
 /// Admits under one to three rules with or without a guard, at times that jump, step back, or fall
-/// just on the moment a call was told; changes rules, so that the log grows. A list of all stamps says
+/// just on the moment a call was told; changes rules, so that the log grows; resets. A list of all stamps says
 /// what must be answered, the wait and what remains included.
 ///
 /// Logs that may be split are not set back (each ring clamps by its own stamps, which nobody sees
@@ -20,7 +20,7 @@ const SEVERAL: u32 = 400;
 ///
 /// Caught: `<=` for `<` in the test of a cell; a share of the limit rounded up; stamps not handed on
 /// as the log grows; the first rule alone; a guard left out; a window rounded down; a stamp not
-/// clamped to the newest.
+/// clamped to the newest; a reset that keeps a ring, or a rule.
 pub fn window(data: &[u8]) {
     let mut bytes = Bytes::new(data);
     let mut scene = Scene::new(&mut bytes);
@@ -30,11 +30,16 @@ pub fn window(data: &[u8]) {
     }
 }
 
+/// A clock that is so much behind the newest stamp has jumped back.
+const JUMP: u64 = 1_000_000_000;
+
 struct Scene {
     clock: ManualClock,
     window: SlidingWindow,
     stamps: Stamps,
     now: u64,
+    /// How far the window's time is ahead of the clock's, since that has jumped back.
+    ahead: u64,
     guard: u64,
     /// The largest limit a rule may get.
     largest: u32,
@@ -56,7 +61,16 @@ impl Scene {
             .fold(window, |window, rule| window.and(rule.limit, nanos(rule.window)));
         let capacity = asked.iter().map(|rule| rule.limit).max().unwrap_or(0);
         let stamps = Stamps::new((0..asked.len()).map(|n| kept(&window, n, asked[n], guard)));
-        Self { clock, window, stamps, now: bytes.any_u64() >> 3, guard, largest, capacity }
+        Self {
+            clock,
+            window,
+            stamps,
+            now: bytes.any_u64() >> 3,
+            ahead: 0,
+            guard,
+            largest,
+            capacity,
+        }
     }
 
     fn is_split(&self) -> bool {
@@ -64,7 +78,12 @@ impl Scene {
     }
 
     fn is_exact(&self) -> bool {
-        self.stamps.is_exact(self.now)
+        self.stamps.is_exact(self.now + self.ahead)
+    }
+
+    /// When the rules let one more through, by the clock.
+    fn free_at(&self, now: u64) -> Option<u64> {
+        self.stamps.free_at(now + self.ahead).map(|free_at| free_at - self.ahead)
     }
 
     fn step(&mut self, bytes: &mut Bytes) {
@@ -72,7 +91,7 @@ impl Scene {
             0..=2 => self.attempts(bytes.within(1, 8)),
             3 => self.attempts(bytes.within(1, u64::from(self.largest) + 10)),
             4 | 5 => self.go_on(bytes),
-            6 => self.now = self.stamps.free_at(self.now).unwrap_or(self.now),
+            6 => self.now = self.free_at(self.now).unwrap_or(self.now),
             _ => self.change(bytes),
         }
     }
@@ -87,6 +106,8 @@ impl Scene {
             _ => longest.saturating_sub(bytes.within(0, 2)),
         };
         let back = bytes.byte() < 64 && !self.is_split();
+        // Whether a jump is noticed depends on what the log has forgotten.
+        let by = if back && !self.stamps.knows_all() { 0 } else { by };
         self.now = if back { self.now.saturating_sub(by) } else { (self.now + by).min(1 << 62) };
     }
 
@@ -100,11 +121,11 @@ impl Scene {
 
     /// True if it was admitted.
     fn attempt(&mut self, now: u64) -> bool {
-        let exact = self.stamps.is_exact(now);
-        let expected = self.stamps.free_at(now);
+        let exact = self.stamps.is_exact(now + self.ahead);
+        let expected = self.free_at(now);
         let Err(refused) = self.window.try_acquire_at(Timestamp::from_nanos(now)) else {
             assert!(!exact || expected == Some(now), "admitted at {now}, not at {expected:?}");
-            self.stamps.admit(now);
+            self.stamps.admit(now + self.ahead);
             return true;
         };
         assert_eq!(refused.limit(), Limit::Rate);
@@ -125,6 +146,11 @@ impl Scene {
 
     fn change(&mut self, bytes: &mut Bytes) {
         let n = bytes.below(4);
+        if n == 3 {
+            self.window.reset();
+            self.ahead = 0;
+            return self.stamps.reset();
+        }
         let asked = rule(bytes, self.largest);
         let got = self.window.set_nth_rate(n, asked.limit, nanos(asked.window));
         if n >= self.stamps.rules().count() {
@@ -139,9 +165,15 @@ impl Scene {
         self.stamps.change(n, kept, grows || self.is_split());
     }
 
-    fn check_remaining(&self) {
+    fn check_remaining(&mut self) {
         self.clock.set(Timestamp::from_nanos(self.now));
-        let (got, expected) = (self.window.remaining(), self.stamps.remaining(self.now));
+        let got = self.window.remaining();
+        // Asked by a clock that has jumped back, it goes on from the newest stamp.
+        let (now, newest) = (self.now + self.ahead, self.stamps.newest());
+        if self.stamps.remaining(now) == 0 && newest > now + JUMP {
+            self.ahead = newest - self.now;
+        }
+        let expected = self.stamps.remaining(self.now + self.ahead);
         assert!(got == expected || !self.is_exact(), "{got} remain, not {expected}");
     }
 }

@@ -591,7 +591,7 @@ const CHANGES: &[Change] = &[
     Change {
         name: "close: room that can still be claimed",
         file: RING,
-        from: "} else if !is_begun || self.swap(index, word, format.a_tick_later(word)) {",
+        from: "} else if !is_begun || self.bump(format, index, word) {",
         to: "} else {",
     },
     Change {
@@ -765,8 +765,8 @@ const CHANGES: &[Change] = &[
     Change {
         name: "put: drops what is on the list",
         file: GUESTS,
-        from: "unsafe { &*last }.set_left_before(before);",
-        to: "unsafe { &*last }.set_left_before(ptr::null_mut());",
+        from: "unsafe { &*last }.set_left_before(others);",
+        to: "let _ = others;",
     },
     Change {
         name: "succeed: no second look at the place",
@@ -777,8 +777,32 @@ const CHANGES: &[Change] = &[
     Change {
         name: "succeed: what was left is never freed",
         file: LOG,
-        from: "if exchanged.is_ok() && is_marked(from) {",
-        to: "if false && exchanged.is_ok() && is_marked(from) {",
+        from: "if exchanged.is_ok() && is_counted(from) {",
+        to: "if false && exchanged.is_ok() && is_counted(from) {",
+    },
+    Change {
+        name: "reset: all is copied",
+        file: SHARDS,
+        from: "        if is_fresh {\n            return;\n        }\n",
+        to: "",
+    },
+    Change {
+        name: "reset: content with any successor",
+        file: LOG,
+        from: "if is_fresh(visit.shards.next()) {",
+        to: "if true {",
+    },
+    Change {
+        name: "look: no floor",
+        file: SHARDS,
+        from: "-> Quick<(&Ring, Spot)> {\n        let now = now.max(self.floor);",
+        to: "-> Quick<(&Ring, Spot)> {",
+    },
+    Change {
+        name: "ask: a jump is not noticed",
+        file: GATE,
+        from: "if seen > now.saturating_add(JUMP) {",
+        to: "if false {",
     },
     Change {
         name: "the slot kept before the turn is left",

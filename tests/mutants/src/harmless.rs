@@ -16,7 +16,8 @@ const KNOWN: &[(&str, &str)] = &[
         "src/window/guests.rs go ordering 3: Acquire to Relaxed",
         "needed only where a list of several is put back; what is freed is ordered by the count of guests",
     ),
-    ("src/window/guests.rs put ordering 2: Release to Relaxed", "the other end of the same pair"),
+    ("src/window/guests.rs put ordering 1: Release to Relaxed", "the other end of the same pair"),
+    ("src/window/guests.rs put ordering 3: Acquire to Relaxed", "as in `go`, where two put back"),
 ];
 
 pub(crate) fn reason(name: &str) -> Option<&'static str> {
