@@ -295,6 +295,9 @@ fn check_kept(kept: (u32, Duration), asked: (u32, Duration), guard: Duration, se
     assert!(kept.saturating_sub(asked) <= asked / (1 << 23) + Duration::from_nanos(2 * 8192));
 }
 
+/// What is beyond 2^63 - 1 is not owed.
+const MOST_OWED: usize = usize::MAX >> 1;
+
 fn semaphore(bytes: &mut Bytes) {
     let permits = count(bytes);
     let bounded = bytes.flip();
@@ -324,7 +327,7 @@ fn semaphore(bytes: &mut Bytes) {
                     // None is in use: there is nothing to owe.
                     most -= there.min(most);
                 } else {
-                    debt = debt.saturating_add(there - there.min(free)).min(i64::MAX as usize);
+                    debt = debt.saturating_add(there - there.min(free)).min(MOST_OWED);
                 }
                 free -= there.min(free);
             }
