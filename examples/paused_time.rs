@@ -1,0 +1,22 @@
+//! Tests with paused time: an hour passes at once, and the limiter's clock goes along.
+//!
+//! `cargo run --release --example paused_time`
+
+use ringgate::time::{Clock, TokioClock};
+use ringgate::{Limiter, Refused};
+use std::time::Duration;
+
+#[tokio::main(flavor = "current_thread", start_paused = true)]
+async fn main() -> Result<(), Refused> {
+    // Made inside the runtime: that is where its clock starts.
+    let limiter = Limiter::builder().rate(1, Duration::from_secs(3600)).build();
+    let clock = TokioClock::new();
+
+    drop(limiter.acquire().await?);
+    drop(limiter.acquire().await?); // waits for an hour of paused time
+
+    let waited = Duration::from_nanos(clock.now().as_nanos());
+    assert_eq!(waited, Duration::from_secs(3600));
+    println!("waited {waited:?} by the clock, and no time really");
+    Ok(())
+}
