@@ -250,10 +250,10 @@ impl Limiter {
         LimiterAcquireOwned { admission: Admission::new(Arc::clone(&self.gate), Some(patience)) }
     }
 
-    /// Forgets what the rates have admitted: they are as new. Slots in use stay so.
+    /// Forgets all admissions of the rates. Concurrency slots in use stay in use.
     ///
-    /// The way out where one reading of the clock was far ahead; see
-    /// [`SlidingWindow::reset`](crate::SlidingWindow::reset).
+    /// Use it after one reading of the clock was far ahead of all later ones; see
+    /// [`SlidingWindow::reset`](crate::SlidingWindow::reset), also for what it costs.
     ///
     /// ```
     /// use ringgate::{Limiter, time::ManualClock};

@@ -24,13 +24,12 @@
 //!   where it was measured: 5 ms in a minute at the worst. A guard margin covers it.
 //! * **Short windows.** Tokio's timer has a grain of one millisecond. Under a window much shorter than
 //!   that (one call in 200 µs, say) calls that wait get a fraction of the rate, 13 % there.
-//! * **Jumps.** A clock that steps back by less than a second is waited for: the limit holds by the stamps
-//!   recorded. One that turns out to be a second or more behind what it has shown (a static limiter, used
-//!   under tokio's paused time and then really) has jumped: the limiter's time goes on from its newest
-//!   stamp, so nobody waits longer than a window for that. Two clocks behind one limiter that show times
-//!   far apart in turn, as two runtimes do of which one is paused, make its time run too fast: give each
-//!   a limiter of its own. One reading far ahead is undone by
-//!   [`reset`](crate::Limiter::reset).
+//! * **Jumps.** If the clock steps back by less than a second, calls wait until it has caught up. If it turns
+//!   out to be a second or more behind what it showed before (a static limiter used under tokio's paused time
+//!   and later in real time), it has jumped: the limiter's time continues from its newest stamp, and nobody
+//!   waits longer than a window because of the jump. Give each runtime its own limiter if one is paused and
+//!   the other is not: two clocks a second or more apart behind one limiter make its time run too fast. After
+//!   one reading far ahead, call [`reset`](crate::Limiter::reset).
 
 #[cfg(feature = "quanta")]
 mod fast;

@@ -2,8 +2,8 @@
 
 mod cell;
 mod chunks;
-mod guests;
 pub(crate) mod log;
+mod reclaim;
 mod ring;
 mod select;
 pub(crate) mod shards;
@@ -293,24 +293,28 @@ impl SlidingWindow {
         self.gate.is_closed()
     }
 
-    /// Changes limit and window for all admissions from now on, those in line included.
+    /// Changes limit and window for all later admissions, calls in line included.
     ///
-    /// From the change on, every call obeys the new rate, counting what has been admitted before; a call
-    /// that is under way may still obey the old one. This holds however many rings the log is split into.
-    /// A longer window counts at least what was in the old one: older admissions may have been forgotten,
-    /// so one new window later it is exact again. (What a rate of no window admitted is not recorded.)
-    /// Where a limit above 2^20 is lowered, what was admitted before is counted in whole cells for one
-    /// window. Of two changes under way at once, either may be in force until both have returned, and then
-    /// one of them stays.
+    /// Calls that begin after the change obey the new rate and count what was admitted before; a call
+    /// under way may still obey the old one. This holds for logs of several rings, too.
     ///
-    /// A limit beyond what the cells can hold makes a larger log, twice as large where that is
-    /// possible, and lowering one above 2^20 by more than three quarters a finer one, as soon as what is in
-    /// the window fits. The old one stays until the window is dropped, since a stopped thread may be reading
-    /// it; but once cells have been shared, what was in place is freed when nobody looks at it, and every
-    /// call says that it looks, which costs two additions to a word that all threads share. Such a change
-    /// takes time in proportion to the limit: threads that ask meanwhile share the copying, and
-    /// allocate nothing. Every other change is one store, or where the log is split, a few steps for each
-    /// ring.
+    /// * **A longer window** counts at least what was in the old one. Older admissions may have been
+    ///   forgotten, so it is exact again one new window later. (Admissions under a window of zero are not
+    ///   recorded.)
+    /// * **A limit above 2^20 that is lowered** counts what was admitted before in whole cells, for one
+    ///   window.
+    /// * **Two changes at once**: either may be in force until both have returned; then one of them stays.
+    ///
+    /// # Cost
+    ///
+    /// One store; with several rings, a few steps for each.
+    ///
+    /// A limit beyond the number of cells makes a larger log, of twice the size where possible. Lowering a
+    /// limit above 2^20 by more than three quarters makes a finer one, as soon as what is in the window fits.
+    /// Both take time in proportion to the limit; threads that ask meanwhile share the copying and allocate
+    /// nothing. Old logs stay until the window is dropped, since a stalled thread may be reading them. Once
+    /// cells have been shared, old logs are freed instead, and from then on every call adds to and subtracts
+    /// from one shared count.
     ///
     /// With several limits ([`and`](Self::and)) it changes the first.
     ///
@@ -345,17 +349,19 @@ impl SlidingWindow {
         self.gate.set_rate(n, limit, window)
     }
 
-    /// Forgets what has been admitted: the window is as empty as a new one.
+    /// Forgets all admissions: the window is as empty as a new one.
     ///
-    /// The way out where one reading of the clock was far ahead of all later ones, so that they count as
-    /// before it. (A clock that has jumped back by a second or more is noticed without it, see
-    /// [`time`](crate::time#what-clocks-do).) The provider has not forgotten: wait for what it may still
-    /// count.
+    /// Use it after one reading of the clock was far ahead of all later ones, which then count as made at
+    /// that time. (A clock that jumps back by a second or more needs no reset, see
+    /// [`time`](crate::time#what-clocks-do).) The provider has not forgotten: first wait for as long as it
+    /// may still count earlier calls.
     ///
-    /// Calls under way may be forgotten or not. Those in line look again, and keep their places.
+    /// Calls under way may be forgotten or not. Calls in line look again and keep their places.
     ///
-    /// It makes a new log, in the time and memory that takes, and frees the old one as soon as nobody looks
-    /// at it: from then on calls cost what they cost after a [change](Self::set_rate) above 2^20.
+    /// # Cost
+    ///
+    /// A new log of the same size is allocated, and the old one freed when no call reads it. From then on
+    /// every call adds to and subtracts from one shared count, as after some [changes](Self::set_rate).
     ///
     /// ```
     /// use ringgate::{SlidingWindow, time::ManualClock};

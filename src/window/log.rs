@@ -11,18 +11,17 @@
 //! ring is found without sorting (`select.rs`). All of it can be done twice, so nobody waits for a
 //! thread that has stopped in it, and nobody who copies allocates.
 //!
-//! **Growing finer.** Cells that are shared are too coarse for a limit that has been lowered far. They
-//! are left as soon as what is in the window fits into finer ones, by the stamps alone; then the ring
-//! is closed first, so that what is to be kept is known, and whoever meets it so links a successor
-//! made to that measure.
+//! **Leaving coarse cells.** Shared cells are too coarse for a limit that was lowered far. As soon as the
+//! admissions in the window, by their stamps alone, fit into finer cells, the ring is closed. Closing first
+//! fixes what has to be kept; any thread that finds the ring closed links a successor of that size.
 //!
-//! **What becomes of old logs.** A stopped thread may be reading them. Up to 2^20 capacities double, so
-//! they take little more room together than the newest: they stay until the whole is dropped, and
-//! nobody has to say that he is looking. From the first log on that had shared cells, or came out of
-//! one, they are freed (`guests.rs`): who looks at those is counted.
+//! **Old logs.** A stalled thread may be reading them. Up to 2^20 capacities double, so old logs take
+//! little more memory together than the newest one; they stay until the whole is dropped, and readers need
+//! not announce themselves. From the first log on that had shared cells, came out of one, or was made by a
+//! reset, they are freed, and readers pin them (`reclaim.rs`).
 
 use super::cell::{epoched, shown};
-use super::guests::{Guests, Stay};
+use super::reclaim::{Pinned, Reclaimer};
 use super::ring::{Full, NEVER, Quick, Ring, Spot, Stop};
 use super::shards::{Layout, Shards, is_counted, is_fresh, unmarked};
 use crate::error::NoSuchRate;
@@ -45,17 +44,17 @@ pub(crate) struct Opening<'a> {
     /// `None` where nothing limits.
     at: Option<(&'a Ring, Spot)>,
     now: u64,
-    /// Keeps the ring.
-    stay: Option<Stay<'a>>,
+    /// Keeps the ring from being freed.
+    pinned: Option<Pinned<'a>>,
 }
 
 /// Admissions in time, at most so many in any window.
 pub(crate) struct Log {
     /// What all began with: inside, so that most logs have one pointer less to follow.
     first: Shards,
-    /// What has grown out of `first`; null if nothing has. Marked if it is freed before the log is.
+    /// What has grown out of `first`; null if nothing has. Marked if readers have to pin it.
     grown: AtomicPtr<Shards>,
-    guests: Guests,
+    reclaimer: Reclaimer,
     /// Added to every window.
     guard: Duration,
 }
@@ -65,12 +64,12 @@ struct Visit<'a> {
     shards: &'a Shards,
     /// As `grown` has them.
     place: *mut Shards,
-    /// Keeps them, if they have to be kept.
-    stay: Option<Stay<'a>>,
+    /// Keeps them from being freed, where that can happen.
+    pinned: Option<Pinned<'a>>,
 }
 
-/// Old logs that are waited for to be freed before another may be made only for finer cells.
-const MOST_LEFT: u32 = 16;
+/// While so many retired logs wait to be freed, coarse cells are kept.
+const MOST_RETIRED: u32 = 16;
 
 // ---- the log ---------------------------------------------------------------------------------------
 
@@ -86,7 +85,7 @@ impl Log {
         for (index, (limit, window)) in rules.iter().enumerate() {
             first.begin_rule(index, (*limit).min(layout.capacity), guarded(*window, guard));
         }
-        Self { first, grown: AtomicPtr::new(ptr::null_mut()), guests: Guests::new(), guard }
+        Self { first, grown: AtomicPtr::new(ptr::null_mut()), reclaimer: Reclaimer::new(), guard }
     }
 
     /// Claims one admission at `now` (ns); returns its stamp.
@@ -128,7 +127,7 @@ impl Log {
         let now = epoched(now);
         let visit = self.visit();
         match visit.shards.quick(now) {
-            Quick::Done(at) => Ok(Opening { at: Some(at), now, stay: visit.stay }),
+            Quick::Done(at) => Ok(Opening { at: Some(at), now, pinned: visit.pinned }),
             Quick::Full(full) => Err(full.into()),
             Quick::Unclear => self.peek_well(now),
         }
@@ -137,27 +136,29 @@ impl Log {
     #[cold]
     #[inline(never)]
     fn peek_well(&self, now: u64) -> Result<Opening<'_>, Busy> {
-        let (at, stay) = self.ask(|shards| {
+        let (at, pinned) = self.ask(|shards| {
             if self.is_left_for_finer(shards, now) { Err(Stop::Closed) } else { shards.look(now) }
         })?;
-        Ok(Opening { at, now, stay })
+        Ok(Opening { at, now, pinned })
     }
 
     fn is_left_for_finer(&self, shards: &Shards, now: u64) -> bool {
-        shards.is_coarse() && self.guests.left_behind() < MOST_LEFT && shards.close_coarse(now)
+        shards.is_coarse()
+            && self.reclaimer.retired_count() < MOST_RETIRED
+            && shards.close_coarse(now)
     }
 
     /// Claims what `peek` found, or if others did, what is there now; returns the stamp.
     #[inline]
     pub(crate) fn take(&self, opening: Opening<'_>) -> Result<u64, Busy> {
-        let Opening { mut at, now, mut stay } = opening;
+        let Opening { mut at, now, mut pinned } = opening;
         while let Some((ring, spot)) = at {
             if let Some(stamp) = ring.claim(spot) {
                 return Ok(shown(stamp).unwrap_or(NEVER));
             }
-            Opening { at, stay, .. } = self.peek_well(now)?;
+            Opening { at, pinned, .. } = self.peek_well(now)?;
         }
-        drop(stay);
+        drop(pinned);
         Ok(shown(now).unwrap_or(NEVER))
     }
 
@@ -239,17 +240,17 @@ impl Log {
         true
     }
 
-    /// Asks the newest shards; helps whoever is closing them. The answer may be used as long as the
-    /// stay is kept.
+    /// Asks the newest shards; helps whoever is closing them. The answer is valid as
+    /// long as the pin is held.
     #[inline]
     fn ask<'a, R>(
         &'a self,
         question: impl Fn(&'a Shards) -> Result<R, Stop>,
-    ) -> Result<(R, Option<Stay<'a>>), Busy> {
+    ) -> Result<(R, Option<Pinned<'a>>), Busy> {
         loop {
             let visit = self.visit();
             match question(visit.shards) {
-                Ok(answer) => return Ok((answer, visit.stay)),
+                Ok(answer) => return Ok((answer, visit.pinned)),
                 Err(Stop::Full(full)) => return Err(full.into()),
                 Err(Stop::Closed) => self.succeed(&visit),
             }
@@ -259,7 +260,7 @@ impl Log {
     #[inline]
     fn visit(&self) -> Visit<'_> {
         match self.lasting() {
-            Some((shards, place)) => Visit { shards, place, stay: None },
+            Some((shards, place)) => Visit { shards, place, pinned: None },
             None => self.visit_counted(),
         }
     }
@@ -281,14 +282,14 @@ impl Log {
     #[cold]
     #[inline(never)]
     fn visit_counted(&self) -> Visit<'_> {
-        let stay = self.guests.come();
+        let pinned = self.reclaimer.pin();
         // ORDERING: Acquire, as in `visit`.
         let place = self.grown.load(Ordering::Acquire);
         // SAFETY: marked once means marked, so not null. It was in place after we had come, so it is
         // not freed before we go.
         let shards = unsafe { &*unmarked(place) };
         shards.canary.look();
-        Visit { shards, place, stay: Some(stay) }
+        Visit { shards, place, pinned: Some(pinned) }
     }
 
     /// Puts the successor of these shards in their place. There is one, or they are closed.
@@ -298,7 +299,7 @@ impl Log {
         if shards.next().is_null() {
             shards.succeed_closed();
         }
-        let stay = self.guests.come();
+        let pinned = self.reclaimer.pin();
         // ORDERING: Acquire pairs with the Release below. If others have taken the place since, the
         // successor may have been left again.
         if self.grown.load(Ordering::Acquire) != from {
@@ -313,7 +314,7 @@ impl Log {
         // ORDERING: Release publishes the cells and rules copied; if it fails, another has done so.
         let exchanged = self.grown.compare_exchange(from, to, Ordering::Release, Ordering::Relaxed);
         if exchanged.is_ok() && is_counted(from) {
-            stay.leave_behind(unmarked(from));
+            pinned.retire(unmarked(from));
         }
     }
 }

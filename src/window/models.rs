@@ -605,7 +605,7 @@ fn counted() -> Arc<Log> {
 }
 
 /// They are left for larger ones while another has them, or has seen an opening in them.
-/// Caught: a stay that ends with the look; the count of guests Relaxed; no stay in `succeed`.
+/// Caught: a pin that ends with the look; the count of pins Relaxed; no pin in `succeed`.
 #[test]
 fn model_shards_are_left_under_the_hands_of_others() {
     model(2, || {
@@ -623,7 +623,7 @@ fn model_shards_are_left_under_the_hands_of_others() {
 }
 
 /// Two changes, of which the second leaves what the first has put in place.
-/// Caught: `put` that drops what is on the list.
+/// Caught: `push` that drops what is on the list.
 #[test]
 fn model_shards_are_left_twice_under_the_hands_of_others() {
     model(1, || {
@@ -640,7 +640,7 @@ fn model_shards_are_left_twice_under_the_hands_of_others() {
 }
 
 /// What was left while somebody was inside is freed by one who comes later, at the end by the log.
-/// Caught: `go` that forgets what it cannot free.
+/// Caught: `unpin` that forgets what it cannot free.
 #[test]
 fn model_what_is_left_is_freed_once() {
     model(2, || {

@@ -48,15 +48,15 @@ pub(super) struct Shards {
     copying: Chunks,
     /// The successor, once there is to be one.
     next: AtomicPtr<Self>,
-    /// They are freed before the log is: who looks at them has to be counted.
+    /// They are freed before the log is: readers have to pin them.
     is_counted: bool,
     /// No stamp is earlier: what had left the window by then may have been forgotten. (One ring's stamps
     /// grow by themselves; each of several knows only its own.)
     floor: u64,
     /// They are being left by a reset.
     is_reset: AtomicU32,
-    /// Others that were left before, once these have been.
-    left_before: AtomicPtr<Self>,
+    /// The next in the list of retired logs.
+    next_retired: AtomicPtr<Self>,
     pub(super) canary: Canary,
 }
 
@@ -119,7 +119,7 @@ impl Shards {
             is_counted: false,
             floor: 0,
             is_reset: AtomicU32::new(0),
-            left_before: AtomicPtr::new(ptr::null_mut()),
+            next_retired: AtomicPtr::new(ptr::null_mut()),
             canary: Canary::new(),
         }
     }
@@ -406,7 +406,7 @@ impl Shards {
 
     // ---- successors ----------------------------------------------------------------------------
 
-    /// What is to come in place of these, marked if it is counted who looks at it.
+    /// The successor, marked if readers have to pin it; null if there is none.
     pub(super) fn next(&self) -> *mut Self {
         // ORDERING: Acquire pairs with the Release in `link`: it is seen whole.
         self.next.load(Ordering::Acquire)
@@ -551,15 +551,15 @@ impl Shards {
         fits
     }
 
-    /// Others that were left before these.
-    pub(super) fn left_before(&self) -> *mut Self {
+    /// The next in the list of retired logs.
+    pub(super) fn next_retired(&self) -> *mut Self {
         // ORDERING: Relaxed: whoever has taken the list has acquired it.
-        self.left_before.load(Ordering::Relaxed)
+        self.next_retired.load(Ordering::Relaxed)
     }
 
-    pub(super) fn set_left_before(&self, shards: *mut Self) {
+    pub(super) fn set_next_retired(&self, shards: *mut Self) {
         // ORDERING: Relaxed: published with the list.
-        self.left_before.store(shards, Ordering::Relaxed);
+        self.next_retired.store(shards, Ordering::Relaxed);
     }
 
     /// Closes these rings and copies all there is into the successor, but that is a fresh one. Any
@@ -614,9 +614,9 @@ impl Shards {
     }
 }
 
-/// Marks of a pointer to shards: they are freed before the log is.
+/// A mark in a pointer to shards: readers have to pin them.
 const COUNTED: u8 = 1;
-/// A reset has made them.
+/// A mark in a pointer to shards: a reset made them.
 const FRESH: u8 = 2;
 
 fn marked(shards: *mut Shards, marks: u8) -> *mut Shards {

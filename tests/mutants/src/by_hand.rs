@@ -17,7 +17,7 @@ const NODES: &str = "src/semaphore/chunks.rs";
 const RING: &str = "src/window/ring.rs";
 const LOG: &str = "src/window/log.rs";
 const SHARDS: &str = "src/window/shards.rs";
-const GUESTS: &str = "src/window/guests.rs";
+const RECLAIM: &str = "src/window/reclaim.rs";
 const SPLIT: &str = "src/window/split.rs";
 const CHUNKS: &str = "src/window/chunks.rs";
 const ADMISSION: &str = "src/gate/admission.rs";
@@ -745,27 +745,27 @@ const CHANGES: &[Change] = &[
         to: "let closed = format.settled();",
     },
     Change {
-        name: "peek: a stay that ends with the look",
+        name: "peek: a pin that ends with the look",
         file: LOG,
-        from: "Ok(Opening { at, now, stay })",
-        to: "{ drop(stay); Ok(Opening { at, now, stay: None }) }",
+        from: "Ok(Opening { at, now, pinned })",
+        to: "{ drop(pinned); Ok(Opening { at, now, pinned: None }) }",
     },
     Change {
-        name: "go: frees, though it is not the last",
-        file: GUESTS,
+        name: "unpin: frees, though it is not the last",
+        file: RECLAIM,
         from: "        if is_last {",
         to: "        if is_last || true {",
     },
     Change {
-        name: "go: forgets what it cannot free",
-        file: GUESTS,
-        from: "        } else if !list.is_null() {\n            self.put(list);",
-        to: "        } else if false {\n            self.put(list);",
+        name: "unpin: forgets what it cannot free",
+        file: RECLAIM,
+        from: "        } else if !list.is_null() {\n            self.push(list);",
+        to: "        } else if false {\n            self.push(list);",
     },
     Change {
-        name: "put: drops what is on the list",
-        file: GUESTS,
-        from: "unsafe { &*last }.set_left_before(others);",
+        name: "push: drops what is on the list",
+        file: RECLAIM,
+        from: "unsafe { &*last }.set_next_retired(others);",
         to: "let _ = others;",
     },
     Change {

@@ -10,7 +10,7 @@ const FILES: [&str; 12] = [
     "src/window/ring.rs",
     "src/window/log.rs",
     "src/window/shards.rs",
-    "src/window/guests.rs",
+    "src/window/reclaim.rs",
     "src/window/split.rs",
     "src/window/chunks.rs",
     "src/gate.rs",
