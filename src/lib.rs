@@ -54,10 +54,11 @@
 //! # Layers
 //!
 //! ```text
-//! pool · policy · provider        a provider behind a limiter
-//! limiter · gate                  both limits, one line
-//! window        semaphore         the two lock-free parts; they are given the time, or know none
-//! sync          time              the one door to primitives, the one door to clocks
+//! pool · policy · provider            a provider behind a limiter
+//! limiter · window · semaphore        the public types
+//! gate                                one line before rate and slots
+//! window's engine · semaphore's       the lock-free parts; they take `now` as an argument
+//! sync · time                         the one door to primitives, the one door to clocks
 //! ```
 
 #[cfg(not(target_has_atomic = "64"))]
