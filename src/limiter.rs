@@ -16,36 +16,34 @@ use core::task::{Context, Poll};
 use core::time::Duration;
 use std::sync::Arc;
 
-/// A rate and a number of calls in flight, kept together, for everybody who shares it.
+/// Limits requests in any window of time and calls in flight, for all its clones together.
 ///
-/// Clones are the same limiter. An admission is one permit: it counts in the window from now on,
-/// and holds a concurrency slot until it is dropped.
+/// Clones are the same limiter. An admission is one permit: it counts in the window from then on, and
+/// holds a concurrency slot until it is dropped.
 ///
-/// # Order
+/// # Fairness
 ///
-/// Calls are admitted in the order in which they first had to wait, and a newcomer does not
-/// overtake them. A call that waits for the rate holds no slot, and its stamp is taken when it may
-/// really go. The first in line is a future: if its owner neither polls nor drops it, those behind
-/// it wait. Poll what you await, or drop it.
+/// Calls are admitted in the order in which they first had to wait; newcomers do not overtake them. A call
+/// that waits for the rate holds no slot, and is stamped when it is admitted. If the first future in line
+/// is neither polled nor dropped, those behind it wait.
 ///
 /// # Cancel safety
 ///
-/// Dropping any of its futures gives up the place in line; nothing is counted, no slot is lost.
+/// Dropping any of its futures leaves the line; nothing is counted and no slot is lost.
 ///
 /// # Cost
 ///
-/// With both limits open: one load and two compare-and-swaps to acquire, one to give back, no
-/// allocation, and one reading of the clock for each look at the window. A call that has to wait
-/// allocates once.
+/// With both limits open: one load and two compare-and-swaps to acquire, one compare-and-swap to release,
+/// one clock reading for each look at the window, no allocation. A call that has to wait allocates once.
 ///
-/// Memory as a [`SlidingWindow`](crate::SlidingWindow): less than a kilobyte and 8 bytes for each
-/// admission of the limit; less than 4 KiB more with the first waits; 64 bytes for each call that has
-/// been in line at once, which stay.
+/// Memory as for [`SlidingWindow`](crate::SlidingWindow): less than a kilobyte, and 8 bytes for each
+/// admission of the limit; less than 4 KiB more after the first waits; 64 bytes for each call that was in
+/// line at the same time, freed with the limiter.
 ///
-/// # Budget
+/// # Cooperative budget
 ///
-/// With the feature `tokio` every answer of its futures costs a unit of tokio's cooperative budget. When
-/// that is spent a call takes its place in line, and goes on at the next poll.
+/// With the feature `tokio`, each answer of its futures costs one unit of tokio's cooperative budget. When
+/// the budget is spent, a call takes its place in line and continues at the next poll.
 ///
 /// # Examples
 ///
@@ -70,14 +68,14 @@ pub struct Limiter {
 impl Limiter {
     /// At most `limit` calls in any `window` and `max_concurrent` at a time.
     ///
-    /// Zero for either limit refuses every call, at once. `usize::MAX` calls at a time, or a window
-    /// of zero, is no limit.
+    /// Zero for either limit refuses every call immediately. `usize::MAX` calls at a time, or a window of
+    /// zero, is no limit.
     #[must_use]
     pub fn new(limit: u32, window: Duration, max_concurrent: usize) -> Self {
         Self::builder().rate(limit, window).max_concurrent(max_concurrent).build()
     }
 
-    /// A limiter with nothing limited yet.
+    /// A builder for a limiter, with no limit yet.
     ///
     /// ```
     /// use ringgate::{Limiter, Semaphore};

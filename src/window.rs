@@ -30,33 +30,32 @@ use std::sync::Arc;
 
 /// At most `limit` admissions in any window of time, exactly.
 ///
-/// A fixed ring of atomic time stamps, one for each admission a window can hold. Admitting is one
-/// compare-and-swap, at any limit; a refusal writes nothing.
+/// A fixed ring of atomic time stamps, one for each admission a window can hold. An admission is one
+/// compare-and-swap, whatever the limit; a refusal writes nothing.
 ///
 /// # Exactness
 ///
 /// By the recorded stamps there are never more than `limit` admissions in any half-open window
-/// `[t, t + window)`, and no call is refused while there are fewer, unless others wait before it.
-/// Limits above 2^20 share cells: never more than the limit, and at most one part in 2^20 of it is
-/// held back, or in 2^18 after it has been lowered ([`granularity`](Self::granularity)).
+/// `[t, t + window)`. No call is refused while there are fewer, unless others are waiting.
 ///
-/// A stamp is a reading of the clock made inside the call (later only where another call already
-/// stamped later, which matters for clocks that step back). A thread that is suspended between the reading and the claim goes later than its
-/// stamp says; where that matters, lengthen the window by a [guard](Self::with_guard).
+/// Limits above 2^20 share cells: still never more than the limit, but at most one part in 2^20 of it is
+/// held back, or one in 2^18 after it was lowered ([`granularity`](Self::granularity)).
+///
+/// A stamp is a clock reading made inside the call (or later, if another call has already stamped later:
+/// this matters for clocks that step back). If the thread is descheduled between the reading and the
+/// claim, the call starts later than its stamp. A [guard](Self::with_guard) makes room for that.
 ///
 /// # Fairness
 ///
-/// [`acquire`](Self::acquire) waits in line, first in, first out; while anybody waits,
-/// [`try_acquire`](Self::try_acquire) is refused. The first in line is a future: if its owner
-/// neither polls nor drops it, those behind it wait, as in every fair asynchronous lock. Only the
-/// first in line has a timer; the others are woken in turn, and a burst of freed cells is taken by
-/// one after the other without another.
+/// [`acquire`](Self::acquire) waits in line, first in, first out. While a call waits,
+/// [`try_acquire`](Self::try_acquire) is refused. If the first future in line is neither polled nor dropped,
+/// those behind it wait. Only the first in line has a timer; each call that is admitted wakes the next.
 ///
 /// # Clocks
 ///
-/// The clock is taken at construction ([`time`](crate::time)). If it stands still or steps back,
-/// the limit holds and calls wait until it has caught up; if it has jumped back by a second or more, for
-/// a window at most. It is good for 219 years.
+/// The clock is chosen at construction ([`time`](crate::time)). If it stands still or steps back, the limit
+/// holds and calls wait until it has caught up, or for one window at most if it jumped back by a second or
+/// more. It must not run for more than 219 years.
 ///
 /// # Lock freedom
 ///
@@ -68,17 +67,17 @@ use std::sync::Arc;
 ///
 /// # Cost
 ///
-/// Admitting: one compare-and-swap, one plain store, and some ten loads; no allocation. A refusal
-/// only loads, unless others wait: then it reckons the turn of the last in line, which takes a few
-/// microseconds where the log is split or there are several limits. From a limit of 128 on, the cells are split into as many rings as threads can run at
-/// once (up to 16, of at least 64 cells), and threads keep to rings of their own while they can;
-/// a refusal looks at all of them.
+/// An admission takes one compare-and-swap, one plain store and about ten loads, and allocates nothing. A
+/// refusal only loads. If others wait it also computes the turn of the last in line, which takes a few
+/// microseconds with several rings or several limits.
 ///
-/// 8 bytes for each admission of the limit, at most 8 MiB, and less than a kilobyte (less than four
-/// on large machines, for the rings). The first waits allocate less than 4 KiB, and each call in line
-/// 64 bytes, which are reused and stay until the window is dropped (64 MB after a million in line at
-/// once), besides its own future's place while it waits. Nothing else grows but by
-/// [`set_rate`](Self::set_rate).
+/// From a limit of 128 on, the cells are split into as many rings as threads can run at once (at most 16, of at
+/// least 64 cells each). A thread stays with its own ring until that is full. A refusal looks at all rings.
+///
+/// Memory: 8 bytes for each admission of the limit, at most 8 MiB, and less than one kilobyte (four on large
+/// machines). The first waiting calls allocate less than 4 KiB. Each call in line takes 64 bytes, which are
+/// reused and freed with the window (64 MB after a million in line at once), and its future allocates once.
+/// Only [`set_rate`](Self::set_rate) and [`reset`](Self::reset) allocate more.
 ///
 /// # Examples
 ///
@@ -101,10 +100,10 @@ pub struct SlidingWindow {
 impl SlidingWindow {
     /// At most `limit` admissions in any `window`, by the [default clock](crate::time).
     ///
-    /// Zero for the limit admits nothing; else zero for the window never refuses. A window is in
-    /// whole nanoseconds, from 137 seconds on possibly rounded up, by less than one part in 2^36
-    /// (above a limit of 2^20: to a multiple of at most 8192 ns, and by less than one part in 2^24).
-    /// It saturates at 2^61 ns, 73 years.
+    /// A limit of zero admits nothing. Otherwise a window of zero refuses nothing. Windows are whole
+    /// nanoseconds; from 137 seconds on they may be rounded up, by less than one part in 2^36 (with limits
+    /// above 2^20: to a multiple of at most 8192 ns, by less than one part in 2^24). They saturate at 2^61 ns,
+    /// 73 years.
     #[must_use]
     pub fn new(limit: u32, window: Duration) -> Self {
         Self::build(vec![(limit, window)], Duration::ZERO, Time::default())
@@ -115,11 +114,11 @@ impl SlidingWindow {
     pub fn with_clock(limit: u32, window: Duration, clock: impl Clock) -> Self {
         Self::build(vec![(limit, window)], Duration::ZERO, Time::new(clock))
     }
-    /// The same window, empty, with another limit that holds together with those it has: an
-    /// admission counts in all of them or in none.
+
+    /// A new, empty window with one more limit. An admission counts in all limits or in none.
     ///
-    /// All are kept by one ring of one cell for each admission of the largest limit, so no limit
-    /// exceeds 2^20 (larger ones are lowered), and threads share its cache lines.
+    /// One ring keeps all of them, with one cell for each admission of the largest limit. So limits above
+    /// 2^20 are lowered to that, and all threads share the ring's cache lines.
     ///
     /// ```
     /// use ringgate::{SlidingWindow, time::ManualClock};
@@ -145,14 +144,13 @@ impl SlidingWindow {
         Self::build(rates, guard, self.gate.time().clone())
     }
 
-    /// The same window, empty, with a guard margin: every admission counts `guard` longer.
+    /// A new, empty window with a guard margin: every admission counts `guard` longer.
     ///
-    /// A provider counts arrivals, a limiter departures. If the way there takes between `d` and
-    /// `d + guard`, a window lengthened by `guard` at the departure keeps the limit at the arrival.
-    /// The same holds for a thread that is suspended between reading the clock and claiming, for up
-    /// to `guard`.
+    /// A provider counts arrivals, a limiter departures. If a request takes between `d` and `d + guard` to
+    /// arrive, a window lengthened by `guard` keeps the limit at the provider. The guard also covers a thread
+    /// that is descheduled between reading the clock and claiming, for up to `guard`.
     ///
-    /// The window with its guard is rounded as in [`new`](Self::new), after the window alone has been.
+    /// The window is rounded as in [`new`](Self::new), once alone and once with the guard.
     #[must_use]
     pub fn with_guard(self, guard: Duration) -> Self {
         Self::build(self.rates().collect(), guard, self.gate.time().clone())
@@ -173,8 +171,7 @@ impl SlidingWindow {
         self.gate.try_admit()
     }
 
-    /// Admits at a time the caller names, for tests and simulations: no clock is read, and nobody
-    /// is waited for or behind.
+    /// Admits at the given time, for tests and simulations: reads no clock and ignores the line.
     ///
     /// # Errors
     ///
@@ -196,27 +193,27 @@ impl SlidingWindow {
 
     /// Waits in line until the window admits.
     ///
-    /// The first in line sleeps once, to the moment the oldest admission leaves the window (and as
-    /// much longer as the timer is coarse).
+    /// The first in line sleeps once, until the oldest admission leaves the window (plus the timer's
+    /// granularity).
     ///
     /// # Errors
     ///
-    /// [`Refused`] only if the limit is zero (or no time is left before the clock ends), at once.
+    /// [`Refused`], immediately, only if the limit is zero, the window is closed, or the clock is at its end.
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future gives up the place in line; nothing has been counted.
+    /// Dropping the future leaves the line; nothing has been counted.
     #[inline]
     pub fn acquire(&self) -> WindowAcquire<'_> {
         WindowAcquire { admission: Admission::new(&self.gate, None) }
     }
 
-    /// Waits in line, but no longer than `patience` from the first poll on.
+    /// Waits in line, but no longer than `patience` after the first poll.
     ///
     /// # Errors
     ///
-    /// [`Refused`] at once if by the calls now in line this one cannot be admitted in time; else
-    /// when the time is over.
+    /// [`Refused`] immediately if the current queue makes the deadline unreachable, otherwise at the
+    /// deadline.
     ///
     /// # Cancel safety
     ///
@@ -244,7 +241,7 @@ impl SlidingWindow {
         WindowAcquireOwned { admission: Admission::new(Owned(self), Some(patience)) }
     }
 
-    /// [`acquire`](Self::acquire) for a thread: it waits in the same line as tasks do.
+    /// [`acquire`](Self::acquire) for a thread, which waits in the same line as tasks.
     ///
     /// # Errors
     ///
@@ -272,7 +269,7 @@ impl SlidingWindow {
         block_on(self.acquire_within(patience))
     }
 
-    /// Closes the window: those in line and all who come are refused at once
+    /// Closes the window: refuses all waiting and all later calls
     /// ([`Limit::Closed`](crate::Limit::Closed)).
     ///
     /// ```
@@ -396,10 +393,10 @@ impl SlidingWindow {
 
     /// How many admissions share a cell: one, up to a limit of 2^20.
     ///
-    /// Where cells are shared, at most `granularity() - 1` admissions of the limit may be held back
-    /// at a time: a place comes back with the last one of its cell's. (More for one window after a
-    /// [change](Self::set_rate).) A limit that is lowered keeps its cells until finer ones are made by the
-    /// second call after that, at the latest one window later.
+    /// Where cells are shared, at most `granularity() - 1` admissions of the limit are held back at a time: an
+    /// admission is free again when the last one of its cell is. (More are held back for one window after a
+    /// [change](Self::set_rate).) After a limit is lowered, finer cells are made at the latest by the second
+    /// admission after one window.
     ///
     /// ```
     /// use ringgate::SlidingWindow;
