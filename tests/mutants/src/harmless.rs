@@ -17,7 +17,10 @@ const KNOWN: &[(&str, &str)] = &[
         "needed only where a list of several is put back; what is freed is ordered by the count of pins",
     ),
     ("src/window/reclaim.rs push ordering 1: Release to Relaxed", "the other end of the same pair"),
-    ("src/window/reclaim.rs push ordering 3: Acquire to Relaxed", "as in `unpin`, where two push back"),
+    (
+        "src/window/reclaim.rs push ordering 3: Acquire to Relaxed",
+        "as in `unpin`, where two push back",
+    ),
 ];
 
 pub(crate) fn reason(name: &str) -> Option<&'static str> {
