@@ -46,6 +46,8 @@ fn plan(pair: [&str; 2]) -> (usize, Vec<fn() -> Scene>) {
         // Every step of a log that grows is one of copying: the window's models have two at once.
         ["set_a_lower_rate" | "set_a_higher_rate", "set_a_higher_rate" | "reset"]
         | ["reset", "reset"] => 0,
+        // The window's pairs have these at 2.
+        pair if pair.contains(&"set_a_higher_rate") => 1,
         pair if pair.iter().any(|operation| SHORT.contains(operation)) => 2,
         _ => 1,
     };
@@ -53,6 +55,8 @@ fn plan(pair: [&str; 2]) -> (usize, Vec<fn() -> Scene>) {
     let starts: Vec<fn() -> Scene> = match pair {
         ["cancel_the_front" | "cancel_behind" | "poll_again", "close"] => vec![a_line_for_a_slot],
         ["ask_for_the_place_and_leave", "close"] => vec![both_open],
+        // The only start in which it waits for what changes.
+        ["poll_again", "set_a_higher_rate"] => vec![a_line_for_the_rate],
         _ => vec![both_open, a_line_for_the_rate, a_line_for_a_slot],
     };
     (bound, starts)
