@@ -150,7 +150,8 @@ fn shuttle_the_window_is_exact_for_clocks_that_disagree() {
         let limit = limit as usize;
         assert_exact(&stamps, limit);
         // And no place is lost; shared cells may hold one back, and their window is in whole ticks.
-        let end = stamps.last().unwrap() + log.rule(0).unwrap().1.as_nanos() as u64;
+        let end =
+            stamps.last().unwrap() + u64::try_from(log.rule(0).unwrap().1.as_nanos()).unwrap();
         let admitted = (0..=limit).filter(|_| log.try_acquire(end).is_ok()).count();
         assert!(admitted == limit || limit > 4 && admitted + 1 == limit, "{admitted} of {limit}");
     });
