@@ -253,6 +253,10 @@ impl Limiter {
     /// Use it after one reading of the clock was far ahead of all later ones; see
     /// [`SlidingWindow::reset`](crate::SlidingWindow::reset), also for what it costs.
     ///
+    /// # Panics
+    ///
+    /// Only if the waker of the first in line panics; by then the admissions are forgotten.
+    ///
     /// ```
     /// use ringgate::{Limiter, time::ManualClock};
     /// use std::time::Duration;
@@ -473,9 +477,9 @@ impl LimiterBuilder {
     pub fn build(self) -> Limiter {
         let rate = (!self.rates.is_empty()).then(|| Log::new(&self.rates, self.guard));
         let slots = Slots::new(self.max_concurrent, self.semaphore);
-        let needs_a_clock = rate.is_some();
-        let default = || if needs_a_clock { Time::default() } else { Time::unread() };
-        let gate = Gate::new(rate, slots, self.time.unwrap_or_else(default));
+        let time =
+            self.time.unwrap_or_else(if rate.is_some() { Time::default } else { Time::unread });
+        let gate = Gate::new(rate, slots, time);
         Limiter { gate: Arc::new(gate.with_max_waiting(self.max_waiting)) }
     }
 }

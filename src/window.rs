@@ -360,6 +360,10 @@ impl SlidingWindow {
     /// A new log of the same size is allocated, and the old one freed when no call reads it. From then on
     /// every call adds to and subtracts from one shared count, as after some [changes](Self::set_rate).
     ///
+    /// # Panics
+    ///
+    /// Only if the waker of the first in line panics; by then the admissions are forgotten.
+    ///
     /// ```
     /// use ringgate::{SlidingWindow, time::ManualClock};
     /// use std::time::Duration;

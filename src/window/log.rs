@@ -137,15 +137,10 @@ impl Log {
     #[inline(never)]
     fn peek_well(&self, now: u64) -> Result<Opening<'_>, Busy> {
         let (at, pinned) = self.ask(|shards| {
-            if self.is_left_for_finer(shards, now) { Err(Stop::Closed) } else { shards.look(now) }
+            let may_close = self.reclaimer.retired_count() < MOST_RETIRED;
+            if may_close && shards.close_coarse(now) { Err(Stop::Closed) } else { shards.look(now) }
         })?;
         Ok(Opening { at, now, pinned })
-    }
-
-    fn is_left_for_finer(&self, shards: &Shards, now: u64) -> bool {
-        shards.is_coarse()
-            && self.reclaimer.retired_count() < MOST_RETIRED
-            && shards.close_coarse(now)
     }
 
     /// Claims what `peek` found, or if others did, what is there now; returns the stamp.
@@ -285,8 +280,8 @@ impl Log {
         let pinned = self.reclaimer.pin();
         // ORDERING: Acquire, as in `visit`.
         let place = self.grown.load(Ordering::Acquire);
-        // SAFETY: marked once means marked, so not null. It was in place after we had come, so it is
-        // not freed before we go.
+        // SAFETY: once marked, `grown` stays marked, so it is not null. It was in place after we pinned, so
+        // it is not freed before we unpin.
         let shards = unsafe { &*unmarked(place) };
         shards.canary.look();
         Visit { shards, place, pinned: Some(pinned) }
@@ -300,14 +295,14 @@ impl Log {
             shards.succeed_closed();
         }
         let pinned = self.reclaimer.pin();
-        // ORDERING: Acquire pairs with the Release below. If others have taken the place since, the
-        // successor may have been left again.
+        // ORDERING: Acquire pairs with the Release below. If another log has come in place since, the
+        // successor may have been replaced, too.
         if self.grown.load(Ordering::Acquire) != from {
             return;
         }
         let to = shards.next();
-        // SAFETY: linked by now, and whole. It had not been in place yet after we had come, so it is
-        // not freed before we go.
+        // SAFETY: linked by now, and whole. After we pinned it had not been in place yet, so it is not freed
+        // before we unpin.
         let next = unsafe { &*unmarked(to) };
         next.canary.look();
         shards.hand_over_to(next, is_fresh(to));

@@ -30,10 +30,14 @@ fn claim(log: &Log, times: &[u64]) -> Vec<u64> {
     times.iter().filter_map(|&now| log.try_acquire(now).ok()).collect()
 }
 
+fn claim_elsewhere(log: &Arc<Log>, times: &'static [u64]) -> thread::JoinHandle<Vec<u64>> {
+    let there = Arc::clone(log);
+    thread::spawn(move || claim(&there, times))
+}
+
 /// Claims on another thread and on this one; returns all stamps, in order.
 fn claim_at_once(log: &Arc<Log>, theirs: &'static [u64], ours: &[u64]) -> Vec<u64> {
-    let there = Arc::clone(log);
-    let other = thread::spawn(move || claim(&there, theirs));
+    let other = claim_elsewhere(log, theirs);
     let mut stamps = claim(log, ours);
     stamps.extend(other.join().unwrap());
     stamps.sort_unstable();
@@ -82,8 +86,7 @@ fn model_no_refusal_while_a_cell_is_free() {
 fn model_a_refusal_goes_by_the_right_cell() {
     model(3, || {
         let log = log(2);
-        let there = Arc::clone(&log);
-        let other = thread::spawn(move || claim(&there, &[15]));
+        let other = claim_elsewhere(&log, &[15]);
         assert!(!claim(&log, &[4, 10]).is_empty());
         assert_eq!(other.join().unwrap().len(), 1);
     });
@@ -331,11 +334,10 @@ fn model_a_lower_limit_against_claims() {
 fn model_a_lower_limit_of_two_rings_against_claims() {
     model(2, || {
         let log = split(2, 1);
-        let there = Arc::clone(&log);
-        let claimer = thread::spawn(move || claim(&there, &[5, 5]).len());
+        let claimer = claim_elsewhere(&log, &[5, 5]);
         set(&log, 1);
         let ours = claim(&log, &[5]).len();
-        let theirs = claimer.join().unwrap();
+        let theirs = claimer.join().unwrap().len();
         assert!((1..=2).contains(&(ours + theirs)));
         // What the change came after was counted by it.
         assert!(ours == 0 || theirs == 0, "{ours} admitted after {theirs}, of 1");
@@ -351,11 +353,10 @@ fn model_a_higher_limit_of_two_rings_against_claims() {
         let log = split(4, 1);
         set(&log, 2);
         assert_eq!(claim(&log, &[5, 5]).len(), 2);
-        let there = Arc::clone(&log);
-        let claimer = thread::spawn(move || claim(&there, &[6]).len());
+        let claimer = claim_elsewhere(&log, &[6]);
         set(&log, 3);
         let late = claim(&log, &[6]).len();
-        assert_eq!(claimer.join().unwrap() + late, 1);
+        assert_eq!(claimer.join().unwrap().len() + late, 1);
         assert_eq!((burst(&log, 14), burst(&log, 15), burst(&log, 16)), (0, 2, 1));
     });
 }
@@ -382,11 +383,10 @@ fn model_two_changes_of_two_rings_against_a_claim() {
     model(1, || {
         let log = split(2, 1);
         assert_eq!(claim(&log, &[5]).len(), 1);
-        let there = Arc::clone(&log);
-        let claimer = thread::spawn(move || claim(&there, &[6]).len());
+        let claimer = claim_elsewhere(&log, &[6]);
         set(&log, 1);
         set(&log, 2);
-        let theirs = claimer.join().unwrap();
+        let theirs = claimer.join().unwrap().len();
         assert_eq!(theirs + burst(&log, 6), 1);
         assert_eq!((burst(&log, 14), burst(&log, 15), burst(&log, 16)), (0, 1, 1));
     });
@@ -415,11 +415,10 @@ fn model_a_change_of_two_rings_while_they_grow() {
 fn model_growing_against_claims() {
     model(2, || {
         let log = log(1);
-        let there = Arc::clone(&log);
-        let claimer = thread::spawn(move || claim(&there, &[5]).len());
+        let claimer = claim_elsewhere(&log, &[5]);
         set(&log, 2);
         let ours = claim(&log, &[5, 5]).len();
-        assert_eq!(claimer.join().unwrap() + ours, 2);
+        assert_eq!(claimer.join().unwrap().len() + ours, 2);
         assert_eq!(burst(&log, 14), 0);
         assert_eq!(burst(&log, 15), 2);
         assert_eq!(log.rule(0).unwrap().0, 2);
@@ -432,11 +431,10 @@ fn model_growing_against_claims() {
 fn model_growing_refuses_nobody() {
     model(3, || {
         let log = log(1);
-        let there = Arc::clone(&log);
-        let claimer = thread::spawn(move || claim(&there, &[5]).len());
+        let claimer = claim_elsewhere(&log, &[5]);
         set(&log, 2);
         let ours = claim(&log, &[5]).len();
-        assert_eq!(claimer.join().unwrap() + ours, 2);
+        assert_eq!(claimer.join().unwrap().len() + ours, 2);
     });
 }
 
@@ -446,8 +444,7 @@ fn model_growing_refuses_nobody() {
 fn model_a_straggler_meets_a_closed_ring() {
     model(2, || {
         let log = log(1);
-        let there = Arc::clone(&log);
-        let claimer = thread::spawn(move || claim(&there, &[0, 20]));
+        let claimer = claim_elsewhere(&log, &[0, 20]);
         claim(&log, &[10]);
         set(&log, 2);
         assert!(claimer.join().unwrap().contains(&20));
@@ -459,11 +456,10 @@ fn model_a_straggler_meets_a_closed_ring() {
 fn model_a_closed_ring_admits_nobody() {
     model(2, || {
         let log = log(2);
-        let there = Arc::clone(&log);
-        let claimer = thread::spawn(move || claim(&there, &[5]).len());
+        let claimer = claim_elsewhere(&log, &[5]);
         set(&log, 3);
         let ours = claim(&log, &[5, 5, 5]).len();
-        assert_eq!(claimer.join().unwrap() + ours, 3);
+        assert_eq!(claimer.join().unwrap().len() + ours, 3);
     });
 }
 
@@ -473,11 +469,10 @@ fn model_growing_keeps_what_was_admitted_before() {
     model(2, || {
         let log = log(1);
         assert_eq!(claim(&log, &[5]), [5]);
-        let there = Arc::clone(&log);
-        let early = thread::spawn(move || claim(&there, &[6, 6]).len());
+        let early = claim_elsewhere(&log, &[6, 6]);
         set(&log, 2);
         let late = claim(&log, &[6, 6]).len();
-        assert_eq!(early.join().unwrap() + late, 1);
+        assert_eq!(early.join().unwrap().len() + late, 1);
         assert_eq!((burst(&log, 14), burst(&log, 15), burst(&log, 16)), (0, 1, 1));
     });
 }
@@ -490,11 +485,10 @@ fn model_two_who_copy_the_same_cells() {
     model(2, || {
         let log = log(2);
         assert_eq!(claim(&log, &[5, 6]), [5, 6]);
-        let there = Arc::clone(&log);
-        let early = thread::spawn(move || claim(&there, &[7, 7]).len());
+        let early = claim_elsewhere(&log, &[7, 7]);
         set(&log, 3);
         let late = claim(&log, &[7]).len();
-        assert_eq!(early.join().unwrap() + late, 1);
+        assert_eq!(early.join().unwrap().len() + late, 1);
         assert_eq!((burst(&log, 14), burst(&log, 15), burst(&log, 16)), (0, 1, 1));
     });
 }
@@ -536,8 +530,7 @@ fn model_a_change_while_it_grows() {
 fn model_growing_out_of_shared_cells() {
     model(2, || {
         let log = log(5);
-        let there = Arc::clone(&log);
-        let claimer = thread::spawn(move || claim(&there, &[4, 12]));
+        let claimer = claim_elsewhere(&log, &[4, 12]);
         set(&log, 9);
         let mut stamps = claimer.join().unwrap();
         stamps.extend(claim(&log, &[12; 10]));
@@ -566,10 +559,9 @@ fn model_coarse_cells_are_left_by_two() {
     model(1, || {
         let log = coarse(3);
         assert_eq!(claim(&log, &[8]), [8]);
-        let there = Arc::clone(&log);
-        let claimer = thread::spawn(move || claim(&there, &[8]).len());
+        let claimer = claim_elsewhere(&log, &[8]);
         let ours = claim(&log, &[8]).len();
-        assert_eq!(claimer.join().unwrap() + ours, 2);
+        assert_eq!(claimer.join().unwrap().len() + ours, 2);
         // The newest stamp of a cell that was left with room is half a tick later.
         assert_eq!((log.per_cell(), burst(&log, 19), burst(&log, 20)), (1, 0, 3));
     });
@@ -676,10 +668,9 @@ fn model_a_reset_of_two_rings_against_a_claim() {
     model(2, || {
         let log = split(2, 1);
         assert_eq!(claim(&log, &[5]).len(), 1);
-        let there = Arc::clone(&log);
-        let claimer = thread::spawn(move || claim(&there, &[6]).len());
+        let claimer = claim_elsewhere(&log, &[6]);
         log.reset();
-        assert_eq!(claimer.join().unwrap(), 1);
+        assert_eq!(claimer.join().unwrap().len(), 1);
         let late = burst(&log, 6);
         assert!(late == 1 || late == 2, "{late}");
         assert_eq!(burst(&log, 15), 0);

@@ -309,7 +309,7 @@ impl Shards {
             return self.change(self.format.rule(limit, window));
         }
         self.set_word(index, limit, window);
-        if self.is_coarse() {
+        if self.finer_capacity(self.first_rule()).is_some() {
             // What comes from now on is not mixed with what came before.
             self.rings[0].end_cell(self.format, NEVER);
         }
@@ -513,18 +513,13 @@ impl Shards {
         self.format.per_cell > 1
     }
 
-    /// Whether cells are shared by far more admissions than the limit calls for.
-    #[inline]
-    pub(super) fn is_coarse(&self) -> bool {
-        self.is_shared() && self.finer_capacity(self.first_rule()).is_some()
-    }
-
-    /// What finer cells are to be made for at the most. Wide enough that at a steady pace what is in
-    /// the window comes to fit, though it is counted in whole cells.
+    /// What finer cells are to be made for at the most, if cells are shared by far more admissions than
+    /// the limit calls for. Wide enough that at a steady pace what is in the window comes to fit, though
+    /// it is counted in whole cells.
     fn finer_capacity(&self, rule: Rule) -> Option<u32> {
         let Layout { capacity, most_cells, .. } = self.layout;
         let least = rule.limit + 2 * self.format.per_cell;
-        if rule.is_open() {
+        if !self.is_shared() || rule.is_open() {
             None
         } else if least <= u64::from(most_cells) {
             Some(most_cells)
@@ -536,14 +531,13 @@ impl Shards {
     }
 
     /// Closes coarse cells once what is in the window fits into finer ones. True if they are closed.
-    #[cold]
     pub(super) fn close_coarse(&self, now: u64) -> bool {
         let rule = self.first_rule();
         let Some(capacity) = self.finer_capacity(rule) else { return false };
         let cells = (u64::from(capacity) / self.format.per_cell).max(1);
         let fits = self.rings[0].is_within(self.format, rule.window, cells);
         if fits {
-            self.rings[0].close(self.format);
+            self.close();
         } else {
             // What has left the window is not to count again with what comes now.
             self.rings[0].end_cell(self.format, now.saturating_sub(rule.window));
@@ -581,7 +575,7 @@ impl Shards {
         // A cell of the successor's has the stamp of the newest of the admissions it covers.
         let (here, there) = (self.format.per_cell, next.format.per_cell);
         // Where cells are shared, the newest may have been left before it was full.
-        let missing = if here > 1 { self.rings[0].unused(self.format) } else { 0 };
+        let missing = self.rings[0].unused(self.format);
         let cells = (history.len() as u64 * here).saturating_sub(missing).div_ceil(there);
         let cells = usize::try_from(cells).unwrap_or(usize::MAX).min(next.looks_back());
         let from = |number: usize| index_of((number as u64 * there + missing) / here);
