@@ -306,38 +306,50 @@ fn a_call_that_waits_does_not_spin_when_time_ends() {
     }
 }
 
-/// Broken by: `stamp` not clamped, so that a clock that was set back frees cells early.
-#[test]
-fn a_clock_set_back_a_little_makes_calls_wait_until_it_has_caught_up() {
+/// One call at 100 s, and the next by a clock that shows these seconds.
+fn waits_by_a_clock_set_back(shown: &[u64], free_at: u64) {
     let clock = Impatient::default();
     clock.set(seconds(100));
     let window = SlidingWindow::with_clock(1, Duration::from_secs(10), clock.clone());
     assert!(window.try_acquire().is_ok());
-    clock.set(seconds(99));
+    clock.set(seconds(shown[0]));
     let mut call = pin!(window.acquire());
-    for now in [99, 105, 99, 104, 109] {
+    for &now in shown {
         clock.set(seconds(now));
         assert!(poll_once(call.as_mut()).is_pending(), "admitted at {now} s");
     }
-    clock.set(seconds(110));
+    clock.set(seconds(free_at));
     assert!(poll_once(call).is_ready());
+}
+
+/// Broken by: `stamp` not clamped, so that a clock that was set back frees cells early.
+#[test]
+fn a_clock_set_back_a_little_makes_calls_wait_until_it_has_caught_up() {
+    waits_by_a_clock_set_back(&[99, 99, 105, 99, 104, 109], 110);
 }
 
 /// Broken by: `notice_jump` that goes on from elsewhere than the newest stamp.
 #[test]
 fn a_clock_set_back_far_makes_calls_wait_for_a_window() {
-    let clock = Impatient::default();
-    clock.set(seconds(100));
-    let window = SlidingWindow::with_clock(1, Duration::from_secs(10), clock.clone());
-    assert!(window.try_acquire().is_ok());
-    clock.set(seconds(0));
-    let mut call = pin!(window.acquire());
-    for now in [0, 5, 9] {
-        clock.set(seconds(now));
-        assert!(poll_once(call.as_mut()).is_pending(), "admitted at {now} s");
+    waits_by_a_clock_set_back(&[0, 0, 5, 9], 10);
+}
+
+/// Broken by: `reset` that divides by a limit, or forgets a limit of zero.
+#[test]
+fn a_reset_of_any_shape_leaves_it_as_new() {
+    for limit in LIMITS {
+        for length in WINDOWS {
+            let window = SlidingWindow::with_clock(limit, length, ManualClock::new());
+            let burst =
+                || [(); 3].map(|()| window.try_acquire().map_err(|refused| refused.limit()));
+            let before = (window.rates().next(), burst());
+            // Dropped in line: nothing of it is left.
+            let _ = poll_once(pin!(window.acquire()));
+            window.reset();
+            assert_eq!((window.rates().next(), burst()), before, "{limit} in {length:?}");
+            assert_eq!(window.waiting(), 0);
+        }
     }
-    clock.set(seconds(10));
-    assert!(poll_once(call).is_ready());
 }
 
 // ---- the semaphore -------------------------------------------------------------------------------

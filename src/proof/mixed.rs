@@ -139,6 +139,23 @@ fn assert_exact(stamps: &[u64], limit: usize) {
     }
 }
 
+fn set(log: &Log, limit: u32) {
+    log.set(0, limit, Duration::from_nanos(WINDOW)).unwrap();
+}
+
+/// How many are admitted at this time, of the limit and one.
+fn burst(log: &Log, now: u64) -> u32 {
+    let limit = log.rule(0).unwrap().0;
+    (0..=limit).map(|_| u32::from(log.try_acquire(now).is_ok())).sum()
+}
+
+/// Claims while the limit changes: never more than the largest, four, and in the end all there are.
+fn assert_exact_through_changes(log: &Arc<Log>, before_each: fn(&Log)) {
+    let stamps = claims(log, before_each);
+    assert_exact(&stamps, 4);
+    assert_eq!(burst(log, stamps.last().unwrap() + WINDOW), log.rule(0).unwrap().0);
+}
+
 /// Broken by: no second look at the newest cell; no clamp; a share of the whole limit.
 #[test]
 fn shuttle_the_window_is_exact_for_clocks_that_disagree() {
@@ -147,12 +164,10 @@ fn shuttle_the_window_is_exact_for_clocks_that_disagree() {
         // Shared cells and several rings do not go together.
         let log = log(limit, if limit > 4 { 0 } else { rings_log2 });
         let stamps = claims(&log, |_| {});
-        let limit = limit as usize;
-        assert_exact(&stamps, limit);
+        assert_exact(&stamps, limit as usize);
         // And no place is lost; shared cells may hold one back, and their window is in whole ticks.
-        let end =
-            stamps.last().unwrap() + u64::try_from(log.rule(0).unwrap().1.as_nanos()).unwrap();
-        let admitted = (0..=limit).filter(|_| log.try_acquire(end).is_ok()).count();
+        let window = u64::try_from(log.rule(0).unwrap().1.as_nanos()).unwrap();
+        let admitted = burst(&log, stamps.last().unwrap() + window);
         assert!(admitted == limit || limit > 4 && admitted + 1 == limit, "{admitted} of {limit}");
     });
 }
@@ -161,16 +176,11 @@ fn shuttle_the_window_is_exact_for_clocks_that_disagree() {
 #[test]
 fn shuttle_a_window_that_changes_and_grows_admits_no_more_than_the_largest_limit() {
     check(50_000, || {
-        let log = log(1 + below(2), 0);
-        let stamps = claims(&log, |log| {
+        assert_exact_through_changes(&log(1 + below(2), 0), |log| {
             if below(4) == 0 {
-                log.set(0, 1 + below(4), Duration::from_nanos(WINDOW)).unwrap();
+                set(log, 1 + below(4));
             }
         });
-        assert_exact(&stamps, 4);
-        let limit = log.rule(0).unwrap().0 as usize;
-        let end = stamps.last().unwrap() + WINDOW;
-        assert_eq!((0..=limit).filter(|_| log.try_acquire(end).is_ok()).count(), limit);
     });
 }
 
@@ -183,15 +193,14 @@ fn shuttle_a_window_that_changes_far_admits_no_more_than_the_largest_limit() {
         let log = log(LIMITS[below(4) as usize], 0);
         let stamps = claims(&log, |log| {
             if below(3) == 0 {
-                let limit = LIMITS[below(4) as usize];
-                log.set(0, limit, Duration::from_nanos(WINDOW)).unwrap();
+                set(log, LIMITS[below(4) as usize]);
             }
         });
         assert_exact(&stamps, 16);
         // Two windows later, with what is left of a tick.
         let end = stamps.last().unwrap() + 2 * WINDOW + 8;
         let limit = log.rule(0).unwrap().0;
-        let admitted = (0..=limit).map(|_| u32::from(log.try_acquire(end).is_ok())).sum::<u32>();
+        let admitted = burst(&log, end);
         let least = limit.saturating_sub(log.per_cell() - 1).max(1);
         assert!((least..=limit).contains(&admitted), "{admitted} of {limit}");
     });
@@ -202,16 +211,11 @@ fn shuttle_a_window_that_changes_far_admits_no_more_than_the_largest_limit() {
 #[test]
 fn shuttle_a_split_window_that_changes_is_exact() {
     check(30_000, || {
-        let log = log(4, 1);
-        let stamps = claims(&log, |log| {
+        assert_exact_through_changes(&log(4, 1), |log| {
             if below(3) == 0 {
-                log.set(0, 1 + below(4), Duration::from_nanos(WINDOW)).unwrap();
+                set(log, 1 + below(4));
             }
         });
-        assert_exact(&stamps, 4);
-        let limit = log.rule(0).unwrap().0 as usize;
-        let end = stamps.last().unwrap() + WINDOW;
-        assert_eq!((0..=limit).filter(|_| log.try_acquire(end).is_ok()).count(), limit);
     });
 }
 

@@ -2,7 +2,7 @@
 
 use super::harness::{SECOND, Waiter, at_every_step, every_pair, poll_once, scene};
 use crate::SlidingWindow;
-use crate::time::ManualClock;
+use crate::time::{ManualClock, Timestamp};
 use crate::window::log::Log;
 use crate::window::pairs::{OPERATIONS, STARTS};
 use crate::window::shards::Layout;
@@ -243,6 +243,51 @@ fn freeze_one_who_leaves_the_line_of_a_window() {
                 let _ = second.try_acquire();
             },
             move || assert!(third.remaining() >= LIMIT - 3),
+        )
+    });
+}
+
+/// Whoever notices it stops; the others wait for a window, and no longer.
+#[test]
+fn freeze_a_clock_that_has_jumped_back() {
+    at_every_step("window: a clock that has jumped back", || {
+        let (window, clock) = window();
+        clock.advance(10 * SECOND);
+        assert_eq!(burst(&window), LIMIT);
+        clock.set(Timestamp::ZERO);
+        let [first, second, third] = [(); 3].map(|()| Arc::clone(&window));
+        scene(
+            move || {
+                let _ = (first.try_acquire(), first.remaining());
+            },
+            move || {
+                let refused = second.try_acquire().unwrap_err();
+                assert_eq!(refused.retry_after(), Some(SECOND));
+                clock.advance(SECOND);
+                assert_eq!(burst(&second), LIMIT);
+            },
+            move || assert_eq!((third.remaining(), burst(&third)), (0, 0)),
+        )
+    });
+}
+
+/// A reset that stops has been made, or will be made by nobody; others go on.
+#[test]
+fn freeze_a_reset() {
+    at_every_step("window: reset", || {
+        let (window, clock) = window();
+        assert_eq!(burst(&window), LIMIT);
+        let [first, second, third] = [(); 3].map(|()| Arc::clone(&window));
+        scene(
+            move || first.reset(),
+            move || {
+                assert!([0, LIMIT].contains(&burst(&second)));
+                second.reset();
+                assert_eq!(burst(&second), LIMIT);
+                clock.advance(SECOND);
+                assert_eq!(burst(&second), LIMIT);
+            },
+            move || assert!([0, LIMIT].contains(&burst(&third))),
         )
     });
 }
