@@ -21,7 +21,7 @@ use crate::error::{Limit, NoSuchRate, Refused};
 use crate::semaphore::{Semaphore, SemaphorePermit};
 use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::time::{Time, Timestamp};
-use crate::window::log::{Busy, Log, Opening};
+use crate::window::log::{Busy, Log, Opening, Reading};
 use core::time::Duration;
 use std::sync::Arc;
 
@@ -143,15 +143,12 @@ pub(crate) struct Gate {
     rate: Option<Log>,
     slots: Slots,
     time: Time,
-    /// How far the rate's time is ahead of the clock's, in ns: by what that has jumped back.
-    ahead: AtomicU64,
 }
 
 impl Gate {
     pub(crate) fn new(rate: Option<Log>, slots: Slots, time: Time) -> Self {
         let (line, changes) = (Semaphore::new(1), Semaphore::new(0));
-        let (waiting, ahead) = (AtomicU64::new(0), AtomicU64::new(0));
-        Self { line, changes, waiting, places: None, rate, slots, time, ahead }
+        Self { line, changes, waiting: AtomicU64::new(0), places: None, rate, slots, time }
     }
 
     /// The same with at most so many calls in line.
@@ -206,46 +203,24 @@ impl Gate {
     pub(crate) fn reset(&self) {
         let Some(log) = &self.rate else { return };
         log.reset();
-        // ORDERING: Relaxed: a number that says nothing about other memory.
-        self.ahead.store(0, Ordering::Relaxed);
         self.changes.add_permits(1);
     }
 
-    /// The time the rate goes by.
+    /// The clock, in ns.
     #[inline]
-    fn read(&self) -> Reading {
-        Reading { ahead: self.read_ahead(), clock: self.time.now() }
-    }
-
-    #[inline]
-    fn read_ahead(&self) -> u64 {
-        // ORDERING: Relaxed: a number; one that is out of date is that of a while ago.
-        self.ahead.load(Ordering::Relaxed)
-    }
-
-    /// A reading of the clock that was made after a call had been stamped `seen`, and is long before
-    /// that: from now on it goes on from there.
-    #[cold]
-    fn notice_jump(&self, seen: u64, reading: Reading) {
-        let ahead = seen.saturating_sub(reading.clock.as_nanos());
-        // ORDERING: Relaxed, both: as in `reset`. If it fails others have noticed, or forgotten.
-        let noticed =
-            self.ahead.compare_exchange(reading.ahead, ahead, Ordering::Relaxed, Ordering::Relaxed);
-        if noticed.is_ok() {
-            // The first in line sleeps until another moment.
-            self.changes.add_permits(1);
-        }
+    fn now(&self) -> u64 {
+        self.time.now().as_nanos()
     }
 
     /// How many calls the rate has room for now; `u32::MAX` if there is none.
     pub(crate) fn remaining(&self) -> u32 {
         let Some(log) = &self.rate else { return u32::MAX };
-        let remaining = log.remaining(self.read().rate());
+        let remaining = log.remaining(self.now());
         if remaining > 0 || self.peek().is_err() {
             return remaining;
         }
         // The clock has turned out to have jumped back, or its time has come.
-        log.remaining(self.read().rate())
+        log.remaining(self.now())
     }
 
     /// Admits by the rate alone, at a time of the caller's.
@@ -253,10 +228,9 @@ impl Gate {
         if self.is_closed() {
             return Err(Refused::closed());
         }
-        let reading = Reading { clock: now, ahead: self.read_ahead() };
-        match self.rate.as_ref().map(|log| log.try_acquire(reading.rate())) {
+        match self.rate.as_ref().map(|log| log.try_acquire(now.as_nanos())) {
             None | Some(Ok(_)) => Ok(()),
-            Some(Err(busy)) => Err(reading.later(busy.free_at).into()),
+            Some(Err(busy)) => Err(Later::from(busy).into()),
         }
     }
 
@@ -340,14 +314,14 @@ impl Gate {
 
     #[inline]
     fn peek(&self) -> Result<Option<Opening<'_>>, Later> {
-        self.ask(Log::peek)
+        self.ask(|log| log.peek(|| self.now(), &|| self.now()))
     }
 
     /// Stamps by the same reading of the clock as `peek`; if others came between, by a new one.
     #[inline]
     fn stamp_in(&self, opening: Option<Opening<'_>>) -> Result<(), Later> {
         if let (Some(log), Some(opening)) = (&self.rate, opening)
-            && log.take(opening).is_ok()
+            && log.take(opening).is_some()
         {
             return Ok(());
         }
@@ -356,32 +330,43 @@ impl Gate {
 
     #[inline]
     fn stamp(&self) -> Result<(), Later> {
-        self.ask(Log::try_acquire).map(drop)
+        self.ask(|log| log.try_acquire_by(|| self.now(), &|| self.now())).map(drop)
     }
 
     /// `None` if there is no rate to ask.
     #[inline]
     fn ask<'a, R>(
         &'a self,
-        question: impl Fn(&'a Log, u64) -> Result<R, Busy>,
+        question: impl Fn(&'a Log) -> Result<R, Busy>,
     ) -> Result<Option<R>, Later> {
         let Some(log) = &self.rate else { return Ok(None) };
-        let (mut readings, mut seen) = (1, 0);
+        let (mut readings, mut seen) = (1, None);
         loop {
-            let reading = self.read();
-            let now = reading.rate();
-            match question(log, now) {
+            match question(log) {
                 Ok(answer) => return Ok(Some(answer)),
                 // Somebody has stamped later than our reading: it is stale, and by a new one a
                 // cell may be free. Under a tiny window newcomers would else be refused wrongly.
-                Err(busy) if busy.newest > now && readings < READINGS => {
-                    if seen > now.saturating_add(JUMP) {
-                        self.notice_jump(seen, reading);
+                Err(busy) if busy.newest > busy.reading.clock && readings < READINGS => {
+                    if let Some((newest, base)) = seen
+                        && base == busy.reading.base
+                    {
+                        self.notice_jump(log, newest, busy.reading);
                     }
-                    (readings, seen) = (readings + 1, busy.newest);
+                    (readings, seen) = (readings + 1, Some((busy.newest, busy.reading.base)));
                 }
-                Err(busy) => return Err(reading.later(busy.free_at)),
+                Err(busy) => return Err(busy.into()),
             }
+        }
+    }
+
+    /// The clock was read after a call had been `seen` in the log: if it is long before that call's stamp, it
+    /// has jumped back. From now on time goes on from there.
+    #[cold]
+    fn notice_jump(&self, log: &Log, seen: u64, reading: Reading) {
+        let back = seen.saturating_sub(reading.clock);
+        if back > JUMP && log.move_on(reading.base, back) {
+            // The first in line sleeps until another moment.
+            self.changes.add_permits(1);
         }
     }
 
@@ -403,8 +388,7 @@ impl Gate {
         let log = self.rate.as_ref()?;
         // For a clock that has jumped back is noticed there.
         let _ = self.peek();
-        let reading = self.read();
-        let now = reading.rate();
+        let now = self.now();
         let turn = log.free_at(ahead, now);
         if turn == Some(now) {
             return None;
@@ -412,7 +396,7 @@ impl Gate {
         // Where it is others who take all there is until time ends, they may leave.
         let only_behind_others = turn.is_none() && ahead > 0;
         let at_the_end = || log.free_at(0, now).map(|_| u64::MAX);
-        Some(reading.later(if only_behind_others { at_the_end() } else { turn }))
+        Some(Later::than(now, if only_behind_others { at_the_end() } else { turn }))
     }
 
     /// The turn of a call that joins the line now.
@@ -430,27 +414,6 @@ impl Gate {
     }
 }
 
-/// The clock's time and the rate's.
-#[derive(Clone, Copy)]
-struct Reading {
-    clock: Timestamp,
-    /// How far the rate's is ahead, in ns.
-    ahead: u64,
-}
-
-impl Reading {
-    #[inline]
-    fn rate(self) -> u64 {
-        self.clock.as_nanos().saturating_add(self.ahead)
-    }
-
-    /// The refusal until a moment of the rate's.
-    fn later(self, free_at: Option<u64>) -> Later {
-        let shown = |at: u64| Timestamp::from_nanos(at.saturating_sub(self.ahead));
-        Later { free_at: free_at.map(shown), now: self.clock }
-    }
-}
-
 /// The rate's refusal.
 #[derive(Clone, Copy)]
 pub(crate) struct Later {
@@ -461,8 +424,22 @@ pub(crate) struct Later {
 }
 
 impl Later {
+    /// Times in ns.
+    #[inline]
+    fn than(now: u64, free_at: Option<u64>) -> Self {
+        let now = Timestamp::from_nanos(now);
+        Self { free_at: free_at.map(Timestamp::from_nanos), now }
+    }
+
     fn comes_by(&self, deadline: Timestamp) -> bool {
         self.free_at.is_some_and(|free_at| free_at <= deadline)
+    }
+}
+
+impl From<Busy> for Later {
+    #[inline]
+    fn from(busy: Busy) -> Self {
+        Self::than(busy.reading.clock, busy.free_at)
     }
 }
 

@@ -334,7 +334,7 @@ fn a_clock_set_back_far_makes_calls_wait_for_a_window() {
     waits_by_a_clock_set_back(&[0, 0, 5, 9], 10);
 }
 
-/// Broken by: `reset` that divides by a limit, or forgets a limit of zero.
+/// Broken by: `succeed_closed` beginning a limit of zero as one.
 #[test]
 fn a_reset_of_any_shape_leaves_it_as_new() {
     for limit in LIMITS {

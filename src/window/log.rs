@@ -19,6 +19,10 @@
 //! little more memory together than the newest one; they stay until the whole is dropped, and readers need
 //! not announce themselves. From the first log on that had shared cells, came out of one, or was made by a
 //! reset, they are freed, and readers pin them (`reclaim.rs`).
+//!
+//! **Time.** A clock that has jumped back is moved on: the log adds to its readings what was lost. How much
+//! that is has to be read before the clock: a reading from before the jump is not to be moved on. A reset
+//! begins anew with it, so whoever comes from the old log to the new one reads both again.
 
 use super::cell::{epoched, shown};
 use super::reclaim::{Pinned, Reclaimer};
@@ -30,20 +34,42 @@ use core::fmt;
 use core::ptr;
 use core::time::Duration;
 
-/// No admission now.
+/// No admission now. Times are in ns of the clock.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Busy {
-    /// When one is free, in ns of the clock; `None` if time ends before.
+    /// When one is free; `None` if time ends before.
     pub(crate) free_at: Option<u64>,
-    /// The newest stamp; if it is later than the caller's `now`, that reading was stale.
+    /// The newest stamp; if it is later than the reading, that was stale.
     pub(crate) newest: u64,
+    /// What it goes by.
+    pub(crate) reading: Reading,
 }
+
+/// A reading of the clock.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Reading {
+    /// In ns.
+    pub(crate) clock: u64,
+    /// As it was before the clock was read.
+    pub(crate) base: Base,
+}
+
+/// How a log's time goes by the clock's.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Base {
+    /// How many resets came before.
+    pub(super) resets: u32,
+    /// How far the log's time is ahead, in ns.
+    pub(super) ahead: u64,
+}
+
+/// Reads the clock, in ns.
+type Read<'a> = &'a dyn Fn() -> u64;
 
 /// Room for one admission, seen but not claimed.
 pub(crate) struct Opening<'a> {
     /// `None` where nothing limits.
     at: Option<(&'a Ring, Spot)>,
-    now: u64,
     /// Keeps the ring from being freed.
     pinned: Option<Pinned<'a>>,
 }
@@ -91,85 +117,104 @@ impl Log {
     /// Claims one admission at `now` (ns); returns its stamp.
     #[inline]
     pub(crate) fn try_acquire(&self, now: u64) -> Result<u64, Busy> {
+        self.try_acquire_by(|| now, &|| now)
+    }
+
+    /// The same at a reading of the clock, which it makes; `again` reads it, too. (Two, so that the first one
+    /// is compiled in place.)
+    #[inline]
+    pub(crate) fn try_acquire_by(
+        &self,
+        read: impl FnOnce() -> u64,
+        again: Read<'_>,
+    ) -> Result<u64, Busy> {
         match self.lasting() {
-            Some((shards, _)) => self.try_acquire_in(shards, now),
-            None => self.try_acquire_counted(now),
+            Some((shards, _)) => self.try_acquire_in(shards, read, again),
+            None => self.try_acquire_counted(again),
         }
     }
 
     #[cold]
     #[inline(never)]
-    fn try_acquire_counted(&self, now: u64) -> Result<u64, Busy> {
-        self.try_acquire_in(self.visit().shards, now)
+    fn try_acquire_counted(&self, read: Read<'_>) -> Result<u64, Busy> {
+        self.try_acquire_in(self.visit().shards, read, read)
     }
 
     #[inline]
-    fn try_acquire_in(&self, shards: &Shards, now: u64) -> Result<u64, Busy> {
-        match shards.quick(epoched(now)) {
+    fn try_acquire_in(
+        &self,
+        shards: &Shards,
+        read: impl FnOnce() -> u64,
+        again: Read<'_>,
+    ) -> Result<u64, Busy> {
+        let reading = Reading::of(shards, read);
+        match shards.quick(reading.time()) {
             Quick::Done((ring, spot)) => match ring.claim(spot) {
-                Some(stamp) => Ok(shown(stamp).unwrap_or(NEVER)),
-                None => self.try_acquire_well(now),
+                Some(stamp) => Ok(shown_or_never(stamp)),
+                None => self.try_acquire_well(reading, again),
             },
-            Quick::Full(full) => Err(full.into()),
-            Quick::Unclear => self.try_acquire_well(now),
+            Quick::Full(full) => Err(reading.busy(full)),
+            Quick::Unclear => self.try_acquire_well(reading, again),
         }
     }
 
     #[cold]
     #[inline(never)]
-    fn try_acquire_well(&self, now: u64) -> Result<u64, Busy> {
-        self.take(self.peek_well(epoched(now))?)
+    fn try_acquire_well(&self, reading: Reading, again: Read<'_>) -> Result<u64, Busy> {
+        loop {
+            if let Some(stamp) = self.take(self.peek_well(reading, again)?) {
+                return Ok(stamp);
+            }
+        }
     }
 
-    /// Whether one admission could be claimed at `now` (ns), and where.
+    /// Whether one admission could be claimed at a reading of the clock, and where.
     #[inline]
-    pub(crate) fn peek(&self, now: u64) -> Result<Opening<'_>, Busy> {
-        let now = epoched(now);
+    pub(crate) fn peek(
+        &self,
+        read: impl FnOnce() -> u64,
+        again: Read<'_>,
+    ) -> Result<Opening<'_>, Busy> {
         let visit = self.visit();
-        match visit.shards.quick(now) {
-            Quick::Done(at) => Ok(Opening { at: Some(at), now, pinned: visit.pinned }),
-            Quick::Full(full) => Err(full.into()),
-            Quick::Unclear => self.peek_well(now),
+        let reading = Reading::of(visit.shards, read);
+        match visit.shards.quick(reading.time()) {
+            Quick::Done(at) => Ok(Opening { at: Some(at), pinned: visit.pinned }),
+            Quick::Full(full) => Err(reading.busy(full)),
+            Quick::Unclear => self.peek_well(reading, again),
         }
     }
 
     #[cold]
     #[inline(never)]
-    fn peek_well(&self, now: u64) -> Result<Opening<'_>, Busy> {
-        let (at, pinned) = self.ask(|shards| {
+    fn peek_well(&self, reading: Reading, again: Read<'_>) -> Result<Opening<'_>, Busy> {
+        let (at, _, pinned) = self.ask(Some(reading), again, |shards, now| {
             let may_close = self.reclaimer.retired_count() < MOST_RETIRED;
             if may_close && shards.close_coarse(now) { Err(Stop::Closed) } else { shards.look(now) }
         })?;
-        Ok(Opening { at, now, pinned })
+        Ok(Opening { at, pinned })
     }
 
-    /// Claims what `peek` found, or if others did, what is there now; returns the stamp.
+    /// Claims what `peek` found, unless others have; returns the stamp (0 where nothing limits).
     #[inline]
-    pub(crate) fn take(&self, opening: Opening<'_>) -> Result<u64, Busy> {
-        let Opening { mut at, now, mut pinned } = opening;
-        while let Some((ring, spot)) = at {
-            if let Some(stamp) = ring.claim(spot) {
-                return Ok(shown(stamp).unwrap_or(NEVER));
-            }
-            Opening { at, pinned, .. } = self.peek_well(now)?;
-        }
+    pub(crate) fn take(&self, opening: Opening<'_>) -> Option<u64> {
+        let Opening { at, pinned } = opening;
+        let claimed = at.map_or(Some(0), |(ring, spot)| ring.claim(spot).map(shown_or_never));
         drop(pinned);
-        Ok(shown(now).unwrap_or(NEVER))
+        claimed
     }
 
     /// When the admission after `ahead` others can be had, if each takes its own as soon as it can
     /// from `now` (ns) on; `None` if time ends before. With several rules and more than 4096 ahead,
     /// that or earlier.
     pub(crate) fn free_at(&self, ahead: u64, now: u64) -> Option<u64> {
-        let at = epoched(now);
-        let turn = self.ask(|shards| shards.turn(ahead, at)).map_or(at, |(turn, _)| turn);
-        if turn == at { Some(now) } else { shown(turn) }
+        let asked = self.ask(None, &|| now, |shards, at| Ok((at, shards.turn(ahead, at)?)));
+        let Ok(((at, turn), reading, _)) = asked else { return Some(now) };
+        if turn == at { Some(now) } else { reading.shown(turn) }
     }
 
     /// How many admissions could be claimed at `now` (ns): a count that may be stale when read.
     pub(crate) fn remaining(&self, now: u64) -> u32 {
-        let now = epoched(now);
-        let remaining = self.ask(|shards| shards.remaining(now)).map_or(0, |(many, _)| many);
+        let remaining = self.ask(None, &|| now, Shards::remaining).map_or(0, |(many, ..)| many);
         u32::try_from(remaining).unwrap_or(u32::MAX)
     }
 
@@ -217,6 +262,13 @@ impl Log {
         }
     }
 
+    /// Moves time on by so much, in ns, unless that has been done since `base` was read, or a reset has.
+    /// True if this did it.
+    #[cold]
+    pub(crate) fn move_on(&self, base: Base, by: u64) -> bool {
+        self.visit().shards.move_on(base, by)
+    }
+
     /// Sets the rule here, unless these shards have been succeeded or are to be.
     fn set_in(&self, visit: &Visit<'_>, index: usize, limit: u32, window: u64) -> bool {
         let shards = visit.shards;
@@ -235,18 +287,23 @@ impl Log {
         true
     }
 
-    /// Asks the newest shards; helps whoever is closing them. The answer is valid as
-    /// long as the pin is held.
+    /// Asks the newest shards; helps whoever is closing them. By the reading there is, unless they are not
+    /// those it was made for. The answer is valid as long as the pin is held.
     #[inline]
     fn ask<'a, R>(
         &'a self,
-        question: impl Fn(&'a Shards) -> Result<R, Stop>,
-    ) -> Result<(R, Option<Pinned<'a>>), Busy> {
+        mut reading: Option<Reading>,
+        read: Read<'_>,
+        question: impl Fn(&'a Shards, u64) -> Result<R, Stop>,
+    ) -> Result<(R, Reading, Option<Pinned<'a>>), Busy> {
         loop {
             let visit = self.visit();
-            match question(visit.shards) {
-                Ok(answer) => return Ok((answer, visit.pinned)),
-                Err(Stop::Full(full)) => return Err(full.into()),
+            let by = reading.filter(|reading| visit.shards.is_after(reading.base));
+            let by = by.unwrap_or_else(|| Reading::of(visit.shards, read));
+            reading = Some(by);
+            match question(visit.shards, by.time()) {
+                Ok(answer) => return Ok((answer, by, visit.pinned)),
+                Err(Stop::Full(full)) => return Err(by.busy(full)),
                 Err(Stop::Closed) => self.succeed(&visit),
             }
         }
@@ -343,11 +400,35 @@ impl fmt::Debug for Log {
     }
 }
 
-impl From<Full> for Busy {
+impl Reading {
     #[inline]
-    fn from(full: Full) -> Self {
-        Self { free_at: shown(full.free_at), newest: shown(full.newest).unwrap_or(0) }
+    fn of(shards: &Shards, read: impl FnOnce() -> u64) -> Self {
+        let base = shards.base();
+        Self { clock: read(), base }
     }
+
+    /// As the log's time.
+    #[inline]
+    fn time(self) -> u64 {
+        epoched(self.clock.saturating_add(self.base.ahead))
+    }
+
+    /// A moment of the log's time by the clock; `None` if it never shows that.
+    #[inline]
+    fn shown(self, moment: u64) -> Option<u64> {
+        shown(moment).map(|moment| moment.saturating_sub(self.base.ahead))
+    }
+
+    #[inline]
+    fn busy(self, full: Full) -> Busy {
+        let newest = self.shown(full.newest).unwrap_or(0);
+        Busy { free_at: self.shown(full.free_at), newest, reading: self }
+    }
+}
+
+#[inline]
+fn shown_or_never(stamp: u64) -> u64 {
+    shown(stamp).unwrap_or(NEVER)
 }
 
 /// A window with its guard, in ns. Where there is no window there is no limit, and no guard.

@@ -14,6 +14,7 @@
 
 use super::cell::{Format, MAX_CELLS, Rule};
 use super::chunks::Chunks;
+use super::log::Base;
 use super::ring::{Full, NEVER, Quick, RECKONINGS, Ring, Rules, Spot, Stop};
 use super::select::{MOST_RINGS, Merged};
 use super::split::{Split, State, deal};
@@ -55,6 +56,10 @@ pub(super) struct Shards {
     floor: u64,
     /// They are being left by a reset.
     is_reset: AtomicU32,
+    /// How many resets came before them.
+    resets: u32,
+    /// How far their time is ahead of the clock's, in ns. It grows.
+    ahead: AtomicU64,
     /// The next in the list of retired logs.
     next_retired: AtomicPtr<Self>,
     pub(super) canary: Canary,
@@ -119,6 +124,8 @@ impl Shards {
             is_counted: false,
             floor: 0,
             is_reset: AtomicU32::new(0),
+            resets: 0,
+            ahead: AtomicU64::new(0),
             next_retired: AtomicPtr::new(ptr::null_mut()),
             canary: Canary::new(),
         }
@@ -266,6 +273,32 @@ impl Shards {
             moment = start.midpoint(end);
         }
         Ok(start)
+    }
+
+    // ---- time ----------------------------------------------------------------------------------
+
+    /// How their time goes by the clock's.
+    #[inline]
+    pub(super) fn base(&self) -> Base {
+        // ORDERING: Acquire pairs with the Release in `move_on`: the clock will be read after that, so after
+        // it has jumped. From one that is out of date times are earlier.
+        Base { resets: self.resets, ahead: self.ahead.load(Ordering::Acquire) }
+    }
+
+    /// Whether `base` was read since the reset that made them.
+    #[inline]
+    pub(super) fn is_after(&self, base: Base) -> bool {
+        base.resets == self.resets
+    }
+
+    /// Moves time on, unless others have since `base` was read. True if this did it.
+    pub(super) fn move_on(&self, base: Base, by: u64) -> bool {
+        let ahead = base.ahead.saturating_add(by);
+        let exchange = || {
+            // ORDERING: Release pairs with the Acquire in `base`: the clock that has jumped was read before.
+            self.ahead.compare_exchange(base.ahead, ahead, Ordering::Release, Ordering::Relaxed)
+        };
+        self.is_after(base) && exchange().is_ok()
     }
 
     // ---- rules ---------------------------------------------------------------------------------
@@ -459,7 +492,10 @@ impl Shards {
         // ORDERING: Relaxed: whoever has seen a ring closed for a reset has seen this before.
         let is_fresh = self.is_reset.load(Ordering::Relaxed) != 0;
         let next = if is_fresh {
-            self.successor(least, 0)
+            let mut next = self.successor(least, 0);
+            next.resets = self.resets.wrapping_add(1);
+            next.ahead = AtomicU64::new(0);
+            next
         } else {
             let history = Merged::new(&self.rings, self.format);
             let (cells, newest) = history.within(rule.window);
@@ -486,6 +522,9 @@ impl Shards {
     fn successor(&self, capacity: u32, floor: u64) -> Self {
         let mut next = Self::new(self.layout.with_capacity(capacity));
         next.floor = floor;
+        next.resets = self.resets;
+        // A jump that is noticed here from now on will be there, too.
+        next.ahead = AtomicU64::new(self.base().ahead);
         next.is_counted = self.is_counted || self.is_shared() || next.is_shared();
         next.copying = Chunks::new(next.looks_back());
         next

@@ -333,7 +333,7 @@ fn freeze_a_claim_that_leaves_coarse_cells() {
 fn freeze_a_change_of_what_is_freed_while_others_look() {
     at_every_step("log: a change of counted shards", || {
         let log = coarse();
-        let _ = log.peek(6);
+        let _ = log.peek(|| 6, &|| 6);
         assert_eq!(log.per_cell(), 1);
         let [first, second, third] = [(); 3].map(|()| Arc::clone(&log));
         scene(

@@ -747,8 +747,26 @@ const CHANGES: &[Change] = &[
     Change {
         name: "peek: a pin that ends with the look",
         file: LOG,
-        from: "Ok(Opening { at, now, pinned })",
-        to: "{ drop(pinned); Ok(Opening { at, now, pinned: None }) }",
+        from: "Ok(Opening { at, pinned })",
+        to: "{ drop(pinned); Ok(Opening { at, pinned: None }) }",
+    },
+    Change {
+        name: "ask: a reading that is kept though a reset has come",
+        file: LOG,
+        from: "reading.filter(|reading| visit.shards.is_after(reading.base))",
+        to: "reading",
+    },
+    Change {
+        name: "reading: the clock before what it is to be moved on by",
+        file: LOG,
+        from: "let base = shards.base();\n        Self { clock: read(), base }",
+        to: "let clock = read();\n        Self { clock, base: shards.base() }",
+    },
+    Change {
+        name: "move on: whichever log it was",
+        file: SHARDS,
+        from: "self.is_after(base) && exchange().is_ok()",
+        to: "exchange().is_ok()",
     },
     Change {
         name: "unpin: frees, though it is not the last",
@@ -801,7 +819,7 @@ const CHANGES: &[Change] = &[
     Change {
         name: "ask: a jump is not noticed",
         file: GATE,
-        from: "if seen > now.saturating_add(JUMP) {",
+        from: "if back > JUMP && log.move_on(reading.base, back) {",
         to: "if false {",
     },
     Change {
