@@ -320,9 +320,7 @@ impl Gate {
     /// Stamps by the same reading of the clock as `peek`; if others came between, by a new one.
     #[inline]
     fn stamp_in(&self, opening: Option<Opening<'_>>) -> Result<(), Later> {
-        if let (Some(log), Some(opening)) = (&self.rate, opening)
-            && log.take(opening).is_some()
-        {
+        if opening.is_some_and(|opening| opening.take().is_some()) {
             return Ok(());
         }
         self.stamp()

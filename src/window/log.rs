@@ -162,7 +162,7 @@ impl Log {
     #[inline(never)]
     fn try_acquire_well(&self, reading: Reading, again: Read<'_>) -> Result<u64, Busy> {
         loop {
-            if let Some(stamp) = self.take(self.peek_well(reading, again)?) {
+            if let Some(stamp) = self.peek_well(reading, again)?.take() {
                 return Ok(stamp);
             }
         }
@@ -192,15 +192,6 @@ impl Log {
             if may_close && shards.close_coarse(now) { Err(Stop::Closed) } else { shards.look(now) }
         })?;
         Ok(Opening { at, pinned })
-    }
-
-    /// Claims what `peek` found, unless others have; returns the stamp (0 where nothing limits).
-    #[inline]
-    pub(crate) fn take(&self, opening: Opening<'_>) -> Option<u64> {
-        let Opening { at, pinned } = opening;
-        let claimed = at.map_or(Some(0), |(ring, spot)| ring.claim(spot).map(shown_or_never));
-        drop(pinned);
-        claimed
     }
 
     /// When the admission after `ahead` others can be had, if each takes its own as soon as it can
@@ -397,6 +388,17 @@ impl fmt::Debug for Log {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let rules = (0..self.rules()).filter_map(|index| self.rule(index));
         f.debug_list().entries(rules).finish()
+    }
+}
+
+impl Opening<'_> {
+    /// Claims it, unless others have; returns the stamp (0 where nothing limits).
+    #[inline]
+    pub(crate) fn take(self) -> Option<u64> {
+        let claimed = self.at.map_or(Some(0), |(ring, spot)| ring.claim(spot).map(shown_or_never));
+        // Only now may the ring be freed.
+        drop(self.pinned);
+        claimed
     }
 }
 

@@ -209,7 +209,7 @@ fn model_an_opening_taken_by_another() {
         let opening = log.peek(|| 0, &|| 0);
         let there = Arc::clone(&log);
         let other = thread::spawn(move || there.try_acquire(0).is_ok());
-        let taken = log.take(opening.ok().unwrap()).is_some();
+        let taken = opening.ok().unwrap().take().is_some();
         assert!(other.join().unwrap());
         assert_eq!(burst(&log, 9), 2 - 1 - usize::from(taken));
     });
@@ -605,7 +605,7 @@ fn model_shards_are_left_under_the_hands_of_others() {
         let there = Arc::clone(&log);
         let claimer = thread::spawn(move || {
             let opening = there.peek(|| 15, &|| 15).ok().unwrap();
-            there.take(opening).is_some() || there.try_acquire(15).is_ok()
+            opening.take().is_some() || there.try_acquire(15).is_ok()
         });
         set(&log, 3);
         assert!(claimer.join().unwrap());

@@ -406,7 +406,7 @@ fn an_opening_in_a_cell_that_had_been_left_was_taken() {
             stamps.extend(stamps_at(&log, 12));
         }
         let before = log.remaining(12);
-        if let Some(stamp) = log.take(opening) {
+        if let Some(stamp) = opening.take() {
             stamps.push(stamp);
             assert!(stamp >= 12, "stamped before others that count");
             assert!(log.remaining(12) < before, "not counted");
