@@ -102,7 +102,12 @@ impl Original {
 }
 
 fn ringgate(rpm: u32, slots: usize) -> Limiter {
-    Limiter::builder().rate(rpm, WINDOW).max_concurrent(slots).clock(Stepping::new(rpm, 1)).build()
+    Limiter::builder()
+        .margin(Duration::ZERO)
+        .rate(rpm, WINDOW)
+        .max_concurrent(slots)
+        .clock(Stepping::new(rpm, 1))
+        .build()
 }
 
 /// One call: its admission, what it does with its slot, and its end.

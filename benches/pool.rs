@@ -59,8 +59,12 @@ fn original(rpm: u32) -> provider_pool::ProviderPool {
 }
 
 fn ringgate(rpm: u32, clock: impl Clock) -> in_its_place::ProviderPool {
-    let limiter =
-        Limiter::builder().rate(rpm, MINUTE).max_concurrent(CONCURRENCY).clock(clock).build();
+    let limiter = Limiter::builder()
+        .margin(Duration::ZERO)
+        .rate(rpm, MINUTE)
+        .max_concurrent(CONCURRENCY)
+        .clock(clock)
+        .build();
     in_its_place::ProviderPool::with_limiter(Arc::new(Ready), limiter, "ringgate")
 }
 

@@ -12,7 +12,7 @@ use std::error::Error;
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() {
-/// let semaphore = Semaphore::bounded(4);
+/// let semaphore = Semaphore::with_max_permits(4);
 /// let refused = semaphore.acquire_many(5).await.unwrap_err();
 /// assert!(refused.is_unsatisfiable());
 ///
@@ -90,7 +90,7 @@ pub enum Limit {
     Rate,
     /// The number of calls in flight.
     Concurrency,
-    /// The number of calls in line ([`LimiterBuilder::max_waiting`](crate::LimiterBuilder::max_waiting)).
+    /// The number of calls in line ([`LimiterBuilder::max_waiters`](crate::LimiterBuilder::max_waiters)).
     Queue,
     /// None: the limiter, or the semaphore it shares, is closed.
     Closed,
@@ -220,19 +220,19 @@ impl Error for Refused {}
 /// A change of a rate that is not there: the limiter was made without it.
 ///
 /// ```
-/// use ringgate::{Limiter, NoSuchRate};
+/// use ringgate::{Limiter, NoSuchRateError};
 /// use std::time::Duration;
 ///
 /// let limiter = Limiter::builder().max_concurrent(4).build();
-/// assert_eq!(limiter.set_rate(60, Duration::from_secs(60)), Err(NoSuchRate));
+/// assert_eq!(limiter.set_rate(60, Duration::from_secs(60)), Err(NoSuchRateError));
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct NoSuchRate;
+pub struct NoSuchRateError;
 
-impl fmt::Display for NoSuchRate {
+impl fmt::Display for NoSuchRateError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("the limiter has no rate of this number")
     }
 }
 
-impl Error for NoSuchRate {}
+impl Error for NoSuchRateError {}

@@ -17,7 +17,7 @@ mod admission;
 #[cfg(all(test, ringgate_loom))]
 mod models;
 
-use crate::error::{Limit, NoSuchRate, Refused};
+use crate::error::{Limit, NoSuchRateError, Refused};
 use crate::semaphore::{Semaphore, SemaphorePermit};
 use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::time::{Time, Timestamp};
@@ -152,7 +152,7 @@ impl Gate {
     }
 
     /// The same with at most so many calls in line.
-    pub(crate) fn with_max_waiting(self, most: Option<usize>) -> Self {
+    pub(crate) fn with_max_waiters(self, most: Option<usize>) -> Self {
         let places = most.map(|most| Places {
             most: u64::try_from(most).unwrap_or(u64::MAX),
             taken: AtomicU64::new(0),
@@ -193,8 +193,8 @@ impl Gate {
         index: usize,
         limit: u32,
         window: Duration,
-    ) -> Result<(), NoSuchRate> {
-        self.rate.as_ref().ok_or(NoSuchRate)?.set(index, limit, window)?;
+    ) -> Result<(), NoSuchRateError> {
+        self.rate.as_ref().ok_or(NoSuchRateError)?.set(index, limit, window)?;
         self.changes.add_permits(1);
         Ok(())
     }
@@ -242,7 +242,7 @@ impl Gate {
         &self.time
     }
 
-    pub(crate) fn waiting(&self) -> u64 {
+    pub(crate) fn waiters(&self) -> u64 {
         // ORDERING: Relaxed: a count for information.
         self.waiting.load(Ordering::Relaxed)
     }
@@ -399,11 +399,11 @@ impl Gate {
 
     /// The turn of a call that joins the line now.
     fn newcomers_turn(&self) -> Option<Later> {
-        let mut waiting = self.waiting();
+        let mut waiting = self.waiters();
         loop {
             let turn = self.rate_turn(waiting);
             // One that has left the line meanwhile may have been found in the log, too.
-            let still = self.waiting();
+            let still = self.waiters();
             if still >= waiting {
                 return turn;
             }

@@ -80,6 +80,7 @@ mod pool;
 #[cfg(all(test, any(ringgate_loom, ringgate_shuttle, ringgate_freeze)))]
 mod proof;
 mod provider;
+mod rate;
 mod semaphore;
 mod sync;
 pub mod time;
@@ -88,7 +89,7 @@ pub mod time;
 pub mod verification {}
 mod window;
 
-pub use error::{AcquireError, Limit, NoSuchRate, Refused, TryAcquireError};
+pub use error::{AcquireError, Limit, NoSuchRateError, Refused, TryAcquireError};
 pub use limiter::{
     Limiter, LimiterAcquire, LimiterAcquireOwned, LimiterBuilder, LimiterPermit, OwnedLimiterPermit,
 };

@@ -4,8 +4,9 @@
 pub(crate) mod pairs;
 
 use crate::blocking::block_on;
-use crate::error::{NoSuchRate, Refused};
+use crate::error::{NoSuchRateError, Refused};
 use crate::gate::{Admission, Gate, Slots};
+use crate::rate::Margin;
 use crate::semaphore::Semaphore;
 use crate::time::{Clock, Time};
 use crate::window::log::Log;
@@ -89,7 +90,7 @@ impl Limiter {
     ///     .build();
     /// let small = Limiter::builder()
     ///     .rate(600, Duration::from_secs(60))
-    ///     .guard(Duration::from_millis(100))
+    ///     .margin(Duration::from_millis(100))
     ///     .semaphore(connections)
     ///     .build();
     /// # let _ = (large, small);
@@ -97,10 +98,10 @@ impl Limiter {
     pub fn builder() -> LimiterBuilder {
         LimiterBuilder {
             rates: Vec::new(),
-            guard: Duration::ZERO,
+            margin: Margin::Default,
             max_concurrent: None,
             semaphore: None,
-            max_waiting: None,
+            max_waiters: None,
             time: None,
         }
     }
@@ -108,13 +109,13 @@ impl Limiter {
     /// Waits for both limits, in line.
     ///
     /// The future can be asked for its [place](LimiterAcquire::position) and its
-    /// [turn](LimiterAcquire::expected_wait).
+    /// [turn](LimiterAcquire::estimated_wait).
     ///
     /// # Errors
     ///
     /// [`Refused`] only where waiting would never help: a limit is zero, the limiter or a shared
     /// semaphore is [closed](Self::close) (which tells those in line at once), or
-    /// [the line is full](LimiterBuilder::max_waiting).
+    /// [the line is full](LimiterBuilder::max_waiters).
     ///
     /// # Cancel safety
     ///
@@ -140,7 +141,7 @@ impl Limiter {
     ///
     /// let limiter = Limiter::new(60, Duration::from_secs(60), 1);
     /// let permit = limiter.blocking_acquire()?;
-    /// let refused = limiter.blocking_acquire_within(Duration::from_millis(10)).unwrap_err();
+    /// let refused = limiter.blocking_acquire_timeout(Duration::from_millis(10)).unwrap_err();
     /// assert_eq!(refused.limit(), ringgate::Limit::Concurrency);
     /// # drop(permit);
     /// # Ok::<(), ringgate::Refused>(())
@@ -150,21 +151,21 @@ impl Limiter {
         block_on(self.acquire())
     }
 
-    /// [`acquire_within`](Self::acquire_within) for a thread.
+    /// [`acquire_timeout`](Self::acquire_timeout) for a thread.
     ///
     /// # Errors
     ///
-    /// As [`acquire_within`](Self::acquire_within).
+    /// As [`acquire_timeout`](Self::acquire_timeout).
     ///
     /// # Panics
     ///
     /// As [`blocking_acquire`](Self::blocking_acquire).
     #[track_caller]
-    pub fn blocking_acquire_within(
+    pub fn blocking_acquire_timeout(
         &self,
-        patience: Duration,
+        timeout: Duration,
     ) -> Result<LimiterPermit<'_>, Refused> {
-        block_on(self.acquire_within(patience))
+        block_on(self.acquire_timeout(timeout))
     }
 
     /// [`blocking_acquire`](Self::blocking_acquire) with a permit that can be moved anywhere.
@@ -213,7 +214,7 @@ impl Limiter {
         Ok(OwnedLimiterPermit { gate: Arc::clone(&self.gate) })
     }
 
-    /// Waits in line, but no longer than `patience` from the first poll on.
+    /// Waits in line, but no longer than `timeout` from the first poll on.
     ///
     /// # Errors
     ///
@@ -228,24 +229,24 @@ impl Limiter {
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() {
     /// let limiter = Limiter::new(1, Duration::from_secs(60), 4);
-    /// let first = limiter.acquire_within(Duration::from_secs(5)).await;
+    /// let first = limiter.acquire_timeout(Duration::from_secs(5)).await;
     /// assert!(first.is_ok());
-    /// let refused = limiter.acquire_within(Duration::from_secs(5)).await.unwrap_err();
+    /// let refused = limiter.acquire_timeout(Duration::from_secs(5)).await.unwrap_err();
     /// assert_eq!(refused.limit(), Limit::Rate);
     /// # }
     /// ```
     #[inline]
-    pub fn acquire_within(&self, patience: Duration) -> LimiterAcquire<'_> {
-        LimiterAcquire { admission: Admission::new(&self.gate, Some(patience)) }
+    pub fn acquire_timeout(&self, timeout: Duration) -> LimiterAcquire<'_> {
+        LimiterAcquire { admission: Admission::new(&self.gate, Some(timeout)) }
     }
 
-    /// [`acquire_within`](Self::acquire_within) with a permit and a future that can be moved anywhere.
+    /// [`acquire_timeout`](Self::acquire_timeout) with a permit and a future that can be moved anywhere.
     ///
     /// # Errors
     ///
-    /// As [`acquire_within`](Self::acquire_within).
-    pub fn acquire_within_owned(&self, patience: Duration) -> LimiterAcquireOwned {
-        LimiterAcquireOwned { admission: Admission::new(Arc::clone(&self.gate), Some(patience)) }
+    /// As [`acquire_timeout`](Self::acquire_timeout).
+    pub fn acquire_timeout_owned(&self, timeout: Duration) -> LimiterAcquireOwned {
+        LimiterAcquireOwned { admission: Admission::new(Arc::clone(&self.gate), Some(timeout)) }
     }
 
     /// Forgets all admissions of the rates. Concurrency slots in use stay in use.
@@ -313,7 +314,7 @@ impl Limiter {
     ///
     /// # Errors
     ///
-    /// [`NoSuchRate`] if the limiter was made without a rate.
+    /// [`NoSuchRateError`] if the limiter was made without a rate.
     ///
     /// # Panics
     ///
@@ -326,10 +327,10 @@ impl Limiter {
     /// let limiter = Limiter::new(60, Duration::from_secs(60), 4);
     /// limiter.set_rate(600, Duration::from_secs(60))?; // the next tier
     /// assert_eq!(limiter.remaining(), 600);
-    /// # Ok::<(), ringgate::NoSuchRate>(())
+    /// # Ok::<(), ringgate::NoSuchRateError>(())
     /// ```
-    pub fn set_rate(&self, limit: u32, window: Duration) -> Result<(), NoSuchRate> {
-        self.set_nth_rate(0, limit, window)
+    pub fn set_rate(&self, limit: u32, window: Duration) -> Result<(), NoSuchRateError> {
+        self.set_rate_at(0, limit, window)
     }
 
     /// [`set_rate`](Self::set_rate) of a limiter with several rates: of the `n`-th given to the
@@ -337,8 +338,13 @@ impl Limiter {
     ///
     /// # Errors
     ///
-    /// [`NoSuchRate`] if there are fewer.
-    pub fn set_nth_rate(&self, n: usize, limit: u32, window: Duration) -> Result<(), NoSuchRate> {
+    /// [`NoSuchRateError`] if there are fewer.
+    pub fn set_rate_at(
+        &self,
+        n: usize,
+        limit: u32,
+        window: Duration,
+    ) -> Result<(), NoSuchRateError> {
         self.gate.set_rate(n, limit, window)
     }
 
@@ -356,8 +362,8 @@ impl Limiter {
 
     /// How many calls are in line now.
     #[must_use]
-    pub fn waiting(&self) -> usize {
-        usize::try_from(self.gate.waiting()).unwrap_or(usize::MAX)
+    pub fn waiters(&self) -> usize {
+        usize::try_from(self.gate.waiters()).unwrap_or(usize::MAX)
     }
 }
 
@@ -367,23 +373,23 @@ impl fmt::Debug for Limiter {
         f.debug_struct("Limiter")
             .field("rates", &self.gate.rate())
             .field("available_permits", &self.available_permits())
-            .field("waiting", &self.waiting())
+            .field("waiting", &self.waiters())
             .field("closed", &self.is_closed())
             .finish_non_exhaustive()
     }
 }
 
-/// What a [`Limiter`] is made of. From [`Limiter::builder`].
+/// Builder for [`Limiter`]. From [`Limiter::builder`].
 ///
 /// Clones build limiters of their own; only a [semaphore](Self::semaphore) is shared by them.
 #[derive(Debug, Clone)]
 #[must_use = "a builder does nothing until `build` is called"]
 pub struct LimiterBuilder {
     rates: Vec<(u32, Duration)>,
-    guard: Duration,
+    margin: Margin,
     max_concurrent: Option<usize>,
     semaphore: Option<Arc<Semaphore>>,
-    max_waiting: Option<usize>,
+    max_waiters: Option<usize>,
     time: Option<Time>,
 }
 
@@ -408,10 +414,32 @@ impl LimiterBuilder {
         self
     }
 
-    /// Counts every call `guard` longer than the window; as in
-    /// [`SlidingWindow::with_guard`](crate::SlidingWindow::with_guard).
-    pub fn guard(mut self, guard: Duration) -> Self {
-        self.guard = guard;
+    /// Counts every call `margin` longer than the window. Zero turns the margin off.
+    ///
+    /// A provider counts arrivals, the limiter departures. If one call takes longer to arrive than the next,
+    /// they arrive closer together than they left. As long as the difference is at most the margin, the
+    /// provider's limit holds. The margin costs as much of the rate as it adds to the window.
+    ///
+    /// The default is a fortieth of each window, and at most 250 ms: 25 ms for a second (2.4 % of the rate),
+    /// 250 ms for ten seconds and for all that is longer (0.4 % for a minute). That covers the jitter of a
+    /// connection in use, and from ten seconds on also the time that a new connection takes. A shorter window
+    /// cannot afford that much: set a longer margin if the provider still answers 429.
+    ///
+    /// ```
+    /// use ringgate::{Limiter, time::ManualClock};
+    /// use std::time::Duration;
+    ///
+    /// let minute = Duration::from_secs(60);
+    /// let builder = Limiter::builder().rate(1, minute).clock(ManualClock::new());
+    /// let refused = |limiter: Limiter| {
+    ///     drop(limiter.try_acquire());
+    ///     limiter.try_acquire().unwrap_err().retry_after().unwrap()
+    /// };
+    /// assert_eq!(refused(builder.clone().build()), minute + Duration::from_millis(250));
+    /// assert_eq!(refused(builder.margin(Duration::ZERO).build()), minute);
+    /// ```
+    pub fn margin(mut self, margin: Duration) -> Self {
+        self.margin = margin.into();
         self
     }
 
@@ -453,7 +481,7 @@ impl LimiterBuilder {
     ///
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), ringgate::Refused> {
-    /// let limiter = Limiter::builder().max_concurrent(1).max_waiting(0).build();
+    /// let limiter = Limiter::builder().max_concurrent(1).max_waiters(0).build();
     /// let permit = limiter.acquire().await?;
     /// let refused = limiter.acquire().await.unwrap_err();
     /// assert_eq!((refused.limit(), refused.is_permanent()), (Limit::Queue, false));
@@ -461,8 +489,8 @@ impl LimiterBuilder {
     /// # Ok(())
     /// # }
     /// ```
-    pub fn max_waiting(mut self, max_waiting: usize) -> Self {
-        self.max_waiting = Some(max_waiting);
+    pub fn max_waiters(mut self, max_waiters: usize) -> Self {
+        self.max_waiters = Some(max_waiters);
         self
     }
 
@@ -475,19 +503,19 @@ impl LimiterBuilder {
     /// The limiter.
     #[must_use]
     pub fn build(self) -> Limiter {
-        let rate = (!self.rates.is_empty()).then(|| Log::new(&self.rates, self.guard));
+        let rate = (!self.rates.is_empty()).then(|| Log::new(&self.rates, self.margin));
         let slots = Slots::new(self.max_concurrent, self.semaphore);
         let time =
             self.time.unwrap_or_else(if rate.is_some() { Time::default } else { Time::unread });
         let gate = Gate::new(rate, slots, time);
-        Limiter { gate: Arc::new(gate.with_max_waiting(self.max_waiting)) }
+        Limiter { gate: Arc::new(gate.with_max_waiters(self.max_waiters)) }
     }
 }
 
-/// The future of [`Limiter::acquire`] and [`Limiter::acquire_within`].
+/// The future of [`Limiter::acquire`] and [`Limiter::acquire_timeout`].
 ///
-/// Once it has completed it stays pending. It is small; where it has to wait, its place in line is an
-/// allocation of its own.
+/// Polling it again after completion returns `Pending`. It is small; if it has to wait, its place in line is
+/// an allocation of its own.
 ///
 /// ```
 /// use ringgate::{Limiter, time::ManualClock};
@@ -502,7 +530,8 @@ impl LimiterBuilder {
 /// let mut call = pin!(limiter.acquire());
 /// poll_fn(|cx| Poll::Ready(call.as_mut().poll(cx).is_pending())).await;
 /// assert_eq!(call.position(), Some(0));
-/// assert_eq!(call.expected_wait(), Some(Duration::from_secs(60)));
+/// // A minute and its margin.
+/// assert_eq!(call.estimated_wait(), Some(Duration::from_millis(60_250)));
 /// # }
 /// ```
 #[derive(Debug)]
@@ -527,8 +556,8 @@ impl LimiterAcquire<'_> {
     /// Cost: as [`position`](Self::position); with several rates also a step for each of those
     /// ahead, and beyond 4096 of them the time told is the earliest possible.
     #[must_use]
-    pub fn expected_wait(&self) -> Option<Duration> {
-        self.admission.expected_wait()
+    pub fn estimated_wait(&self) -> Option<Duration> {
+        self.admission.estimated_wait()
     }
 }
 
@@ -541,7 +570,7 @@ impl<'a> Future for LimiterAcquire<'a> {
     }
 }
 
-/// The future of [`Limiter::acquire_owned`] and [`Limiter::acquire_within_owned`]: as
+/// The future of [`Limiter::acquire_owned`] and [`Limiter::acquire_timeout_owned`]: as
 /// [`LimiterAcquire`], and it borrows nothing.
 ///
 /// ```
@@ -573,10 +602,10 @@ impl LimiterAcquireOwned {
         self.admission.position()
     }
 
-    /// As [`LimiterAcquire::expected_wait`].
+    /// As [`LimiterAcquire::estimated_wait`].
     #[must_use]
-    pub fn expected_wait(&self) -> Option<Duration> {
-        self.admission.expected_wait()
+    pub fn estimated_wait(&self) -> Option<Duration> {
+        self.admission.estimated_wait()
     }
 }
 

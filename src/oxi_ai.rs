@@ -19,7 +19,7 @@
 //! |---|---|---|
 //! | a concurrency slot is held | until `stream()` returns | until the stream has ended or is dropped |
 //! | a call over the rate | sleeps one second with its slot, then fails with "retry after 5 s" | waits its turn in line, for exactly as long as it must |
-//! | a longer wait than a caller can bear | – | [`with_patience`](ProviderPool::with_patience): refused at once, with the exact wait |
+//! | a longer wait than a caller can bear | – | [`with_acquire_timeout`](ProviderPool::with_acquire_timeout): refused at once, with the exact wait |
 //! | `unlimited()` | panics in `ProviderPool::new` | limits nothing |
 //! | `max_concurrent: 0` | waits for ever | refuses at once |
 //! | cost of a call | grows with `rpm` | does not |
@@ -43,7 +43,7 @@ use std::sync::Arc;
 /// assert_eq!((rpm, max_concurrent), (60, 10));
 /// ```
 ///
-/// The guard margin is the default one of [`ringgate::RateLimitPolicy`](crate::RateLimitPolicy). For
+/// The margin is the default one of [`ringgate::RateLimitPolicy`](crate::RateLimitPolicy). For
 /// another, or for a limit on every second, make a limiter of such a policy and give it to
 /// [`ProviderPool::with_limiter`].
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -98,14 +98,14 @@ impl RateLimitPolicy {
     }
 }
 
-/// Its two public fields; a guard margin or a limit per second has no place here.
+/// Its two public fields; a margin or a limit per second has no place here.
 impl From<crate::RateLimitPolicy> for RateLimitPolicy {
     fn from(policy: crate::RateLimitPolicy) -> Self {
         Self { rpm: policy.rpm, max_concurrent: policy.max_concurrent }
     }
 }
 
-/// The same limits, to add a guard margin to.
+/// The same limits, to add a margin to.
 impl From<RateLimitPolicy> for crate::RateLimitPolicy {
     fn from(policy: RateLimitPolicy) -> Self {
         Self::rpm(policy.rpm).with_max_concurrent(policy.max_concurrent)
@@ -166,7 +166,7 @@ pub struct ProviderPool {
     inner: Arc<dyn Provider>,
     limiter: Limiter,
     /// `None` for as long as it takes.
-    patience: Option<Duration>,
+    timeout: Option<Duration>,
     name: String,
 }
 
@@ -181,14 +181,14 @@ impl ProviderPool {
         Self::with_limiter(provider, Limiter::from(&policy), name)
     }
 
-    /// Wraps a provider with a limiter made elsewhere: with another window, guard margin or clock,
+    /// Wraps a provider with a limiter made elsewhere: with another window, margin or clock,
     /// or shared with others.
     pub fn with_limiter(
         provider: Arc<dyn Provider>,
         limiter: Limiter,
         name: impl Into<String>,
     ) -> Self {
-        Self { inner: provider, limiter, patience: None, name: name.into() }
+        Self { inner: provider, limiter, timeout: None, name: name.into() }
     }
 
     /// The same pool with a longest wait in line for each call; without, calls wait as long as they
@@ -220,7 +220,7 @@ impl ProviderPool {
     /// # let model = Model::new("m", "m", Api::OpenAiCompletions, "openai", "");
     /// # let context = Context::new();
     /// let pool = ProviderPool::new(provider, RateLimitPolicy::rpm(1), "impatient")
-    ///     .with_patience(Duration::from_secs(5));
+    ///     .with_acquire_timeout(Duration::from_secs(5));
     /// drop(pool.stream(&model, &context, None).await?);
     ///
     /// match pool.stream(&model, &context, None).await {
@@ -233,8 +233,8 @@ impl ProviderPool {
     /// # }
     /// ```
     #[must_use]
-    pub fn with_patience(mut self, patience: Duration) -> Self {
-        self.patience = Some(patience);
+    pub fn with_acquire_timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = Some(timeout);
         self
     }
 
@@ -251,7 +251,7 @@ impl ProviderPool {
     /// # Errors
     ///
     /// The provider's; or [`ProviderError::RateLimited`] where a limit is zero, or the turn comes
-    /// later than the [patience](Self::with_patience) bears.
+    /// later than the [timeout](Self::with_acquire_timeout) bears.
     ///
     /// # Cancel safety
     ///
@@ -275,9 +275,9 @@ impl ProviderPool {
     }
 
     async fn admit(&self) -> Result<OwnedLimiterPermit, Refused> {
-        match self.patience {
+        match self.timeout {
             None => self.limiter.acquire_owned().await,
-            Some(patience) => self.limiter.acquire_within_owned(patience).await,
+            Some(timeout) => self.limiter.acquire_timeout_owned(timeout).await,
         }
     }
 }
@@ -304,7 +304,7 @@ impl fmt::Debug for ProviderPool {
             .field("name", &self.name)
             .field("provider", &self.inner.name())
             .field("limiter", &self.limiter)
-            .field("patience", &self.patience)
+            .field("timeout", &self.timeout)
             .finish()
     }
 }

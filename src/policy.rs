@@ -15,18 +15,17 @@ const SECOND: Duration = Duration::from_secs(1);
 /// assert_eq!((policy.rpm, policy.max_concurrent), (60, 4));
 /// ```
 ///
-/// # Guard margin
+/// # Margin
 ///
-/// The provider counts arrivals, the pool departures: a call that is held up on the way (a new
-/// connection, say) can arrive in a later window together with ones that left after it. So each
-/// call counts a little longer than the window. The default is one hundredth of the window and at
-/// most 250 ms: for a minute more than setting up a connection takes, for a second 10 ms, which is
-/// as much as the jitter of a connection that stands. It costs as much of the rate as it adds to
-/// the window: 0.4 % for a minute, 1 % for a second. Where the way takes less even time, set a
-/// longer one by [`with_guard`](Self::with_guard).
-/// With the feature `serde` it is read and written as a map of `rpm`, `max_concurrent`, and where they
-/// are given `per_second` (requests in any second, instead of `rpm`) and `guard` (a duration:
-/// `secs` and `nanos`). Any numbers are a policy.
+/// Each call counts a little longer than the window, because the provider counts arrivals and the pool
+/// departures. [`LimiterBuilder::margin`] explains the default: 250 ms for a minute, which costs 0.4 % of the
+/// rate, and 25 ms for a second, which costs 2.4 %. [`with_margin`](Self::with_margin) sets another one.
+///
+/// # Serialization
+///
+/// With the feature `serde` a policy is a map of `rpm` and `max_concurrent`, and where they are given
+/// `per_second` (requests in any second, instead of `rpm`) and `margin` (a duration: `secs` and `nanos`).
+/// Any numbers are a valid policy.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(deny_unknown_fields))]
@@ -38,7 +37,7 @@ pub struct RateLimitPolicy {
     #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "Option::is_none"))]
     per_second: Option<u32>,
     #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "Option::is_none"))]
-    guard: Option<Duration>,
+    margin: Option<Duration>,
 }
 
 impl RateLimitPolicy {
@@ -46,7 +45,7 @@ impl RateLimitPolicy {
     #[must_use]
     pub fn rpm(rpm: u32) -> Self {
         let max_concurrent = usize::try_from(rpm / 6).unwrap_or(usize::MAX).max(1);
-        Self { rpm, max_concurrent, per_second: None, guard: None }
+        Self { rpm, max_concurrent, per_second: None, margin: None }
     }
 
     /// So many requests in any second, and as many in flight.
@@ -56,13 +55,13 @@ impl RateLimitPolicy {
     #[must_use]
     pub fn per_second(rps: u32) -> Self {
         let max_concurrent = usize::try_from(rps).unwrap_or(usize::MAX);
-        Self { rpm: rps.saturating_mul(60), max_concurrent, per_second: Some(rps), guard: None }
+        Self { rpm: rps.saturating_mul(60), max_concurrent, per_second: Some(rps), margin: None }
     }
 
     /// No limit on either.
     #[must_use]
     pub fn unlimited() -> Self {
-        Self { rpm: u32::MAX, max_concurrent: usize::MAX, per_second: None, guard: None }
+        Self { rpm: u32::MAX, max_concurrent: usize::MAX, per_second: None, margin: None }
     }
 
     /// The same policy with another number of requests in flight.
@@ -72,10 +71,10 @@ impl RateLimitPolicy {
         self
     }
 
-    /// The same policy with another guard margin (zero for none).
+    /// The same policy with another margin; zero turns it off.
     #[must_use]
-    pub fn with_guard(mut self, guard: Duration) -> Self {
-        self.guard = Some(guard);
+    pub fn with_margin(mut self, margin: Duration) -> Self {
+        self.margin = Some(margin);
         self
     }
 
@@ -89,13 +88,16 @@ impl RateLimitPolicy {
     }
 }
 
-/// A builder with this policy's limits and guard margin, to add a clock or a shared semaphore to.
+/// A builder with this policy's limits and margin, to add a clock or a shared semaphore to.
 impl From<&RateLimitPolicy> for LimiterBuilder {
     fn from(policy: &RateLimitPolicy) -> Self {
         let builder = Limiter::builder().max_concurrent(policy.max_concurrent);
         let Some((limit, window)) = policy.rate() else { return builder };
-        let guard = policy.guard.unwrap_or_else(|| default_guard(window));
-        builder.rate(limit, window).guard(guard)
+        let builder = builder.rate(limit, window);
+        match policy.margin {
+            Some(margin) => builder.margin(margin),
+            None => builder,
+        }
     }
 }
 
@@ -104,8 +106,4 @@ impl From<&RateLimitPolicy> for Limiter {
     fn from(policy: &RateLimitPolicy) -> Self {
         LimiterBuilder::from(policy).build()
     }
-}
-
-fn default_guard(window: Duration) -> Duration {
-    (window / 100).min(Duration::from_millis(250))
 }

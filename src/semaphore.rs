@@ -107,10 +107,10 @@ use std::sync::Arc;
 /// | `new`, `add_permits` beyond `MAX_PERMITS` | panic | saturate there |
 /// | what a waiter had collected when the semaphore is closed | comes back when its future goes | comes back at the close |
 /// | a future polled after it has completed | panics | stays pending |
-/// | a request for more than a [bound](Self::bounded) | there is no bound | refused ([`AcquireError::is_unsatisfiable`](crate::AcquireError::is_unsatisfiable)) |
+/// | a request for more than a [bound](Self::with_max_permits) | there is no bound | refused ([`AcquireError::is_unsatisfiable`](crate::AcquireError::is_unsatisfiable)) |
 /// | what is released inside a waker | is handed out at once | is handed out when the waker has returned |
 /// | a future that waits, moved to another address | impossible: pinned | allowed (`Unpin`) |
-/// | beyond tokio's API | – | [`bounded`](Self::bounded), [`reduce_permits`](Self::reduce_permits), [`permits_owed`](Self::permits_owed), [`waiters`](Self::waiters), [`try_acquire_all`](Self::try_acquire_all), [`Acquire::position`] |
+/// | beyond tokio's API | – | [`with_max_permits`](Self::with_max_permits), [`reduce_permits`](Self::reduce_permits), [`permits_owed`](Self::permits_owed), [`waiters`](Self::waiters), [`try_acquire_all`](Self::try_acquire_all), [`Acquire::position`] |
 ///
 /// # Examples
 ///
@@ -173,7 +173,7 @@ impl Semaphore {
         /// the bound was lowered while it waited.
         ///
         /// ```
-        /// let semaphore = ringgate::Semaphore::bounded(2);
+        /// let semaphore = ringgate::Semaphore::with_max_permits(2);
         /// let held = semaphore.try_acquire()?;
         /// semaphore.add_permits(100);
         /// assert_eq!(semaphore.available_permits(), 1);
@@ -183,8 +183,8 @@ impl Semaphore {
         /// # Ok::<(), ringgate::TryAcquireError>(())
         /// ```
         #[must_use]
-        pub const fn bounded(permits: usize) -> Self {
-            Self { line: Line::bounded(saturate(permits)) }
+        pub const fn with_max_permits(permits: usize) -> Self {
+            Self { line: Line::with_max_permits(saturate(permits)) }
         }
     }
 
@@ -196,7 +196,7 @@ impl Semaphore {
     }
 
     /// Adds permits, first to those who wait. The sum saturates at
-    /// [`MAX_PERMITS`](Self::MAX_PERMITS), or at its [bound](Self::bounded).
+    /// [`MAX_PERMITS`](Self::MAX_PERMITS), or at its [bound](Self::with_max_permits).
     ///
     /// # Panics
     ///
@@ -471,7 +471,7 @@ impl Semaphore {
         self.line.close();
     }
 
-    /// Whether it can never have a permit: bounded by nought.
+    /// Whether it can never have a permit: its maximum is zero.
     pub(crate) fn is_barren(&self) -> bool {
         self.line.is_empty_for_good()
     }

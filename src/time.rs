@@ -21,7 +21,7 @@
 //!   then counts what went before as if it were recent, so after waking up calls are held back by at most
 //!   the rest of a window.
 //! * **Drift.** The time-stamp counter drifts against the system's clock, by 5 to 83 parts in a million
-//!   where it was measured: 5 ms in a minute at the worst. A guard margin covers it.
+//!   where it was measured: 5 ms in a minute at the worst. A margin covers it.
 //! * **Short windows.** Tokio's timer has a grain of one millisecond. Under a window much shorter than
 //!   that (one call in 200 µs, say) calls that wait get a fraction of the rate, 13 % there.
 //! * **Jumps.** If the clock steps back by less than a second, calls wait until it has caught up. If it turns

@@ -17,8 +17,9 @@ mod oracle;
 pub(crate) mod pairs;
 
 use crate::blocking::block_on;
-use crate::error::{NoSuchRate, Refused};
+use crate::error::{NoSuchRateError, Refused};
 use crate::gate::{Admission, Gate, Handle, Slots};
+use crate::rate::Margin;
 use crate::time::{Clock, Time, Timestamp};
 use core::future::Future;
 use core::ops::Deref;
@@ -43,7 +44,7 @@ use std::sync::Arc;
 ///
 /// A stamp is a clock reading made inside the call (or later, if another call has already stamped later:
 /// this matters for clocks that step back). If the thread is descheduled between the reading and the
-/// claim, the call starts later than its stamp. A [guard](Self::with_guard) makes room for that.
+/// claim, the call starts later than its stamp. A [margin](Self::with_margin) makes room for that.
 ///
 /// # Fairness
 ///
@@ -106,13 +107,13 @@ impl SlidingWindow {
     /// 73 years.
     #[must_use]
     pub fn new(limit: u32, window: Duration) -> Self {
-        Self::build(vec![(limit, window)], Duration::ZERO, Time::default())
+        Self::build(vec![(limit, window)], Margin::ZERO, Time::default())
     }
 
     /// [`new`](Self::new), by another clock.
     #[must_use]
     pub fn with_clock(limit: u32, window: Duration, clock: impl Clock) -> Self {
-        Self::build(vec![(limit, window)], Duration::ZERO, Time::new(clock))
+        Self::build(vec![(limit, window)], Margin::ZERO, Time::new(clock))
     }
 
     /// A new, empty window with one more limit. An admission counts in all limits or in none.
@@ -139,26 +140,26 @@ impl SlidingWindow {
     /// ```
     #[must_use]
     pub fn and(self, limit: u32, window: Duration) -> Self {
-        let guard = self.gate.rate().map_or(Duration::ZERO, Log::guard);
+        let margin = self.gate.rate().map_or(Margin::ZERO, Log::margin);
         let rates = self.rates().chain([(limit, window)]).collect();
-        Self::build(rates, guard, self.gate.time().clone())
+        Self::build(rates, margin, self.gate.time().clone())
     }
 
-    /// A new, empty window with a guard margin: every admission counts `guard` longer.
+    /// A new, empty window with a margin: every admission counts `margin` longer.
     ///
-    /// A provider counts arrivals, a limiter departures. If a request takes between `d` and `d + guard` to
-    /// arrive, a window lengthened by `guard` keeps the limit at the provider. The guard also covers a thread
-    /// that is descheduled between reading the clock and claiming, for up to `guard`.
+    /// A provider counts arrivals, a limiter departures. If a request takes between `d` and `d + margin` to
+    /// arrive, a window lengthened by `margin` keeps the limit at the provider. The margin also covers a thread
+    /// that is descheduled between reading the clock and claiming, for up to `margin`.
     ///
-    /// The window is rounded as in [`new`](Self::new), once alone and once with the guard.
+    /// The window is rounded as in [`new`](Self::new), once alone and once with the margin.
     #[must_use]
-    pub fn with_guard(self, guard: Duration) -> Self {
-        Self::build(self.rates().collect(), guard, self.gate.time().clone())
+    pub fn with_margin(self, margin: Duration) -> Self {
+        Self::build(self.rates().collect(), margin.into(), self.gate.time().clone())
     }
 
     #[expect(clippy::needless_pass_by_value, reason = "made for this call")]
-    fn build(rates: Vec<(u32, Duration)>, guard: Duration, time: Time) -> Self {
-        Self { gate: Gate::new(Some(Log::new(&rates, guard)), Slots::Open, time) }
+    fn build(rates: Vec<(u32, Duration)>, margin: Margin, time: Time) -> Self {
+        Self { gate: Gate::new(Some(Log::new(&rates, margin)), Slots::Open, time) }
     }
 
     /// Admits now, or refuses with the exact time to wait.
@@ -208,7 +209,7 @@ impl SlidingWindow {
         WindowAcquire { admission: Admission::new(&self.gate, None) }
     }
 
-    /// Waits in line, but no longer than `patience` after the first poll.
+    /// Waits in line, but no longer than `timeout` after the first poll.
     ///
     /// # Errors
     ///
@@ -219,8 +220,8 @@ impl SlidingWindow {
     ///
     /// As [`acquire`](Self::acquire).
     #[inline]
-    pub fn acquire_within(&self, patience: Duration) -> WindowAcquire<'_> {
-        WindowAcquire { admission: Admission::new(&self.gate, Some(patience)) }
+    pub fn acquire_timeout(&self, timeout: Duration) -> WindowAcquire<'_> {
+        WindowAcquire { admission: Admission::new(&self.gate, Some(timeout)) }
     }
 
     /// [`acquire`](Self::acquire) with a future that keeps the window alive and borrows nothing.
@@ -232,13 +233,13 @@ impl SlidingWindow {
         WindowAcquireOwned { admission: Admission::new(Owned(self), None) }
     }
 
-    /// [`acquire_within`](Self::acquire_within) with a future that borrows nothing.
+    /// [`acquire_timeout`](Self::acquire_timeout) with a future that borrows nothing.
     ///
     /// # Errors
     ///
-    /// As [`acquire_within`](Self::acquire_within).
-    pub fn acquire_within_owned(self: Arc<Self>, patience: Duration) -> WindowAcquireOwned {
-        WindowAcquireOwned { admission: Admission::new(Owned(self), Some(patience)) }
+    /// As [`acquire_timeout`](Self::acquire_timeout).
+    pub fn acquire_timeout_owned(self: Arc<Self>, timeout: Duration) -> WindowAcquireOwned {
+        WindowAcquireOwned { admission: Admission::new(Owned(self), Some(timeout)) }
     }
 
     /// [`acquire`](Self::acquire) for a thread, which waits in the same line as tasks.
@@ -255,18 +256,18 @@ impl SlidingWindow {
         block_on(self.acquire())
     }
 
-    /// [`acquire_within`](Self::acquire_within) for a thread.
+    /// [`acquire_timeout`](Self::acquire_timeout) for a thread.
     ///
     /// # Errors
     ///
-    /// As [`acquire_within`](Self::acquire_within).
+    /// As [`acquire_timeout`](Self::acquire_timeout).
     ///
     /// # Panics
     ///
     /// As [`blocking_acquire`](Self::blocking_acquire).
     #[track_caller]
-    pub fn blocking_acquire_within(&self, patience: Duration) -> Result<(), Refused> {
-        block_on(self.acquire_within(patience))
+    pub fn blocking_acquire_timeout(&self, timeout: Duration) -> Result<(), Refused> {
+        block_on(self.acquire_timeout(timeout))
     }
 
     /// Closes the window: refuses all waiting and all later calls
@@ -334,15 +335,20 @@ impl SlidingWindow {
     /// ```
     pub fn set_rate(&self, limit: u32, window: Duration) {
         // There is a first rate.
-        let _ = self.set_nth_rate(0, limit, window);
+        let _ = self.set_rate_at(0, limit, window);
     }
 
     /// [`set_rate`](Self::set_rate) of a window with several limits: of the `n`-th, from 0.
     ///
     /// # Errors
     ///
-    /// [`NoSuchRate`] if there are fewer.
-    pub fn set_nth_rate(&self, n: usize, limit: u32, window: Duration) -> Result<(), NoSuchRate> {
+    /// [`NoSuchRateError`] if there are fewer.
+    pub fn set_rate_at(
+        &self,
+        n: usize,
+        limit: u32,
+        window: Duration,
+    ) -> Result<(), NoSuchRateError> {
         self.gate.set_rate(n, limit, window)
     }
 
@@ -383,7 +389,7 @@ impl SlidingWindow {
         self.rates().next().map_or(u32::MAX, |(limit, _)| limit)
     }
 
-    /// The window, without any guard; with several limits, the first's.
+    /// The window, without any margin; with several limits, the first's.
     #[must_use]
     pub fn window(&self) -> Duration {
         self.rates().next().map_or(Duration::ZERO, |(_, window)| window)
@@ -425,12 +431,12 @@ impl SlidingWindow {
 
     /// How many calls are in line now.
     #[must_use]
-    pub fn waiting(&self) -> usize {
-        usize::try_from(self.gate.waiting()).unwrap_or(usize::MAX)
+    pub fn waiters(&self) -> usize {
+        usize::try_from(self.gate.waiters()).unwrap_or(usize::MAX)
     }
 }
 
-/// The future of [`SlidingWindow::acquire`] and [`SlidingWindow::acquire_within`].
+/// The future of [`SlidingWindow::acquire`] and [`SlidingWindow::acquire_timeout`].
 ///
 /// Once it has completed it stays pending. It is small; where it has to wait, its place in line is an
 /// allocation of its own.
@@ -447,10 +453,10 @@ impl WindowAcquire<'_> {
         self.admission.position()
     }
 
-    /// As [`LimiterAcquire::expected_wait`](crate::LimiterAcquire::expected_wait).
+    /// As [`LimiterAcquire::estimated_wait`](crate::LimiterAcquire::estimated_wait).
     #[must_use]
-    pub fn expected_wait(&self) -> Option<Duration> {
-        self.admission.expected_wait()
+    pub fn estimated_wait(&self) -> Option<Duration> {
+        self.admission.estimated_wait()
     }
 }
 
@@ -463,7 +469,7 @@ impl Future for WindowAcquire<'_> {
     }
 }
 
-/// The future of [`SlidingWindow::acquire_owned`] and [`SlidingWindow::acquire_within_owned`]: as
+/// The future of [`SlidingWindow::acquire_owned`] and [`SlidingWindow::acquire_timeout_owned`]: as
 /// [`WindowAcquire`], and it borrows nothing.
 #[derive(Debug)]
 #[must_use = "futures do nothing unless you `.await` or poll them"]
@@ -478,10 +484,10 @@ impl WindowAcquireOwned {
         self.admission.position()
     }
 
-    /// As [`LimiterAcquire::expected_wait`](crate::LimiterAcquire::expected_wait).
+    /// As [`LimiterAcquire::estimated_wait`](crate::LimiterAcquire::estimated_wait).
     #[must_use]
-    pub fn expected_wait(&self) -> Option<Duration> {
-        self.admission.expected_wait()
+    pub fn estimated_wait(&self) -> Option<Duration> {
+        self.admission.estimated_wait()
     }
 }
 

@@ -134,7 +134,7 @@ fn a_limiter_with_room_allocates_nothing() {
     assert_eq!(of_many(|| limiter.try_acquire_owned().unwrap()), 0);
     assert_eq!(of_many(|| at_once(limiter.acquire()).unwrap()), 0);
     assert_eq!(of_many(|| at_once(limiter.acquire_owned()).unwrap()), 0);
-    assert_eq!(of_many(|| at_once(limiter.acquire_within(MINUTE)).unwrap()), 0);
+    assert_eq!(of_many(|| at_once(limiter.acquire_timeout(MINUTE)).unwrap()), 0);
 }
 
 /// Broken by: `Refused` carrying a `String`.

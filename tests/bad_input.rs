@@ -98,7 +98,7 @@ enum Answer {
 
 impl Row {
     fn build(&self, clock: &Impatient) -> Limiter {
-        let builder = Limiter::builder().rate(self.limit, self.window);
+        let builder = Limiter::builder().margin(Duration::ZERO).rate(self.limit, self.window);
         builder.max_concurrent(self.max_concurrent).clock(clock.clone()).build()
     }
 
@@ -183,7 +183,7 @@ fn with_one_in_flight(row: &Row, second: impl FnOnce(&Limiter, &Impatient)) {
 
 // ---- the table -----------------------------------------------------------------------------------
 
-/// Broken by: `guarded` not looking at zero; `free_at` without saturation.
+/// Broken by: `with_margin` not looking at zero; `free_at` without saturation.
 #[test]
 fn try_acquire_answers_as_documented() {
     for row in rows() {
@@ -206,10 +206,10 @@ fn acquire_admits_refuses_for_good_or_waits_without_spinning() {
 
 /// Broken by: `Admission::begin` adding without saturation.
 #[test]
-fn acquire_within_any_time_admits_refuses_for_good_or_waits_without_spinning() {
+fn acquire_timeout_any_time_admits_refuses_for_good_or_waits_without_spinning() {
     for row in rows() {
         with_one_in_flight(&row, |limiter, clock| {
-            let call = pin!(limiter.acquire_within(Duration::MAX));
+            let call = pin!(limiter.acquire_timeout(Duration::MAX));
             let got = poll_once(call);
             if clock.clock.now() < Timestamp::MAX {
                 assert_waits(&got, row.second(), &row);
@@ -223,12 +223,12 @@ fn acquire_within_any_time_admits_refuses_for_good_or_waits_without_spinning() {
 
 /// Broken by: `Admission::begin` not asking the time before it lines up.
 #[test]
-fn acquire_within_no_time_always_answers_at_once() {
+fn acquire_timeout_no_time_always_answers_at_once() {
     for row in rows() {
         with_one_in_flight(&row, |limiter, _| {
-            let got = at_once(limiter.acquire_within(Duration::ZERO));
+            let got = at_once(limiter.acquire_timeout(Duration::ZERO));
             assert_answer(&got, row.second(), &row);
-            assert_eq!(limiter.waiting(), 0);
+            assert_eq!(limiter.waiters(), 0);
         });
     }
 }
@@ -250,17 +250,17 @@ fn what_is_free_is_told_for_any_limiter() {
     }
 }
 
-/// Broken by: `with_guard` or `guarded` adding without saturation.
+/// Broken by: `with_margin` or `with_margin` adding without saturation.
 #[test]
 fn a_sliding_window_of_any_shape_answers_as_documented() {
     for row in rows().filter(|row| row.max_concurrent == usize::MAX) {
-        for guard in [Duration::ZERO, Duration::MAX] {
+        for margin in [Duration::ZERO, Duration::MAX] {
             let clock = Impatient::default();
             clock.set(row.clock[0]);
             let window = SlidingWindow::with_clock(row.limit, row.window, clock.clone());
-            let window = window.with_guard(guard);
-            let guarded = if row.window.is_zero() { guard.min(row.window) } else { guard };
-            let row = Row { window: row.window.saturating_add(guarded), ..row };
+            let window = window.with_margin(margin);
+            let with_margin = if row.window.is_zero() { margin.min(row.window) } else { margin };
+            let row = Row { window: row.window.saturating_add(with_margin), ..row };
             assert_answer(&window.try_acquire(), row.first(), &row);
             clock.set(row.clock[1]);
             assert_answer(&window.try_acquire(), row.second(), &row);
@@ -347,7 +347,7 @@ fn a_reset_of_any_shape_leaves_it_as_new() {
             let _ = poll_once(pin!(window.acquire()));
             window.reset();
             assert_eq!((window.rates().next(), burst()), before, "{limit} in {length:?}");
-            assert_eq!(window.waiting(), 0);
+            assert_eq!(window.waiters(), 0);
         }
     }
 }
@@ -433,8 +433,8 @@ fn every_policy_makes_a_limiter_that_answers() {
         .flat_map(|n| [RateLimitPolicy::rpm(n), RateLimitPolicy::per_second(n)])
         .chain([RateLimitPolicy::unlimited()]);
     for policy in policies {
-        for guard in [Duration::ZERO, Duration::MAX] {
-            let policy = policy.clone().with_guard(guard);
+        for margin in [Duration::ZERO, Duration::MAX] {
+            let policy = policy.clone().with_margin(margin);
             let admits = policy.rpm > 0 && policy.max_concurrent > 0;
             assert_eq!(limiter(&policy).try_acquire().is_ok(), admits, "{policy:?}");
             let none = policy.with_max_concurrent(0);

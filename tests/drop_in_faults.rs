@@ -43,20 +43,24 @@ fn a_thread_that_waits_is_served_in_its_turn() {
 #[test]
 fn a_thread_waits_for_a_limiter_and_for_a_window() {
     let clock = ManualClock::new();
-    let builder = Limiter::builder().rate(1, MINUTE).max_concurrent(1).clock(clock.clone());
+    let builder = Limiter::builder()
+        .margin(Duration::ZERO)
+        .rate(1, MINUTE)
+        .max_concurrent(1)
+        .clock(clock.clone());
     let (limiter, window) =
         (builder.build(), Arc::new(SlidingWindow::with_clock(1, MINUTE, clock.clone())));
     drop(limiter.blocking_acquire().unwrap());
     window.blocking_acquire().unwrap();
-    let refused = limiter.blocking_acquire_within(Duration::from_secs(1)).unwrap_err();
+    let refused = limiter.blocking_acquire_timeout(Duration::from_secs(1)).unwrap_err();
     assert_eq!((refused.limit(), refused.retry_after()), (Limit::Rate, Some(MINUTE)));
-    assert_eq!(window.blocking_acquire_within(Duration::from_secs(1)), Err(refused));
+    assert_eq!(window.blocking_acquire_timeout(Duration::from_secs(1)), Err(refused));
     let (there, too) = (limiter.clone(), Arc::clone(&window));
     let blocked = [
         thread::spawn(move || there.blocking_acquire_owned().map(drop)),
         thread::spawn(move || too.blocking_acquire()),
     ];
-    while limiter.waiting() + window.waiting() < 2 {
+    while limiter.waiters() + window.waiters() < 2 {
         thread::yield_now();
     }
     clock.advance(MINUTE);
@@ -79,13 +83,16 @@ fn a_limiter_that_is_closed_refuses_those_in_line_and_all_who_come() {
     let clock = ManualClock::new();
     for slots in [1, 2] {
         // The first in line waits for a slot, or for the rate.
-        let builder = Limiter::builder().rate(1 + 2 / slots, MINUTE).clock(clock.clone());
+        let builder = Limiter::builder()
+            .margin(Duration::ZERO)
+            .rate(1 + 2 / slots, MINUTE)
+            .clock(clock.clone());
         let limiter = builder.max_concurrent(usize::try_from(slots).unwrap()).build();
         let held = limiter.try_acquire().unwrap();
         drop((slots == 2).then(|| limiter.try_acquire()));
         let wakes = Wakes::new();
         let mut line: Vec<Pin<Box<_>>> =
-            (0..3).map(|_| Box::pin(limiter.acquire_within(HOUR))).collect();
+            (0..3).map(|_| Box::pin(limiter.acquire_timeout(HOUR))).collect();
         for waiting in &mut line {
             let waker = Waker::from(Arc::clone(&wakes));
             assert!(poll_with(waiting.as_mut(), &waker).is_pending());
@@ -97,8 +104,8 @@ fn a_limiter_that_is_closed_refuses_those_in_line_and_all_who_come() {
         assert!(line.into_iter().all(|waiting| is_closed(at_once(waiting))));
         assert!(is_closed(limiter.try_acquire()));
         assert!(is_closed(at_once(limiter.acquire())));
-        assert!(is_closed(at_once(limiter.acquire_within_owned(HOUR))));
-        assert_eq!(limiter.waiting(), 0);
+        assert!(is_closed(at_once(limiter.acquire_timeout_owned(HOUR))));
+        assert_eq!(limiter.waiters(), 0);
         drop(held);
     }
 }
@@ -152,7 +159,7 @@ fn a_shared_semaphore_that_was_closed_was_told_as_a_limit() {
 /// after it is taken; one that is not given back.
 #[test]
 fn a_line_with_a_bound_never_has_one_more() {
-    let limiter = Limiter::builder().max_concurrent(1).max_waiting(2).build();
+    let limiter = Limiter::builder().max_concurrent(1).max_waiters(2).build();
     let held = limiter.try_acquire().unwrap();
     let mut line = [Box::pin(limiter.acquire()), Box::pin(limiter.acquire())];
     assert!(line.iter_mut().all(|waiting| poll_once(waiting.as_mut()).is_pending()));
@@ -168,7 +175,7 @@ fn a_line_with_a_bound_never_has_one_more() {
     let held = at_once(first).unwrap();
     let mut fourth = pin!(limiter.acquire());
     assert!(poll_once(fourth.as_mut()).is_pending());
-    assert_eq!(at_once(limiter.acquire_within(HOUR)).unwrap_err().limit(), Limit::Queue);
+    assert_eq!(at_once(limiter.acquire_timeout(HOUR)).unwrap_err().limit(), Limit::Queue);
     drop(held);
 }
 
@@ -176,7 +183,7 @@ fn a_line_with_a_bound_never_has_one_more() {
 #[test]
 fn threads_that_race_for_the_last_places_get_just_those() {
     for _ in 0..50 {
-        let limiter = Limiter::builder().max_concurrent(1).max_waiting(3).build();
+        let limiter = Limiter::builder().max_concurrent(1).max_waiters(3).build();
         let held = limiter.try_acquire().unwrap();
         let waits = thread::scope(|scope| {
             let threads = [(); 4].map(|()| {
@@ -196,7 +203,8 @@ fn threads_that_race_for_the_last_places_get_just_those() {
 /// A million changes of the rate made one poll of 27 ms. (`proof::frozen::work` counts its steps.)
 #[test]
 fn a_call_that_waits_for_its_slot_hears_of_many_changes_at_once() {
-    let limiter = Limiter::new(60, MINUTE, 1);
+    let limiter =
+        Limiter::builder().margin(Duration::ZERO).rate(60, MINUTE).max_concurrent(1).build();
     let held = limiter.try_acquire().unwrap();
     let wakes = Wakes::new();
     let waker = Waker::from(Arc::clone(&wakes));
@@ -278,7 +286,8 @@ fn unwinding_past_them_is_safe() {
 /// It printed `Exactly(999887916)`, and a permit printed the whole limiter.
 #[test]
 fn what_they_print_can_be_read() {
-    let limiter = Limiter::builder().rate(1, MINUTE).clock(ManualClock::new()).build();
+    let limiter =
+        Limiter::builder().margin(Duration::ZERO).rate(1, MINUTE).clock(ManualClock::new()).build();
     let permit = limiter.try_acquire().unwrap();
     assert_eq!(format!("{permit:?}"), "LimiterPermit { .. }");
     assert_eq!(
@@ -306,7 +315,8 @@ fn clones_of_a_builder_build_limiters_of_their_own() {
 #[test]
 fn a_clock_that_jumped_back_kept_callers_out_for_as_long() {
     let clock = ManualClock::new();
-    let limiter = Limiter::builder().rate(2, MINUTE).clock(clock.clone()).build();
+    let limiter =
+        Limiter::builder().margin(Duration::ZERO).rate(2, MINUTE).clock(clock.clone()).build();
     clock.advance(100 * MINUTE);
     assert!(limiter.try_acquire().is_ok() && limiter.try_acquire().is_ok());
     clock.set(Timestamp::from_epoch(MINUTE));
@@ -368,7 +378,8 @@ fn a_clock_that_trembles_does_not_run_ahead() {
 #[test]
 fn one_reading_far_ahead_shut_a_window_for_good() {
     let clock = ManualClock::new();
-    let builder = Limiter::builder().rate(1, MINUTE).rate(3, HOUR).max_concurrent(9);
+    let builder =
+        Limiter::builder().margin(Duration::ZERO).rate(1, MINUTE).rate(3, HOUR).max_concurrent(9);
     let limiter = builder.clock(clock.clone()).build();
     clock.advance(1000 * HOUR);
     drop(limiter.try_acquire().unwrap());

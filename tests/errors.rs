@@ -3,7 +3,7 @@
 mod common;
 
 use common::at_once;
-use ringgate::{Limit, Limiter, NoSuchRate, Semaphore, SlidingWindow, TryAcquireError};
+use ringgate::{Limit, Limiter, NoSuchRateError, Semaphore, SlidingWindow, TryAcquireError};
 use std::error::Error;
 use std::time::Duration;
 
@@ -25,7 +25,7 @@ fn a_closed_semaphore_says_so() {
 
 #[test]
 fn a_request_for_too_many_permits_says_so() {
-    let semaphore = Semaphore::bounded(1);
+    let semaphore = Semaphore::with_max_permits(1);
     let too_many = at_once(semaphore.acquire_many(2)).unwrap_err();
     assert_eq!((too_many.is_closed(), too_many.is_unsatisfiable()), (false, true));
     assert!(words(&too_many).contains("more permits requested"));
@@ -39,7 +39,12 @@ fn a_refusal_says_which_limit_and_how_long() {
     assert_eq!(words(&never), "rate limit reached: no call will ever be admitted");
 
     let clock = ringgate::time::ManualClock::new();
-    let limiter = Limiter::builder().rate(2, MINUTE).max_concurrent(1).clock(clock).build();
+    let limiter = Limiter::builder()
+        .margin(Duration::ZERO)
+        .rate(2, MINUTE)
+        .max_concurrent(1)
+        .clock(clock)
+        .build();
     let held = limiter.try_acquire().unwrap();
     let in_flight = limiter.try_acquire().unwrap_err();
     assert_eq!((in_flight.limit(), in_flight.retry_after()), (Limit::Concurrency, None));
@@ -56,5 +61,5 @@ fn a_refusal_says_which_limit_and_how_long() {
 
 #[test]
 fn a_rate_that_is_not_there_is_named() {
-    assert!(words(&NoSuchRate).contains("no rate of this number"));
+    assert!(words(&NoSuchRateError).contains("no rate of this number"));
 }

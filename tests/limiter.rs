@@ -42,7 +42,10 @@ struct Scene {
 impl Scene {
     fn new(limit: u32, window: Duration, max_concurrent: usize) -> Self {
         let clock = ManualClock::new();
-        let builder = Limiter::builder().rate(limit, window).max_concurrent(max_concurrent);
+        let builder = Limiter::builder()
+            .margin(Duration::ZERO)
+            .rate(limit, window)
+            .max_concurrent(max_concurrent);
         Self { limiter: builder.clock(clock.clone()).build(), clock }
     }
 
@@ -57,15 +60,15 @@ impl Scene {
     }
 
     #[track_caller]
-    fn queued_within(&self, patience: Duration) -> Call<'_> {
-        self.checked(Box::pin(self.limiter.acquire_within(patience)))
+    fn queued_within(&self, timeout: Duration) -> Call<'_> {
+        self.checked(Box::pin(self.limiter.acquire_timeout(timeout)))
     }
 
     #[track_caller]
     fn checked<'a>(&self, mut call: Call<'a>) -> Call<'a> {
-        let waiting = self.limiter.waiting();
+        let waiting = self.limiter.waiters();
         assert!(poll_once(call.as_mut()).is_pending(), "it did not have to wait");
-        assert_eq!(self.limiter.waiting(), waiting + 1);
+        assert_eq!(self.limiter.waiters(), waiting + 1);
         call
     }
 
@@ -136,7 +139,8 @@ fn a_call_is_counted_from_when_it_has_its_slot_not_from_when_its_rate_was_open()
 #[test]
 fn a_call_whose_rate_was_taken_while_it_waited_for_a_slot_gives_the_slot_back() {
     let (clock, slots) = (ManualClock::new(), Arc::new(Semaphore::new(1)));
-    let builder = Limiter::builder().rate(1, s(10)).semaphore(Arc::clone(&slots));
+    let builder =
+        Limiter::builder().margin(Duration::ZERO).rate(1, s(10)).semaphore(Arc::clone(&slots));
     let limiter = builder.clock(clock.clone()).build();
     drop(limiter.try_acquire().unwrap());
     let mut call = pin!(limiter.acquire());
@@ -192,7 +196,7 @@ fn an_owned_permit_gives_its_slot_back_after_the_limiter_is_gone() {
 /// Broken by: the calls waiting for the rate each for itself (no `line.acquire` in `Admission::begin`).
 #[tokio::test(start_paused = true)]
 async fn tasks_are_admitted_in_the_order_in_which_they_came() {
-    let limiter = Limiter::new(3, s(1), 2);
+    let limiter = Limiter::builder().margin(Duration::ZERO).rate(3, s(1)).max_concurrent(2).build();
     let (log, mut order) = unbounded_channel();
     for i in 0..40_u64 {
         let (limiter, log) = (limiter.clone(), log.clone());
@@ -263,7 +267,7 @@ fn anyone_may_leave_the_line_at_no_cost_to_the_others() {
         let (left, mut stay): (Vec<_>, Vec<_>) = all.into_iter().partition(|(i, _)| leaves(*i));
         drop(left);
         let expected: Vec<usize> = (0..5).filter(|i| !leaves(*i)).collect();
-        assert_eq!(scene.limiter.waiting(), expected.len());
+        assert_eq!(scene.limiter.waiters(), expected.len());
         let mut order = Vec::new();
         for window in 1..=3 {
             scene.set((s(10) * window).saturating_sub(ms(1)));
@@ -273,7 +277,7 @@ fn anyone_may_leave_the_line_at_no_cost_to_the_others() {
             assert_eq!(order.len(), expected.len().min(2 * window as usize));
         }
         assert_eq!(order, expected);
-        assert_eq!((scene.limiter.available_permits(), scene.limiter.waiting()), (1, 0));
+        assert_eq!((scene.limiter.available_permits(), scene.limiter.waiters()), (1, 0));
     }
 }
 
@@ -332,7 +336,7 @@ fn a_wait_behind_a_whole_lap_of_others_is_not_told_too_short() {
     let _second = scene.queued();
     let refused = scene.refusal();
     assert_eq!((refused.limit(), refused.retry_after()), (Limit::Rate, Some(s(60))));
-    let too_late = at_once(scene.limiter.acquire_within(s(60).saturating_sub(NANO)));
+    let too_late = at_once(scene.limiter.acquire_timeout(s(60).saturating_sub(NANO)));
     assert_eq!(too_late.unwrap_err().limit(), Limit::Rate);
 }
 
@@ -388,11 +392,11 @@ fn a_call_whose_turn_comes_too_late_is_refused_at_once() {
     let scene = Scene::new(1, s(10), 5);
     scene.admit();
     let _ahead = scene.queued();
-    let late = at_once(scene.limiter.acquire_within(s(20).saturating_sub(NANO)));
+    let late = at_once(scene.limiter.acquire_timeout(s(20).saturating_sub(NANO)));
     assert_eq!(late.unwrap_err().retry_after(), Some(s(20)));
     let mut in_time = scene.queued_within(s(20));
     let _behind = scene.queued_within(s(30));
-    assert!(at_once(scene.limiter.acquire_within(s(39))).is_err());
+    assert!(at_once(scene.limiter.acquire_timeout(s(39))).is_err());
     assert!(poll_once(in_time.as_mut()).is_pending());
 }
 
@@ -413,11 +417,11 @@ impl Clock for Ticking {
 /// Broken by: `Admission::begin` adding the wait to a later reading of the clock.
 #[test]
 fn a_turn_just_before_the_deadline_is_waited_for_although_time_goes_on() {
-    let limit = Limiter::builder().rate(1, Duration::from_micros(1));
+    let limit = Limiter::builder().margin(Duration::ZERO).rate(1, Duration::from_micros(1));
     let limiter = limit.clock(Ticking::default()).build();
     drop(limiter.try_acquire().unwrap());
     // Free at 1000 ns; the deadline is 10 + 991.
-    let mut call = pin!(limiter.acquire_within(Duration::from_nanos(991)));
+    let mut call = pin!(limiter.acquire_timeout(Duration::from_nanos(991)));
     assert!(poll_once(call.as_mut()).is_pending());
 }
 
@@ -443,9 +447,10 @@ impl Clock for SlowTimer {
 #[test]
 fn a_turn_that_has_come_is_not_missed_for_a_slow_timer() {
     let clock = SlowTimer::default();
-    let limiter = Limiter::builder().rate(1, s(10)).clock(clock.clone()).build();
+    let limiter =
+        Limiter::builder().margin(Duration::ZERO).rate(1, s(10)).clock(clock.clone()).build();
     drop(limiter.try_acquire().unwrap());
-    let mut call = pin!(limiter.acquire_within(s(10)));
+    let mut call = pin!(limiter.acquire_timeout(s(10)));
     assert!(poll_once(call.as_mut()).is_pending());
     clock.0.advance(s(10));
     assert!(matches!(poll_once(call), Poll::Ready(Ok(_))));
@@ -454,11 +459,12 @@ fn a_turn_that_has_come_is_not_missed_for_a_slow_timer() {
 /// Broken by: `poll_in_line` polling the alarm first.
 #[tokio::test(start_paused = true)]
 async fn a_call_whose_turn_comes_at_its_deadline_is_admitted() {
-    let limiter = Limiter::new(1, s(10), 5);
+    let limiter =
+        Limiter::builder().margin(Duration::ZERO).rate(1, s(10)).max_concurrent(5).build();
     drop(limiter.acquire().await.unwrap());
     let start = Instant::now();
     let (first, second) =
-        tokio::join!(limiter.acquire_within(s(10)), limiter.acquire_within(s(20)));
+        tokio::join!(limiter.acquire_timeout(s(10)), limiter.acquire_timeout(s(20)));
     drop((first.unwrap(), second.unwrap()));
     assert_eq!(start.elapsed(), s(20));
 }
@@ -466,14 +472,15 @@ async fn a_call_whose_turn_comes_at_its_deadline_is_admitted() {
 /// Broken by: `Admission::begin` without the alarm.
 #[tokio::test(start_paused = true)]
 async fn a_call_that_gets_no_slot_in_time_is_refused_then_and_leaves_the_line() {
-    let limiter = Limiter::new(5, s(10), 1);
+    let limiter =
+        Limiter::builder().margin(Duration::ZERO).rate(5, s(10)).max_concurrent(1).build();
     let held = limiter.acquire().await.unwrap();
     let start = Instant::now();
-    let refused = limiter.acquire_within(s(7)).await.unwrap_err();
+    let refused = limiter.acquire_timeout(s(7)).await.unwrap_err();
     assert_eq!((start.elapsed(), refused.limit()), (s(7), Limit::Concurrency));
-    assert_eq!(limiter.waiting(), 0);
+    assert_eq!(limiter.waiters(), 0);
     drop(held);
-    assert!(limiter.acquire_within(Duration::ZERO).await.is_ok());
+    assert!(limiter.acquire_timeout(Duration::ZERO).await.is_ok());
 }
 
 /// Broken by: `sleep_until` not looking at the clock again.
@@ -495,7 +502,10 @@ fn a_call_waits_until_a_clock_that_stepped_back_a_little_has_caught_up() {
 
 fn two_sharing(slots: &Arc<Semaphore>, clock: &ManualClock) -> [Limiter; 2] {
     [5, 3].map(|limit| {
-        let builder = Limiter::builder().rate(limit, s(10)).semaphore(Arc::clone(slots));
+        let builder = Limiter::builder()
+            .margin(Duration::ZERO)
+            .rate(limit, s(10))
+            .semaphore(Arc::clone(slots));
         builder.clock(clock.clone()).build()
     })
 }
@@ -544,7 +554,7 @@ fn closing_a_shared_semaphore_refuses_for_good() {
     assert_eq!((refused.limit(), refused.is_permanent()), (Limit::Closed, true));
     assert!(large.try_acquire().unwrap_err().is_permanent());
     assert!(at_once(large.acquire()).unwrap_err().is_permanent());
-    assert!(at_once(large.acquire_within(s(1))).unwrap_err().is_permanent());
+    assert!(at_once(large.acquire_timeout(s(1))).unwrap_err().is_permanent());
     drop(held);
     assert_eq!((slots.available_permits(), small.remaining()), (1, 3));
 }
@@ -568,7 +578,7 @@ fn closing_a_shared_semaphore_wakes_those_who_wait_for_the_rate() {
         let Poll::Ready(Err(refused)) = poll_once(call.as_mut()) else { panic!("not refused") };
         assert!(refused.is_permanent());
     }
-    assert_eq!(small.waiting(), 0);
+    assert_eq!(small.waiters(), 0);
 }
 
 /// Broken by: `Admission::advance` keeping the slot before it gives up its turn.
@@ -584,7 +594,7 @@ fn a_panicking_waker_of_the_next_in_line_costs_no_slot() {
     let poll = catch_unwind(AssertUnwindSafe(|| poll_once(first.as_mut()).is_ready()));
     assert!(poll.is_err());
     drop((first, second));
-    assert_eq!((scene.limiter.available_permits(), scene.limiter.waiting()), (1, 0));
+    assert_eq!((scene.limiter.available_permits(), scene.limiter.waiters()), (1, 0));
 }
 
 /// Broken by: `wait_for_rate` sleeping although no slot will ever be had.

@@ -46,7 +46,7 @@ enum Op {
     /// A new call; polled at once, or not yet.
     Call {
         limiter: Pick,
-        patience: Option<u64>,
+        timeout: Option<u64>,
         owned: bool,
         polled: bool,
     },
@@ -104,7 +104,7 @@ enum SlotsOp {
 #[derive(Debug, Clone)]
 struct Shape {
     rules: Vec<(u32, u64)>,
-    guard: u64,
+    margin: u64,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -152,8 +152,8 @@ fn shapes(least_rules: usize) -> impl Strategy<Value = Shape> {
         4 => prop::collection::vec(rule(), 2..4),
         1 => prop::collection::vec(rule(), least_rules..2),
     ];
-    let guards = prop_oneof![3 => Just(0), 1 => 1..=5_u64];
-    (rules, guards).prop_map(|(rules, guard)| Shape { rules, guard })
+    let margins = prop_oneof![3 => Just(0), 1 => 1..=5_u64];
+    (rules, margins).prop_map(|(rules, margin)| Shape { rules, margin })
 }
 
 fn moves() -> impl Strategy<Value = Move> {
@@ -178,7 +178,7 @@ fn slots_ops() -> impl Strategy<Value = SlotsOp> {
     ]
 }
 
-fn patience() -> impl Strategy<Value = Option<u64>> {
+fn timeout() -> impl Strategy<Value = Option<u64>> {
     prop_oneof![3 => Just(None), 3 => (0..=30_u64).prop_map(Some), 1 => Just(Some(u64::MAX))]
 }
 
@@ -186,8 +186,8 @@ fn op() -> impl Strategy<Value = Op> {
     let woken = prop_oneof![Just(Woken::BySame), Just(Woken::ByAnother)];
     prop_oneof![
         10 => (0..2_usize, any::<bool>()).prop_map(|(limiter, owned)| Op::Try { limiter, owned }),
-        30 => (0..2_usize, patience(), any::<bool>(), prop::bool::weighted(0.8))
-            .prop_map(|(limiter, patience, owned, polled)| Op::Call { limiter, patience, owned, polled }),
+        30 => (0..2_usize, timeout(), any::<bool>(), prop::bool::weighted(0.8))
+            .prop_map(|(limiter, timeout, owned, polled)| Op::Call { limiter, timeout, owned, polled }),
         16 => (0..9_usize, woken).prop_map(|(which, woken)| Op::Poll(which, woken)),
         12 => any::<bool>().prop_map(|backwards| Op::Run { backwards }),
         2 => (0..9_usize).prop_map(Op::PollAgainAfterTheEnd),
@@ -223,7 +223,7 @@ fn programs(
 fn split_programs() -> impl Strategy<Value = Program> {
     let shape = || {
         let rule = (128..=200_u32, 1..=12_u64);
-        rule.prop_map(|rule| Shape { rules: vec![rule], guard: 0 })
+        rule.prop_map(|rule| Shape { rules: vec![rule], margin: 0 })
     };
     let burst =
         (0..2_usize, 1..=210_usize).prop_map(|(limiter, calls)| Op::Burst { limiter, calls });
@@ -352,7 +352,7 @@ impl Front {
         shared: &Arc<Semaphore>,
         clock: &HandClock,
     ) -> Self {
-        let builder = Limiter::builder().guard(ns(shape.guard)).clock(clock.clone());
+        let builder = Limiter::builder().margin(ns(shape.margin)).clock(clock.clone());
         let builder = match in_flight {
             InFlight::Unlimited => builder,
             InFlight::None => builder.max_concurrent(0),
@@ -369,7 +369,7 @@ impl Front {
         let first = SlidingWindow::with_clock(limit, ns(length), clock.clone());
         let add = |window: SlidingWindow, rule: &(u32, u64)| window.and(rule.0, ns(rule.1));
         let all = shape.rules[1..].iter().fold(first, add);
-        Self::Window(Box::new(all.with_guard(ns(shape.guard))))
+        Self::Window(Box::new(all.with_margin(ns(shape.margin))))
     }
 
     fn try_acquire(&self, owned: bool) -> Result<Permit<'_>, Refused> {
@@ -380,29 +380,29 @@ impl Front {
         }
     }
 
-    fn call(&self, patience: Option<u64>, owned: bool) -> Calling<'_> {
-        match (self, patience.map(ns), owned) {
+    fn call(&self, timeout: Option<u64>, owned: bool) -> Calling<'_> {
+        match (self, timeout.map(ns), owned) {
             (Self::Limiter(limiter), None, false) => Calling::Call(Box::pin(limiter.acquire())),
-            (Self::Limiter(limiter), Some(patience), false) => {
-                Calling::Call(Box::pin(limiter.acquire_within(patience)))
+            (Self::Limiter(limiter), Some(timeout), false) => {
+                Calling::Call(Box::pin(limiter.acquire_timeout(timeout)))
             }
             (Self::Limiter(limiter), None, true) => {
                 Calling::Owned(Box::pin(limiter.acquire_owned()))
             }
-            (Self::Limiter(limiter), Some(patience), true) => {
-                Calling::Owned(Box::pin(limiter.acquire_within_owned(patience)))
+            (Self::Limiter(limiter), Some(timeout), true) => {
+                Calling::Owned(Box::pin(limiter.acquire_timeout_owned(timeout)))
             }
             (Self::Window(window), None, _) => Calling::Window(Box::pin(window.acquire())),
-            (Self::Window(window), Some(patience), _) => {
-                Calling::Window(Box::pin(window.acquire_within(patience)))
+            (Self::Window(window), Some(timeout), _) => {
+                Calling::Window(Box::pin(window.acquire_timeout(timeout)))
             }
         }
     }
 
     fn set_rate(&self, n: usize, limit: u32, window: u64) -> bool {
         match self {
-            Self::Limiter(limiter) => limiter.set_nth_rate(n, limit, ns(window)).is_ok(),
-            Self::Window(front) => front.set_nth_rate(n, limit, ns(window)).is_ok(),
+            Self::Limiter(limiter) => limiter.set_rate_at(n, limit, ns(window)).is_ok(),
+            Self::Window(front) => front.set_rate_at(n, limit, ns(window)).is_ok(),
         }
     }
 
@@ -420,10 +420,10 @@ impl Front {
         }
     }
 
-    fn waiting(&self) -> usize {
+    fn waiters(&self) -> usize {
         match self {
-            Self::Limiter(limiter) => limiter.waiting(),
-            Self::Window(window) => window.waiting(),
+            Self::Limiter(limiter) => limiter.waiters(),
+            Self::Window(window) => window.waiters(),
         }
     }
 }
@@ -465,8 +465,8 @@ impl<'a> Calling<'a> {
     /// Place and turn, where they can be asked for.
     fn stands(&self) -> Option<(Option<usize>, Option<Duration>)> {
         match self {
-            Self::Call(call) => Some((call.position(), call.expected_wait())),
-            Self::Window(call) => Some((call.position(), call.expected_wait())),
+            Self::Call(call) => Some((call.position(), call.estimated_wait())),
+            Self::Window(call) => Some((call.position(), call.estimated_wait())),
             Self::Owned(_) | Self::Slot(_) => None,
         }
     }
@@ -531,10 +531,10 @@ impl<'a> Scene<'a> {
                     }
                 }
             }
-            Op::Call { limiter, patience, owned, polled } => {
+            Op::Call { limiter, timeout, owned, polled } => {
                 let limiter = limiter % self.fronts.len();
-                let future = self.fronts[limiter].call(patience, owned);
-                let id = self.model.call(Some(limiter), patience);
+                let future = self.fronts[limiter].call(timeout, owned);
+                let id = self.model.call(Some(limiter), timeout);
                 self.add(future, id, polled)?;
             }
             Op::Poll(pick, woken) => {
@@ -693,7 +693,7 @@ impl<'a> Scene<'a> {
         for (limiter, front) in self.fronts.iter().enumerate() {
             prop_assert_eq!(front.remaining(), self.model.remaining(limiter), "remaining");
             prop_assert_eq!(front.available(), self.model.available(limiter), "free slots");
-            prop_assert_eq!(front.waiting(), self.model.limiters[limiter].line.len(), "waiting");
+            prop_assert_eq!(front.waiters(), self.model.limiters[limiter].line.len(), "waiting");
         }
         if let Some(shared) = self.shared {
             let slots = &self.model.slots[0];
@@ -709,7 +709,7 @@ impl<'a> Scene<'a> {
         let (id, call) = (waiting.id, &self.model.calls[waiting.id]);
         if let Some((position, wait)) = waiting.future.stands() {
             prop_assert_eq!(position, self.model.position(id), "place of call {}", id);
-            prop_assert_eq!(wait, self.model.expected_wait(id).map(ns), "turn of call {}", id);
+            prop_assert_eq!(wait, self.model.estimated_wait(id).map(ns), "turn of call {}", id);
         }
         if let Calling::Slot(slot) = &waiting.future {
             prop_assert_eq!(slot.position(), self.model.place_for_slot(id), "place of call {}", id);
@@ -732,7 +732,7 @@ impl<'a> Scene<'a> {
         }
         self.step(&Op::Time(Move::Years(1)))?;
         for front in self.fronts {
-            prop_assert_eq!(front.waiting(), 0);
+            prop_assert_eq!(front.waiters(), 0);
         }
         Ok(())
     }
@@ -753,7 +753,7 @@ fn model_of(program: &Program, fronts: usize) -> Model {
         {
             model.slots.push(Permits { free, ..Permits::default() });
         }
-        model.limiter(Rates::new(&shape.rules, shape.guard), slots);
+        model.limiter(Rates::new(&shape.rules, shape.margin), slots);
     }
     model
 }
@@ -787,14 +787,14 @@ proptest! {
     /// `set` of the log, `set_rate` of the gate or `close` of the semaphore waking nobody; a call
     /// that waits for its slot deaf to changes, or sent back by each; `try_admit` or `begin` passing
     /// the line; `hopeless` never so; `outweigh` without the closed; no alarm; `again` without a wake;
-    /// `owned` futures without their patience; `release` of two.
+    /// `owned` futures without their timeout; `release` of two.
     #[test]
     fn a_limiter_does_what_the_model_does(program in programs(0, any_in_flight())) {
         run_limiters(&program)?;
     }
 
     /// Broken by: `look` asking the first rule alone; `<` for `<=` in `busy_until` or `glance`; no clamp
-    /// in `glance`; `guarded` not adding the guard; stamps left behind as the log grows; a deadline or
+    /// in `glance`; `with_margin` not adding the margin; stamps left behind as the log grows; a deadline or
     /// a sleep 1 ns longer; a sleep that is not set anew.
     #[test]
     fn a_window_does_what_the_model_does(program in programs(1, Just(InFlight::Unlimited))) {

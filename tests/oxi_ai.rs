@@ -253,7 +253,7 @@ async fn deltas_come_through_one_by_one_and_the_slot_is_held_until_the_last() {
     }
     let mut second = pin_call(&pool, "second");
     assert!(second.as_mut().now_or_never().is_none());
-    assert_eq!((pool.limiter().waiting(), server.is_quiet()), (1, true));
+    assert_eq!((pool.limiter().waiters(), server.is_quiet()), (1, true));
 
     answer.finish("stop");
     let (texts, last) = read(events).await;
@@ -454,8 +454,8 @@ async fn a_provider_that_panics_gives_its_slot_back_and_stays_counted() {
     assert!(events.next().await.is_none());
 }
 
-/// The original sleeps a second with its slot and then fails. Broken by: `admit` with a patience of
-/// its own, or without the guard of `ringgate::RateLimitPolicy`.
+/// The original sleeps a second with its slot and then fails. Broken by: `admit` with a timeout of
+/// its own, or without the margin of `ringgate::RateLimitPolicy`.
 #[tokio::test(start_paused = true)]
 async fn a_call_over_the_rate_waits_for_exactly_its_turn() {
     let (pool, mut seen) = in_hand(RateLimitPolicy { rpm: 2, max_concurrent: 2 });
@@ -469,12 +469,14 @@ async fn a_call_over_the_rate_waits_for_exactly_its_turn() {
     }
 }
 
-/// Broken by: `with_patience` that is not kept, or `From<Refused>` with a constant.
+/// Broken by: `with_acquire_timeout` that is not kept, or `From<Refused>` with a constant.
 #[tokio::test(start_paused = true)]
 async fn a_call_whose_turn_comes_later_than_its_patience_is_told_the_exact_wait_at_once() {
     let (hand, mut seen) = hand();
-    let limiter = Limiter::new(1, s(60), 4);
-    let pool = ProviderPool::with_limiter(Arc::new(hand), limiter, "pool").with_patience(s(20));
+    let limiter =
+        Limiter::builder().margin(Duration::ZERO).rate(1, s(60)).max_concurrent(4).build();
+    let pool =
+        ProviderPool::with_limiter(Arc::new(hand), limiter, "pool").with_acquire_timeout(s(20));
     let start = Instant::now();
     let (model, context) = (model(), question("?"));
     drop(pool.stream(&model, &context, None).await.unwrap());
@@ -496,7 +498,7 @@ async fn a_call_whose_turn_comes_later_than_its_patience_is_told_the_exact_wait_
 #[tokio::test(start_paused = true)]
 async fn a_call_that_finds_no_slot_within_its_patience_is_told_no_time() {
     let (hand, mut seen) = hand();
-    let pool = ProviderPool::new(Arc::new(hand), single(), "pool").with_patience(s(3));
+    let pool = ProviderPool::new(Arc::new(hand), single(), "pool").with_acquire_timeout(s(3));
     let start = Instant::now();
     let (model, context) = (model(), question("hang"));
     let held = pool.stream(&model, &context, None).await.unwrap();
@@ -540,7 +542,8 @@ async fn the_largest_policies_limit_nothing_that_can_be_counted() {
 /// Broken by: `with_limiter` making a limiter of its own.
 #[tokio::test(start_paused = true)]
 async fn pools_of_two_providers_can_share_a_limiter() {
-    let limiter = Limiter::new(10, s(60), 1);
+    let limiter =
+        Limiter::builder().margin(Duration::ZERO).rate(10, s(60)).max_concurrent(1).build();
     let pools = ["first", "second"].map(|name| {
         let (hand, _) = hand();
         Arc::new(ProviderPool::with_limiter(Arc::new(hand), limiter.clone(), name))

@@ -9,7 +9,7 @@ use std::time::Duration;
 fn a_policy_is_what_it_was_after_writing_and_reading_it() {
     let policies = [
         RateLimitPolicy::rpm(60),
-        RateLimitPolicy::per_second(5).with_guard(Duration::from_millis(10)),
+        RateLimitPolicy::per_second(5).with_margin(Duration::from_millis(10)),
         RateLimitPolicy::unlimited().with_max_concurrent(7),
     ];
     for policy in policies {

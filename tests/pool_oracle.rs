@@ -94,7 +94,7 @@ enum Op {
 struct Policy {
     kind: Kind,
     max_concurrent: Option<usize>,
-    guard: Option<u64>,
+    margin: Option<u64>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -141,11 +141,11 @@ fn policies() -> impl Strategy<Value = Policy> {
         2 => Just(Kind::Unlimited),
     ];
     let most = prop_oneof![6 => (1..=3_usize).prop_map(Some), 2 => Just(None), 1 => Just(Some(0))];
-    let guard = prop_oneof![2 => Just(None), 1 => (0..=3_000_000_000_u64).prop_map(Some)];
-    (kind, most, guard).prop_map(|(kind, max_concurrent, guard)| Policy {
+    let margin = prop_oneof![2 => Just(None), 1 => (0..=3_000_000_000_u64).prop_map(Some)];
+    (kind, most, margin).prop_map(|(kind, max_concurrent, margin)| Policy {
         kind,
         max_concurrent,
-        guard,
+        margin,
     })
 }
 
@@ -178,18 +178,19 @@ impl Policy {
         };
         let most = self.max_concurrent.unwrap_or(policy.max_concurrent);
         let policy = policy.with_max_concurrent(most);
-        self.guard.map_or(policy.clone(), |guard| policy.with_guard(Duration::from_nanos(guard)))
+        self.margin
+            .map_or(policy.clone(), |margin| policy.with_margin(Duration::from_nanos(margin)))
     }
 
     /// What it means.
     fn model(&self) -> Model {
-        let (rule, guard, sixth) = match self.kind {
+        let (rule, margin, sixth) = match self.kind {
             Kind::Rpm(u32::MAX) => (None, 0, (u32::MAX / 6) as usize),
             Kind::Unlimited => (None, 0, usize::MAX),
             Kind::Rpm(limit) => {
                 (Some((limit, 60 * SECOND)), SECOND / 4, (limit as usize / 6).max(1))
             }
-            Kind::PerSecond(limit) => (Some((limit, SECOND)), SECOND / 100, limit as usize),
+            Kind::PerSecond(limit) => (Some((limit, SECOND)), SECOND / 40, limit as usize),
         };
         let mut model = Model::default();
         let slots = match self.max_concurrent.unwrap_or(sixth) {
@@ -200,7 +201,7 @@ impl Policy {
                 Slots::Of(0)
             }
         };
-        model.limiter(Rates::new(rule.as_slice(), self.guard.unwrap_or(guard)), slots);
+        model.limiter(Rates::new(rule.as_slice(), self.margin.unwrap_or(margin)), slots);
         model
     }
 }
@@ -593,7 +594,7 @@ impl<'a> Scene<'a> {
         let limiter = self.pools[0].limiter();
         prop_assert_eq!(limiter.remaining(), self.model.remaining(0), "stamps");
         prop_assert_eq!(limiter.available_permits(), self.model.available(0), "free slots");
-        prop_assert_eq!(limiter.waiting(), self.model.limiters[0].line.len(), "waiting");
+        prop_assert_eq!(limiter.waiters(), self.model.limiters[0].line.len(), "waiting");
         prop_assert_eq!(self.fake.arrived.load(Ordering::SeqCst), self.arrived, "sent");
         prop_assert!(self.gone.try_recv().is_err(), "the provider's part went too early");
         for call in self.calls.iter().filter(|call| call.thinks.is_none()) {
@@ -627,8 +628,8 @@ proptest! {
 
     /// Broken by: `PoolStream` dropping the permit first, at its end or where it is dropped; keeping
     /// both after a panic or the end; a permit that is forgotten where the provider fails, or had
-    /// after it was called; the trait's `stream` past the limiter; a patience of the pool's own; a
-    /// policy without its guard, `per_second` by the minute, `rpm` without `max(1)`; no `size_hint`.
+    /// after it was called; the trait's `stream` past the limiter; a timeout of the pool's own; a
+    /// policy without its margin, `per_second` by the minute, `rpm` without `max(1)`; no `size_hint`.
     #[test]
     fn a_pool_does_what_the_model_does(program in programs()) {
         let clock = ManualClock::new();

@@ -62,7 +62,7 @@ fn the_waker_of_a_granted_waiter_is_not_kept() {
 /// Ten held the two permits of a bounded semaphore. Broken by: `add` without the bound.
 #[test]
 fn a_bounded_semaphore_never_has_more_in_use_than_its_bound() {
-    let semaphore = Semaphore::bounded(2);
+    let semaphore = Semaphore::with_max_permits(2);
     let wakes = Wakes::new();
     let held: Vec<_> = (0..2).map(|_| semaphore.try_acquire().unwrap()).collect();
     let mut line: Vec<_> = (0..10).map(|_| in_line(&semaphore, 1, &wakes)).collect();
@@ -85,7 +85,7 @@ fn a_bounded_semaphore_never_has_more_in_use_than_its_bound() {
 #[test]
 fn a_request_that_can_never_be_met_any_more_is_refused_and_wedges_nobody() {
     for ahead in [false, true] {
-        let semaphore = Semaphore::bounded(4);
+        let semaphore = Semaphore::with_max_permits(4);
         let (wakes, told) = (Wakes::new(), Wakes::new());
         let held = semaphore.try_acquire_many(3).unwrap();
         let first = ahead.then(|| in_line(&semaphore, 2, &wakes));

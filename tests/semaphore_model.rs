@@ -682,7 +682,7 @@ proptest! {
     fn a_bounded_one_does_what_the_model_does(
         permits in 0..=5_usize, ops in ops(), backwards: bool
     ) {
-        run(&Semaphore::bounded(permits), (permits, permits), &ops, backwards)?;
+        run(&Semaphore::with_max_permits(permits), (permits, permits), &ops, backwards)?;
     }
 
     /// The model is right about what a drop-in replacement has to do. Broken by: any change of the

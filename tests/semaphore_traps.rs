@@ -291,7 +291,7 @@ fn zio_11187_a_request_for_more_than_there_are_can_be_cancelled_and_wedges_nobod
 /// zio #11187, where the semaphore can know. Broken by: `join` not asking how many there can be.
 #[test]
 fn a_request_for_more_than_a_bounded_semaphore_has_is_refused_at_once_and_distinctly() {
-    let semaphore = Semaphore::bounded(2);
+    let semaphore = Semaphore::with_max_permits(2);
     let held = semaphore.try_acquire().unwrap();
     let refused = at_once(semaphore.acquire_many(3)).unwrap_err();
     assert!(refused.is_unsatisfiable() && !refused.is_closed());
@@ -813,7 +813,7 @@ fn all_futures_and_streams_can_be_sent() {
     let limiter = Limiter::builder().build();
     is_send(window.acquire());
     is_send((limiter.acquire(), limiter.acquire_owned()));
-    is_send(limiter.acquire_within(std::time::Duration::ZERO));
+    is_send(limiter.acquire_timeout(std::time::Duration::ZERO));
     is_send(None::<(PoolStream<char>, Sleep)>);
 }
 

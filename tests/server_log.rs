@@ -255,7 +255,7 @@ impl Client {
             Way::WaitAndLeave(after) => {
                 timeout(after, limiter.acquire()).await.ok().and_then(Result::ok)
             }
-            Way::WaitWithin(patience) => limiter.acquire_within(patience).await.ok(),
+            Way::WaitWithin(patience) => limiter.acquire_timeout(patience).await.ok(),
             Way::Try => limiter.try_acquire().ok(),
         };
         let patience = match way {
@@ -400,7 +400,7 @@ impl Traffic {
 }
 
 fn limited(rules: &[Rule], max_concurrent: usize) -> Limiter {
-    let builder = Limiter::builder().max_concurrent(max_concurrent);
+    let builder = Limiter::builder().margin(Duration::ZERO).max_concurrent(max_concurrent);
     rules.iter().fold(builder, |builder, (limit, window)| builder.rate(*limit, *window)).build()
 }
 
@@ -410,7 +410,8 @@ fn limited(rules: &[Rule], max_concurrent: usize) -> Limiter {
 /// used for the stamp (the limit).
 #[tokio::test(start_paused = true)]
 async fn under_constant_demand_the_whole_rate_is_used_and_never_exceeded() {
-    let limiter = Limiter::new(60, s(60), 60);
+    let limiter =
+        Limiter::builder().margin(Duration::ZERO).rate(60, s(60)).max_concurrent(60).build();
     // A call lasts ten seconds at most: sixty slots never bind, and demand never ends.
     let traffic = Traffic::of(&limiter, &[(60, s(60))], 60, 3);
     let (log, _) = traffic.spawn(150, |client| client.press(10_000)).run().await;
@@ -424,33 +425,38 @@ async fn under_constant_demand_the_whole_rate_is_used_and_never_exceeded() {
 /// Broken by: stamping before the slot is had.
 #[tokio::test(start_paused = true)]
 async fn where_slots_bind_neither_limit_is_exceeded_and_no_slot_stands_empty() {
-    let limiter = Limiter::new(30, s(60), 4);
+    let limiter =
+        Limiter::builder().margin(Duration::ZERO).rate(30, s(60)).max_concurrent(4).build();
     let traffic = Traffic::of(&limiter, &[(30, s(60))], 4, 2);
     let (log, _) = traffic.spawn(12, |client| client.press(20_000)).run().await;
     log.assert_within((30, s(60)));
     assert_eq!(log.most_in_flight, 4);
     // Four slots, ten seconds a call: 24 calls a minute, less what chance takes.
     assert!(log.begins.len() > 20 * 120, "{} calls", log.begins.len());
-    assert_eq!((limiter.available_permits(), limiter.waiting()), (4, 0));
+    assert_eq!((limiter.available_permits(), limiter.waiters()), (4, 0));
 }
 
 /// Broken by: `LimiterPermit` dropped where a call is given up; a cancelled head keeping the line.
 #[tokio::test(start_paused = true)]
 async fn callers_that_wait_give_up_and_try_in_every_way_never_exceed_either_limit() {
     for (limit, window, slots) in [(1, s(3), 1), (7, s(10), 3), (100, s(60), 20)] {
-        let limiter = Limiter::new(limit, window, slots);
+        let limiter = Limiter::builder()
+            .margin(Duration::ZERO)
+            .rate(limit, window)
+            .max_concurrent(slots)
+            .build();
         let traffic = Traffic::of(&limiter, &[(limit, window)], slots, 1);
         let (log, _) = traffic.spawn(40, |client| client.roam(8_000)).run().await;
         log.assert_within((limit, window));
         assert!(log.begins.len() > 500, "{} calls", log.begins.len());
-        assert_eq!((limiter.available_permits(), limiter.waiting()), (slots, 0));
+        assert_eq!((limiter.available_permits(), limiter.waiters()), (slots, 0));
     }
 }
 
-/// Broken by: `guarded` not adding the guard.
+/// Broken by: `with_margin` not adding the margin.
 #[tokio::test(start_paused = true)]
-async fn with_a_guard_calls_that_are_late_on_their_way_keep_the_limit_on_arrival() {
-    let limiter = Limiter::builder().rate(20, s(10)).guard(ms(250)).build();
+async fn with_a_margin_calls_that_are_late_on_their_way_keep_the_limit_on_arrival() {
+    let limiter = Limiter::builder().margin(Duration::ZERO).rate(20, s(10)).margin(ms(250)).build();
     let longer = (20, s(10) + ms(250));
     let traffic = Traffic::of(&limiter, &[longer], usize::MAX, 1);
     let (mut log, _) = traffic.spawn(60, |client| client.press(500)).run().await;
@@ -502,7 +508,7 @@ async fn change_tiers(limiter: Limiter, pen: Pen, days: u64) {
             let moment = s((24 * day + hour) * HOUR) + ms(17);
             sleep(moment.saturating_sub(pen.time())).await;
             for (n, (limit, window)) in rules.into_iter().enumerate() {
-                limiter.set_nth_rate(n, limit, window).unwrap();
+                limiter.set_rate_at(n, limit, window).unwrap();
             }
             pen.note(Event::Rules(rules.to_vec()));
         }
@@ -521,5 +527,5 @@ async fn for_days_of_bursts_nights_failures_and_changing_tiers_every_call_is_in_
     log.tell("agents' days", DAYS * 24);
     changes.await.unwrap();
     assert!(log.given_up > 500 && log.begins.len() > 10_000);
-    assert_eq!((limiter.available_permits(), limiter.waiting()), (4, 0));
+    assert_eq!((limiter.available_permits(), limiter.waiters()), (4, 0));
 }

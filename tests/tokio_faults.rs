@@ -50,7 +50,8 @@ fn a_task_that_is_always_served_at_once_starved_the_others() {
         let semaphore = Arc::clone(&of_many);
         async move { semaphore.acquire_many(1).await.map(drop) }
     }));
-    let limiter = Limiter::new(1_000_000, MINUTE, 1);
+    let limiter =
+        Limiter::builder().margin(Duration::ZERO).rate(1_000_000, MINUTE).max_concurrent(1).build();
     let borrowed = limiter.clone();
     assert!(lets_others_run(move || limiter.acquire_owned()));
     assert!(lets_others_run(move || {
@@ -61,17 +62,17 @@ fn a_task_that_is_always_served_at_once_starved_the_others() {
     assert!(lets_others_run(move || Arc::clone(&window).acquire_owned()));
 }
 
-/// `while l.acquire_within(200 ms).await.is_err() {}` kept the thread. Broken by: a budget that only
+/// `while l.acquire_timeout(200 ms).await.is_err() {}` kept the thread. Broken by: a budget that only
 /// admissions spend.
 #[test]
 fn a_task_that_is_always_refused_at_once_starved_the_others() {
-    let limiter = Limiter::new(1, HOUR, 1);
+    let limiter = Limiter::builder().margin(Duration::ZERO).rate(1, HOUR).max_concurrent(1).build();
     drop(limiter.try_acquire());
-    assert!(lets_others_run(move || limiter.acquire_within_owned(Duration::from_millis(200))));
+    assert!(lets_others_run(move || limiter.acquire_timeout_owned(Duration::from_millis(200))));
     let closed = Arc::new(Semaphore::new(1));
     closed.close();
     assert!(lets_others_run(move || Arc::clone(&closed).acquire_owned()));
-    let closed = Limiter::new(1, HOUR, 1);
+    let closed = Limiter::builder().margin(Duration::ZERO).rate(1, HOUR).max_concurrent(1).build();
     closed.close();
     assert!(lets_others_run(move || closed.acquire_owned()));
 }
@@ -83,7 +84,11 @@ fn a_spent_budget_costs_no_place_in_line() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
     runtime.block_on(async {
         let slots = Arc::new(Semaphore::new(1));
-        let limiter = Limiter::builder().rate(1_000, MINUTE).semaphore(Arc::clone(&slots)).build();
+        let limiter = Limiter::builder()
+            .margin(Duration::ZERO)
+            .rate(1_000, MINUTE)
+            .semaphore(Arc::clone(&slots))
+            .build();
         let semaphore = Semaphore::new(1);
         while tokio::task::coop::has_budget_remaining() {
             tokio::task::coop::consume_budget().await;
@@ -111,7 +116,7 @@ fn a_spent_budget_costs_no_place_in_line() {
 fn a_spent_budget_is_no_reason_to_find_the_line_full() {
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     runtime.block_on(async {
-        let limiter = Limiter::builder().max_concurrent(1).max_waiting(0).build();
+        let limiter = Limiter::builder().max_concurrent(1).max_waiters(0).build();
         for _ in 0..1_000 {
             drop(limiter.acquire().await.unwrap());
         }
@@ -154,7 +159,8 @@ fn a_permit_that_a_spent_budget_kept_from_being_told_is_given_back() {
 fn a_task_must_not_block_and_a_blocking_thread_may() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
-        let limiter = Limiter::new(60, MINUTE, 4);
+        let limiter =
+            Limiter::builder().margin(Duration::ZERO).rate(60, MINUTE).max_concurrent(4).build();
         let semaphore = Semaphore::new(1);
         assert!(catch_unwind(AssertUnwindSafe(|| drop(limiter.blocking_acquire()))).is_err());
         assert!(catch_unwind(AssertUnwindSafe(|| drop(semaphore.blocking_acquire()))).is_err());
@@ -175,7 +181,7 @@ fn a_limiter_that_had_been_used_under_paused_time_refused_for_as_long_as_that_ra
         let mut builder = tokio::runtime::Builder::new_current_thread();
         builder.enable_time().start_paused(paused).build().unwrap()
     };
-    let limiter = Limiter::builder().rate(2, MINUTE).build();
+    let limiter = Limiter::builder().margin(Duration::ZERO).rate(2, MINUTE).build();
     runtime(true).block_on(async {
         tokio::time::advance(100 * MINUTE).await;
         drop((limiter.acquire().await.unwrap(), limiter.acquire().await.unwrap()));

@@ -24,7 +24,12 @@ fn at(nanos: u64) -> Timestamp {
 
 /// One call per 10 ns, the first of which has gone.
 fn used_up(clock: impl Clock) -> Limiter {
-    let limiter = Limiter::builder().rate(1, ns(10)).max_concurrent(1).clock(clock).build();
+    let limiter = Limiter::builder()
+        .margin(Duration::ZERO)
+        .rate(1, ns(10))
+        .max_concurrent(1)
+        .clock(clock)
+        .build();
     drop(limiter.try_acquire().unwrap());
     limiter
 }
@@ -67,16 +72,16 @@ impl Clock for WithBrittleSleeps {
 fn a_sleep_that_panics_as_it_is_dropped_cost_a_slot() {
     let clock = WithBrittleSleeps::default();
     let limiter = used_up(clock.clone());
-    for patience in [None, Some(ns(100))] {
-        let mut call = Box::pin(match patience {
+    for timeout in [None, Some(ns(100))] {
+        let mut call = Box::pin(match timeout {
             None => limiter.acquire(),
-            Some(patience) => limiter.acquire_within(patience),
+            Some(timeout) => limiter.acquire_timeout(timeout),
         });
         assert!(poll_once(call.as_mut()).is_pending());
         clock.0.advance(ns(10));
         assert!(catch_unwind(AssertUnwindSafe(|| poll_once(call.as_mut()).is_ready())).is_err());
         let _ = catch_unwind(AssertUnwindSafe(|| drop(call)));
-        assert_eq!((limiter.available_permits(), limiter.waiting()), (1, 0));
+        assert_eq!((limiter.available_permits(), limiter.waiters()), (1, 0));
         clock.0.advance(ns(10));
         drop(limiter.try_acquire().expect("somebody has kept the turn"));
     }
@@ -146,7 +151,7 @@ fn a_turn_that_came_with_the_alarm_was_given_to_the_one_behind() {
     for start in 1..=13 {
         let clock = Running::default();
         let limiter = used_up(clock.clone());
-        let mut call = pin!(limiter.acquire_within(ns(10)));
+        let mut call = pin!(limiter.acquire_timeout(ns(10)));
         assert!(poll_once(call.as_mut()).is_pending());
         let mut behind = pin!(limiter.acquire());
         assert!(poll_once(behind.as_mut()).is_pending());
@@ -163,12 +168,12 @@ fn a_turn_that_came_with_the_alarm_was_given_to_the_one_behind() {
 /// Broken by: `no_slot` asking only whether the semaphore is closed.
 #[test]
 fn a_semaphore_that_never_has_a_permit_was_not_refused_for_good() {
-    let none = Arc::new(Semaphore::bounded(0));
+    let none = Arc::new(Semaphore::with_max_permits(0));
     let limiter = Limiter::builder().semaphore(none).build();
     let refused = [
         limiter.try_acquire().map(drop).unwrap_err(),
         at_once(limiter.acquire()).map(drop).unwrap_err(),
-        at_once(limiter.acquire_within(ns(5))).map(drop).unwrap_err(),
+        at_once(limiter.acquire_timeout(ns(5))).map(drop).unwrap_err(),
     ];
     for refused in refused {
         assert_eq!((refused.limit(), refused.is_permanent()), (Limit::Concurrency, true));
@@ -178,7 +183,8 @@ fn a_semaphore_that_never_has_a_permit_was_not_refused_for_good() {
 /// Broken by: `Stage::Slot` without an ear for changes; `hopeless` lining everybody up.
 #[test]
 fn a_rate_of_zero_did_not_reach_a_call_that_waited_for_its_slot() {
-    let limiter = Limiter::builder().rate(5, ns(10)).max_concurrent(1).build();
+    let limiter =
+        Limiter::builder().margin(Duration::ZERO).rate(5, ns(10)).max_concurrent(1).build();
     let held = limiter.try_acquire().unwrap();
     let mut head = pin!(limiter.acquire());
     let mut behind = pin!(limiter.acquire());
@@ -191,7 +197,7 @@ fn a_rate_of_zero_did_not_reach_a_call_that_waited_for_its_slot() {
         assert_eq!((refused.limit(), refused.is_permanent()), (Limit::Rate, true));
     }
     drop(held);
-    assert_eq!((limiter.available_permits(), limiter.waiting()), (1, 0));
+    assert_eq!((limiter.available_permits(), limiter.waiters()), (1, 0));
 }
 
 /// A change that leaves room disturbs nobody who waits for a slot.
@@ -199,7 +205,11 @@ fn a_rate_of_zero_did_not_reach_a_call_that_waited_for_its_slot() {
 #[test]
 fn a_change_of_the_rate_cost_a_call_its_place_for_a_slot() {
     let slots = Arc::new(Semaphore::new(1));
-    let limiter = Limiter::builder().rate(5, ns(10)).semaphore(Arc::clone(&slots)).build();
+    let limiter = Limiter::builder()
+        .margin(Duration::ZERO)
+        .rate(5, ns(10))
+        .semaphore(Arc::clone(&slots))
+        .build();
     let held = slots.try_acquire().unwrap();
     let mut call = pin!(limiter.acquire());
     assert!(poll_once(call.as_mut()).is_pending());
@@ -221,7 +231,7 @@ fn who_stood_behind_others_was_refused_for_good_where_time_ends_for_those() {
     let mut line: Vec<_> = (0..5).map(|_| Box::pin(window.acquire())).collect();
     assert!(line.iter_mut().all(|call| poll_once(call.as_mut()).is_pending()));
     assert!(!window.try_acquire().unwrap_err().is_permanent());
-    assert!(!at_once(window.acquire_within(ns(5))).unwrap_err().is_permanent());
+    assert!(!at_once(window.acquire_timeout(ns(5))).unwrap_err().is_permanent());
     window.set_rate(5, Duration::MAX);
     assert_eq!(line.iter_mut().filter_map(|call| ready(call.as_mut())).count(), 4);
 }
@@ -248,5 +258,5 @@ fn futures_could_not_be_shared_nor_spawned() {
     is_shared(&of_limiter);
     is_shared(&of_window);
     is_static(&limiter.acquire_owned());
-    is_static(&limiter.acquire_within_owned(ns(1)));
+    is_static(&limiter.acquire_timeout_owned(ns(1)));
 }

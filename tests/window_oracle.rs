@@ -234,13 +234,13 @@ proptest! {
         }
     }
 
-    /// Broken by: `guarded` not adding the guard.
+    /// Broken by: `with_margin` not adding the margin.
     #[test]
-    fn a_guard_makes_the_window_longer_by_itself(case in cases(small()), guard in 0..=1_000_u64) {
+    fn a_margin_makes_the_window_longer_by_itself(case in cases(small()), margin in 0..=1_000_u64) {
         let window = SlidingWindow::new(case.limit, Duration::from_nanos(case.window))
-            .with_guard(Duration::from_nanos(guard));
+            .with_margin(Duration::from_nanos(margin));
         prop_assert_eq!(window.window(), Duration::from_nanos(case.window));
-        let mut log = Log::new(case.limit, case.window + guard);
+        let mut log = Log::new(case.limit, case.window + margin);
         let mut now = case.start;
         for (step, _) in &case.steps {
             now = case.time_after(now, *step, &log);

@@ -5,7 +5,7 @@ mod common;
 
 use common::{Wakes, at_once, poll_once, poll_with};
 use ringgate::time::{Clock, ManualClock, Sleep, Timestamp};
-use ringgate::{Limit, Limiter, NoSuchRate, SlidingWindow, WindowAcquire};
+use ringgate::{Limit, Limiter, NoSuchRateError, SlidingWindow, WindowAcquire};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -92,12 +92,12 @@ fn places(calls: &[Call<'_>]) -> Vec<Option<usize>> {
 }
 
 fn waits(calls: &[Call<'_>]) -> Vec<Option<Duration>> {
-    calls.iter().map(|call| call.expected_wait()).collect()
+    calls.iter().map(|call| call.estimated_wait()).collect()
 }
 
 // ---- place and turn ------------------------------------------------------------------------------
 
-/// Broken by: `position` without the one at the head; `expected_wait` for the head's turn.
+/// Broken by: `position` without the one at the head; `estimated_wait` for the head's turn.
 #[test]
 fn each_one_in_line_is_told_its_place_and_its_turn() {
     let scene = Scene::new(2, s(10));
@@ -142,9 +142,9 @@ fn a_turn_is_told_rightly_where_the_log_is_split() {
 fn a_future_that_was_not_polled_or_is_done_has_no_place() {
     let scene = Scene::new(1, s(10));
     let mut call = Box::pin(scene.window.acquire());
-    assert_eq!((call.position(), call.expected_wait()), (None, None));
+    assert_eq!((call.position(), call.estimated_wait()), (None, None));
     assert!(poll_once(call.as_mut()).is_ready());
-    assert_eq!((call.position(), call.expected_wait()), (None, None));
+    assert_eq!((call.position(), call.estimated_wait()), (None, None));
     assert!(poll_once(call.as_mut()).is_pending(), "it stays pending");
 }
 
@@ -154,10 +154,10 @@ fn a_window_refuses_at_once_what_cannot_come_in_time() {
     let scene = Scene::new(1, s(10));
     scene.fill();
     let _ahead = scene.queue(1);
-    let late = at_once(scene.window.acquire_within(s(19))).unwrap_err();
+    let late = at_once(scene.window.acquire_timeout(s(19))).unwrap_err();
     assert_eq!((late.limit(), late.retry_after()), (Limit::Rate, Some(s(20))));
-    assert!(poll_once(Box::pin(scene.window.acquire_within(s(20))).as_mut()).is_pending());
-    assert_eq!(scene.window.waiting(), 1);
+    assert!(poll_once(Box::pin(scene.window.acquire_timeout(s(20))).as_mut()).is_pending());
+    assert_eq!(scene.window.waiters(), 1);
 }
 
 // ---- one timer -----------------------------------------------------------------------------------
@@ -207,7 +207,12 @@ fn in_a_burst_each_wakes_the_next() {
 #[test]
 fn several_limits_hold_together_or_nothing_is_counted() {
     let clock = ManualClock::new();
-    let limiter = Limiter::builder().rate(4, s(60)).rate(2, s(1)).clock(clock.clone()).build();
+    let limiter = Limiter::builder()
+        .margin(Duration::ZERO)
+        .rate(4, s(60))
+        .rate(2, s(1))
+        .clock(clock.clone())
+        .build();
     let admit = || (0..9).filter(|_| limiter.try_acquire().is_ok()).count();
     assert_eq!((limiter.remaining(), admit()), (2, 2));
     // Refused by the second alone: the first has counted nothing.
@@ -238,20 +243,20 @@ fn a_turn_is_told_rightly_under_several_limits() {
     }
 }
 
-/// Broken by: `and` forgetting the guard, `with_guard` the other limits.
+/// Broken by: `and` forgetting the margin, `with_margin` the other limits.
 #[test]
-fn a_guard_lengthens_each_of_several_limits() {
+fn a_margin_lengthens_each_of_several_limits() {
     let second = Duration::from_secs(1);
-    let guard = second / 4;
+    let margin = second / 4;
     let made = |clock: &ManualClock| SlidingWindow::with_clock(3, s(10), clock.clone());
     let clock = ManualClock::new();
-    let early = made(&clock).with_guard(guard).and(1, second);
-    let late = made(&clock).and(1, second).with_guard(guard);
+    let early = made(&clock).with_margin(margin).and(1, second);
+    let late = made(&clock).and(1, second).with_margin(margin);
     for window in [early, late] {
         assert_eq!(window.rates().collect::<Vec<_>>(), [(3, s(10)), (1, second)]);
         window.try_acquire().unwrap();
         let refused = window.try_acquire().unwrap_err();
-        assert_eq!(refused.retry_after(), Some(second + guard));
+        assert_eq!(refused.retry_after(), Some(second + margin));
     }
 }
 
@@ -360,11 +365,11 @@ fn a_limit_can_be_lifted_and_set_again() {
 #[test]
 fn a_rate_that_is_not_there_cannot_be_changed() {
     let window = SlidingWindow::new(1, s(10)).and(5, s(60));
-    assert_eq!(window.set_nth_rate(1, 6, s(60)), Ok(()));
-    assert_eq!(window.set_nth_rate(2, 6, s(60)), Err(NoSuchRate));
+    assert_eq!(window.set_rate_at(1, 6, s(60)), Ok(()));
+    assert_eq!(window.set_rate_at(2, 6, s(60)), Err(NoSuchRateError));
     assert_eq!(window.rates().collect::<Vec<_>>(), [(1, s(10)), (6, s(60))]);
     let unlimited = Limiter::builder().build();
-    assert_eq!(unlimited.set_rate(1, s(1)), Err(NoSuchRate));
+    assert_eq!(unlimited.set_rate(1, s(1)), Err(NoSuchRateError));
     assert_eq!(unlimited.remaining(), u32::MAX);
 }
 

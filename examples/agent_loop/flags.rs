@@ -54,9 +54,9 @@ pub(crate) struct Flags {
     #[arg(long, value_name = "N", conflicts_with_all = ["limit", "window"])]
     per_second: Option<u32>,
 
-    /// How much longer than the window a call counts [default: 1/100 of it, at most 250]
+    /// How much longer than the window a call counts [default: 1/40 of it, at most 250]
     #[arg(long, value_name = "MILLIS", value_parser = millis)]
-    guard: Option<Duration>,
+    margin: Option<Duration>,
 
     /// Let every call go at once, to see what the server says without the limiter
     #[arg(long)]
@@ -120,7 +120,7 @@ impl Flags {
         }
         let per_second = self.per_second.map(RateLimitPolicy::per_second);
         let policy = per_second.or_else(|| self.rpm().map(RateLimitPolicy::rpm))?;
-        Some(policy.with_max_concurrent(self.concurrency).with_guard(self.guard()))
+        Some(policy.with_max_concurrent(self.concurrency).with_margin(self.margin()))
     }
 
     /// The terms as oxi-ai's pool knows them, if it can say them.
@@ -131,12 +131,12 @@ impl Flags {
         Some(oxi_ai::provider_pool::RateLimitPolicy { rpm, max_concurrent })
     }
 
-    /// A limiter with the limits of the terms, and the guard, but this window.
+    /// A limiter with the limits of the terms, and the margin, but this window.
     fn limiter_of(&self, window: Duration) -> Limiter {
         let Terms { limit, concurrency, .. } = self.terms();
         Limiter::builder()
             .rate(limit, window)
-            .guard(self.guard())
+            .margin(self.margin())
             .max_concurrent(concurrency)
             .build()
     }
@@ -148,9 +148,9 @@ impl Flags {
         Limiter::builder().rate(limit, moment).max_concurrent(concurrency).build()
     }
 
-    fn guard(&self) -> Duration {
-        let default = (self.terms().window / 100).min(Duration::from_millis(250));
-        self.guard.unwrap_or(default)
+    fn margin(&self) -> Duration {
+        let default = (self.terms().window / 40).min(Duration::from_millis(250));
+        self.margin.unwrap_or(default)
     }
 }
 
@@ -162,7 +162,7 @@ impl fmt::Display for Flags {
         if self.unlimited {
             return f.write_str("limiter     none");
         }
-        write!(f, "limiter     the same, each call counted {:?} longer", self.guard())
+        write!(f, "limiter     the same, each call counted {:?} longer", self.margin())
     }
 }
 

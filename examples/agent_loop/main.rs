@@ -18,8 +18,8 @@
 //! `NO_PROXY=127.0.0.1`.
 //!
 //! The server counts arrivals, the limiter departures. A call that is held up on the way can
-//! arrive in one window with calls that left after it; the limiter's guard margin (`--guard`) makes
-//! room for that. Try `--guard 0`.
+//! arrive in one window with calls that left after it; the limiter's margin (`--margin`) makes
+//! room for that. Try `--margin 0`.
 
 #![expect(
     clippy::disallowed_methods,

@@ -21,7 +21,7 @@ use std::vec;
 use tokio::net::TcpSocket;
 
 /// Connections that may wait to be accepted. All agents can come at once, and one that the system
-/// turns away tries again so late that no guard margin covers it.
+/// turns away tries again so late that no margin covers it.
 const BACKLOG: u32 = 4096;
 
 /// A running server. It lives as long as the runtime.

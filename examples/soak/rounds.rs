@@ -192,7 +192,8 @@ fn limiter(dice: &mut Dice, threads: u64) -> Losses {
     let (limit, slots) = (1 + dice.below(200), 1 + dice.below(4) as usize);
     let length = Duration::from_micros(u64::from(1 + dice.below(100)));
     let clock = SystemClock::new();
-    let builder = Limiter::builder().rate(limit, length).max_concurrent(slots);
+    let builder =
+        Limiter::builder().margin(Duration::ZERO).rate(limit, length).max_concurrent(slots);
     let limiter = builder.clock(clock.clone()).build();
     let in_flight = AtomicUsize::new(0);
     let seen = on_threads(dice, threads, |dice| {
@@ -217,7 +218,7 @@ fn limiter(dice: &mut Dice, threads: u64) -> Losses {
         }
         seen
     });
-    let back = limiter.available_permits().abs_diff(slots) + limiter.waiting();
+    let back = limiter.available_permits().abs_diff(slots) + limiter.waiters();
     let wakeups = seen.iter().map(|seen| seen.lost).sum();
     let too_many: u64 = seen.iter().map(|seen| seen.too_many).sum();
     let admitted = seen.into_iter().flat_map(|seen| seen.admitted).collect();
@@ -258,8 +259,8 @@ fn limiter_step(limiter: &Limiter, limit: u32, length: Duration, dice: &mut Dice
             }
         }
         4 => {
-            let patience = length * dice.below(3);
-            wait(limiter.acquire_within_owned(patience)).map_or(Step::Lost, Step::of)
+            let timeout = length * dice.below(3);
+            wait(limiter.acquire_timeout_owned(timeout)).map_or(Step::Lost, Step::of)
         }
         5 => {
             let changed = limiter.set_rate(1 + dice.below(limit), length);

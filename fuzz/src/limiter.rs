@@ -4,7 +4,7 @@ use crate::bytes::Bytes;
 use crate::stamps::{Rule, Stamps};
 use crate::wakes::{Task, Wakes};
 use ringgate::time::{Clock, ManualClock, Timestamp};
-use ringgate::{Limit, Limiter, NoSuchRate, OwnedLimiterPermit, Refused, Semaphore};
+use ringgate::{Limit, Limiter, NoSuchRateError, OwnedLimiterPermit, Refused, Semaphore};
 use std::future::Future;
 use std::sync::Arc;
 use std::task::Poll;
@@ -13,7 +13,7 @@ use std::time::Duration;
 /// No limit is larger, so that the log stays one ring.
 const LARGEST: u32 = 12;
 
-/// Calls come, wait with and without patience, are polled, forgotten for a while or given up, while
+/// Calls come, wait with and without timeout, are polled, forgotten for a while or given up, while
 /// time moves, the clock is set back, rates change, slots are taken by others and closed.
 ///
 /// What is admitted is put on a list of its own and must have been free by that; calls go in the
@@ -37,8 +37,8 @@ type Call = dyn Future<Output = Result<OwnedLimiterPermit, Refused>> + Send;
 
 struct Waiting {
     task: Task<Call>,
-    /// When its patience ends, if it has stood in line with any.
-    patience: Option<Duration>,
+    /// When its timeout ends, if it has stood in line with any.
+    timeout: Option<Duration>,
     deadline: Option<u64>,
     has_joined: bool,
 }
@@ -62,7 +62,7 @@ impl Scene {
     fn new(bytes: &mut Bytes) -> Self {
         let clock = ManualClock::new();
         let rules: Vec<Rule> = (0..bytes.within(0, 2)).map(|_| rule(bytes)).collect();
-        let mut builder = Limiter::builder().clock(clock.clone());
+        let mut builder = Limiter::builder().margin(Duration::ZERO).clock(clock.clone());
         for rule in &rules {
             builder = builder.rate(rule.limit, Duration::from_nanos(rule.window));
         }
@@ -108,16 +108,16 @@ impl Scene {
 
     /// A call comes, and is mostly polled at once.
     fn come(&mut self, bytes: &mut Bytes) {
-        let patience = bytes.flip().then(|| match bytes.byte() {
+        let timeout = bytes.flip().then(|| match bytes.byte() {
             255 => Duration::MAX,
             nanos => Duration::from_nanos(nanos.into()),
         });
         let limiter = &self.limiter;
-        let task: Task<Call> = Task::new(match patience {
-            Some(patience) => Box::pin(limiter.acquire_within_owned(patience)),
+        let task: Task<Call> = Task::new(match timeout {
+            Some(timeout) => Box::pin(limiter.acquire_timeout_owned(timeout)),
             None => Box::pin(limiter.acquire_owned()),
         });
-        self.calls.push(Waiting { task, patience, deadline: None, has_joined: false });
+        self.calls.push(Waiting { task, timeout, deadline: None, has_joined: false });
         if bytes.byte() < 200 {
             self.poll(self.calls.len() - 1, false);
         }
@@ -137,8 +137,8 @@ impl Scene {
         match got {
             Poll::Pending if call.has_joined => self.calls.insert(which, call),
             Poll::Pending => {
-                let end = |patience| Timestamp::from_nanos(self.now()).saturating_add(patience);
-                call.deadline = call.patience.map(|patience| end(patience).as_nanos());
+                let end = |timeout| Timestamp::from_nanos(self.now()).saturating_add(timeout);
+                call.deadline = call.timeout.map(|timeout| end(timeout).as_nanos());
                 call.has_joined = true;
                 // Behind all who came to the line before it.
                 self.calls.push(call);
@@ -163,7 +163,7 @@ impl Scene {
         self.in_flight.push(permit);
     }
 
-    /// A future is refused for good, or at the end of its patience.
+    /// A future is refused for good, or at the end of its timeout.
     fn refuse(&self, call: &Waiting, refused: Refused) {
         if refused.is_permanent() {
             return match refused.limit() {
@@ -172,7 +172,7 @@ impl Scene {
             };
         }
         let over = call.deadline.is_some_and(|deadline| deadline <= self.now());
-        let in_vain = !call.has_joined && call.patience.is_some();
+        let in_vain = !call.has_joined && call.timeout.is_some();
         assert!(over || in_vain, "refused before its time: {refused}");
     }
 
@@ -208,9 +208,9 @@ impl Scene {
 
     fn change(&mut self, bytes: &mut Bytes) {
         let (n, rule) = (bytes.below(3), rule(bytes));
-        let got = self.limiter.set_nth_rate(n, rule.limit, Duration::from_nanos(rule.window));
+        let got = self.limiter.set_rate_at(n, rule.limit, Duration::from_nanos(rule.window));
         if n >= self.stamps.rules().count() {
-            return assert_eq!(got, Err(NoSuchRate));
+            return assert_eq!(got, Err(NoSuchRateError));
         }
         assert_eq!(got, Ok(()));
         let grows = rule.limit > self.capacity;
@@ -260,7 +260,7 @@ impl Scene {
 
     fn check(&self) {
         let in_line: Vec<&Waiting> = self.calls.iter().filter(|call| call.has_joined).collect();
-        assert_eq!(self.limiter.waiting(), in_line.len());
+        assert_eq!(self.limiter.waiters(), in_line.len());
         let used = self.in_flight.len() + self.taken_by_others;
         let Some(slots) = &self.slots else { return };
         assert!(used <= self.all_slots, "{used} in flight, of {}", self.all_slots);

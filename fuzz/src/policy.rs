@@ -22,7 +22,7 @@ const LATE: u64 = (1 << 63) - (1 << 61) - (1 << 20);
 /// nought refuse for good; what is too large saturates as is documented; and a wait that is told is
 /// exact: not a nanosecond before it, but after it.
 ///
-/// Caught: a guard added without saturation; a guard left out; a share of the limit rounded up; `<=`
+/// Caught: a margin added without saturation; a margin left out; a share of the limit rounded up; `<=`
 /// for `<` in the test of a cell; the first of several rates alone; `u32::MAX` requests a minute
 /// taken for a limit.
 pub fn policy(data: &[u8]) {
@@ -104,7 +104,7 @@ fn by_policy(bytes: &mut Bytes) {
         policy = policy.with_max_concurrent(count(bytes));
     }
     if bytes.flip() {
-        policy = policy.with_guard(length(bytes));
+        policy = policy.with_margin(length(bytes));
     }
     let clock = ManualClock::new();
     clock.set(Timestamp::from_nanos(moment(bytes)));
@@ -119,7 +119,7 @@ fn by_builder(bytes: &mut Bytes) {
     let slots = if bytes.flip() { Some(count(bytes)) } else { None };
     let clock = ManualClock::new();
     clock.set(Timestamp::from_nanos(moment(bytes)));
-    let mut builder = Limiter::builder().guard(length(bytes)).clock(clock.clone());
+    let mut builder = Limiter::builder().margin(length(bytes)).clock(clock.clone());
     for (limit, window) in &rates {
         builder = builder.rate(*limit, *window);
     }
@@ -152,8 +152,8 @@ impl Play {
                 0 | 1 => held.extend(self.try_acquire(&limiter)),
                 2 => self.wait(bytes, None),
                 3 => {
-                    let patience = length(bytes);
-                    self.wait(bytes, Some(patience));
+                    let timeout = length(bytes);
+                    self.wait(bytes, Some(timeout));
                 }
                 4 => self.clock.set(Timestamp::from_nanos(moment(bytes))),
                 5 => self.clock.advance(length(bytes)),
@@ -191,9 +191,9 @@ impl Play {
     }
 
     /// A call that is polled twice, at two times, and dropped.
-    fn wait(&self, bytes: &mut Bytes, patience: Option<Duration>) {
-        let mut call = Task::new(Box::pin(match patience {
-            Some(patience) => self.limiter.acquire_within(patience),
+    fn wait(&self, bytes: &mut Bytes, timeout: Option<Duration>) {
+        let mut call = Task::new(Box::pin(match timeout {
+            Some(timeout) => self.limiter.acquire_timeout(timeout),
             None => self.limiter.acquire(),
         }));
         for _ in 0..2 {
@@ -208,20 +208,20 @@ impl Play {
                 }
                 Poll::Pending => {
                     assert!(!self.has_zero && !self.has_zero_slots, "it waits for ever");
-                    assert!(patience != Some(Duration::ZERO), "it waits, without any patience");
-                    assert_eq!((self.limiter.waiting(), call.future().position()), (1, Some(0)));
-                    let _ = call.future().expected_wait();
+                    assert!(timeout != Some(Duration::ZERO), "it waits, without any timeout");
+                    assert_eq!((self.limiter.waiters(), call.future().position()), (1, Some(0)));
+                    let _ = call.future().estimated_wait();
                 }
             }
             self.clock.set(Timestamp::from_nanos(moment(bytes)));
         }
         drop(call);
-        assert_eq!(self.limiter.waiting(), 0);
+        assert_eq!(self.limiter.waiters(), 0);
     }
 
     fn change(&mut self, bytes: &mut Bytes, rates: usize) {
         let (n, limit, window) = (bytes.below(4), limit(bytes), length(bytes));
-        let changed = self.limiter.set_nth_rate(n, limit, window).is_ok();
+        let changed = self.limiter.set_rate_at(n, limit, window).is_ok();
         assert!(changed == (n < rates) || rates == 0);
         // What it was before is not known any more.
         self.has_zero = changed && limit == 0;
@@ -252,9 +252,9 @@ fn ns(nanos: u64) -> Duration {
 // ---- the parts ---------------------------------------------------------------------------------
 
 fn window(bytes: &mut Bytes) {
-    let (guard, first) = (length(bytes), (limit(bytes), length(bytes)));
+    let (margin, first) = (length(bytes), (limit(bytes), length(bytes)));
     let clock = ManualClock::new();
-    let window = SlidingWindow::with_clock(first.0, first.1, clock.clone()).with_guard(guard);
+    let window = SlidingWindow::with_clock(first.0, first.1, clock.clone()).with_margin(margin);
     let (window, rates) = if bytes.flip() {
         let second = (limit(bytes), length(bytes));
         (window.and(second.0, second.1), vec![first, second])
@@ -263,7 +263,7 @@ fn window(bytes: &mut Bytes) {
     };
     assert_eq!(window.rates().count(), rates.len());
     for (kept, asked) in window.rates().zip(&rates) {
-        check_kept(kept, *asked, guard, rates.len() > 1);
+        check_kept(kept, *asked, margin, rates.len() > 1);
     }
     for _ in 0..8 {
         clock.set(Timestamp::from_nanos(moment(bytes)));
@@ -278,17 +278,18 @@ fn window(bytes: &mut Bytes) {
     }
 }
 
-/// Rounded up, and by very little (as the window is made, and as the guard is added); or as long as
+/// Rounded up, and by very little (as the window is made, and as the margin is added); or as long as
 /// windows can be.
-fn check_kept(kept: (u32, Duration), asked: (u32, Duration), guard: Duration, several: bool) {
+fn check_kept(kept: (u32, Duration), asked: (u32, Duration), margin: Duration, several: bool) {
     let most = if several { LARGEST_OF_SEVERAL } else { u32::MAX };
     assert_eq!(kept.0, asked.0.min(most));
     if asked.1.is_zero() || asked.0 == 0 {
         return;
     }
     let longest = Duration::from_nanos(LONGEST);
-    let (kept, asked) = (kept.1.saturating_add(guard), asked.1.saturating_add(guard).min(longest));
-    if guard > longest {
+    let (kept, asked) =
+        (kept.1.saturating_add(margin), asked.1.saturating_add(margin).min(longest));
+    if margin > longest {
         return;
     }
     assert!(kept >= asked, "{kept:?} kept, {asked:?} asked for");
@@ -301,7 +302,8 @@ const MOST_OWED: usize = usize::MAX >> 1;
 fn semaphore(bytes: &mut Bytes) {
     let permits = count(bytes);
     let bounded = bytes.flip();
-    let semaphore = if bounded { Semaphore::bounded(permits) } else { Semaphore::new(permits) };
+    let semaphore =
+        if bounded { Semaphore::with_max_permits(permits) } else { Semaphore::new(permits) };
     // A bound takes 32 bits.
     let largest = if bounded { u32::MAX as usize - 1 } else { Semaphore::MAX_PERMITS };
     let mut free = permits.min(largest);

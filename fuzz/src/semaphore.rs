@@ -21,7 +21,7 @@ pub fn semaphore(data: &[u8]) {
     let mut bytes = Bytes::new(data);
     let permits = amount(&mut bytes);
     let bounded = bytes.flip();
-    let make = if bounded { Semaphore::bounded } else { Semaphore::new };
+    let make = if bounded { Semaphore::with_max_permits } else { Semaphore::new };
     let semaphore = Arc::new(make(to_usize(permits)));
     let mut scene = Scene::new(&semaphore, permits, bounded);
     while !bytes.is_empty() {

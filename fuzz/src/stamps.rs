@@ -1,6 +1,6 @@
 //! A list of all stamps there have been, and what rules make of it.
 
-/// At most `limit` admissions in any `window` (ns, any guard included).
+/// At most `limit` admissions in any `window` (ns, any margin included).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Rule {
     pub(crate) limit: u32,

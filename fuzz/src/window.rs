@@ -3,7 +3,7 @@
 use crate::bytes::Bytes;
 use crate::stamps::{Rule, Stamps};
 use ringgate::time::{ManualClock, Timestamp};
-use ringgate::{Limit, NoSuchRate, SlidingWindow};
+use ringgate::{Limit, NoSuchRateError, SlidingWindow};
 use std::time::Duration;
 
 /// Up to here, and grown to twice as much, a log is one ring.
@@ -11,7 +11,7 @@ const ONE_RING: u32 = 40;
 /// A log of this size may be split into several.
 const SEVERAL: u32 = 400;
 
-/// Admits under one to three rules with or without a guard, at times that jump, step back, or fall
+/// Admits under one to three rules with or without a margin, at times that jump, step back, or fall
 /// just on the moment a call was told; changes rules, so that the log grows; resets. A list of all stamps says
 /// what must be answered, the wait and what remains included.
 ///
@@ -19,7 +19,7 @@ const SEVERAL: u32 = 400;
 /// from outside), and after a change are only held to the limit until a window has passed.
 ///
 /// Caught: `<=` for `<` in the test of a cell; a share of the limit rounded up; stamps not handed on
-/// as the log grows; the first rule alone; a guard left out; a window rounded down; a stamp not
+/// as the log grows; the first rule alone; a margin left out; a window rounded down; a stamp not
 /// clamped to the newest; a reset that keeps a ring, or a rule.
 pub fn window(data: &[u8]) {
     let mut bytes = Bytes::new(data);
@@ -40,7 +40,7 @@ struct Scene {
     now: u64,
     /// How far the window's time is ahead of the clock's, since that has jumped back.
     ahead: u64,
-    guard: u64,
+    margin: u64,
     /// The largest limit a rule may get.
     largest: u32,
     /// Admissions the log has had room for.
@@ -50,24 +50,24 @@ struct Scene {
 impl Scene {
     fn new(bytes: &mut Bytes) -> Self {
         let largest = if bytes.byte() < 200 { ONE_RING } else { SEVERAL };
-        let guard = if bytes.flip() { length(bytes) } else { 0 };
+        let margin = if bytes.flip() { length(bytes) } else { 0 };
         let asked: Vec<Rule> = (0..bytes.within(1, 3)).map(|_| rule(bytes, largest)).collect();
         let clock = ManualClock::new();
         let first =
             SlidingWindow::with_clock(asked[0].limit, nanos(asked[0].window), clock.clone());
-        let window = first.with_guard(nanos(guard));
+        let window = first.with_margin(nanos(margin));
         let window = asked[1..]
             .iter()
             .fold(window, |window, rule| window.and(rule.limit, nanos(rule.window)));
         let capacity = asked.iter().map(|rule| rule.limit).max().unwrap_or(0);
-        let stamps = Stamps::new((0..asked.len()).map(|n| kept(&window, n, asked[n], guard)));
+        let stamps = Stamps::new((0..asked.len()).map(|n| kept(&window, n, asked[n], margin)));
         Self {
             clock,
             window,
             stamps,
             now: bytes.any_u64() >> 3,
             ahead: 0,
-            guard,
+            margin,
             largest,
             capacity,
         }
@@ -152,16 +152,16 @@ impl Scene {
             return self.stamps.reset();
         }
         let asked = rule(bytes, self.largest);
-        let got = self.window.set_nth_rate(n, asked.limit, nanos(asked.window));
+        let got = self.window.set_rate_at(n, asked.limit, nanos(asked.window));
         if n >= self.stamps.rules().count() {
-            return assert_eq!(got, Err(NoSuchRate));
+            return assert_eq!(got, Err(NoSuchRateError));
         }
         assert_eq!(got, Ok(()));
         let grows = asked.limit > self.capacity;
         if grows {
             self.capacity = asked.limit.max(self.capacity * 2);
         }
-        let kept = kept(&self.window, n, asked, self.guard);
+        let kept = kept(&self.window, n, asked, self.margin);
         self.stamps.change(n, kept, grows || self.is_split());
     }
 
@@ -178,11 +178,11 @@ impl Scene {
     }
 }
 
-/// A rule as the window shows it, with the guard. Long ones are rounded, up and by very little: once
-/// as the window is made, and once as the guard is added.
-fn kept(window: &SlidingWindow, n: usize, asked: Rule, guard: u64) -> Rule {
+/// A rule as the window shows it, with the margin. Long ones are rounded, up and by very little: once
+/// as the window is made, and once as the margin is added.
+fn kept(window: &SlidingWindow, n: usize, asked: Rule, margin: u64) -> Rule {
     let (limit, length) = window.rates().nth(n).expect("it has as many");
-    let (asked_for, length) = (asked.window + guard, in_nanos(length) + guard);
+    let (asked_for, length) = (asked.window + margin, in_nanos(length) + margin);
     assert_eq!(limit, asked.limit);
     assert!(length >= asked_for, "{length} ns are less than {asked_for}");
     assert!(length - asked_for <= asked_for >> 35, "{length} ns are more than {asked_for}");

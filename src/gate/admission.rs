@@ -33,7 +33,7 @@ pub(crate) struct Admission<G: Handle> {
     place: Option<Pin<Box<Place<'static>>>>,
     /// `None` once it is over.
     gate: Option<G>,
-    patience: Option<Duration>,
+    timeout: Option<Duration>,
     /// Decided when the task's budget was spent, to be told at the next poll.
     untold: Option<Refused>,
 }
@@ -52,7 +52,7 @@ pin_project! {
         // The line's one timer: only the first in line has it.
         #[pin]
         sleep: Option<SleepUntil<'a>>,
-        // The end of patience.
+        // The end of timeout.
         #[pin]
         alarm: Option<SleepUntil<'a>>,
         turn: Option<SemaphorePermit<'a>>,
@@ -90,8 +90,8 @@ struct Changes<'a> {
 
 impl<G: Handle> Admission<G> {
     #[inline]
-    pub(crate) fn new(gate: G, patience: Option<Duration>) -> Self {
-        Self { place: None, gate: Some(gate), patience, untold: None }
+    pub(crate) fn new(gate: G, timeout: Option<Duration>) -> Self {
+        Self { place: None, gate: Some(gate), timeout, untold: None }
     }
 
     /// How many stand before this one; `None` unless it waits.
@@ -105,7 +105,7 @@ impl<G: Handle> Admission<G> {
     }
 
     /// How long until the rate lets it through; `None` unless it waits, and if that is never.
-    pub(crate) fn expected_wait(&self) -> Option<Duration> {
+    pub(crate) fn estimated_wait(&self) -> Option<Duration> {
         let ahead = u64::try_from(self.position()?).unwrap_or(u64::MAX);
         match self.gate.as_ref()?.rate_turn(ahead) {
             None => Some(Duration::ZERO),
@@ -168,7 +168,7 @@ impl<G: Handle> Admission<G> {
     #[inline]
     fn begin(&mut self, may_go: bool) -> Poll<Result<(), Refused>> {
         let Some(gate) = self.gate.as_deref() else { return Poll::Pending };
-        let deadline = self.patience.map(|patience| gate.time.now().saturating_add(patience));
+        let deadline = self.timeout.map(|timeout| gate.time.now().saturating_add(timeout));
         let in_vain = || gate.hopeless().err().map(Err);
         let is_free = may_go && gate.line.is_open_and_free();
         match if is_free { Some(gate.go()) } else { in_vain() } {

@@ -19,7 +19,7 @@ fn one_at_a_time() -> Limiter {
 /// One call in a window, which has gone, and one at a time.
 fn used_up() -> (Limiter, ManualClock) {
     let clock = ManualClock::new();
-    let builder = Limiter::builder().rate(1, WINDOW).max_concurrent(1);
+    let builder = Limiter::builder().margin(Duration::ZERO).rate(1, WINDOW).max_concurrent(1);
     let limiter = builder.clock(clock.clone()).build();
     call(&limiter);
     (limiter, clock)
@@ -43,7 +43,7 @@ fn queued(limiter: &Limiter) -> Pin<Box<dyn Future<Output = OwnedLimiterPermit>>
 }
 
 fn assert_idle(limiter: &Limiter) {
-    assert_eq!((limiter.available_permits(), limiter.waiting()), (1, 0));
+    assert_eq!((limiter.available_permits(), limiter.waiters()), (1, 0));
     drop(limiter.try_acquire().unwrap());
 }
 
@@ -95,7 +95,7 @@ fn model_a_call_waits_for_its_rate_while_time_moves() {
         let other = call_elsewhere(&limiter);
         clock.advance(WINDOW);
         other.join().unwrap();
-        assert_eq!((limiter.available_permits(), limiter.waiting()), (1, 0));
+        assert_eq!((limiter.available_permits(), limiter.waiters()), (1, 0));
         assert!(matches!(limiter.try_acquire(), Err(refused) if !refused.is_permanent()));
     });
 }
@@ -110,7 +110,7 @@ fn model_a_call_waits_for_its_rate_while_time_moves_twice() {
         clock.advance(WINDOW / 2);
         clock.advance(WINDOW / 2);
         other.join().unwrap();
-        assert_eq!((limiter.available_permits(), limiter.waiting()), (1, 0));
+        assert_eq!((limiter.available_permits(), limiter.waiters()), (1, 0));
     });
 }
 
@@ -119,7 +119,7 @@ fn model_a_call_waits_for_its_rate_while_time_moves_twice() {
 fn model_two_tries_for_one_admission() {
     model(2, || {
         let clock = ManualClock::new();
-        let builder = Limiter::builder().rate(1, WINDOW).max_concurrent(2);
+        let builder = Limiter::builder().margin(Duration::ZERO).rate(1, WINDOW).max_concurrent(2);
         let limiter = builder.clock(clock).build();
         let there = limiter.clone();
         let other = thread::spawn(move || there.try_acquire().is_ok());
@@ -135,14 +135,15 @@ fn model_two_tries_for_one_admission() {
 fn model_a_call_waits_for_its_rate_while_its_slots_are_closed() {
     model(2, || {
         let slots = std::sync::Arc::new(crate::Semaphore::new(1));
-        let builder = Limiter::builder().rate(1, WINDOW).semaphore(slots.clone());
+        let builder =
+            Limiter::builder().margin(Duration::ZERO).rate(1, WINDOW).semaphore(slots.clone());
         let limiter = builder.clock(ManualClock::new()).build();
         call(&limiter);
         let there = limiter.clone();
         let other = thread::spawn(move || block_on(there.acquire()).map(drop).is_err());
         slots.close();
         assert!(other.join().unwrap());
-        assert_eq!(limiter.waiting(), 0);
+        assert_eq!(limiter.waiters(), 0);
     });
 }
 
@@ -171,7 +172,8 @@ fn model_a_queued_call_against_the_end_of_one() {
 /// One call in a window, just now.
 fn at_three_seconds() -> (Limiter, ManualClock) {
     let clock = ManualClock::new();
-    let limiter = Limiter::builder().rate(1, WINDOW).clock(clock.clone()).build();
+    let limiter =
+        Limiter::builder().margin(Duration::ZERO).rate(1, WINDOW).clock(clock.clone()).build();
     clock.advance(Duration::from_secs(3));
     drop(limiter.try_acquire().unwrap());
     (limiter, clock)

@@ -21,7 +21,7 @@ use std::sync::Arc;
 every_pair! {
     starts of Scene: both_open a_line_for_the_rate a_line_for_a_slot;
     operations:
-        try_acquire acquire acquire_within ask_for_the_place_and_leave
+        try_acquire acquire acquire_timeout ask_for_the_place_and_leave
         end_of_a_call another_takes_a_slot
         cancel_the_front cancel_behind poll_again
         set_a_lower_rate set_a_higher_rate reset time_passes close_the_slots close;
@@ -94,7 +94,10 @@ impl Scene {
     fn new(slots: usize) -> Self {
         let clock = ManualClock::new();
         let semaphore = Arc::new(Semaphore::new(slots));
-        let builder = Limiter::builder().rate(LIMIT, WINDOW).semaphore(Arc::clone(&semaphore));
+        let builder = Limiter::builder()
+            .margin(Duration::ZERO)
+            .rate(LIMIT, WINDOW)
+            .semaphore(Arc::clone(&semaphore));
         let limiter = builder.clock(clock.clone()).build();
         let running =
             vec![limiter.try_acquire_owned().unwrap(), limiter.try_acquire_owned().unwrap()];
@@ -214,9 +217,9 @@ fn acquire(scene: &mut Scene) -> Run<Left> {
     })
 }
 
-fn acquire_within(scene: &mut Scene) -> Run<Left> {
+fn acquire_timeout(scene: &mut Scene) -> Run<Left> {
     in_line(scene, |limiter| {
-        let waiting = vec![waiting(NEWCOMER, limiter.acquire_within_owned(2 * WINDOW))];
+        let waiting = vec![waiting(NEWCOMER, limiter.acquire_timeout_owned(2 * WINDOW))];
         Left { waiting, is_impatient: true, ..narrows() }
     })
 }
@@ -227,7 +230,7 @@ fn ask_for_the_place_and_leave(scene: &mut Scene) -> Run<Left> {
         let polled = own.as_mut().poll(&mut Context::from_waker(Waker::noop()));
         assert_eq!(own.position().is_some(), polled.is_pending());
         assert!(own.position().is_none_or(|ahead| ahead <= 4));
-        assert!(own.expected_wait().is_none_or(|wait| wait <= 4 * WINDOW));
+        assert!(own.estimated_wait().is_none_or(|wait| wait <= 4 * WINDOW));
         Left { admitted: matches!(polled, Poll::Ready(Ok(_))).into(), ..narrows() }
     })
 }
@@ -330,7 +333,7 @@ fn look_on(scene: &mut Scene) -> Run<Left> {
     on(scene, |limiter| {
         assert!(limiter.remaining() <= HIGHER);
         assert!(limiter.available_permits() <= 4);
-        assert!(limiter.waiting() <= 4);
+        assert!(limiter.waiters() <= 4);
         Left::default()
     })
 }
@@ -384,7 +387,7 @@ impl Start for Scene {
         }
         drop((left, self.line));
         self.clock.advance(WINDOW);
-        assert_eq!((self.limiter.waiting(), self.slots.available_permits()), (0, self.in_all));
+        assert_eq!((self.limiter.waiters(), self.slots.available_permits()), (0, self.in_all));
         assert_eq!(self.limiter.try_acquire().is_ok(), !closed);
         assert_eq!(self.limiter.gate.nodes_in_use(), 0, "a node was not recycled");
     }

@@ -185,7 +185,7 @@ impl Line {
 
     const_fn! {
         /// Never has more than these permits, at most [`Bound::MOST`].
-        pub(super) const fn bounded(permits: u64) -> Self {
+        pub(super) const fn with_max_permits(permits: u64) -> Self {
             let permits = if permits > Bound::MOST { Bound::MOST } else { permits };
             Self::with(permits, Bound::new(permits, permits))
         }

@@ -915,7 +915,7 @@ fn model_two_who_meet_a_granted_front_and_its_waker() {
 #[test]
 fn model_two_add_the_one_permit_that_is_missing() {
     model(3, || {
-        let semaphore = Arc::new(Semaphore::bounded(1));
+        let semaphore = Arc::new(Semaphore::with_max_permits(1));
         semaphore.try_acquire().unwrap().forget();
         let others = [(); 2].map(|()| spawn(&semaphore, |s| s.add_permits(1)));
         others.map(|other| other.join().unwrap());
@@ -928,7 +928,7 @@ fn model_two_add_the_one_permit_that_is_missing() {
 #[test]
 fn model_a_bound_goes_down_while_a_request_lines_up() {
     model(2, || {
-        let semaphore = Arc::new(Semaphore::bounded(2));
+        let semaphore = Arc::new(Semaphore::with_max_permits(2));
         let held = Arc::clone(&semaphore).try_acquire_owned().unwrap();
         let reducer = spawn(&semaphore, |s| assert!(s.reduce_permits(1) <= 1));
         let refused = block_on(semaphore.acquire_many(2)).unwrap_err();
@@ -944,7 +944,7 @@ fn model_a_bound_goes_down_while_a_request_lines_up() {
 #[test]
 fn model_a_bound_goes_down_while_the_front_is_served() {
     model(1, || {
-        let semaphore = Arc::new(Semaphore::bounded(2));
+        let semaphore = Arc::new(Semaphore::with_max_permits(2));
         let held = Arc::clone(&semaphore).try_acquire_many_owned(2).unwrap();
         let mut small = Arc::clone(&semaphore).acquire_owned();
         let mut big = Arc::clone(&semaphore).acquire_many_owned(2);
@@ -966,7 +966,7 @@ fn model_a_bound_goes_down_while_the_front_is_served() {
 #[test]
 fn model_permits_are_forgotten_while_the_bound_goes_down() {
     model(3, || {
-        let semaphore = Arc::new(Semaphore::bounded(3));
+        let semaphore = Arc::new(Semaphore::with_max_permits(3));
         let held = Arc::clone(&semaphore).try_acquire_many_owned(2).unwrap();
         let forgetful = thread::spawn(move || held.forget());
         assert!(semaphore.reduce_permits(2) <= 1);

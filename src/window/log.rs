@@ -28,7 +28,8 @@ use super::cell::{epoched, shown};
 use super::reclaim::{Pinned, Reclaimer};
 use super::ring::{Full, NEVER, Quick, Ring, Spot, Stop};
 use super::shards::{Layout, Shards, is_counted, is_fresh, unmarked};
-use crate::error::NoSuchRate;
+use crate::error::NoSuchRateError;
+use crate::rate::Margin;
 use crate::sync::atomic::{AtomicPtr, Ordering};
 use core::fmt;
 use core::ptr;
@@ -82,7 +83,7 @@ pub(crate) struct Log {
     grown: AtomicPtr<Shards>,
     reclaimer: Reclaimer,
     /// Added to every window.
-    guard: Duration,
+    margin: Margin,
 }
 
 /// The shards that are in place.
@@ -100,18 +101,27 @@ const MOST_RETIRED: u32 = 16;
 // ---- the log ---------------------------------------------------------------------------------------
 
 impl Log {
-    /// A log that keeps all these rules together: limit and window, each window longer by `guard`.
-    pub(crate) fn new(rules: &[(u32, Duration)], guard: Duration) -> Self {
+    /// A log that keeps all these rules together: limit and window, each window longer by `margin`.
+    pub(crate) fn new(rules: &[(u32, Duration)], margin: impl Into<Margin>) -> Self {
         let capacity = rules.iter().map(|(limit, _)| *limit).max().unwrap_or(0);
-        Self::with_layout(rules, guard, Layout::new(rules.len()).with_capacity(capacity))
+        Self::with_layout(rules, margin, Layout::new(rules.len()).with_capacity(capacity))
     }
 
-    pub(crate) fn with_layout(rules: &[(u32, Duration)], guard: Duration, layout: Layout) -> Self {
+    pub(crate) fn with_layout(
+        rules: &[(u32, Duration)],
+        margin: impl Into<Margin>,
+        layout: Layout,
+    ) -> Self {
+        let margin = margin.into();
         let first = Shards::new(layout);
         for (index, (limit, window)) in rules.iter().enumerate() {
-            first.begin_rule(index, (*limit).min(layout.capacity), guarded(*window, guard));
+            first.begin_rule(
+                index,
+                (*limit).min(layout.capacity),
+                in_nanos(margin.add_to(*window)),
+            );
         }
-        Self { first, grown: AtomicPtr::new(ptr::null_mut()), reclaimer: Reclaimer::new(), guard }
+        Self { first, grown: AtomicPtr::new(ptr::null_mut()), reclaimer: Reclaimer::new(), margin }
     }
 
     /// Claims one admission at `now` (ns); returns its stamp.
@@ -209,15 +219,15 @@ impl Log {
         u32::try_from(remaining).unwrap_or(u32::MAX)
     }
 
-    /// Limit and window of a rule, without the guard.
+    /// Limit and window of a rule, without the margin.
     pub(crate) fn rule(&self, index: usize) -> Option<(u32, Duration)> {
         let rule = self.visit().shards.rule(index)?;
         let limit = u32::try_from(rule.limit).unwrap_or(u32::MAX);
-        Some((limit, Duration::from_nanos(rule.window).saturating_sub(self.guard)))
+        Some((limit, self.margin.take_from(Duration::from_nanos(rule.window))))
     }
 
-    pub(crate) fn guard(&self) -> Duration {
-        self.guard
+    pub(crate) fn margin(&self) -> Margin {
+        self.margin
     }
 
     pub(crate) fn rules(&self) -> usize {
@@ -230,12 +240,17 @@ impl Log {
     }
 
     /// Changes a rule for all admissions from now on.
-    pub(crate) fn set(&self, index: usize, limit: u32, window: Duration) -> Result<(), NoSuchRate> {
+    pub(crate) fn set(
+        &self,
+        index: usize,
+        limit: u32,
+        window: Duration,
+    ) -> Result<(), NoSuchRateError> {
         if index >= self.rules() {
-            return Err(NoSuchRate);
+            return Err(NoSuchRateError);
         }
         let limit = if self.rules() > 1 { limit.min(self.first.layout.most_cells) } else { limit };
-        let window = guarded(window, self.guard);
+        let window = in_nanos(self.margin.add_to(window));
         while !self.set_in(&self.visit(), index, limit, window) {}
         Ok(())
     }
@@ -433,10 +448,6 @@ fn shown_or_never(stamp: u64) -> u64 {
     shown(stamp).unwrap_or(NEVER)
 }
 
-/// A window with its guard, in ns. Where there is no window there is no limit, and no guard.
-fn guarded(window: Duration, guard: Duration) -> u64 {
-    if window.is_zero() {
-        return 0;
-    }
-    u64::try_from(window.saturating_add(guard).as_nanos()).unwrap_or(u64::MAX)
+fn in_nanos(window: Duration) -> u64 {
+    u64::try_from(window.as_nanos()).unwrap_or(u64::MAX)
 }

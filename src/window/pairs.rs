@@ -20,7 +20,7 @@ use std::sync::Arc;
 every_pair! {
     starts of Scene: a_cell_free a_line_of_two;
     operations:
-        try_acquire try_acquire_at acquire acquire_within ask_for_the_place_and_leave
+        try_acquire try_acquire_at acquire acquire_timeout ask_for_the_place_and_leave
         cancel_the_front cancel_behind poll_again
         set_a_lower_rate set_a_higher_rate reset time_passes;
     onlookers: look_on;
@@ -79,14 +79,14 @@ impl Scene {
     }
 }
 
-fn waiting(place: u8, window: &Arc<SlidingWindow>, patience: Option<Duration>) -> Waiting {
+fn waiting(place: u8, window: &Arc<SlidingWindow>, timeout: Option<Duration>) -> Waiting {
     let window = Arc::clone(window);
     Waiter::new(
         place,
         Box::pin(async move {
-            match patience {
+            match timeout {
                 None => window.acquire().await,
-                Some(patience) => window.acquire_within(patience).await,
+                Some(timeout) => window.acquire_timeout(timeout).await,
             }
         }),
     )
@@ -166,7 +166,7 @@ fn acquire(scene: &mut Scene) -> Run<Left> {
     })
 }
 
-fn acquire_within(scene: &mut Scene) -> Run<Left> {
+fn acquire_timeout(scene: &mut Scene) -> Run<Left> {
     in_line(scene, |window| {
         let waiting = vec![waiting(NEWCOMER, window, Some(2 * WINDOW))];
         Left { taken: 1, waiting, is_impatient: true, ..Left::default() }
@@ -179,7 +179,7 @@ fn ask_for_the_place_and_leave(scene: &mut Scene) -> Run<Left> {
         let polled = own.as_mut().poll(&mut Context::from_waker(Waker::noop()));
         assert_eq!(own.position().is_some(), polled.is_pending());
         assert!(own.position().is_none_or(|ahead| ahead <= 3));
-        assert!(own.expected_wait().is_none_or(|wait| wait <= 4 * WINDOW));
+        assert!(own.estimated_wait().is_none_or(|wait| wait <= 4 * WINDOW));
         Left { admitted: matches!(polled, Poll::Ready(Ok(_))).into(), taken: 1, ..Left::default() }
     })
 }
@@ -264,7 +264,7 @@ fn look_on(scene: &mut Scene) -> Run<Left> {
         assert!([LOWER, LIMIT, HIGHER].contains(&window.limit()));
         assert!(window.rates().eq([(window.limit(), WINDOW)]) || window.window() == WINDOW);
         assert_eq!(window.granularity(), 1);
-        assert!(window.waiting() <= 4);
+        assert!(window.waiters() <= 4);
         Left::default()
     })
 }
@@ -277,7 +277,7 @@ impl Start for Scene {
     #[cfg(ringgate_freeze)]
     fn serve_the_others(&mut self, left: &mut Left, stands_in_line: bool) {
         // Whatever the answer.
-        let _ = (self.window.remaining(), self.window.waiting());
+        let _ = (self.window.remaining(), self.window.waiters());
         if stands_in_line {
             return;
         }
@@ -311,7 +311,7 @@ impl Start for Scene {
         let refused = all(&mut self.line, &mut left).any(|waiter| waiter.output != Some(Ok(())));
         assert!(!refused || left.iter().any(|left| left.is_impatient), "refused");
         self.clock.advance(WINDOW);
-        assert_eq!((self.window.waiting(), self.window.remaining()), (0, self.window.limit()));
+        assert_eq!((self.window.waiters(), self.window.remaining()), (0, self.window.limit()));
         drop((left, self.line));
         assert_eq!(self.window.gate.nodes_in_use(), 0, "a node was not recycled");
     }

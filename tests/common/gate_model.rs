@@ -49,7 +49,7 @@ pub(crate) type Answer = Result<(), No>;
 pub(crate) struct Rates {
     /// Limit and window in ns.
     rules: Vec<(u32, u64)>,
-    guard: u64,
+    margin: u64,
     /// Never decreasing.
     stamps: Vec<u64>,
     /// How many stamps are remembered when more are to be: the largest limit, or twice as many as
@@ -58,15 +58,15 @@ pub(crate) struct Rates {
 }
 
 impl Rates {
-    pub(crate) fn new(rules: &[(u32, u64)], guard: u64) -> Self {
+    pub(crate) fn new(rules: &[(u32, u64)], margin: u64) -> Self {
         let largest = rules.iter().map(|(limit, _)| *limit as usize).max().unwrap_or(0);
-        Self { rules: rules.to_vec(), guard, stamps: Vec::new(), memory: largest.max(1) }
+        Self { rules: rules.to_vec(), margin, stamps: Vec::new(), memory: largest.max(1) }
     }
 
     /// The rules that limit anything: zero of a limit always, zero of a window never.
     fn limiting(&self) -> impl Iterator<Item = (usize, u64)> {
         let limiting = self.rules.iter().filter(|(limit, window)| *limit == 0 || *window > 0);
-        limiting.map(|(limit, window)| (*limit as usize, window + self.guard))
+        limiting.map(|(limit, window)| (*limit as usize, window + self.margin))
     }
 
     /// When these stamps let one more through; `None` for never.
@@ -173,7 +173,7 @@ enum Claim {
 pub(crate) struct Call {
     /// `None`: waits for a permit of the shared slots, without a limiter.
     limiter: Option<Id>,
-    patience: Option<u64>,
+    timeout: Option<u64>,
     deadline: Option<u64>,
     stage: Stage,
     claim: Claim,
@@ -215,10 +215,10 @@ impl Model {
         self.limiters.push(Limiter { rates, slots, line: VecDeque::new() });
     }
 
-    pub(crate) fn call(&mut self, limiter: Option<Id>, patience: Option<u64>) -> Id {
+    pub(crate) fn call(&mut self, limiter: Option<Id>, timeout: Option<u64>) -> Id {
         self.calls.push(Call {
             limiter,
-            patience,
+            timeout,
             deadline: None,
             stage: Stage::New,
             claim: Claim::None,
@@ -253,7 +253,7 @@ impl Model {
         self.slots.first()?.line.iter().position(|waiting| *waiting == id)
     }
 
-    pub(crate) fn expected_wait(&self, id: Id) -> Option<u64> {
+    pub(crate) fn estimated_wait(&self, id: Id) -> Option<u64> {
         let ahead = self.position(id)?;
         let turn = self.limiters[self.calls[id].limiter?].rates.turn(ahead, self.now)?;
         Some(turn - self.now)
@@ -386,7 +386,7 @@ impl Model {
 
     // ---- how a call goes on ------------------------------------------------------------------------
 
-    /// The end of its patience, or of the wait for the rate.
+    /// The end of its timeout, or of the wait for the rate.
     fn has_timer(&self, id: Id) -> bool {
         let call = &self.calls[id];
         match call.stage {
@@ -449,7 +449,7 @@ impl Model {
 
     fn begin(&mut self, id: Id, limiter: Id) -> Poll<Answer> {
         let ahead = self.limiters[limiter].line.len();
-        let deadline = self.calls[id].patience.map(|patience| self.now.saturating_add(patience));
+        let deadline = self.calls[id].timeout.map(|timeout| self.now.saturating_add(timeout));
         let answer = self.try_acquire(limiter);
         if answer.map_or_else(No::is_permanent, |()| true) {
             self.calls[id].stage = Stage::Over;

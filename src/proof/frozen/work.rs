@@ -108,7 +108,7 @@ fn freeze_a_sweep_is_no_more_work_in_a_long_line() {
 #[test]
 fn freeze_many_changes_of_a_rate_are_no_more_work() {
     let minute = Duration::from_secs(60);
-    let builder = Limiter::builder().rate(60, minute).max_concurrent(1);
+    let builder = Limiter::builder().margin(Duration::ZERO).rate(60, minute).max_concurrent(1);
     let limiter = builder.clock(ManualClock::new()).build();
     let held = limiter.try_acquire().unwrap();
     let mut waiting = pin!(limiter.acquire());

@@ -286,7 +286,7 @@ impl Calls {
     }
 
     async fn step(self: &Arc<Self>) {
-        let patience = Duration::from_nanos(u64::from(below(40)));
+        let timeout = Duration::from_nanos(u64::from(below(40)));
         match below(12) {
             0 => drop(with_two_wakers(self.acquire_owned()).await),
             1 => drop(poll_once(self.acquire_owned())),
@@ -304,8 +304,8 @@ impl Calls {
             4 => match select(pin!(self.acquire_owned()), pin!(self.acquire_owned())).await {
                 Either::Left((call, _)) | Either::Right((call, _)) => drop(call),
             },
-            5 => drop(self.admit(self.limiter.acquire_within(patience)).await),
-            6 => drop(self.admit(self.limiter.acquire_within_owned(patience)).await),
+            5 => drop(self.admit(self.limiter.acquire_timeout(timeout)).await),
+            6 => drop(self.admit(self.limiter.acquire_timeout_owned(timeout)).await),
             7 => {
                 let begun = self.clock.now();
                 let tried = self.limiter.try_acquire();
@@ -332,12 +332,12 @@ impl Calls {
         let polled = call.as_mut().poll(&mut Context::from_waker(Waker::noop()));
         // The one in line before may have left since.
         assert!(polled.is_pending() || call.position().is_none());
-        let _ = (call.expected_wait(), self.limiter.remaining());
+        let _ = (call.estimated_wait(), self.limiter.remaining());
     }
 
     /// When all is over: slots and places are all there.
     fn assert_whole(&self) {
-        assert_eq!(self.limiter.waiting(), 0);
+        assert_eq!(self.limiter.waiters(), 0);
         if self.is_closed.load(Ordering::SeqCst) > 0 {
             return;
         }
@@ -362,7 +362,7 @@ fn assert_exact(admitted: &[(Timestamp, Timestamp)], largest: usize) {
 fn limiter_program(closes: bool) {
     let (limit, most) = (1 + below(3), 1 + below(2) as usize);
     let (clock, slots) = (ManualClock::new(), Arc::new(Semaphore::new(most)));
-    let mut builder = Limiter::builder().rate(limit, WINDOW);
+    let mut builder = Limiter::builder().margin(Duration::ZERO).rate(limit, WINDOW);
     if below(2) == 0 {
         builder = builder.rate(3, 2 * WINDOW);
     }
