@@ -19,8 +19,8 @@ use criterion::measurement::WallTime;
 use criterion::{
     BenchmarkGroup, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main,
 };
-use ringgate::Limiter;
 use ringgate::time::{Clock, Sleep, Timestamp};
+use ringgate::{Limiter, Rate};
 use std::future::Future;
 use std::hint::black_box;
 use std::sync::Arc;
@@ -104,7 +104,7 @@ impl Original {
 fn ringgate(rpm: u32, slots: usize) -> Limiter {
     Limiter::builder()
         .margin(Duration::ZERO)
-        .rate(rpm, WINDOW)
+        .rate(Rate::new(rpm, WINDOW))
         .max_concurrent(slots)
         .clock(Stepping::new(rpm, 1))
         .build()

@@ -22,7 +22,7 @@ use futures_util::{FutureExt, stream};
 use oxi_ai::provider_pool;
 use oxi_ai::{Api, Context, Model, Provider, ProviderError, ProviderEvent, StreamOptions};
 use ringgate::time::{Clock, SystemClock};
-use ringgate::{EventStream, Limiter, oxi_ai as in_its_place};
+use ringgate::{EventStream, Limiter, Rate, oxi_ai as in_its_place};
 use std::hint::black_box;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -30,7 +30,6 @@ use std::time::{Duration, Instant};
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-const MINUTE: Duration = Duration::from_secs(60);
 /// More than are made at a time.
 const CONCURRENCY: usize = 16;
 
@@ -61,7 +60,7 @@ fn original(rpm: u32) -> provider_pool::ProviderPool {
 fn ringgate(rpm: u32, clock: impl Clock) -> in_its_place::ProviderPool {
     let limiter = Limiter::builder()
         .margin(Duration::ZERO)
-        .rate(rpm, MINUTE)
+        .rate(Rate::per_minute(rpm))
         .max_concurrent(CONCURRENCY)
         .clock(clock)
         .build();

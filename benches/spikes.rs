@@ -5,7 +5,7 @@
 //! then: the 99.99th percentile and the sum stand beside it. Memory is what the allocator was asked for,
 //! beyond what was there before; kept is what is still there afterwards.
 
-use ringgate::{Limiter, SlidingWindow};
+use ringgate::{Limiter, Rate, SlidingWindow};
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::future::Future;
 use std::hint::black_box;
@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicBool, AtomicIsize, Ordering::Relaxed};
 use std::sync::{Arc, Barrier};
 use std::task::{Context, Waker};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 // ---- memory --------------------------------------------------------------------------------------
 
@@ -227,8 +227,7 @@ semaphores!(
 
 fn growing(limit: u32) {
     const OTHERS: usize = 31;
-    let hour = Duration::from_secs(3600);
-    let window = SlidingWindow::new(limit, hour);
+    let window = SlidingWindow::new(Rate::per_hour(limit));
     while window.try_acquire().is_ok() {}
     let mut seen = Seen::of(OTHERS + 1);
     let (start, over) = (Barrier::new(OTHERS + 1), AtomicBool::new(false));
@@ -246,7 +245,7 @@ fn growing(limit: u32) {
             })
             .collect();
         start.wait();
-        let ((), grew) = timed(|| window.set_rate(2 * limit, hour));
+        let ((), grew) = timed(|| window.set_rate(Rate::per_hour(2 * limit)));
         over.store(true, Relaxed);
         let others = others.into_iter().map(|thread| thread.join().unwrap());
         others.chain([grew]).collect()
@@ -256,13 +255,12 @@ fn growing(limit: u32) {
 }
 
 fn changing(changes: u32) {
-    let hour = Duration::from_secs(3600);
-    let limiter = Limiter::new(60, hour, 1);
+    let limiter = Limiter::new(Rate::per_hour(60), 1);
     let held = limiter.try_acquire();
     let mut call = Box::pin(limiter.acquire());
     assert!(!poll(call.as_mut()));
     for _ in 0..changes {
-        let _ = limiter.set_rate(90, hour);
+        let _ = limiter.set_rate(Rate::per_hour(90));
     }
     let mut seen = Seen::of(1);
     seen.time(|| assert!(!poll(call.as_mut())));

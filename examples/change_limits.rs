@@ -2,21 +2,19 @@
 //!
 //! `cargo run --release --example change_limits`
 
-use ringgate::{Limiter, NoSuchRateError};
-use std::time::Duration;
+use ringgate::{Limiter, NoSuchRateError, Rate};
 
 fn burst(limiter: &Limiter) -> usize {
     (0..1000).take_while(|_| limiter.try_acquire().is_ok()).count()
 }
 
 fn main() -> Result<(), NoSuchRateError> {
-    let (minute, hour) = (Duration::from_secs(60), Duration::from_secs(3600));
     // A call counts in both windows or in neither.
-    let limiter = Limiter::builder().rate(60, minute).rate(100, hour).build();
+    let limiter = Limiter::builder().rate(Rate::per_minute(60)).rate(Rate::per_hour(100)).build();
     println!("admitted at once: {}", burst(&limiter)); // 60
 
     // A new tier: what was admitted before still counts.
-    limiter.set_rate_at(0, 600, minute)?;
+    limiter.set_rate_at(0, Rate::per_minute(600))?;
     println!("and after the first limit went up: {}", burst(&limiter)); // 40, by the hour's limit
 
     if let Err(refused) = limiter.try_acquire() {

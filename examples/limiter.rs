@@ -3,7 +3,7 @@
 //! `cargo run --release --example limiter`
 
 use ringgate::time::{Clock, SystemClock};
-use ringgate::{Limiter, Refused};
+use ringgate::{Limiter, Rate, Refused};
 use std::time::Duration;
 
 async fn agent(name: usize, limiter: Limiter, clock: SystemClock) -> Result<(), Refused> {
@@ -20,7 +20,7 @@ async fn agent(name: usize, limiter: Limiter, clock: SystemClock) -> Result<(), 
 #[tokio::main]
 async fn main() -> Result<(), Refused> {
     // At most 5 calls in any second and 2 at a time.
-    let limiter = Limiter::new(5, Duration::from_secs(1), 2);
+    let limiter = Limiter::new(Rate::per_second(5), 2);
     let clock = SystemClock::new();
     let agents: Vec<_> =
         (0..4).map(|name| tokio::spawn(agent(name, limiter.clone(), clock.clone()))).collect();

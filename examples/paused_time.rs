@@ -3,13 +3,13 @@
 //! `cargo run --release --example paused_time`
 
 use ringgate::time::{Clock, TokioClock};
-use ringgate::{Limiter, Refused};
+use ringgate::{Limiter, Rate, Refused};
 use std::time::Duration;
 
 #[tokio::main(flavor = "current_thread", start_paused = true)]
 async fn main() -> Result<(), Refused> {
     // Made inside the runtime: that is where its clock starts.
-    let limiter = Limiter::builder().rate(1, Duration::from_secs(3600)).build();
+    let limiter = Limiter::builder().rate(Rate::per_hour(1)).build();
     let clock = TokioClock::new();
 
     drop(limiter.acquire().await?);

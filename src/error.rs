@@ -122,10 +122,10 @@ enum Wait {
 /// It is decided on this side, before any request is sent; it is not a server's 429.
 ///
 /// ```
-/// use ringgate::{Limit, SlidingWindow};
+/// use ringgate::{Limit, Rate, SlidingWindow};
 /// use std::time::Duration;
 ///
-/// let window = SlidingWindow::new(0, Duration::from_secs(60));
+/// let window = SlidingWindow::new(Rate::per_minute(0));
 /// let refused = window.try_acquire().unwrap_err();
 /// assert_eq!(refused.limit(), Limit::Rate);
 /// assert_eq!(refused.retry_after(), None);
@@ -220,11 +220,11 @@ impl Error for Refused {}
 /// A change of a rate that is not there: the limiter was made without it.
 ///
 /// ```
-/// use ringgate::{Limiter, NoSuchRateError};
+/// use ringgate::{Limiter, NoSuchRateError, Rate};
 /// use std::time::Duration;
 ///
 /// let limiter = Limiter::builder().max_concurrent(4).build();
-/// assert_eq!(limiter.set_rate(60, Duration::from_secs(60)), Err(NoSuchRateError));
+/// assert_eq!(limiter.set_rate(Rate::per_minute(60)), Err(NoSuchRateError));
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NoSuchRateError;

@@ -18,11 +18,11 @@ mod admission;
 mod models;
 
 use crate::error::{Limit, NoSuchRateError, Refused};
+use crate::rate::Rate;
 use crate::semaphore::{Semaphore, SemaphorePermit};
 use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::time::{Time, Timestamp};
 use crate::window::log::{Busy, Log, Opening, Reading};
-use core::time::Duration;
 use std::sync::Arc;
 
 pub(crate) use admission::{Admission, Handle};
@@ -188,12 +188,8 @@ impl Gate {
     }
 
     /// Changes a rate from now on, and has the first in line look again.
-    pub(crate) fn set_rate(
-        &self,
-        index: usize,
-        limit: u32,
-        window: Duration,
-    ) -> Result<(), NoSuchRateError> {
+    pub(crate) fn set_rate(&self, index: usize, rate: Rate) -> Result<(), NoSuchRateError> {
+        let (limit, window) = rate.parts();
         self.rate.as_ref().ok_or(NoSuchRateError)?.set(index, limit, window)?;
         self.changes.add_permits(1);
         Ok(())
@@ -236,10 +232,6 @@ impl Gate {
 
     pub(crate) fn slots(&self) -> &Slots {
         &self.slots
-    }
-
-    pub(crate) fn time(&self) -> &Time {
-        &self.time
     }
 
     pub(crate) fn waiters(&self) -> u64 {

@@ -9,13 +9,13 @@
 //! The [`guide`] shows them in agent loops and in tests, and how to choose limits.
 //!
 //! ```
-//! use ringgate::{Limit, Limiter};
+//! use ringgate::{Limit, Limiter, Rate};
 //! use std::time::Duration;
 //!
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), ringgate::Refused> {
 //! // 60 requests in any minute, 4 at a time, for all clones together.
-//! let limiter = Limiter::new(60, Duration::from_secs(60), 4);
+//! let limiter = Limiter::new(Rate::per_minute(60), 4);
 //!
 //! let permit = limiter.acquire().await?;
 //! // … the call …
@@ -96,8 +96,9 @@ pub use limiter::{
 pub use policy::RateLimitPolicy;
 pub use pool::{PoolStream, ProviderPool};
 pub use provider::{EventStream, Provider};
+pub use rate::Rate;
 pub use semaphore::{Acquire, AcquireOwned, OwnedSemaphorePermit, Semaphore, SemaphorePermit};
-pub use window::{SlidingWindow, WindowAcquire, WindowAcquireOwned};
+pub use window::{SlidingWindow, SlidingWindowBuilder, WindowAcquire, WindowAcquireOwned};
 
 #[cfg(all(doctest, feature = "tokio"))]
 #[doc = include_str!("../README.md")]

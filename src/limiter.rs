@@ -6,7 +6,7 @@ pub(crate) mod pairs;
 use crate::blocking::block_on;
 use crate::error::{NoSuchRateError, Refused};
 use crate::gate::{Admission, Gate, Slots};
-use crate::rate::Margin;
+use crate::rate::{Margin, Rate};
 use crate::semaphore::Semaphore;
 use crate::time::{Clock, Time};
 use crate::window::log::Log;
@@ -49,12 +49,12 @@ use std::sync::Arc;
 /// # Examples
 ///
 /// ```
-/// use ringgate::Limiter;
+/// use ringgate::{Limiter, Rate};
 /// use std::time::Duration;
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), ringgate::Refused> {
-/// let limiter = Limiter::new(60, Duration::from_secs(60), 4);
+/// let limiter = Limiter::new(Rate::per_minute(60), 4);
 /// let permit = limiter.acquire().await?;
 /// // … the call …
 /// drop(permit);
@@ -67,29 +67,29 @@ pub struct Limiter {
 }
 
 impl Limiter {
-    /// At most `limit` calls in any `window` and `max_concurrent` at a time.
+    /// At most `rate` in time, and `max_concurrent` calls at a time.
     ///
     /// Zero for either limit refuses every call immediately. `usize::MAX` calls at a time, or a window of
     /// zero, is no limit.
     #[must_use]
-    pub fn new(limit: u32, window: Duration, max_concurrent: usize) -> Self {
-        Self::builder().rate(limit, window).max_concurrent(max_concurrent).build()
+    pub fn new(rate: Rate, max_concurrent: usize) -> Self {
+        Self::builder().rate(rate).max_concurrent(max_concurrent).build()
     }
 
     /// A builder for a limiter, with no limit yet.
     ///
     /// ```
-    /// use ringgate::{Limiter, Semaphore};
+    /// use ringgate::{Limiter, Rate, Semaphore};
     /// use std::{sync::Arc, time::Duration};
     ///
     /// // Two models with rates of their own share eight connections.
     /// let connections = Arc::new(Semaphore::new(8));
     /// let large = Limiter::builder()
-    ///     .rate(60, Duration::from_secs(60))
+    ///     .rate(Rate::per_minute(60))
     ///     .semaphore(Arc::clone(&connections))
     ///     .build();
     /// let small = Limiter::builder()
-    ///     .rate(600, Duration::from_secs(60))
+    ///     .rate(Rate::per_minute(600))
     ///     .margin(Duration::from_millis(100))
     ///     .semaphore(connections)
     ///     .build();
@@ -136,10 +136,10 @@ impl Limiter {
     /// As [`Semaphore::blocking_acquire`](crate::Semaphore::blocking_acquire).
     ///
     /// ```
-    /// use ringgate::Limiter;
+    /// use ringgate::{Limiter, Rate};
     /// use std::time::Duration;
     ///
-    /// let limiter = Limiter::new(60, Duration::from_secs(60), 1);
+    /// let limiter = Limiter::new(Rate::per_minute(60), 1);
     /// let permit = limiter.blocking_acquire()?;
     /// let refused = limiter.blocking_acquire_timeout(Duration::from_millis(10)).unwrap_err();
     /// assert_eq!(refused.limit(), ringgate::Limit::Concurrency);
@@ -223,12 +223,12 @@ impl Limiter {
     /// not gone yet.
     ///
     /// ```
-    /// use ringgate::{Limit, Limiter};
+    /// use ringgate::{Limit, Limiter, Rate};
     /// use std::time::Duration;
     ///
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() {
-    /// let limiter = Limiter::new(1, Duration::from_secs(60), 4);
+    /// let limiter = Limiter::new(Rate::per_minute(1), 4);
     /// let first = limiter.acquire_timeout(Duration::from_secs(5)).await;
     /// assert!(first.is_ok());
     /// let refused = limiter.acquire_timeout(Duration::from_secs(5)).await.unwrap_err();
@@ -259,12 +259,12 @@ impl Limiter {
     /// Only if the waker of the first in line panics; by then the admissions are forgotten.
     ///
     /// ```
-    /// use ringgate::{Limiter, time::ManualClock};
+    /// use ringgate::{Limiter, Rate, time::ManualClock};
     /// use std::time::Duration;
     ///
     /// let clock = ManualClock::new();
     /// let limiter =
-    ///     Limiter::builder().rate(1, Duration::from_secs(60)).clock(clock.clone()).build();
+    ///     Limiter::builder().rate(Rate::per_minute(1)).clock(clock.clone()).build();
     /// clock.advance(Duration::from_secs(1_000_000)); // so it shows, once
     /// assert!(limiter.try_acquire().is_ok());
     /// clock.set(Default::default());
@@ -286,12 +286,12 @@ impl Limiter {
     /// Only if a waker it calls panics; by then all have been told.
     ///
     /// ```
-    /// use ringgate::{Limit, Limiter};
+    /// use ringgate::{Limit, Limiter, Rate};
     /// use std::time::Duration;
     ///
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() {
-    /// let limiter = Limiter::new(60, Duration::from_secs(60), 4);
+    /// let limiter = Limiter::new(Rate::per_minute(60), 4);
     /// limiter.close();
     /// let refused = limiter.acquire().await.unwrap_err();
     /// assert_eq!(refused.limit(), Limit::Closed);
@@ -321,16 +321,16 @@ impl Limiter {
     /// Only if the waker of the first in line panics; by then the rate has been changed.
     ///
     /// ```
-    /// use ringgate::Limiter;
+    /// use ringgate::{Limiter, Rate};
     /// use std::time::Duration;
     ///
-    /// let limiter = Limiter::new(60, Duration::from_secs(60), 4);
-    /// limiter.set_rate(600, Duration::from_secs(60))?; // the next tier
+    /// let limiter = Limiter::new(Rate::per_minute(60), 4);
+    /// limiter.set_rate(Rate::per_minute(600))?; // the next tier
     /// assert_eq!(limiter.remaining(), 600);
     /// # Ok::<(), ringgate::NoSuchRateError>(())
     /// ```
-    pub fn set_rate(&self, limit: u32, window: Duration) -> Result<(), NoSuchRateError> {
-        self.set_rate_at(0, limit, window)
+    pub fn set_rate(&self, rate: Rate) -> Result<(), NoSuchRateError> {
+        self.set_rate_at(0, rate)
     }
 
     /// [`set_rate`](Self::set_rate) of a limiter with several rates: of the `n`-th given to the
@@ -339,13 +339,8 @@ impl Limiter {
     /// # Errors
     ///
     /// [`NoSuchRateError`] if there are fewer.
-    pub fn set_rate_at(
-        &self,
-        n: usize,
-        limit: u32,
-        window: Duration,
-    ) -> Result<(), NoSuchRateError> {
-        self.gate.set_rate(n, limit, window)
+    pub fn set_rate_at(&self, n: usize, rate: Rate) -> Result<(), NoSuchRateError> {
+        self.gate.set_rate(n, rate)
     }
 
     /// How many calls the rates have room for now; `u32::MAX` if there are none.
@@ -394,23 +389,23 @@ pub struct LimiterBuilder {
 }
 
 impl LimiterBuilder {
-    /// At most `limit` calls in any `window`; as in [`SlidingWindow::new`](crate::SlidingWindow::new).
+    /// Adds a rate: at most so many calls in any window. See
+    /// [`SlidingWindowBuilder::rate`](crate::SlidingWindowBuilder::rate).
     ///
-    /// Given more than once, all hold together; as in
-    /// [`SlidingWindow::and`](crate::SlidingWindow::and).
+    /// Several rates hold together: a call counts in all of them or in none.
     ///
     /// ```
-    /// use ringgate::Limiter;
+    /// use ringgate::{Limiter, Rate};
     /// use std::time::Duration;
     ///
     /// let limiter = Limiter::builder()
-    ///     .rate(60, Duration::from_secs(60))
-    ///     .rate(2, Duration::from_secs(1))
+    ///     .rate(Rate::per_minute(60))
+    ///     .rate(Rate::per_second(2))
     ///     .build();
     /// assert_eq!(limiter.remaining(), 2);
     /// ```
-    pub fn rate(mut self, limit: u32, window: Duration) -> Self {
-        self.rates.push((limit, window));
+    pub fn rate(mut self, rate: Rate) -> Self {
+        self.rates.push(rate.parts());
         self
     }
 
@@ -426,11 +421,11 @@ impl LimiterBuilder {
     /// cannot afford that much: set a longer margin if the provider still answers 429.
     ///
     /// ```
-    /// use ringgate::{Limiter, time::ManualClock};
+    /// use ringgate::{Limiter, Rate, time::ManualClock};
     /// use std::time::Duration;
     ///
     /// let minute = Duration::from_secs(60);
-    /// let builder = Limiter::builder().rate(1, minute).clock(ManualClock::new());
+    /// let builder = Limiter::builder().rate(Rate::per_minute(1)).clock(ManualClock::new());
     /// let refused = |limiter: Limiter| {
     ///     drop(limiter.try_acquire());
     ///     limiter.try_acquire().unwrap_err().retry_after().unwrap()
@@ -518,12 +513,12 @@ impl LimiterBuilder {
 /// an allocation of its own.
 ///
 /// ```
-/// use ringgate::{Limiter, time::ManualClock};
+/// use ringgate::{Limiter, Rate, time::ManualClock};
 /// use std::{future::poll_fn, pin::pin, task::Poll, time::Duration};
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() {
-/// let builder = Limiter::builder().rate(1, Duration::from_secs(60));
+/// let builder = Limiter::builder().rate(Rate::per_minute(1));
 /// let limiter = builder.clock(ManualClock::new()).build();
 /// drop(limiter.acquire().await);
 ///

@@ -1,10 +1,8 @@
 //! What a provider allows, in its own terms.
 
 use crate::limiter::{Limiter, LimiterBuilder};
+use crate::rate::Rate;
 use core::time::Duration;
-
-const MINUTE: Duration = Duration::from_secs(60);
-const SECOND: Duration = Duration::from_secs(1);
 
 /// Rate and concurrency that a pool keeps.
 ///
@@ -78,12 +76,12 @@ impl RateLimitPolicy {
         self
     }
 
-    /// Limit and window; `None` for no limit.
-    fn rate(&self) -> Option<(u32, Duration)> {
+    /// `None` for no limit.
+    fn rate(&self) -> Option<Rate> {
         match self.per_second {
-            Some(rps) if self.rpm == rps.saturating_mul(60) => Some((rps, SECOND)),
+            Some(rps) if self.rpm == rps.saturating_mul(60) => Some(Rate::per_second(rps)),
             _ if self.rpm == u32::MAX => None,
-            _ => Some((self.rpm, MINUTE)),
+            _ => Some(Rate::per_minute(self.rpm)),
         }
     }
 }
@@ -92,8 +90,8 @@ impl RateLimitPolicy {
 impl From<&RateLimitPolicy> for LimiterBuilder {
     fn from(policy: &RateLimitPolicy) -> Self {
         let builder = Limiter::builder().max_concurrent(policy.max_concurrent);
-        let Some((limit, window)) = policy.rate() else { return builder };
-        let builder = builder.rate(limit, window);
+        let Some(rate) = policy.rate() else { return builder };
+        let builder = builder.rate(rate);
         match policy.margin {
             Some(margin) => builder.margin(margin),
             None => builder,

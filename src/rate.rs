@@ -1,6 +1,72 @@
-//! What a limit on admissions in time is given by.
+//! A limit on admissions in time, and the margin that lengthens its window.
 
 use core::time::Duration;
+
+/// At most `limit` admissions in any window of the given length.
+///
+/// A limit of zero admits nothing. Otherwise a window of zero is no limit.
+///
+/// ```
+/// use ringgate::Rate;
+/// use std::time::Duration;
+///
+/// let rate = Rate::per_minute(60);
+/// assert_eq!((rate.limit(), rate.window()), (60, Duration::from_secs(60)));
+/// assert_eq!(Rate::new(5, Duration::from_secs(1)), Rate::per_second(5));
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Rate {
+    limit: u32,
+    window: Duration,
+}
+
+impl Rate {
+    /// At most `limit` admissions in any `window`.
+    #[must_use]
+    pub const fn new(limit: u32, window: Duration) -> Self {
+        Self { limit, window }
+    }
+
+    /// At most `limit` admissions in any second.
+    #[must_use]
+    pub const fn per_second(limit: u32) -> Self {
+        Self::new(limit, Duration::from_secs(1))
+    }
+
+    /// At most `limit` admissions in any minute.
+    #[must_use]
+    pub const fn per_minute(limit: u32) -> Self {
+        Self::new(limit, Duration::from_secs(60))
+    }
+
+    /// At most `limit` admissions in any hour.
+    #[must_use]
+    pub const fn per_hour(limit: u32) -> Self {
+        Self::new(limit, Duration::from_secs(60 * 60))
+    }
+
+    /// At most `limit` admissions in any 24 hours.
+    #[must_use]
+    pub const fn per_day(limit: u32) -> Self {
+        Self::new(limit, Duration::from_secs(24 * 60 * 60))
+    }
+
+    /// The most admissions in a window.
+    #[must_use]
+    pub const fn limit(self) -> u32 {
+        self.limit
+    }
+
+    /// The length of the window.
+    #[must_use]
+    pub const fn window(self) -> Duration {
+        self.window
+    }
+
+    pub(crate) const fn parts(self) -> (u32, Duration) {
+        (self.limit, self.window)
+    }
+}
 
 /// The share of a window that the default margin takes, as its divisor, and its most.
 const DEFAULT_SHARE: u32 = 40;

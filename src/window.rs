@@ -19,7 +19,7 @@ pub(crate) mod pairs;
 use crate::blocking::block_on;
 use crate::error::{NoSuchRateError, Refused};
 use crate::gate::{Admission, Gate, Handle, Slots};
-use crate::rate::Margin;
+use crate::rate::{Margin, Rate};
 use crate::time::{Clock, Time, Timestamp};
 use core::future::Future;
 use core::ops::Deref;
@@ -44,7 +44,7 @@ use std::sync::Arc;
 ///
 /// A stamp is a clock reading made inside the call (or later, if another call has already stamped later:
 /// this matters for clocks that step back). If the thread is descheduled between the reading and the
-/// claim, the call starts later than its stamp. A [margin](Self::with_margin) makes room for that.
+/// claim, the call starts later than its stamp. A [margin](SlidingWindowBuilder::margin) makes room for that.
 ///
 /// # Fairness
 ///
@@ -83,10 +83,10 @@ use std::sync::Arc;
 /// # Examples
 ///
 /// ```
-/// use ringgate::SlidingWindow;
+/// use ringgate::{Rate, SlidingWindow};
 /// use std::time::Duration;
 ///
-/// let window = SlidingWindow::new(2, Duration::from_secs(60));
+/// let window = SlidingWindow::new(Rate::per_minute(2));
 /// assert!(window.try_acquire().is_ok());
 /// assert!(window.try_acquire().is_ok());
 ///
@@ -99,67 +99,26 @@ pub struct SlidingWindow {
 }
 
 impl SlidingWindow {
-    /// At most `limit` admissions in any `window`, by the [default clock](crate::time).
+    /// A window with one rate, by the [default clock](crate::time).
     ///
     /// A limit of zero admits nothing. Otherwise a window of zero refuses nothing. Windows are whole
     /// nanoseconds; from 137 seconds on they may be rounded up, by less than one part in 2^36 (with limits
     /// above 2^20: to a multiple of at most 8192 ns, by less than one part in 2^24). They saturate at 2^61 ns,
     /// 73 years.
     #[must_use]
-    pub fn new(limit: u32, window: Duration) -> Self {
-        Self::build(vec![(limit, window)], Margin::ZERO, Time::default())
+    pub fn new(rate: Rate) -> Self {
+        Self::builder().rate(rate).build()
     }
 
     /// [`new`](Self::new), by another clock.
     #[must_use]
-    pub fn with_clock(limit: u32, window: Duration, clock: impl Clock) -> Self {
-        Self::build(vec![(limit, window)], Margin::ZERO, Time::new(clock))
+    pub fn with_clock(rate: Rate, clock: impl Clock) -> Self {
+        Self::builder().rate(rate).clock(clock).build()
     }
 
-    /// A new, empty window with one more limit. An admission counts in all limits or in none.
-    ///
-    /// One ring keeps all of them, with one cell for each admission of the largest limit. So limits above
-    /// 2^20 are lowered to that, and all threads share the ring's cache lines.
-    ///
-    /// ```
-    /// use ringgate::{SlidingWindow, time::ManualClock};
-    /// use std::time::Duration;
-    ///
-    /// let clock = ManualClock::new();
-    /// let window = SlidingWindow::with_clock(3, Duration::from_secs(60), clock.clone())
-    ///     .and(2, Duration::from_secs(1));
-    /// assert!(window.try_acquire().is_ok() && window.try_acquire().is_ok());
-    ///
-    /// let refused = window.try_acquire().unwrap_err(); // two a second
-    /// assert_eq!(refused.retry_after(), Some(Duration::from_secs(1)));
-    ///
-    /// clock.advance(Duration::from_secs(1));
-    /// assert!(window.try_acquire().is_ok());
-    /// let refused = window.try_acquire().unwrap_err(); // three a minute
-    /// assert_eq!(refused.retry_after(), Some(Duration::from_secs(59)));
-    /// ```
-    #[must_use]
-    pub fn and(self, limit: u32, window: Duration) -> Self {
-        let margin = self.gate.rate().map_or(Margin::ZERO, Log::margin);
-        let rates = self.rates().chain([(limit, window)]).collect();
-        Self::build(rates, margin, self.gate.time().clone())
-    }
-
-    /// A new, empty window with a margin: every admission counts `margin` longer.
-    ///
-    /// A provider counts arrivals, a limiter departures. If a request takes between `d` and `d + margin` to
-    /// arrive, a window lengthened by `margin` keeps the limit at the provider. The margin also covers a thread
-    /// that is descheduled between reading the clock and claiming, for up to `margin`.
-    ///
-    /// The window is rounded as in [`new`](Self::new), once alone and once with the margin.
-    #[must_use]
-    pub fn with_margin(self, margin: Duration) -> Self {
-        Self::build(self.rates().collect(), margin.into(), self.gate.time().clone())
-    }
-
-    #[expect(clippy::needless_pass_by_value, reason = "made for this call")]
-    fn build(rates: Vec<(u32, Duration)>, margin: Margin, time: Time) -> Self {
-        Self { gate: Gate::new(Some(Log::new(&rates, margin)), Slots::Open, time) }
+    /// A builder for a window, with no rate yet.
+    pub fn builder() -> SlidingWindowBuilder {
+        SlidingWindowBuilder { rates: Vec::new(), margin: Margin::ZERO, time: None }
     }
 
     /// Admits now, or refuses with the exact time to wait.
@@ -179,10 +138,10 @@ impl SlidingWindow {
     /// [`Refused`] while the window is full at `now`.
     ///
     /// ```
-    /// use ringgate::{SlidingWindow, time::Timestamp};
+    /// use ringgate::{Rate, SlidingWindow, time::Timestamp};
     /// use std::time::Duration;
     ///
-    /// let window = SlidingWindow::new(1, Duration::from_nanos(10));
+    /// let window = SlidingWindow::new(Rate::new(1, Duration::from_nanos(10)));
     /// assert!(window.try_acquire_at(Timestamp::from_nanos(5)).is_ok());
     /// assert!(window.try_acquire_at(Timestamp::from_nanos(14)).is_err());
     /// assert!(window.try_acquire_at(Timestamp::from_nanos(15)).is_ok());
@@ -274,10 +233,10 @@ impl SlidingWindow {
     /// ([`Limit::Closed`](crate::Limit::Closed)).
     ///
     /// ```
-    /// use ringgate::{Limit, SlidingWindow};
+    /// use ringgate::{Limit, Rate, SlidingWindow};
     /// use std::time::Duration;
     ///
-    /// let window = SlidingWindow::new(2, Duration::from_secs(60));
+    /// let window = SlidingWindow::new(Rate::per_minute(2));
     /// window.close();
     /// assert_eq!(window.try_acquire().unwrap_err().limit(), Limit::Closed);
     /// ```
@@ -314,28 +273,28 @@ impl SlidingWindow {
     /// cells have been shared, old logs are freed instead, and from then on every call adds to and subtracts
     /// from one shared count.
     ///
-    /// With several limits ([`and`](Self::and)) it changes the first.
+    /// With several rates it changes the first.
     ///
     /// # Panics
     ///
     /// Only if the waker of the first in line panics; by then the rate has been changed.
     ///
     /// ```
-    /// use ringgate::{SlidingWindow, time::ManualClock};
+    /// use ringgate::{Rate, SlidingWindow, time::ManualClock};
     /// use std::time::Duration;
     ///
     /// let minute = Duration::from_secs(60);
-    /// let window = SlidingWindow::with_clock(1, minute, ManualClock::new());
+    /// let window = SlidingWindow::with_clock(Rate::per_minute(1), ManualClock::new());
     /// assert!(window.try_acquire().is_ok());
     /// assert!(window.try_acquire().is_err());
     ///
-    /// window.set_rate(2, minute);
+    /// window.set_rate(Rate::per_minute(2));
     /// assert!(window.try_acquire().is_ok());
     /// assert!(window.try_acquire().is_err());
     /// ```
-    pub fn set_rate(&self, limit: u32, window: Duration) {
+    pub fn set_rate(&self, rate: Rate) {
         // There is a first rate.
-        let _ = self.set_rate_at(0, limit, window);
+        let _ = self.set_rate_at(0, rate);
     }
 
     /// [`set_rate`](Self::set_rate) of a window with several limits: of the `n`-th, from 0.
@@ -343,13 +302,8 @@ impl SlidingWindow {
     /// # Errors
     ///
     /// [`NoSuchRateError`] if there are fewer.
-    pub fn set_rate_at(
-        &self,
-        n: usize,
-        limit: u32,
-        window: Duration,
-    ) -> Result<(), NoSuchRateError> {
-        self.gate.set_rate(n, limit, window)
+    pub fn set_rate_at(&self, n: usize, rate: Rate) -> Result<(), NoSuchRateError> {
+        self.gate.set_rate(n, rate)
     }
 
     /// Forgets all admissions: the window is as empty as a new one.
@@ -371,10 +325,10 @@ impl SlidingWindow {
     /// Only if the waker of the first in line panics; by then the admissions are forgotten.
     ///
     /// ```
-    /// use ringgate::{SlidingWindow, time::ManualClock};
+    /// use ringgate::{Rate, SlidingWindow, time::ManualClock};
     /// use std::time::Duration;
     ///
-    /// let window = SlidingWindow::with_clock(1, Duration::from_secs(60), ManualClock::new());
+    /// let window = SlidingWindow::with_clock(Rate::per_minute(1), ManualClock::new());
     /// assert!(window.try_acquire().is_ok() && window.try_acquire().is_err());
     /// window.reset();
     /// assert!(window.try_acquire().is_ok() && window.try_acquire().is_err());
@@ -386,19 +340,19 @@ impl SlidingWindow {
     /// The most admissions in a window; with several limits, the first.
     #[must_use]
     pub fn limit(&self) -> u32 {
-        self.rates().next().map_or(u32::MAX, |(limit, _)| limit)
+        self.rates().next().map_or(u32::MAX, Rate::limit)
     }
 
     /// The window, without any margin; with several limits, the first's.
     #[must_use]
     pub fn window(&self) -> Duration {
-        self.rates().next().map_or(Duration::ZERO, |(_, window)| window)
+        self.rates().next().map_or(Duration::ZERO, Rate::window)
     }
 
-    /// All limits and their windows, as they are kept.
-    pub fn rates(&self) -> impl Iterator<Item = (u32, Duration)> {
+    /// All rates, as they are kept.
+    pub fn rates(&self) -> impl Iterator<Item = Rate> {
         let log = self.gate.rate();
-        (0..).map_while(move |n| log?.rule(n))
+        (0..).map_while(move |n| log?.rule(n)).map(|(limit, window)| Rate::new(limit, window))
     }
 
     /// How many admissions share a cell: one, up to a limit of 2^20.
@@ -409,12 +363,12 @@ impl SlidingWindow {
     /// admission after one window.
     ///
     /// ```
-    /// use ringgate::SlidingWindow;
+    /// use ringgate::{Rate, SlidingWindow};
     /// use std::time::Duration;
     ///
     /// let day = Duration::from_secs(24 * 3600);
-    /// assert_eq!(SlidingWindow::new(10_000, day).granularity(), 1);
-    /// assert_eq!(SlidingWindow::new(10_000_000, day).granularity(), 10);
+    /// assert_eq!(SlidingWindow::new(Rate::new(10_000, day)).granularity(), 1);
+    /// assert_eq!(SlidingWindow::new(Rate::new(10_000_000, day)).granularity(), 10);
     /// ```
     #[must_use]
     pub fn granularity(&self) -> u32 {
@@ -433,6 +387,75 @@ impl SlidingWindow {
     #[must_use]
     pub fn waiters(&self) -> usize {
         usize::try_from(self.gate.waiters()).unwrap_or(usize::MAX)
+    }
+}
+
+/// Builder for [`SlidingWindow`]. From [`SlidingWindow::builder`].
+#[derive(Debug, Clone)]
+#[must_use = "a builder does nothing until `build` is called"]
+pub struct SlidingWindowBuilder {
+    rates: Vec<(u32, Duration)>,
+    margin: Margin,
+    time: Option<Time>,
+}
+
+impl SlidingWindowBuilder {
+    /// Adds a rate. Several rates hold together: an admission counts in all of them or in none.
+    ///
+    /// One ring keeps all of them, with one cell for each admission of the largest limit. So with several
+    /// rates limits above 2^20 are lowered to that, and all threads share the ring's cache lines.
+    ///
+    /// ```
+    /// use ringgate::{Rate, SlidingWindow, time::ManualClock};
+    /// use std::time::Duration;
+    ///
+    /// let clock = ManualClock::new();
+    /// let window = SlidingWindow::builder()
+    ///     .rate(Rate::per_minute(3))
+    ///     .rate(Rate::per_second(2))
+    ///     .clock(clock.clone())
+    ///     .build();
+    /// assert!(window.try_acquire().is_ok() && window.try_acquire().is_ok());
+    ///
+    /// let refused = window.try_acquire().unwrap_err(); // two a second
+    /// assert_eq!(refused.retry_after(), Some(Duration::from_secs(1)));
+    ///
+    /// clock.advance(Duration::from_secs(1));
+    /// assert!(window.try_acquire().is_ok());
+    /// let refused = window.try_acquire().unwrap_err(); // three a minute
+    /// assert_eq!(refused.retry_after(), Some(Duration::from_secs(59)));
+    /// ```
+    pub fn rate(mut self, rate: Rate) -> Self {
+        self.rates.push(rate.parts());
+        self
+    }
+
+    /// Counts every admission `margin` longer than its window. A bare window has no margin unless it is set
+    /// here.
+    ///
+    /// A provider counts arrivals, a limiter departures. If a request takes between `d` and `d + margin` to
+    /// arrive, a window lengthened by `margin` keeps the limit at the provider. The margin also covers a thread
+    /// that is descheduled between reading the clock and claiming, for up to `margin`.
+    pub fn margin(mut self, margin: Duration) -> Self {
+        self.margin = margin.into();
+        self
+    }
+
+    /// The clock to go by, instead of the [default](crate::time).
+    pub fn clock(mut self, clock: impl Clock) -> Self {
+        self.time = Some(Time::new(clock));
+        self
+    }
+
+    /// The window. Without a rate it refuses nothing until [`set_rate`](SlidingWindow::set_rate) gives it one.
+    #[must_use]
+    pub fn build(mut self) -> SlidingWindow {
+        if self.rates.is_empty() {
+            self.rates.push((1, Duration::ZERO));
+        }
+        let log = Log::new(&self.rates, self.margin);
+        let time = self.time.unwrap_or_default();
+        SlidingWindow { gate: Gate::new(Some(log), Slots::Open, time) }
     }
 }
 

@@ -9,7 +9,7 @@ use common::{at_once, poll_once};
 use futures_util::stream;
 use ringgate::time::{ManualClock, SystemClock};
 use ringgate::{
-    EventStream, Limiter, Provider, ProviderPool, RateLimitPolicy, Refused, Semaphore,
+    EventStream, Limiter, Provider, ProviderPool, Rate, RateLimitPolicy, Refused, Semaphore,
     SlidingWindow,
 };
 use std::pin::{Pin, pin};
@@ -83,9 +83,9 @@ fn constructing_a_semaphore_allocates_nothing() {
 
 fn windows(limit: u32) -> Vec<(SlidingWindow, ManualClock)> {
     let clock = ManualClock::new();
-    let manual = SlidingWindow::with_clock(limit, MINUTE, clock.clone());
-    let system = SlidingWindow::with_clock(limit, MINUTE, SystemClock::new());
-    let default = SlidingWindow::new(limit, MINUTE);
+    let manual = SlidingWindow::with_clock(Rate::per_minute(limit), clock.clone());
+    let system = SlidingWindow::with_clock(Rate::per_minute(limit), SystemClock::new());
+    let default = SlidingWindow::new(Rate::per_minute(limit));
     [manual, system, default].into_iter().map(|window| (window, clock.clone())).collect()
 }
 
@@ -119,7 +119,7 @@ fn a_window_takes_eight_bytes_for_each_admission_of_its_limit() {
     assert!(heads < 1024 || processors > 4);
     for limit in [1, 60, 10_000, 1 << 20, 1 << 21, u32::MAX] {
         let cells = i128::from(limit.min(1 << 20)) * 8;
-        let grown = growth(|| std::mem::forget(SlidingWindow::new(limit, MINUTE)));
+        let grown = growth(|| std::mem::forget(SlidingWindow::new(Rate::per_minute(limit))));
         assert!((cells..cells + heads).contains(&grown), "{grown} bytes for {limit}");
     }
 }
@@ -129,7 +129,7 @@ fn a_window_takes_eight_bytes_for_each_admission_of_its_limit() {
 /// Broken by: `Admission::advance` being boxed, or entered before `try_admit`.
 #[test]
 fn a_limiter_with_room_allocates_nothing() {
-    let limiter = Limiter::new(100_000, MINUTE, 2);
+    let limiter = Limiter::new(Rate::per_minute(100_000), 2);
     assert_eq!(of_many(|| limiter.try_acquire().unwrap()), 0);
     assert_eq!(of_many(|| limiter.try_acquire_owned().unwrap()), 0);
     assert_eq!(of_many(|| at_once(limiter.acquire()).unwrap()), 0);
@@ -140,10 +140,10 @@ fn a_limiter_with_room_allocates_nothing() {
 /// Broken by: `Refused` carrying a `String`.
 #[test]
 fn a_limiter_refuses_without_allocating() {
-    let limiter = Limiter::new(1, MINUTE, 1);
+    let limiter = Limiter::new(Rate::per_minute(1), 1);
     let held = limiter.try_acquire().unwrap();
     assert_eq!(of_many(|| limiter.try_acquire().unwrap_err()), 0);
-    let never = Limiter::new(0, MINUTE, 1);
+    let never = Limiter::new(Rate::per_minute(0), 1);
     assert_eq!(of_many(|| at_once(never.acquire()).unwrap_err()), 0);
     drop(held);
 }
@@ -152,7 +152,7 @@ fn a_limiter_refuses_without_allocating() {
 /// node; one for a timer.
 #[test]
 fn waiting_for_a_slot_allocates_once_for_each_call() {
-    let limiter = Limiter::new(100_000, MINUTE, 1);
+    let limiter = Limiter::new(Rate::per_minute(100_000), 1);
     let wait_and_go = || {
         let held = limiter.try_acquire().unwrap();
         let mut first = pin!(limiter.acquire());
@@ -170,8 +170,8 @@ fn waiting_for_a_slot_allocates_once_for_each_call() {
 /// Broken by: a place in line kept inside the future.
 #[test]
 fn the_futures_are_small() {
-    let limiter = Limiter::new(1, MINUTE, 1);
-    let window = Arc::new(SlidingWindow::new(1, MINUTE));
+    let limiter = Limiter::new(Rate::per_minute(1), 1);
+    let window = Arc::new(SlidingWindow::new(Rate::per_minute(1)));
     assert!(size_of_val(&limiter.acquire()) <= 128);
     assert!(size_of_val(&limiter.acquire_owned()) <= 128);
     assert!(size_of_val(&window.acquire()) <= 128);
@@ -189,7 +189,7 @@ fn memory_is_what_the_documentation_says() {
         assert!(line.iter_mut().all(|call| poll_once(call.as_mut()).is_pending()));
     };
     let mut limiter = None;
-    let idle = growth(|| limiter = Some(Limiter::new(1, MINUTE, 1)));
+    let idle = growth(|| limiter = Some(Limiter::new(Rate::per_minute(1), 1)));
     let limiter = limiter.unwrap();
     drop(limiter.try_acquire());
     let two = growth(|| wait(2, &limiter));
@@ -202,7 +202,7 @@ fn memory_is_what_the_documentation_says() {
     let first = growth(|| assert!(poll_once(pin!(semaphore.acquire())).is_pending()));
     assert!(first <= 1024 + 256, "{first} B with the first wait");
 
-    let window = growth(|| std::mem::forget(SlidingWindow::new(1, MINUTE)));
+    let window = growth(|| std::mem::forget(SlidingWindow::new(Rate::per_minute(1))));
     assert!(window <= 1024, "{window} B for a window");
 }
 

@@ -3,8 +3,8 @@
 mod common;
 
 use common::{Calls, Wakes, poll_once, poll_with};
-use ringgate::SlidingWindow;
 use ringgate::time::{Clock, ManualClock, Sleep, Timestamp};
+use ringgate::{Rate, SlidingWindow};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::sync::Arc;
@@ -65,7 +65,7 @@ impl Clock for Hasty {
 #[test]
 fn a_timer_that_is_always_early_does_not_keep_the_thread() {
     let clock = ManualClock::new();
-    let window = SlidingWindow::with_clock(1, SECOND, Hasty(clock.clone()));
+    let window = SlidingWindow::with_clock(Rate::per_second(1), Hasty(clock.clone()));
     assert!(window.try_acquire().is_ok());
     let wakes = Wakes::new();
     let waker = Waker::from(Arc::clone(&wakes));
@@ -99,7 +99,7 @@ impl Clock for Scripted {
 fn second_of_one_in_ten_nanoseconds(readings: &'static [u64]) -> (Result<(), u128>, usize) {
     let clock = Scripted { readings, read: Arc::default() };
     let read = Arc::clone(&clock.read);
-    let window = SlidingWindow::with_clock(1, Duration::from_nanos(10), clock);
+    let window = SlidingWindow::with_clock(Rate::new(1, Duration::from_nanos(10)), clock);
     window.try_acquire().unwrap();
     let before = read.load(Ordering::SeqCst);
     let answer = window.try_acquire().map_err(|refused| refused.retry_after().unwrap().as_nanos());
@@ -128,7 +128,7 @@ fn a_clock_that_stands_still_is_read_once() {
 /// Broken by: deriving `Debug` for `Ring`.
 #[test]
 fn a_large_window_is_shown_in_a_line() {
-    let window = SlidingWindow::new(100_000, SECOND);
+    let window = SlidingWindow::new(Rate::per_second(100_000));
     assert!(format!("{window:?}").len() < 500);
 }
 

@@ -5,7 +5,7 @@ mod common;
 
 use common::{Wakes, at_once, poll_once, poll_with};
 use ringgate::time::{Clock, ManualClock, Timestamp};
-use ringgate::{Limit, Limiter, Refused, Semaphore, SlidingWindow};
+use ringgate::{Limit, Limiter, Rate, Refused, Semaphore, SlidingWindow};
 use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
@@ -45,11 +45,11 @@ fn a_thread_waits_for_a_limiter_and_for_a_window() {
     let clock = ManualClock::new();
     let builder = Limiter::builder()
         .margin(Duration::ZERO)
-        .rate(1, MINUTE)
+        .rate(Rate::per_minute(1))
         .max_concurrent(1)
         .clock(clock.clone());
     let (limiter, window) =
-        (builder.build(), Arc::new(SlidingWindow::with_clock(1, MINUTE, clock.clone())));
+        (builder.build(), Arc::new(SlidingWindow::with_clock(Rate::per_minute(1), clock.clone())));
     drop(limiter.blocking_acquire().unwrap());
     window.blocking_acquire().unwrap();
     let refused = limiter.blocking_acquire_timeout(Duration::from_secs(1)).unwrap_err();
@@ -85,7 +85,7 @@ fn a_limiter_that_is_closed_refuses_those_in_line_and_all_who_come() {
         // The first in line waits for a slot, or for the rate.
         let builder = Limiter::builder()
             .margin(Duration::ZERO)
-            .rate(1 + 2 / slots, MINUTE)
+            .rate(Rate::per_minute(1 + 2 / slots))
             .clock(clock.clone());
         let limiter = builder.max_concurrent(usize::try_from(slots).unwrap()).build();
         let held = limiter.try_acquire().unwrap();
@@ -128,7 +128,7 @@ fn a_closed_limiter_gives_back_what_others_share() {
 #[test]
 fn a_window_that_is_closed_refuses_those_in_line_and_all_who_come() {
     let clock = ManualClock::new();
-    let window = SlidingWindow::with_clock(1, MINUTE, clock.clone());
+    let window = SlidingWindow::with_clock(Rate::per_minute(1), clock.clone());
     window.try_acquire().unwrap();
     let mut waiting = pin!(window.acquire());
     assert!(poll_once(waiting.as_mut()).is_pending());
@@ -203,19 +203,22 @@ fn threads_that_race_for_the_last_places_get_just_those() {
 /// A million changes of the rate made one poll of 27 ms. (`proof::frozen::work` counts its steps.)
 #[test]
 fn a_call_that_waits_for_its_slot_hears_of_many_changes_at_once() {
-    let limiter =
-        Limiter::builder().margin(Duration::ZERO).rate(60, MINUTE).max_concurrent(1).build();
+    let limiter = Limiter::builder()
+        .margin(Duration::ZERO)
+        .rate(Rate::per_minute(60))
+        .max_concurrent(1)
+        .build();
     let held = limiter.try_acquire().unwrap();
     let wakes = Wakes::new();
     let waker = Waker::from(Arc::clone(&wakes));
     let mut waiting = pin!(limiter.acquire());
     assert!(poll_with(waiting.as_mut(), &waker).is_pending());
     for limit in 0..1_000 {
-        limiter.set_rate(limit + 60, MINUTE).unwrap();
+        limiter.set_rate(Rate::per_minute(limit + 60)).unwrap();
     }
     assert!(poll_with(waiting.as_mut(), &waker).is_pending());
     let seen = wakes.count();
-    limiter.set_rate(0, MINUTE).unwrap();
+    limiter.set_rate(Rate::per_minute(0)).unwrap();
     assert_eq!(wakes.count(), seen + 1, "it hears of the next one as well");
     assert!(at_once(waiting).unwrap_err().is_permanent());
     drop(held);
@@ -286,8 +289,11 @@ fn unwinding_past_them_is_safe() {
 /// It printed `Exactly(999887916)`, and a permit printed the whole limiter.
 #[test]
 fn what_they_print_can_be_read() {
-    let limiter =
-        Limiter::builder().margin(Duration::ZERO).rate(1, MINUTE).clock(ManualClock::new()).build();
+    let limiter = Limiter::builder()
+        .margin(Duration::ZERO)
+        .rate(Rate::per_minute(1))
+        .clock(ManualClock::new())
+        .build();
     let permit = limiter.try_acquire().unwrap();
     assert_eq!(format!("{permit:?}"), "LimiterPermit { .. }");
     assert_eq!(
@@ -315,8 +321,11 @@ fn clones_of_a_builder_build_limiters_of_their_own() {
 #[test]
 fn a_clock_that_jumped_back_kept_callers_out_for_as_long() {
     let clock = ManualClock::new();
-    let limiter =
-        Limiter::builder().margin(Duration::ZERO).rate(2, MINUTE).clock(clock.clone()).build();
+    let limiter = Limiter::builder()
+        .margin(Duration::ZERO)
+        .rate(Rate::per_minute(2))
+        .clock(clock.clone())
+        .build();
     clock.advance(100 * MINUTE);
     assert!(limiter.try_acquire().is_ok() && limiter.try_acquire().is_ok());
     clock.set(Timestamp::from_epoch(MINUTE));
@@ -337,7 +346,7 @@ fn a_clock_that_jumped_back_kept_callers_out_for_as_long() {
 #[test]
 fn a_line_stood_still_when_the_clock_jumped_back() {
     let clock = ManualClock::new();
-    let window = SlidingWindow::with_clock(1, MINUTE, clock.clone());
+    let window = SlidingWindow::with_clock(Rate::per_minute(1), clock.clone());
     clock.advance(100 * MINUTE);
     window.try_acquire().unwrap();
     let wakes = Wakes::new();
@@ -360,7 +369,7 @@ fn a_line_stood_still_when_the_clock_jumped_back() {
 #[test]
 fn a_clock_that_trembles_does_not_run_ahead() {
     let clock = ManualClock::new();
-    let window = SlidingWindow::with_clock(1, MINUTE, clock.clone());
+    let window = SlidingWindow::with_clock(Rate::per_minute(1), clock.clone());
     let (here, there) =
         (Timestamp::from_epoch(MINUTE), Timestamp::from_epoch(MINUTE + HOUR / 3601));
     for _ in 0..1000 {
@@ -378,8 +387,11 @@ fn a_clock_that_trembles_does_not_run_ahead() {
 #[test]
 fn one_reading_far_ahead_shut_a_window_for_good() {
     let clock = ManualClock::new();
-    let builder =
-        Limiter::builder().margin(Duration::ZERO).rate(1, MINUTE).rate(3, HOUR).max_concurrent(9);
+    let builder = Limiter::builder()
+        .margin(Duration::ZERO)
+        .rate(Rate::per_minute(1))
+        .rate(Rate::per_hour(3))
+        .max_concurrent(9);
     let limiter = builder.clock(clock.clone()).build();
     clock.advance(1000 * HOUR);
     drop(limiter.try_acquire().unwrap());
@@ -413,15 +425,15 @@ fn one_reading_far_ahead_shut_a_window_for_good() {
 #[test]
 fn a_reset_used_up_time_and_forgot_for_one_window_only() {
     let clock = ManualClock::new();
-    let window = SlidingWindow::with_clock(1, Duration::MAX, clock.clone());
+    let window = SlidingWindow::with_clock(Rate::new(1, Duration::MAX), clock.clone());
     for _ in 0..50 {
         assert!(window.try_acquire().is_ok() && window.try_acquire().is_err());
         window.reset();
     }
-    window.set_rate(1, MINUTE);
+    window.set_rate(Rate::per_minute(1));
     assert!(window.try_acquire().is_ok());
     window.reset();
-    window.set_rate(1, HOUR);
+    window.set_rate(Rate::per_hour(1));
     assert!(window.try_acquire().is_ok() && window.try_acquire().is_err());
     // Not even a reading of the end of time stays.
     clock.set(Timestamp::MAX);
@@ -443,15 +455,17 @@ fn a_reset_keeps_the_limits_and_forgets_the_rest() {
         (admitted, window.rates().collect::<Vec<_>>())
     };
     for (limit, second) in [(1, None), (1000, None), (1 << 21, None), (500, Some(70))] {
-        let mut window = SlidingWindow::with_clock(limit, MINUTE, clock.clone());
+        let mut builder =
+            SlidingWindow::builder().rate(Rate::per_minute(limit)).clock(clock.clone());
         if let Some(second) = second {
-            window = window.and(second, HOUR);
+            builder = builder.rate(Rate::per_hour(second));
         }
+        let window = builder.build();
         let before = burst(&window);
         assert_eq!(before.0, 3000.min(second.unwrap_or(limit) as usize));
         window.reset();
         assert_eq!(burst(&window), before);
-        window.set_rate(limit + 1, MINUTE);
+        window.set_rate(Rate::per_minute(limit + 1));
         window.reset();
         assert_eq!(burst(&window).0, 3000.min(second.unwrap_or(limit + 1) as usize));
     }
@@ -461,7 +475,7 @@ fn a_reset_keeps_the_limits_and_forgets_the_rest() {
 #[test]
 fn whoever_asks_only_what_remains_waited_for_a_clock_that_had_jumped_back() {
     let clock = ManualClock::new();
-    let window = SlidingWindow::with_clock(2, MINUTE, clock.clone());
+    let window = SlidingWindow::with_clock(Rate::per_minute(2), clock.clone());
     clock.advance(2 * HOUR);
     assert!(window.try_acquire().is_ok() && window.try_acquire().is_ok());
     clock.set(Timestamp::ZERO);

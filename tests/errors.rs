@@ -3,7 +3,7 @@
 mod common;
 
 use common::at_once;
-use ringgate::{Limit, Limiter, NoSuchRateError, Semaphore, SlidingWindow, TryAcquireError};
+use ringgate::{Limit, Limiter, NoSuchRateError, Rate, Semaphore, SlidingWindow, TryAcquireError};
 use std::error::Error;
 use std::time::Duration;
 
@@ -35,13 +35,13 @@ fn a_request_for_too_many_permits_says_so() {
 #[test]
 fn a_refusal_says_which_limit_and_how_long() {
     const MINUTE: Duration = Duration::from_secs(60);
-    let never = SlidingWindow::new(0, MINUTE).try_acquire().unwrap_err();
+    let never = SlidingWindow::new(Rate::per_minute(0)).try_acquire().unwrap_err();
     assert_eq!(words(&never), "rate limit reached: no call will ever be admitted");
 
     let clock = ringgate::time::ManualClock::new();
     let limiter = Limiter::builder()
         .margin(Duration::ZERO)
-        .rate(2, MINUTE)
+        .rate(Rate::per_minute(2))
         .max_concurrent(1)
         .clock(clock)
         .build();

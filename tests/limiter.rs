@@ -10,7 +10,7 @@ mod common;
 
 use common::{Calls, Wakes, at_once, poll_once, poll_with};
 use ringgate::time::{Clock, ManualClock, Sleep, Timestamp};
-use ringgate::{Limit, Limiter, LimiterPermit, Refused, Semaphore, SlidingWindow};
+use ringgate::{Limit, Limiter, LimiterPermit, Rate, Refused, Semaphore, SlidingWindow};
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::{Pin, pin};
@@ -44,7 +44,7 @@ impl Scene {
         let clock = ManualClock::new();
         let builder = Limiter::builder()
             .margin(Duration::ZERO)
-            .rate(limit, window)
+            .rate(Rate::new(limit, window))
             .max_concurrent(max_concurrent);
         Self { limiter: builder.clock(clock.clone()).build(), clock }
     }
@@ -139,8 +139,10 @@ fn a_call_is_counted_from_when_it_has_its_slot_not_from_when_its_rate_was_open()
 #[test]
 fn a_call_whose_rate_was_taken_while_it_waited_for_a_slot_gives_the_slot_back() {
     let (clock, slots) = (ManualClock::new(), Arc::new(Semaphore::new(1)));
-    let builder =
-        Limiter::builder().margin(Duration::ZERO).rate(1, s(10)).semaphore(Arc::clone(&slots));
+    let builder = Limiter::builder()
+        .margin(Duration::ZERO)
+        .rate(Rate::new(1, s(10)))
+        .semaphore(Arc::clone(&slots));
     let limiter = builder.clock(clock.clone()).build();
     drop(limiter.try_acquire().unwrap());
     let mut call = pin!(limiter.acquire());
@@ -196,7 +198,11 @@ fn an_owned_permit_gives_its_slot_back_after_the_limiter_is_gone() {
 /// Broken by: the calls waiting for the rate each for itself (no `line.acquire` in `Admission::begin`).
 #[tokio::test(start_paused = true)]
 async fn tasks_are_admitted_in_the_order_in_which_they_came() {
-    let limiter = Limiter::builder().margin(Duration::ZERO).rate(3, s(1)).max_concurrent(2).build();
+    let limiter = Limiter::builder()
+        .margin(Duration::ZERO)
+        .rate(Rate::per_second(3))
+        .max_concurrent(2)
+        .build();
     let (log, mut order) = unbounded_channel();
     for i in 0..40_u64 {
         let (limiter, log) = (limiter.clone(), log.clone());
@@ -243,7 +249,7 @@ fn a_newcomer_does_not_overtake_those_who_wait_for_a_slot() {
 #[test]
 fn a_newcomer_does_not_overtake_those_who_wait_at_a_window() {
     let clock = ManualClock::new();
-    let window = SlidingWindow::with_clock(2, s(10), clock.clone());
+    let window = SlidingWindow::with_clock(Rate::new(2, s(10)), clock.clone());
     window.try_acquire().unwrap();
     window.try_acquire().unwrap();
     let mut waiting = pin!(window.acquire());
@@ -417,7 +423,8 @@ impl Clock for Ticking {
 /// Broken by: `Admission::begin` adding the wait to a later reading of the clock.
 #[test]
 fn a_turn_just_before_the_deadline_is_waited_for_although_time_goes_on() {
-    let limit = Limiter::builder().margin(Duration::ZERO).rate(1, Duration::from_micros(1));
+    let limit =
+        Limiter::builder().margin(Duration::ZERO).rate(Rate::new(1, Duration::from_micros(1)));
     let limiter = limit.clock(Ticking::default()).build();
     drop(limiter.try_acquire().unwrap());
     // Free at 1000 ns; the deadline is 10 + 991.
@@ -447,8 +454,11 @@ impl Clock for SlowTimer {
 #[test]
 fn a_turn_that_has_come_is_not_missed_for_a_slow_timer() {
     let clock = SlowTimer::default();
-    let limiter =
-        Limiter::builder().margin(Duration::ZERO).rate(1, s(10)).clock(clock.clone()).build();
+    let limiter = Limiter::builder()
+        .margin(Duration::ZERO)
+        .rate(Rate::new(1, s(10)))
+        .clock(clock.clone())
+        .build();
     drop(limiter.try_acquire().unwrap());
     let mut call = pin!(limiter.acquire_timeout(s(10)));
     assert!(poll_once(call.as_mut()).is_pending());
@@ -459,8 +469,11 @@ fn a_turn_that_has_come_is_not_missed_for_a_slow_timer() {
 /// Broken by: `poll_in_line` polling the alarm first.
 #[tokio::test(start_paused = true)]
 async fn a_call_whose_turn_comes_at_its_deadline_is_admitted() {
-    let limiter =
-        Limiter::builder().margin(Duration::ZERO).rate(1, s(10)).max_concurrent(5).build();
+    let limiter = Limiter::builder()
+        .margin(Duration::ZERO)
+        .rate(Rate::new(1, s(10)))
+        .max_concurrent(5)
+        .build();
     drop(limiter.acquire().await.unwrap());
     let start = Instant::now();
     let (first, second) =
@@ -472,8 +485,11 @@ async fn a_call_whose_turn_comes_at_its_deadline_is_admitted() {
 /// Broken by: `Admission::begin` without the alarm.
 #[tokio::test(start_paused = true)]
 async fn a_call_that_gets_no_slot_in_time_is_refused_then_and_leaves_the_line() {
-    let limiter =
-        Limiter::builder().margin(Duration::ZERO).rate(5, s(10)).max_concurrent(1).build();
+    let limiter = Limiter::builder()
+        .margin(Duration::ZERO)
+        .rate(Rate::new(5, s(10)))
+        .max_concurrent(1)
+        .build();
     let held = limiter.acquire().await.unwrap();
     let start = Instant::now();
     let refused = limiter.acquire_timeout(s(7)).await.unwrap_err();
@@ -504,7 +520,7 @@ fn two_sharing(slots: &Arc<Semaphore>, clock: &ManualClock) -> [Limiter; 2] {
     [5, 3].map(|limit| {
         let builder = Limiter::builder()
             .margin(Duration::ZERO)
-            .rate(limit, s(10))
+            .rate(Rate::new(limit, s(10)))
             .semaphore(Arc::clone(slots));
         builder.clock(clock.clone()).build()
     })

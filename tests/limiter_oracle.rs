@@ -14,8 +14,8 @@ use common::{Wakes, cases, poll_with};
 use proptest::prelude::*;
 use ringgate::time::{Clock, Sleep, Timestamp};
 use ringgate::{
-    AcquireError, Limiter, LimiterAcquire, LimiterPermit, OwnedLimiterPermit, Refused, Semaphore,
-    SemaphorePermit, SlidingWindow, WindowAcquire,
+    AcquireError, Limiter, LimiterAcquire, LimiterPermit, OwnedLimiterPermit, Rate, Refused,
+    Semaphore, SemaphorePermit, SlidingWindow, WindowAcquire,
 };
 use std::collections::BTreeMap;
 use std::fmt;
@@ -359,17 +359,18 @@ impl Front {
             InFlight::Own(slots) => builder.max_concurrent(slots),
             InFlight::Shared(_) => builder.semaphore(Arc::clone(shared)),
         };
-        let add =
-            |builder: ringgate::LimiterBuilder, rule: &(u32, u64)| builder.rate(rule.0, ns(rule.1));
+        let add = |builder: ringgate::LimiterBuilder, rule: &(u32, u64)| {
+            builder.rate(Rate::new(rule.0, ns(rule.1)))
+        };
         Self::Limiter(shape.rules.iter().fold(builder, add).build())
     }
 
     fn window(shape: &Shape, clock: &HandClock) -> Self {
-        let (limit, length) = shape.rules[0];
-        let first = SlidingWindow::with_clock(limit, ns(length), clock.clone());
-        let add = |window: SlidingWindow, rule: &(u32, u64)| window.and(rule.0, ns(rule.1));
-        let all = shape.rules[1..].iter().fold(first, add);
-        Self::Window(Box::new(all.with_margin(ns(shape.margin))))
+        let builder = SlidingWindow::builder().clock(clock.clone()).margin(ns(shape.margin));
+        let add = |builder: ringgate::SlidingWindowBuilder, rule: &(u32, u64)| {
+            builder.rate(Rate::new(rule.0, ns(rule.1)))
+        };
+        Self::Window(Box::new(shape.rules.iter().fold(builder, add).build()))
     }
 
     fn try_acquire(&self, owned: bool) -> Result<Permit<'_>, Refused> {
@@ -401,8 +402,8 @@ impl Front {
 
     fn set_rate(&self, n: usize, limit: u32, window: u64) -> bool {
         match self {
-            Self::Limiter(limiter) => limiter.set_rate_at(n, limit, ns(window)).is_ok(),
-            Self::Window(front) => front.set_rate_at(n, limit, ns(window)).is_ok(),
+            Self::Limiter(limiter) => limiter.set_rate_at(n, Rate::new(limit, ns(window))).is_ok(),
+            Self::Window(front) => front.set_rate_at(n, Rate::new(limit, ns(window))).is_ok(),
         }
     }
 
@@ -794,7 +795,7 @@ proptest! {
     }
 
     /// Broken by: `look` asking the first rule alone; `<` for `<=` in `busy_until` or `glance`; no clamp
-    /// in `glance`; `with_margin` not adding the margin; stamps left behind as the log grows; a deadline or
+    /// in `glance`; `Margin::add_to` not adding the margin; stamps left behind as the log grows; a deadline or
     /// a sleep 1 ns longer; a sleep that is not set anew.
     #[test]
     fn a_window_does_what_the_model_does(program in programs(1, Just(InFlight::Unlimited))) {

@@ -1,7 +1,7 @@
 //! The margin that a limiter has unless told otherwise.
 
 use ringgate::time::ManualClock;
-use ringgate::{Limiter, LimiterBuilder, RateLimitPolicy, SlidingWindow};
+use ringgate::{Limiter, LimiterBuilder, Rate, RateLimitPolicy, SlidingWindow};
 use std::time::Duration;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -25,8 +25,8 @@ fn a_limiter_without_a_margin_of_its_own_was_refused_by_the_provider() {
         (10 * SECOND, Duration::from_millis(250)),
         (MINUTE, Duration::from_millis(250)),
     ] {
-        assert_eq!(wait(&builder().rate(1, window).build()), window + margin);
-        let zero = builder().rate(1, window).margin(Duration::ZERO).build();
+        assert_eq!(wait(&builder().rate(Rate::new(1, window)).build()), window + margin);
+        let zero = builder().rate(Rate::new(1, window)).margin(Duration::ZERO).build();
         assert_eq!(wait(&zero), window);
     }
     let policy = |policy| wait(&LimiterBuilder::from(&policy).clock(ManualClock::new()).build());
@@ -37,18 +37,18 @@ fn a_limiter_without_a_margin_of_its_own_was_refused_by_the_provider() {
 /// Broken by: one margin for all rates, by the first.
 #[test]
 fn each_rate_has_the_margin_of_its_own_window_also_after_a_change() {
-    let limiter = builder().rate(2, MINUTE).rate(1, SECOND).build();
+    let limiter = builder().rate(Rate::per_minute(2)).rate(Rate::per_second(1)).build();
     assert_eq!(wait(&limiter), SECOND + Duration::from_millis(25));
-    limiter.set_rate_at(1, 1, 2 * SECOND).unwrap();
+    limiter.set_rate_at(1, Rate::new(1, 2 * SECOND)).unwrap();
     assert_eq!(wait(&limiter), 2 * SECOND + Duration::from_millis(50));
-    limiter.set_rate_at(1, 1, Duration::ZERO).unwrap();
+    limiter.set_rate_at(1, Rate::new(1, Duration::ZERO)).unwrap();
     assert_eq!(wait(&limiter), MINUTE + Duration::from_millis(250));
 }
 
 /// Broken by: `Margin::Default` in `SlidingWindow::new`.
 #[test]
 fn a_bare_window_is_as_long_as_it_says() {
-    let window = SlidingWindow::with_clock(1, SECOND, ManualClock::new());
+    let window = SlidingWindow::with_clock(Rate::per_second(1), ManualClock::new());
     window.try_acquire().unwrap();
     assert_eq!(window.try_acquire().unwrap_err().retry_after(), Some(SECOND));
 }

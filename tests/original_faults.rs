@@ -12,7 +12,7 @@ use common::counting::{Counting, growth};
 use futures_util::stream::poll_fn;
 use futures_util::{FutureExt, StreamExt};
 use ringgate::{
-    EventStream, Limit, Limiter, Provider, ProviderPool, RateLimitPolicy, Refused, Semaphore,
+    EventStream, Limit, Limiter, Provider, ProviderPool, Rate, RateLimitPolicy, Refused, Semaphore,
 };
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -485,7 +485,7 @@ async fn a_pool_stands_where_a_provider_stood_and_pools_can_be_nested() {
 /// Broken by: `with_limiter` making a new one.
 #[tokio::test(start_paused = true)]
 async fn two_pools_may_share_one_limiter() {
-    let limiter = Limiter::new(10, s(60), 1);
+    let limiter = Limiter::new(Rate::per_minute(10), 1);
     let (first, _seen) = fake();
     let (second, _seen_too) = fake();
     let first = ProviderPool::with_limiter(first, limiter.clone(), "first");

@@ -19,7 +19,7 @@ use oxi_ai::{
     StopReason, StreamOptions, Tool, UserMessage,
 };
 use ringgate::oxi_ai::{ProviderPool, RateLimitPolicy};
-use ringgate::{EventStream, Limiter};
+use ringgate::{EventStream, Limiter, Rate};
 use serde_json::{Value, json};
 use std::io;
 use std::net::Ipv4Addr;
@@ -473,8 +473,11 @@ async fn a_call_over_the_rate_waits_for_exactly_its_turn() {
 #[tokio::test(start_paused = true)]
 async fn a_call_whose_turn_comes_later_than_its_patience_is_told_the_exact_wait_at_once() {
     let (hand, mut seen) = hand();
-    let limiter =
-        Limiter::builder().margin(Duration::ZERO).rate(1, s(60)).max_concurrent(4).build();
+    let limiter = Limiter::builder()
+        .margin(Duration::ZERO)
+        .rate(Rate::per_minute(1))
+        .max_concurrent(4)
+        .build();
     let pool =
         ProviderPool::with_limiter(Arc::new(hand), limiter, "pool").with_acquire_timeout(s(20));
     let start = Instant::now();
@@ -542,8 +545,11 @@ async fn the_largest_policies_limit_nothing_that_can_be_counted() {
 /// Broken by: `with_limiter` making a limiter of its own.
 #[tokio::test(start_paused = true)]
 async fn pools_of_two_providers_can_share_a_limiter() {
-    let limiter =
-        Limiter::builder().margin(Duration::ZERO).rate(10, s(60)).max_concurrent(1).build();
+    let limiter = Limiter::builder()
+        .margin(Duration::ZERO)
+        .rate(Rate::per_minute(10))
+        .max_concurrent(1)
+        .build();
     let pools = ["first", "second"].map(|name| {
         let (hand, _) = hand();
         Arc::new(ProviderPool::with_limiter(Arc::new(hand), limiter.clone(), name))

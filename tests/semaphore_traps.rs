@@ -8,8 +8,8 @@ use common::{Calls, Dice, Wakes, at_once, poll_once, poll_with};
 use ringgate::time::{ManualClock, Sleep, SystemClock, Timestamp};
 use ringgate::{
     Acquire, AcquireError, AcquireOwned, Limit, Limiter, LimiterBuilder, LimiterPermit,
-    OwnedLimiterPermit, OwnedSemaphorePermit, PoolStream, Provider, ProviderPool, RateLimitPolicy,
-    Refused, Semaphore, SemaphorePermit, SlidingWindow, TryAcquireError,
+    OwnedLimiterPermit, OwnedSemaphorePermit, PoolStream, Provider, ProviderPool, Rate,
+    RateLimitPolicy, Refused, Semaphore, SemaphorePermit, SlidingWindow, TryAcquireError,
 };
 use std::panic::{AssertUnwindSafe, RefUnwindSafe, UnwindSafe, catch_unwind};
 use std::pin::Pin;
@@ -809,7 +809,7 @@ fn all_public_types_can_be_sent_shared_and_moved() {
 /// keeps something that is not `Send` across an await.
 #[test]
 fn all_futures_and_streams_can_be_sent() {
-    let window = SlidingWindow::new(1, std::time::Duration::ZERO);
+    let window = SlidingWindow::new(Rate::new(1, std::time::Duration::ZERO));
     let limiter = Limiter::builder().build();
     is_send(window.acquire());
     is_send((limiter.acquire(), limiter.acquire_owned()));

@@ -11,7 +11,7 @@
 mod common;
 
 use common::Dice;
-use ringgate::{Limiter, LimiterPermit};
+use ringgate::{Limiter, LimiterPermit, Rate};
 use std::collections::VecDeque;
 use std::time::Duration;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
@@ -401,7 +401,10 @@ impl Traffic {
 
 fn limited(rules: &[Rule], max_concurrent: usize) -> Limiter {
     let builder = Limiter::builder().margin(Duration::ZERO).max_concurrent(max_concurrent);
-    rules.iter().fold(builder, |builder, (limit, window)| builder.rate(*limit, *window)).build()
+    rules
+        .iter()
+        .fold(builder, |builder, (limit, window)| builder.rate(Rate::new(*limit, *window)))
+        .build()
 }
 
 // ---- hours ---------------------------------------------------------------------------------------
@@ -410,8 +413,11 @@ fn limited(rules: &[Rule], max_concurrent: usize) -> Limiter {
 /// used for the stamp (the limit).
 #[tokio::test(start_paused = true)]
 async fn under_constant_demand_the_whole_rate_is_used_and_never_exceeded() {
-    let limiter =
-        Limiter::builder().margin(Duration::ZERO).rate(60, s(60)).max_concurrent(60).build();
+    let limiter = Limiter::builder()
+        .margin(Duration::ZERO)
+        .rate(Rate::per_minute(60))
+        .max_concurrent(60)
+        .build();
     // A call lasts ten seconds at most: sixty slots never bind, and demand never ends.
     let traffic = Traffic::of(&limiter, &[(60, s(60))], 60, 3);
     let (log, _) = traffic.spawn(150, |client| client.press(10_000)).run().await;
@@ -425,8 +431,11 @@ async fn under_constant_demand_the_whole_rate_is_used_and_never_exceeded() {
 /// Broken by: stamping before the slot is had.
 #[tokio::test(start_paused = true)]
 async fn where_slots_bind_neither_limit_is_exceeded_and_no_slot_stands_empty() {
-    let limiter =
-        Limiter::builder().margin(Duration::ZERO).rate(30, s(60)).max_concurrent(4).build();
+    let limiter = Limiter::builder()
+        .margin(Duration::ZERO)
+        .rate(Rate::per_minute(30))
+        .max_concurrent(4)
+        .build();
     let traffic = Traffic::of(&limiter, &[(30, s(60))], 4, 2);
     let (log, _) = traffic.spawn(12, |client| client.press(20_000)).run().await;
     log.assert_within((30, s(60)));
@@ -442,7 +451,7 @@ async fn callers_that_wait_give_up_and_try_in_every_way_never_exceed_either_limi
     for (limit, window, slots) in [(1, s(3), 1), (7, s(10), 3), (100, s(60), 20)] {
         let limiter = Limiter::builder()
             .margin(Duration::ZERO)
-            .rate(limit, window)
+            .rate(Rate::new(limit, window))
             .max_concurrent(slots)
             .build();
         let traffic = Traffic::of(&limiter, &[(limit, window)], slots, 1);
@@ -453,10 +462,14 @@ async fn callers_that_wait_give_up_and_try_in_every_way_never_exceed_either_limi
     }
 }
 
-/// Broken by: `with_margin` not adding the margin.
+/// Broken by: `Margin::add_to` not adding the margin.
 #[tokio::test(start_paused = true)]
 async fn with_a_margin_calls_that_are_late_on_their_way_keep_the_limit_on_arrival() {
-    let limiter = Limiter::builder().margin(Duration::ZERO).rate(20, s(10)).margin(ms(250)).build();
+    let limiter = Limiter::builder()
+        .margin(Duration::ZERO)
+        .rate(Rate::new(20, s(10)))
+        .margin(ms(250))
+        .build();
     let longer = (20, s(10) + ms(250));
     let traffic = Traffic::of(&limiter, &[longer], usize::MAX, 1);
     let (mut log, _) = traffic.spawn(60, |client| client.press(500)).run().await;
@@ -508,7 +521,7 @@ async fn change_tiers(limiter: Limiter, pen: Pen, days: u64) {
             let moment = s((24 * day + hour) * HOUR) + ms(17);
             sleep(moment.saturating_sub(pen.time())).await;
             for (n, (limit, window)) in rules.into_iter().enumerate() {
-                limiter.set_rate_at(n, limit, window).unwrap();
+                limiter.set_rate_at(n, Rate::new(limit, window)).unwrap();
             }
             pen.note(Event::Rules(rules.to_vec()));
         }

@@ -4,7 +4,7 @@
 #![cfg(feature = "tokio")]
 
 use futures_util::FutureExt;
-use ringgate::{Limiter, Semaphore, SlidingWindow};
+use ringgate::{Limiter, Rate, Semaphore, SlidingWindow};
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
@@ -13,7 +13,6 @@ use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::time::Duration;
 
 const MINUTE: Duration = Duration::from_secs(60);
-const HOUR: Duration = Duration::from_secs(3600);
 
 // ---- a task that never has to wait ---------------------------------------------------------------
 
@@ -50,15 +49,18 @@ fn a_task_that_is_always_served_at_once_starved_the_others() {
         let semaphore = Arc::clone(&of_many);
         async move { semaphore.acquire_many(1).await.map(drop) }
     }));
-    let limiter =
-        Limiter::builder().margin(Duration::ZERO).rate(1_000_000, MINUTE).max_concurrent(1).build();
+    let limiter = Limiter::builder()
+        .margin(Duration::ZERO)
+        .rate(Rate::per_minute(1_000_000))
+        .max_concurrent(1)
+        .build();
     let borrowed = limiter.clone();
     assert!(lets_others_run(move || limiter.acquire_owned()));
     assert!(lets_others_run(move || {
         let limiter = borrowed.clone();
         async move { limiter.acquire().await.map(drop) }
     }));
-    let window = Arc::new(SlidingWindow::new(1_000_000, MINUTE));
+    let window = Arc::new(SlidingWindow::new(Rate::per_minute(1_000_000)));
     assert!(lets_others_run(move || Arc::clone(&window).acquire_owned()));
 }
 
@@ -66,13 +68,15 @@ fn a_task_that_is_always_served_at_once_starved_the_others() {
 /// admissions spend.
 #[test]
 fn a_task_that_is_always_refused_at_once_starved_the_others() {
-    let limiter = Limiter::builder().margin(Duration::ZERO).rate(1, HOUR).max_concurrent(1).build();
+    let limiter =
+        Limiter::builder().margin(Duration::ZERO).rate(Rate::per_hour(1)).max_concurrent(1).build();
     drop(limiter.try_acquire());
     assert!(lets_others_run(move || limiter.acquire_timeout_owned(Duration::from_millis(200))));
     let closed = Arc::new(Semaphore::new(1));
     closed.close();
     assert!(lets_others_run(move || Arc::clone(&closed).acquire_owned()));
-    let closed = Limiter::builder().margin(Duration::ZERO).rate(1, HOUR).max_concurrent(1).build();
+    let closed =
+        Limiter::builder().margin(Duration::ZERO).rate(Rate::per_hour(1)).max_concurrent(1).build();
     closed.close();
     assert!(lets_others_run(move || closed.acquire_owned()));
 }
@@ -86,7 +90,7 @@ fn a_spent_budget_costs_no_place_in_line() {
         let slots = Arc::new(Semaphore::new(1));
         let limiter = Limiter::builder()
             .margin(Duration::ZERO)
-            .rate(1_000, MINUTE)
+            .rate(Rate::per_minute(1_000))
             .semaphore(Arc::clone(&slots))
             .build();
         let semaphore = Semaphore::new(1);
@@ -159,8 +163,11 @@ fn a_permit_that_a_spent_budget_kept_from_being_told_is_given_back() {
 fn a_task_must_not_block_and_a_blocking_thread_may() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
-        let limiter =
-            Limiter::builder().margin(Duration::ZERO).rate(60, MINUTE).max_concurrent(4).build();
+        let limiter = Limiter::builder()
+            .margin(Duration::ZERO)
+            .rate(Rate::per_minute(60))
+            .max_concurrent(4)
+            .build();
         let semaphore = Semaphore::new(1);
         assert!(catch_unwind(AssertUnwindSafe(|| drop(limiter.blocking_acquire()))).is_err());
         assert!(catch_unwind(AssertUnwindSafe(|| drop(semaphore.blocking_acquire()))).is_err());
@@ -181,7 +188,7 @@ fn a_limiter_that_had_been_used_under_paused_time_refused_for_as_long_as_that_ra
         let mut builder = tokio::runtime::Builder::new_current_thread();
         builder.enable_time().start_paused(paused).build().unwrap()
     };
-    let limiter = Limiter::builder().margin(Duration::ZERO).rate(2, MINUTE).build();
+    let limiter = Limiter::builder().margin(Duration::ZERO).rate(Rate::per_minute(2)).build();
     runtime(true).block_on(async {
         tokio::time::advance(100 * MINUTE).await;
         drop((limiter.acquire().await.unwrap(), limiter.acquire().await.unwrap()));

@@ -4,7 +4,7 @@ mod common;
 
 use common::{at_once, poll_once};
 use ringgate::time::{Clock, ManualClock, Sleep, Timestamp};
-use ringgate::{Limit, Limiter, LimiterAcquire, Semaphore, SlidingWindow, WindowAcquire};
+use ringgate::{Limit, Limiter, LimiterAcquire, Rate, Semaphore, SlidingWindow, WindowAcquire};
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::{Pin, pin};
@@ -26,7 +26,7 @@ fn at(nanos: u64) -> Timestamp {
 fn used_up(clock: impl Clock) -> Limiter {
     let limiter = Limiter::builder()
         .margin(Duration::ZERO)
-        .rate(1, ns(10))
+        .rate(Rate::new(1, ns(10)))
         .max_concurrent(1)
         .clock(clock)
         .build();
@@ -183,14 +183,17 @@ fn a_semaphore_that_never_has_a_permit_was_not_refused_for_good() {
 /// Broken by: `Stage::Slot` without an ear for changes; `hopeless` lining everybody up.
 #[test]
 fn a_rate_of_zero_did_not_reach_a_call_that_waited_for_its_slot() {
-    let limiter =
-        Limiter::builder().margin(Duration::ZERO).rate(5, ns(10)).max_concurrent(1).build();
+    let limiter = Limiter::builder()
+        .margin(Duration::ZERO)
+        .rate(Rate::new(5, ns(10)))
+        .max_concurrent(1)
+        .build();
     let held = limiter.try_acquire().unwrap();
     let mut head = pin!(limiter.acquire());
     let mut behind = pin!(limiter.acquire());
     assert!(poll_once(head.as_mut()).is_pending());
     assert!(poll_once(behind.as_mut()).is_pending());
-    limiter.set_rate(0, ns(10)).unwrap();
+    limiter.set_rate(Rate::new(0, ns(10))).unwrap();
     assert!(at_once(limiter.acquire()).unwrap_err().is_permanent());
     for call in [head.as_mut(), behind.as_mut()] {
         let Poll::Ready(Err(refused)) = poll_once(call) else { panic!("it still waits") };
@@ -207,7 +210,7 @@ fn a_change_of_the_rate_cost_a_call_its_place_for_a_slot() {
     let slots = Arc::new(Semaphore::new(1));
     let limiter = Limiter::builder()
         .margin(Duration::ZERO)
-        .rate(5, ns(10))
+        .rate(Rate::new(5, ns(10)))
         .semaphore(Arc::clone(&slots))
         .build();
     let held = slots.try_acquire().unwrap();
@@ -215,7 +218,7 @@ fn a_change_of_the_rate_cost_a_call_its_place_for_a_slot() {
     assert!(poll_once(call.as_mut()).is_pending());
     let mut later = pin!(slots.acquire());
     assert!(poll_once(later.as_mut()).is_pending());
-    limiter.set_rate(6, ns(10)).unwrap();
+    limiter.set_rate(Rate::new(6, ns(10))).unwrap();
     assert!(poll_once(call.as_mut()).is_pending());
     drop(held);
     assert!(poll_once(later.as_mut()).is_pending());
@@ -226,13 +229,13 @@ fn a_change_of_the_rate_cost_a_call_its_place_for_a_slot() {
 /// Broken by: `rate_turn` telling those behind that it is for ever.
 #[test]
 fn who_stood_behind_others_was_refused_for_good_where_time_ends_for_those() {
-    let window = SlidingWindow::with_clock(1, Duration::MAX, ManualClock::new());
+    let window = SlidingWindow::with_clock(Rate::new(1, Duration::MAX), ManualClock::new());
     assert!(window.try_acquire().is_ok());
     let mut line: Vec<_> = (0..5).map(|_| Box::pin(window.acquire())).collect();
     assert!(line.iter_mut().all(|call| poll_once(call.as_mut()).is_pending()));
     assert!(!window.try_acquire().unwrap_err().is_permanent());
     assert!(!at_once(window.acquire_timeout(ns(5))).unwrap_err().is_permanent());
-    window.set_rate(5, Duration::MAX);
+    window.set_rate(Rate::new(5, Duration::MAX));
     assert_eq!(line.iter_mut().filter_map(|call| ready(call.as_mut())).count(), 4);
 }
 
@@ -251,8 +254,8 @@ fn is_static<T: Send + 'static>(_: &T) {}
 /// Broken by: a user's `Sleep` that is `Send` alone in the future; `acquire_owned` borrowing.
 #[test]
 fn futures_could_not_be_shared_nor_spawned() {
-    let limiter = Limiter::new(1, ns(1), 1);
-    let window = SlidingWindow::new(1, ns(1));
+    let limiter = Limiter::new(Rate::new(1, ns(1)), 1);
+    let window = SlidingWindow::new(Rate::new(1, ns(1)));
     let (of_limiter, of_window): (LimiterAcquire<'_>, WindowAcquire<'_>) =
         (limiter.acquire(), window.acquire());
     is_shared(&of_limiter);

@@ -2,8 +2,8 @@
 #![expect(clippy::disallowed_types, reason = "one test at a time, as memory is counted")]
 
 use core::time::Duration;
-use ringgate::SlidingWindow;
 use ringgate::time::ManualClock;
+use ringgate::{Rate, SlidingWindow};
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -38,7 +38,7 @@ const MINUTE: Duration = Duration::from_secs(60);
 
 fn window(limit: u32) -> (SlidingWindow, ManualClock) {
     let clock = ManualClock::new();
-    (SlidingWindow::with_clock(limit, MINUTE, clock.clone()), clock)
+    (SlidingWindow::with_clock(Rate::per_minute(limit), clock.clone()), clock)
 }
 
 /// One test at a time, as memory is counted for all of them.
@@ -61,7 +61,7 @@ fn a_lowered_limit_let_the_other_rings_go_on() {
         let (window, clock) = window(limit);
         assert_eq!(burst(&window, used), used);
         clock.advance(MINUTE / 2);
-        window.set_rate(lower, MINUTE);
+        window.set_rate(Rate::per_minute(lower));
         assert_eq!(window.remaining(), 0);
         assert_eq!(burst(&window, 100), 0);
         clock.advance(MINUTE / 2);
@@ -78,7 +78,7 @@ fn a_lowered_limit_gives_all_the_room_there_is() {
     let (window, clock) = window(600);
     assert_eq!(burst(&window, 200), 200);
     for lower in [300, 250, 201, 400] {
-        window.set_rate(lower, MINUTE);
+        window.set_rate(Rate::per_minute(lower));
         assert_eq!(window.remaining(), lower - 200);
     }
     assert_eq!(burst(&window, 600), 200);
@@ -105,7 +105,7 @@ fn a_log_that_grows_took_a_copy_for_each_thread_that_met_it() {
         }
         let before = LIVE.load(Ordering::SeqCst);
         MOST.store(before, Ordering::SeqCst);
-        window.set_rate(2 * LIMIT, MINUTE);
+        window.set_rate(Rate::per_minute(2 * LIMIT));
         let most = MOST.load(Ordering::SeqCst) - before;
         is_over.store(true, Ordering::SeqCst);
         (LIVE.load(Ordering::SeqCst) - before, most)
@@ -123,7 +123,7 @@ fn a_window_made_for_billions_refused_half_at_a_small_limit() {
         [(u32::MAX - 1, 600), (10_000_000, 3), (10_000_000, 600), (1 << 22, 60_000)]
     {
         let (window, clock) = window(large);
-        window.set_rate(small, MINUTE);
+        window.set_rate(Rate::per_minute(small));
         let admitted = |minutes: u32| {
             let mut admitted = 0;
             for _ in 0..minutes * small {
@@ -137,10 +137,10 @@ fn a_window_made_for_billions_refused_half_at_a_small_limit() {
         assert!(admitted(5) >= least(5), "{small} a minute, once {large}");
         assert_eq!(window.granularity(), 1);
         // The same again, from a full window on.
-        window.set_rate(large, MINUTE);
+        window.set_rate(Rate::per_minute(large));
         assert!(window.granularity() > 1);
         assert_eq!(burst(&window, 100_000), 100_000);
-        window.set_rate(small, MINUTE);
+        window.set_rate(Rate::per_minute(small));
         assert_eq!(burst(&window, small), 0);
         clock.advance(MINUTE);
         assert!(admitted(5) >= least(5), "{small} a minute, {large} the minute before");
@@ -155,10 +155,10 @@ fn limits_that_go_up_and_down_for_ever_take_no_more_memory() {
     let (window, clock) = window(600);
     let mut kept = 0;
     for round in 0..40 {
-        window.set_rate(3_000_000, MINUTE);
+        window.set_rate(Rate::per_minute(3_000_000));
         assert_eq!(burst(&window, 1000), 1000);
         clock.advance(MINUTE);
-        window.set_rate(600, MINUTE);
+        window.set_rate(Rate::per_minute(600));
         assert_eq!(burst(&window, 1000), 600);
         assert_eq!(window.granularity(), 1);
         let live = LIVE.load(Ordering::SeqCst);

@@ -6,7 +6,7 @@ mod common;
 use common::Dice;
 use proptest::prelude::*;
 use ringgate::time::{Clock, ManualClock, SystemClock, Timestamp};
-use ringgate::{Limit, Refused, SlidingWindow};
+use ringgate::{Limit, Rate, Refused, SlidingWindow};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
@@ -151,7 +151,7 @@ fn wait(refused: Refused) -> Option<u64> {
 }
 
 fn replayed(case: &Case, history: &[u64]) -> SlidingWindow {
-    let window = SlidingWindow::new(case.limit, Duration::from_nanos(case.window));
+    let window = SlidingWindow::new(Rate::new(case.limit, Duration::from_nanos(case.window)));
     for now in history {
         let _ = window.try_acquire_at(at(*now));
     }
@@ -165,7 +165,7 @@ proptest! {
     /// no flip at cell 0 in `Ring::locate`.
     #[test]
     fn admits_refuses_and_tells_the_wait_as_a_full_log_does(case in cases(any_size())) {
-        let window = SlidingWindow::new(case.limit, Duration::from_nanos(case.window));
+        let window = SlidingWindow::new(Rate::new(case.limit, Duration::from_nanos(case.window)));
         let mut log = Log::new(case.limit, case.window);
         let mut now = case.start;
         for (step, share) in &case.steps {
@@ -185,7 +185,7 @@ proptest! {
     /// Broken by: `free_at` one nanosecond later in `Ring::try_stamp`.
     #[test]
     fn a_refused_call_is_admitted_exactly_when_it_was_told(case in cases(small())) {
-        let window = SlidingWindow::new(case.limit, Duration::from_nanos(case.window));
+        let window = SlidingWindow::new(Rate::new(case.limit, Duration::from_nanos(case.window)));
         // The log only steers the times here; what is asserted comes from the window alone.
         let mut log = Log::new(case.limit, case.window);
         let (mut now, mut history) = (case.start, Vec::new());
@@ -212,7 +212,7 @@ proptest! {
     fn by_its_clock_it_agrees_with_the_log_and_counts_what_remains(case in cases(any_size())) {
         let clock = ManualClock::new();
         let length = Duration::from_nanos(case.window);
-        let window = SlidingWindow::with_clock(case.limit, length, clock.clone());
+        let window = SlidingWindow::with_clock(Rate::new(case.limit, length), clock.clone());
         let mut log = Log::new(case.limit, case.window);
         let (mut shown, mut ahead) = (case.start, 0);
         for (step, share) in &case.steps {
@@ -234,11 +234,12 @@ proptest! {
         }
     }
 
-    /// Broken by: `with_margin` not adding the margin.
+    /// Broken by: `Margin::add_to` not adding the margin.
     #[test]
     fn a_margin_makes_the_window_longer_by_itself(case in cases(small()), margin in 0..=1_000_u64) {
-        let window = SlidingWindow::new(case.limit, Duration::from_nanos(case.window))
-            .with_margin(Duration::from_nanos(margin));
+        let rate = Rate::new(case.limit, Duration::from_nanos(case.window));
+        let margin_of = Duration::from_nanos(margin);
+        let window = SlidingWindow::builder().rate(rate).margin(margin_of).build();
         prop_assert_eq!(window.window(), Duration::from_nanos(case.window));
         let mut log = Log::new(case.limit, case.window + margin);
         let mut now = case.start;
@@ -291,7 +292,7 @@ fn demand_on_shared_cells(limit: u32) {
     const WINDOW: u64 = TICK * 1_000_000;
     let held_back = u64::from(limit.div_ceil(1 << 20)) - 1;
     let limit_of_all = u64::from(limit);
-    let window = SlidingWindow::new(limit, Duration::from_nanos(WINDOW));
+    let window = SlidingWindow::new(Rate::new(limit, Duration::from_nanos(WINDOW)));
     let (mut dice, mut tally, mut now) = (Dice(limit_of_all), Tally::default(), 0);
     let (mut all, mut refusals) = (0, 0);
     while all < limit_of_all * 5 / 3 {
@@ -324,7 +325,7 @@ fn shared_cells_hold_the_limit_and_hold_back_less_than_one_cell_below_it() {
 #[test]
 fn an_empty_window_of_shared_cells_admits_its_whole_limit_and_no_more() {
     let limit: u32 = 3 * (1 << 20) + 5;
-    let window = SlidingWindow::new(limit, Duration::from_secs(1));
+    let window = SlidingWindow::new(Rate::per_second(limit));
     assert_eq!(burst(&window, TICK, u64::from(limit) + 1), (u64::from(limit), true));
 }
 
@@ -333,7 +334,7 @@ fn an_empty_window_of_shared_cells_admits_its_whole_limit_and_no_more() {
 fn shared_cells_tell_the_exact_wait_at_any_nanosecond() {
     let limit: u32 = (1 << 20) + 1;
     for odd in [0, 1, 777, 4095] {
-        let window = SlidingWindow::new(limit, Duration::from_nanos(1_000_000 + odd));
+        let window = SlidingWindow::new(Rate::new(limit, Duration::from_nanos(1_000_000 + odd)));
         burst(&window, 5 * TICK + odd, u64::from(limit));
         let now = 6 * TICK + odd;
         let wait = wait(window.try_acquire_at(at(now)).unwrap_err()).unwrap();
@@ -346,8 +347,7 @@ fn shared_cells_tell_the_exact_wait_at_any_nanosecond() {
 
 #[test]
 fn the_largest_limit_can_be_made_and_used() {
-    let window =
-        SlidingWindow::with_clock(u32::MAX, Duration::from_secs(60), ManualClock::default());
+    let window = SlidingWindow::with_clock(Rate::per_minute(u32::MAX), ManualClock::default());
     assert_eq!(window.remaining(), u32::MAX);
     assert_eq!(burst(&window, 0, 5000), (5000, false));
     assert!(window.remaining() < u32::MAX);
@@ -358,7 +358,7 @@ fn the_largest_limit_can_be_made_and_used() {
 fn what_remains_of_shared_cells_is_what_is_admitted() {
     for limit in [(1 << 20) + 1, (1 << 20) + 2, (1 << 21) + 7] {
         let clock = ManualClock::new();
-        let window = SlidingWindow::with_clock(limit, Duration::from_secs(1), clock.clone());
+        let window = SlidingWindow::with_clock(Rate::per_second(limit), clock.clone());
         for part in [0, 1, 2, 3, 1000, limit / 2] {
             let before = window.remaining();
             assert_eq!(burst(&window, 0, u64::from(part)), (u64::from(part), false));
@@ -424,7 +424,7 @@ fn assert_both_happened(calls: &[Call]) {
 #[test]
 fn threads_on_a_logical_clock_never_exceed_the_limit_and_are_refused_rightly() {
     for (limit, window) in [(1, 5), (3, 9), (8, 30), (200, 800)] {
-        let gate = SlidingWindow::new(limit, Duration::from_nanos(window));
+        let gate = SlidingWindow::new(Rate::new(limit, Duration::from_nanos(window)));
         let clock = AtomicU64::new(0);
         let mut calls = stress(4, 20_000, || {
             let before = clock.fetch_add(1, Ordering::SeqCst);
@@ -442,7 +442,7 @@ fn threads_on_the_system_clock_never_exceed_the_limit_and_are_refused_rightly() 
     let (limit, window) = (40, 100_000);
     let clock = SystemClock::new();
     let length = Duration::from_nanos(window);
-    let gate = SlidingWindow::with_clock(limit, length, clock.clone());
+    let gate = SlidingWindow::with_clock(Rate::new(limit, length), clock.clone());
     let mut calls = stress(3, 30_000, || {
         let before = clock.now().as_nanos();
         let admitted = gate.try_acquire().is_ok();

@@ -5,7 +5,9 @@ mod common;
 
 use common::{Wakes, at_once, poll_once, poll_with};
 use ringgate::time::{Clock, ManualClock, Sleep, Timestamp};
-use ringgate::{Limit, Limiter, NoSuchRateError, SlidingWindow, WindowAcquire};
+use ringgate::{
+    Limit, Limiter, NoSuchRateError, Rate, SlidingWindow, SlidingWindowBuilder, WindowAcquire,
+};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -52,7 +54,7 @@ type Call<'a> = Pin<Box<WindowAcquire<'a>>>;
 impl Scene {
     fn new(limit: u32, window: Duration) -> Self {
         let clock = Counted::default();
-        Self { window: SlidingWindow::with_clock(limit, window, clock.clone()), clock }
+        Self { window: SlidingWindow::with_clock(Rate::new(limit, window), clock.clone()), clock }
     }
 
     fn set(&self, now: Duration) {
@@ -209,8 +211,8 @@ fn several_limits_hold_together_or_nothing_is_counted() {
     let clock = ManualClock::new();
     let limiter = Limiter::builder()
         .margin(Duration::ZERO)
-        .rate(4, s(60))
-        .rate(2, s(1))
+        .rate(Rate::per_minute(4))
+        .rate(Rate::per_second(2))
         .clock(clock.clone())
         .build();
     let admit = || (0..9).filter(|_| limiter.try_acquire().is_ok()).count();
@@ -229,7 +231,8 @@ fn several_limits_hold_together_or_nothing_is_counted() {
 #[test]
 fn a_turn_is_told_rightly_under_several_limits() {
     let clock = ManualClock::new();
-    let window = SlidingWindow::with_clock(5, s(60), clock.clone()).and(2, s(1)).and(3, s(10));
+    let builder = SlidingWindow::builder().rate(Rate::per_minute(5)).rate(Rate::per_second(2));
+    let window = builder.rate(Rate::new(3, s(10))).clock(clock.clone()).build();
     let scene = Scene { clock: Counted { clock, ..Counted::default() }, window };
     scene.fill();
     let mut calls = scene.queue(30);
@@ -243,17 +246,17 @@ fn a_turn_is_told_rightly_under_several_limits() {
     }
 }
 
-/// Broken by: `and` forgetting the margin, `with_margin` the other limits.
+/// Broken by: a margin for the rates that come after it alone.
 #[test]
 fn a_margin_lengthens_each_of_several_limits() {
     let second = Duration::from_secs(1);
     let margin = second / 4;
-    let made = |clock: &ManualClock| SlidingWindow::with_clock(3, s(10), clock.clone());
-    let clock = ManualClock::new();
-    let early = made(&clock).with_margin(margin).and(1, second);
-    let late = made(&clock).and(1, second).with_margin(margin);
-    for window in [early, late] {
-        assert_eq!(window.rates().collect::<Vec<_>>(), [(3, s(10)), (1, second)]);
+    let rates = [Rate::new(3, s(10)), Rate::per_second(1)];
+    let made = || SlidingWindow::builder().rate(rates[0]).clock(ManualClock::new());
+    let early = made().margin(margin).rate(rates[1]);
+    let late = made().rate(rates[1]).margin(margin);
+    for window in [early, late].map(SlidingWindowBuilder::build) {
+        assert_eq!(window.rates().collect::<Vec<_>>(), rates);
         window.try_acquire().unwrap();
         let refused = window.try_acquire().unwrap_err();
         assert_eq!(refused.retry_after(), Some(second + margin));
@@ -271,7 +274,7 @@ fn a_higher_limit_lets_those_in_line_through() {
     let mut first = Box::pin(scene.window.acquire());
     assert!(poll_with(first.as_mut(), &Waker::from(Arc::clone(&wakes))).is_pending());
     let mut behind = scene.queue(3);
-    scene.window.set_rate(3, s(10));
+    scene.window.set_rate(Rate::new(3, s(10)));
     assert_eq!(wakes.count(), 1);
     assert!(poll_once(first.as_mut()).is_ready());
     assert_eq!(through(&mut behind), 1);
@@ -284,7 +287,7 @@ fn changes_that_nobody_waited_for_do_not_occupy_who_comes_then() {
     let scene = Scene::new(1, s(10));
     scene.fill();
     for window in 1..=1000 {
-        scene.window.set_rate(1, s(window));
+        scene.window.set_rate(Rate::new(1, s(window)));
     }
     let before = scene.clock.readings.load(Ordering::SeqCst);
     let _call = scene.queue(1);
@@ -297,7 +300,7 @@ fn a_shorter_window_lets_the_first_in_line_through_earlier() {
     let scene = Scene::new(1, s(60));
     scene.fill();
     let mut calls = scene.queue(2);
-    scene.window.set_rate(1, s(5));
+    scene.window.set_rate(Rate::new(1, s(5)));
     assert_eq!(waits(&calls), [Some(s(5)), Some(s(10))]);
     scene.set(s(5));
     assert_eq!(through(&mut calls), 1);
@@ -310,7 +313,7 @@ fn a_lower_limit_and_a_longer_window_hold_those_in_line_back() {
     let scene = Scene::new(2, s(10));
     scene.fill();
     let mut calls = scene.queue(2);
-    scene.window.set_rate(1, s(30));
+    scene.window.set_rate(Rate::new(1, s(30)));
     scene.set(s(29));
     assert_eq!(through(&mut calls), 0);
     scene.set(s(30));
@@ -324,12 +327,12 @@ fn a_limit_of_zero_refuses_those_in_line_and_a_later_one_admits_again() {
     let scene = Scene::new(1, s(10));
     scene.fill();
     let mut calls = scene.queue(2);
-    scene.window.set_rate(0, s(10));
+    scene.window.set_rate(Rate::new(0, s(10)));
     for call in &mut calls {
         let Poll::Ready(Err(refused)) = poll_once(call.as_mut()) else { panic!("not refused") };
         assert!(refused.is_permanent());
     }
-    scene.window.set_rate(2, s(10));
+    scene.window.set_rate(Rate::new(2, s(10)));
     assert!(scene.window.try_acquire().is_ok());
     assert!(scene.window.try_acquire().is_err(), "the one from before counts");
 }
@@ -339,12 +342,12 @@ fn a_limit_of_zero_refuses_those_in_line_and_a_later_one_admits_again() {
 fn a_limit_far_beyond_the_first_counts_what_was_admitted_before() {
     let scene = Scene::new(10, s(10));
     scene.fill();
-    scene.window.set_rate(1000, s(10));
+    scene.window.set_rate(Rate::new(1000, s(10)));
     assert_eq!(scene.window.remaining(), 990);
     scene.fill();
-    scene.window.set_rate(100_000, s(10));
+    scene.window.set_rate(Rate::new(100_000, s(10)));
     assert_eq!(scene.window.remaining(), 99_000);
-    scene.window.set_rate(20, s(10));
+    scene.window.set_rate(Rate::new(20, s(10)));
     assert_eq!(scene.window.remaining(), 0);
     assert_eq!(scene.window.try_acquire().unwrap_err().retry_after(), Some(s(10)));
 }
@@ -354,22 +357,23 @@ fn a_limit_far_beyond_the_first_counts_what_was_admitted_before() {
 fn a_limit_can_be_lifted_and_set_again() {
     let scene = Scene::new(1, s(10));
     scene.fill();
-    scene.window.set_rate(1, Duration::ZERO);
+    scene.window.set_rate(Rate::new(1, Duration::ZERO));
     scene.set(s(4));
     assert!((0..100).all(|_| scene.window.try_acquire().is_ok()));
-    scene.window.set_rate(1, s(10));
+    scene.window.set_rate(Rate::new(1, s(10)));
     assert_eq!(scene.window.try_acquire().unwrap_err().retry_after(), Some(s(6)));
 }
 
 /// Broken by: `set` without looking at the number.
 #[test]
 fn a_rate_that_is_not_there_cannot_be_changed() {
-    let window = SlidingWindow::new(1, s(10)).and(5, s(60));
-    assert_eq!(window.set_rate_at(1, 6, s(60)), Ok(()));
-    assert_eq!(window.set_rate_at(2, 6, s(60)), Err(NoSuchRateError));
-    assert_eq!(window.rates().collect::<Vec<_>>(), [(1, s(10)), (6, s(60))]);
+    let builder = SlidingWindow::builder().rate(Rate::new(1, s(10)));
+    let window = builder.rate(Rate::per_minute(5)).build();
+    assert_eq!(window.set_rate_at(1, Rate::per_minute(6)), Ok(()));
+    assert_eq!(window.set_rate_at(2, Rate::per_minute(6)), Err(NoSuchRateError));
+    assert_eq!(window.rates().collect::<Vec<_>>(), [Rate::new(1, s(10)), Rate::per_minute(6)]);
     let unlimited = Limiter::builder().build();
-    assert_eq!(unlimited.set_rate(1, s(1)), Err(NoSuchRateError));
+    assert_eq!(unlimited.set_rate(Rate::per_second(1)), Err(NoSuchRateError));
     assert_eq!(unlimited.remaining(), u32::MAX);
 }
 
@@ -385,16 +389,17 @@ fn extreme_rates_saturate_on_the_safe_side_when_made_and_when_changed() {
         (u32::MAX, Duration::MAX),
     ];
     for (limit, length) in extremes {
-        let made = SlidingWindow::with_clock(limit, length, ManualClock::new());
-        let changed = SlidingWindow::with_clock(1, s(1), ManualClock::new());
-        changed.set_rate(limit, length);
+        let made = SlidingWindow::with_clock(Rate::new(limit, length), ManualClock::new());
+        let changed = SlidingWindow::with_clock(Rate::per_second(1), ManualClock::new());
+        changed.set_rate(Rate::new(limit, length));
         for window in [&made, &changed] {
             assert_eq!(window.limit(), limit);
             assert!(window.window() >= length.min(Duration::from_nanos(1 << 61)));
             assert_eq!(window.try_acquire().is_ok(), limit > 0);
         }
-        let several = made.and(u32::MAX, s(60));
-        assert_eq!(several.rates().last(), Some((1 << 20, s(60))));
+        let builder = SlidingWindow::builder().rate(Rate::new(limit, length));
+        let several = builder.rate(Rate::per_minute(u32::MAX)).build();
+        assert_eq!(several.rates().last(), Some(Rate::per_minute(1 << 20)));
         assert_eq!(several.try_acquire().is_ok(), limit > 0);
     }
 }

@@ -3,7 +3,7 @@
 use clap::{Parser, ValueEnum};
 use core::fmt;
 use core::time::Duration;
-use ringgate::{Limiter, RateLimitPolicy};
+use ringgate::{Limiter, Rate, RateLimitPolicy};
 
 const MINUTE: Duration = Duration::from_secs(60);
 const SECOND: Duration = Duration::from_secs(1);
@@ -135,7 +135,7 @@ impl Flags {
     fn limiter_of(&self, window: Duration) -> Limiter {
         let Terms { limit, concurrency, .. } = self.terms();
         Limiter::builder()
-            .rate(limit, window)
+            .rate(Rate::new(limit, window))
             .margin(self.margin())
             .max_concurrent(concurrency)
             .build()
@@ -145,7 +145,7 @@ impl Flags {
     pub(crate) fn idle_limiter(&self) -> Limiter {
         let Terms { limit, concurrency, .. } = self.terms();
         let moment = Duration::from_nanos(1);
-        Limiter::builder().rate(limit, moment).max_concurrent(concurrency).build()
+        Limiter::builder().rate(Rate::new(limit, moment)).max_concurrent(concurrency).build()
     }
 
     fn margin(&self) -> Duration {

@@ -5,7 +5,7 @@ use crate::waiting::{poll_once, wait};
 use core::fmt;
 use core::ops::AddAssign;
 use ringgate::time::{Clock, SystemClock};
-use ringgate::{Limiter, OwnedLimiterPermit, Semaphore, SlidingWindow};
+use ringgate::{Limiter, OwnedLimiterPermit, Rate, Semaphore, SlidingWindow};
 use std::pin::pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::Poll;
@@ -153,7 +153,8 @@ fn window(dice: &mut Dice, threads: u64) -> Losses {
     let limit = [1, 3, 20, 150, 1000][dice.below(5) as usize];
     let length = u64::from(20 + dice.below(200)) * 1000;
     let clock = SystemClock::new();
-    let window = SlidingWindow::with_clock(limit, Duration::from_nanos(length), clock.clone());
+    let window =
+        SlidingWindow::with_clock(Rate::new(limit, Duration::from_nanos(length)), clock.clone());
     let changes = dice.below(2) == 0;
     let admitted = on_threads(dice, threads, |dice| {
         let mut admitted = Vec::new();
@@ -163,7 +164,7 @@ fn window(dice: &mut Dice, threads: u64) -> Losses {
                 admitted.push(Admission { before, after: clock.now().as_nanos() });
             }
             if changes && dice.below(500) == 0 {
-                window.set_rate(1 + dice.below(limit), Duration::from_nanos(length));
+                window.set_rate(Rate::new(1 + dice.below(limit), Duration::from_nanos(length)));
             }
         }
         admitted
@@ -192,8 +193,10 @@ fn limiter(dice: &mut Dice, threads: u64) -> Losses {
     let (limit, slots) = (1 + dice.below(200), 1 + dice.below(4) as usize);
     let length = Duration::from_micros(u64::from(1 + dice.below(100)));
     let clock = SystemClock::new();
-    let builder =
-        Limiter::builder().margin(Duration::ZERO).rate(limit, length).max_concurrent(slots);
+    let builder = Limiter::builder()
+        .margin(Duration::ZERO)
+        .rate(Rate::new(limit, length))
+        .max_concurrent(slots);
     let limiter = builder.clock(clock.clone()).build();
     let in_flight = AtomicUsize::new(0);
     let seen = on_threads(dice, threads, |dice| {
@@ -263,7 +266,7 @@ fn limiter_step(limiter: &Limiter, limit: u32, length: Duration, dice: &mut Dice
             wait(limiter.acquire_timeout_owned(timeout)).map_or(Step::Lost, Step::of)
         }
         5 => {
-            let changed = limiter.set_rate(1 + dice.below(limit), length);
+            let changed = limiter.set_rate(Rate::new(1 + dice.below(limit), length));
             changed.expect("it has a rate");
             Step::Refused
         }

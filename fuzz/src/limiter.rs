@@ -4,7 +4,7 @@ use crate::bytes::Bytes;
 use crate::stamps::{Rule, Stamps};
 use crate::wakes::{Task, Wakes};
 use ringgate::time::{Clock, ManualClock, Timestamp};
-use ringgate::{Limit, Limiter, NoSuchRateError, OwnedLimiterPermit, Refused, Semaphore};
+use ringgate::{Limit, Limiter, NoSuchRateError, OwnedLimiterPermit, Rate, Refused, Semaphore};
 use std::future::Future;
 use std::sync::Arc;
 use std::task::Poll;
@@ -64,7 +64,7 @@ impl Scene {
         let rules: Vec<Rule> = (0..bytes.within(0, 2)).map(|_| rule(bytes)).collect();
         let mut builder = Limiter::builder().margin(Duration::ZERO).clock(clock.clone());
         for rule in &rules {
-            builder = builder.rate(rule.limit, Duration::from_nanos(rule.window));
+            builder = builder.rate(Rate::new(rule.limit, Duration::from_nanos(rule.window)));
         }
         let all_slots = bytes.below(5);
         let slots = bytes.flip().then(|| Arc::new(Semaphore::new(all_slots)));
@@ -208,7 +208,8 @@ impl Scene {
 
     fn change(&mut self, bytes: &mut Bytes) {
         let (n, rule) = (bytes.below(3), rule(bytes));
-        let got = self.limiter.set_rate_at(n, rule.limit, Duration::from_nanos(rule.window));
+        let got =
+            self.limiter.set_rate_at(n, Rate::new(rule.limit, Duration::from_nanos(rule.window)));
         if n >= self.stamps.rules().count() {
             return assert_eq!(got, Err(NoSuchRateError));
         }

@@ -4,7 +4,7 @@ use crate::bytes::Bytes;
 use crate::wakes::Task;
 use ringgate::time::{Clock, ManualClock, Timestamp};
 use ringgate::{
-    Limit, Limiter, LimiterBuilder, LimiterPermit, RateLimitPolicy, Refused, Semaphore,
+    Limit, Limiter, LimiterBuilder, LimiterPermit, Rate, RateLimitPolicy, Refused, Semaphore,
     SlidingWindow,
 };
 use std::task::Poll;
@@ -121,7 +121,7 @@ fn by_builder(bytes: &mut Bytes) {
     clock.set(Timestamp::from_nanos(moment(bytes)));
     let mut builder = Limiter::builder().margin(length(bytes)).clock(clock.clone());
     for (limit, window) in &rates {
-        builder = builder.rate(*limit, *window);
+        builder = builder.rate(Rate::new(*limit, *window));
     }
     if let Some(slots) = slots {
         builder = builder.max_concurrent(slots);
@@ -221,7 +221,7 @@ impl Play {
 
     fn change(&mut self, bytes: &mut Bytes, rates: usize) {
         let (n, limit, window) = (bytes.below(4), limit(bytes), length(bytes));
-        let changed = self.limiter.set_rate_at(n, limit, window).is_ok();
+        let changed = self.limiter.set_rate_at(n, Rate::new(limit, window)).is_ok();
         assert!(changed == (n < rates) || rates == 0);
         // What it was before is not known any more.
         self.has_zero = changed && limit == 0;
@@ -254,16 +254,18 @@ fn ns(nanos: u64) -> Duration {
 fn window(bytes: &mut Bytes) {
     let (margin, first) = (length(bytes), (limit(bytes), length(bytes)));
     let clock = ManualClock::new();
-    let window = SlidingWindow::with_clock(first.0, first.1, clock.clone()).with_margin(margin);
-    let (window, rates) = if bytes.flip() {
-        let second = (limit(bytes), length(bytes));
-        (window.and(second.0, second.1), vec![first, second])
-    } else {
-        (window, vec![first])
-    };
+    let mut rates = vec![first];
+    if bytes.flip() {
+        rates.push((limit(bytes), length(bytes)));
+    }
+    let builder = SlidingWindow::builder().clock(clock.clone()).margin(margin);
+    let window = rates
+        .iter()
+        .fold(builder, |builder, (limit, length)| builder.rate(Rate::new(*limit, *length)))
+        .build();
     assert_eq!(window.rates().count(), rates.len());
     for (kept, asked) in window.rates().zip(&rates) {
-        check_kept(kept, *asked, margin, rates.len() > 1);
+        check_kept((kept.limit(), kept.window()), *asked, margin, rates.len() > 1);
     }
     for _ in 0..8 {
         clock.set(Timestamp::from_nanos(moment(bytes)));
@@ -278,8 +280,7 @@ fn window(bytes: &mut Bytes) {
     }
 }
 
-/// Rounded up, and by very little (as the window is made, and as the margin is added); or as long as
-/// windows can be.
+/// Rounded up, and by very little; or as long as windows can be.
 fn check_kept(kept: (u32, Duration), asked: (u32, Duration), margin: Duration, several: bool) {
     let most = if several { LARGEST_OF_SEVERAL } else { u32::MAX };
     assert_eq!(kept.0, asked.0.min(most));

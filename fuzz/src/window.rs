@@ -3,7 +3,7 @@
 use crate::bytes::Bytes;
 use crate::stamps::{Rule, Stamps};
 use ringgate::time::{ManualClock, Timestamp};
-use ringgate::{Limit, NoSuchRateError, SlidingWindow};
+use ringgate::{Limit, NoSuchRateError, Rate, SlidingWindow};
 use std::time::Duration;
 
 /// Up to here, and grown to twice as much, a log is one ring.
@@ -53,12 +53,11 @@ impl Scene {
         let margin = if bytes.flip() { length(bytes) } else { 0 };
         let asked: Vec<Rule> = (0..bytes.within(1, 3)).map(|_| rule(bytes, largest)).collect();
         let clock = ManualClock::new();
-        let first =
-            SlidingWindow::with_clock(asked[0].limit, nanos(asked[0].window), clock.clone());
-        let window = first.with_margin(nanos(margin));
-        let window = asked[1..]
+        let builder = SlidingWindow::builder().clock(clock.clone()).margin(nanos(margin));
+        let window = asked
             .iter()
-            .fold(window, |window, rule| window.and(rule.limit, nanos(rule.window)));
+            .fold(builder, |builder, rule| builder.rate(Rate::new(rule.limit, nanos(rule.window))))
+            .build();
         let capacity = asked.iter().map(|rule| rule.limit).max().unwrap_or(0);
         let stamps = Stamps::new((0..asked.len()).map(|n| kept(&window, n, asked[n], margin)));
         Self {
@@ -152,7 +151,7 @@ impl Scene {
             return self.stamps.reset();
         }
         let asked = rule(bytes, self.largest);
-        let got = self.window.set_rate_at(n, asked.limit, nanos(asked.window));
+        let got = self.window.set_rate_at(n, Rate::new(asked.limit, nanos(asked.window)));
         if n >= self.stamps.rules().count() {
             return assert_eq!(got, Err(NoSuchRateError));
         }
@@ -178,11 +177,11 @@ impl Scene {
     }
 }
 
-/// A rule as the window shows it, with the margin. Long ones are rounded, up and by very little: once
-/// as the window is made, and once as the margin is added.
+/// A rule as the window shows it, with the margin. Long ones are rounded, up and by very little.
 fn kept(window: &SlidingWindow, n: usize, asked: Rule, margin: u64) -> Rule {
-    let (limit, length) = window.rates().nth(n).expect("it has as many");
-    let (asked_for, length) = (asked.window + margin, in_nanos(length) + margin);
+    let rate = window.rates().nth(n).expect("it has as many");
+    let (limit, length) = (rate.limit(), in_nanos(rate.window()) + margin);
+    let asked_for = asked.window + margin;
     assert_eq!(limit, asked.limit);
     assert!(length >= asked_for, "{length} ns are less than {asked_for}");
     assert!(length - asked_for <= asked_for >> 35, "{length} ns are more than {asked_for}");

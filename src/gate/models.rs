@@ -3,7 +3,7 @@
 
 use crate::sync::{model, thread};
 use crate::time::{ManualClock, Timestamp};
-use crate::{Limiter, OwnedLimiterPermit};
+use crate::{Limiter, OwnedLimiterPermit, Rate};
 use core::future::Future;
 use core::pin::Pin;
 use core::task::{Context, Poll, Waker};
@@ -19,7 +19,8 @@ fn one_at_a_time() -> Limiter {
 /// One call in a window, which has gone, and one at a time.
 fn used_up() -> (Limiter, ManualClock) {
     let clock = ManualClock::new();
-    let builder = Limiter::builder().margin(Duration::ZERO).rate(1, WINDOW).max_concurrent(1);
+    let builder =
+        Limiter::builder().margin(Duration::ZERO).rate(Rate::new(1, WINDOW)).max_concurrent(1);
     let limiter = builder.clock(clock.clone()).build();
     call(&limiter);
     (limiter, clock)
@@ -119,7 +120,8 @@ fn model_a_call_waits_for_its_rate_while_time_moves_twice() {
 fn model_two_tries_for_one_admission() {
     model(2, || {
         let clock = ManualClock::new();
-        let builder = Limiter::builder().margin(Duration::ZERO).rate(1, WINDOW).max_concurrent(2);
+        let builder =
+            Limiter::builder().margin(Duration::ZERO).rate(Rate::new(1, WINDOW)).max_concurrent(2);
         let limiter = builder.clock(clock).build();
         let there = limiter.clone();
         let other = thread::spawn(move || there.try_acquire().is_ok());
@@ -135,8 +137,10 @@ fn model_two_tries_for_one_admission() {
 fn model_a_call_waits_for_its_rate_while_its_slots_are_closed() {
     model(2, || {
         let slots = std::sync::Arc::new(crate::Semaphore::new(1));
-        let builder =
-            Limiter::builder().margin(Duration::ZERO).rate(1, WINDOW).semaphore(slots.clone());
+        let builder = Limiter::builder()
+            .margin(Duration::ZERO)
+            .rate(Rate::new(1, WINDOW))
+            .semaphore(slots.clone());
         let limiter = builder.clock(ManualClock::new()).build();
         call(&limiter);
         let there = limiter.clone();
@@ -172,8 +176,11 @@ fn model_a_queued_call_against_the_end_of_one() {
 /// One call in a window, just now.
 fn at_three_seconds() -> (Limiter, ManualClock) {
     let clock = ManualClock::new();
-    let limiter =
-        Limiter::builder().margin(Duration::ZERO).rate(1, WINDOW).clock(clock.clone()).build();
+    let limiter = Limiter::builder()
+        .margin(Duration::ZERO)
+        .rate(Rate::new(1, WINDOW))
+        .clock(clock.clone())
+        .build();
     clock.advance(Duration::from_secs(3));
     drop(limiter.try_acquire().unwrap());
     (limiter, clock)

@@ -11,7 +11,7 @@ use super::{Limiter, OwnedLimiterPermit};
 use crate::error::Refused;
 use crate::proof::pairs::{NEWCOMER, Run, Start, Waiter, assert_in_order, every_pair, go_on};
 use crate::time::{Clock, ManualClock, Timestamp};
-use crate::{OwnedSemaphorePermit, Semaphore};
+use crate::{OwnedSemaphorePermit, Rate, Semaphore};
 use core::future::Future;
 use core::pin::{Pin, pin};
 use core::task::{Context, Poll, Waker};
@@ -96,7 +96,7 @@ impl Scene {
         let semaphore = Arc::new(Semaphore::new(slots));
         let builder = Limiter::builder()
             .margin(Duration::ZERO)
-            .rate(LIMIT, WINDOW)
+            .rate(Rate::new(LIMIT, WINDOW))
             .semaphore(Arc::clone(&semaphore));
         let limiter = builder.clock(clock.clone()).build();
         let running =
@@ -285,7 +285,7 @@ fn poll_again(scene: &mut Scene) -> Run<Left> {
 
 fn set_a_lower_rate(scene: &mut Scene) -> Run<Left> {
     on(scene, |limiter| {
-        limiter.set_rate(LOWER, WINDOW).unwrap();
+        limiter.set_rate(Rate::new(LOWER, WINDOW)).unwrap();
         narrows()
     })
 }
@@ -293,7 +293,7 @@ fn set_a_lower_rate(scene: &mut Scene) -> Run<Left> {
 /// More than there are cells: it grows.
 fn set_a_higher_rate(scene: &mut Scene) -> Run<Left> {
     on(scene, |limiter| {
-        limiter.set_rate(HIGHER, WINDOW).unwrap();
+        limiter.set_rate(Rate::new(HIGHER, WINDOW)).unwrap();
         Left::default()
     })
 }

@@ -8,7 +8,7 @@ use crate::sync::thread;
 use crate::time::ManualClock;
 use crate::window::log::Log;
 use crate::window::shards::Layout;
-use crate::{Limiter, Semaphore};
+use crate::{Limiter, Rate, Semaphore};
 use core::future::{Future, poll_fn};
 use core::pin::pin;
 use core::task::{Context, Poll, Waker};
@@ -227,7 +227,8 @@ fn shuttle_a_split_window_that_changes_is_exact() {
 fn shuttle_every_call_comes_through_both_limits() {
     check(20_000, || {
         let clock = ManualClock::new();
-        let builder = Limiter::builder().margin(Duration::ZERO).rate(1, SECOND).max_concurrent(1);
+        let builder =
+            Limiter::builder().margin(Duration::ZERO).rate(Rate::per_second(1)).max_concurrent(1);
         let limiter = builder.clock(clock.clone()).build();
         let done = Arc::new(AtomicUsize::new(0));
         let callers: Vec<_> = (0..2)
@@ -257,8 +258,11 @@ fn shuttle_every_call_comes_through_both_limits() {
 fn shuttle_a_newcomer_counts_nobody_twice() {
     check(20_000, || {
         let clock = ManualClock::new();
-        let limiter =
-            Limiter::builder().margin(Duration::ZERO).rate(1, SECOND).clock(clock.clone()).build();
+        let limiter = Limiter::builder()
+            .margin(Duration::ZERO)
+            .rate(Rate::per_second(1))
+            .clock(clock.clone())
+            .build();
         drop(limiter.try_acquire().unwrap());
         let mut head = Box::pin(limiter.acquire());
         let mut poll = || head.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_ready();

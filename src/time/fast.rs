@@ -10,10 +10,10 @@ use super::{Clock, DefaultClock, Sleep, Timestamp};
 /// some milliseconds of calibration.
 ///
 /// ```
-/// use ringgate::{SlidingWindow, time::FastClock};
+/// use ringgate::{Rate, SlidingWindow, time::FastClock};
 /// use std::time::Duration;
 ///
-/// let window = SlidingWindow::with_clock(2, Duration::from_secs(1), FastClock::new());
+/// let window = SlidingWindow::with_clock(Rate::per_second(2), FastClock::new());
 /// assert!(window.try_acquire().is_ok());
 /// ```
 #[derive(Debug, Clone)]

@@ -26,11 +26,11 @@ use std::sync::Arc;
 /// time has come.
 ///
 /// ```
-/// use ringgate::{SlidingWindow, time::ManualClock};
+/// use ringgate::{Rate, SlidingWindow, time::ManualClock};
 /// use std::time::Duration;
 ///
 /// let clock = ManualClock::new();
-/// let window = SlidingWindow::with_clock(1, Duration::from_secs(60), clock.clone());
+/// let window = SlidingWindow::with_clock(Rate::per_minute(1), clock.clone());
 /// assert!(window.try_acquire().is_ok());
 ///
 /// let refused = window.try_acquire().unwrap_err();

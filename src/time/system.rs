@@ -12,10 +12,10 @@ use web_time::Instant;
 /// Its epoch is its construction; clones share it.
 ///
 /// ```
-/// use ringgate::{SlidingWindow, time::SystemClock};
+/// use ringgate::{Rate, SlidingWindow, time::SystemClock};
 /// use std::time::Duration;
 ///
-/// let window = SlidingWindow::with_clock(2, Duration::from_secs(1), SystemClock::new());
+/// let window = SlidingWindow::with_clock(Rate::per_second(2), SystemClock::new());
 /// assert!(window.try_acquire().is_ok());
 /// ```
 #[derive(Debug, Clone)]

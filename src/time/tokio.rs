@@ -15,12 +15,12 @@ use tokio::time::{Instant, sleep_until};
 /// A sleep inside a runtime built without `enable_time` panics, as all of tokio's timers do.
 ///
 /// ```
-/// use ringgate::{SlidingWindow, time::TokioClock};
+/// use ringgate::{Rate, SlidingWindow, time::TokioClock};
 /// use std::time::Duration;
 ///
 /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
 /// # async fn main() -> Result<(), ringgate::Refused> {
-/// let window = SlidingWindow::with_clock(1, Duration::from_secs(3600), TokioClock::new());
+/// let window = SlidingWindow::with_clock(Rate::per_hour(1), TokioClock::new());
 /// let start = tokio::time::Instant::now();
 /// window.acquire().await?;
 /// window.acquire().await?; // an hour of paused time passes at once

@@ -226,10 +226,6 @@ impl Log {
         Some((limit, self.margin.take_from(Duration::from_nanos(rule.window))))
     }
 
-    pub(crate) fn margin(&self) -> Margin {
-        self.margin
-    }
-
     pub(crate) fn rules(&self) -> usize {
         1 + self.first.more.len()
     }

@@ -8,6 +8,7 @@
 //! `set_a_higher_rate` that look at the log).
 
 use super::SlidingWindow;
+use crate::Rate;
 use crate::error::Refused;
 use crate::proof::pairs::{NEWCOMER, Run, Start, Waiter, assert_in_order, every_pair, go_on};
 use crate::time::{Clock, ManualClock, Timestamp};
@@ -64,7 +65,7 @@ pub(crate) struct Scene {
 impl Scene {
     fn new(admitted: u32) -> Self {
         let clock = ManualClock::new();
-        let window = Arc::new(SlidingWindow::with_clock(LIMIT, WINDOW, clock.clone()));
+        let window = Arc::new(SlidingWindow::with_clock(Rate::new(LIMIT, WINDOW), clock.clone()));
         for _ in 0..admitted {
             window.try_acquire().unwrap();
         }
@@ -229,7 +230,7 @@ fn poll_again(scene: &mut Scene) -> Run<Left> {
 
 fn set_a_lower_rate(scene: &mut Scene) -> Run<Left> {
     on(scene, |window| {
-        window.set_rate(LOWER, WINDOW);
+        window.set_rate(Rate::new(LOWER, WINDOW));
         Left { limit: Some(LOWER), taken: LIMIT - LOWER, ..Left::default() }
     })
 }
@@ -237,7 +238,7 @@ fn set_a_lower_rate(scene: &mut Scene) -> Run<Left> {
 /// More than there are cells: it grows.
 fn set_a_higher_rate(scene: &mut Scene) -> Run<Left> {
     on(scene, |window| {
-        window.set_rate(HIGHER, WINDOW);
+        window.set_rate(Rate::new(HIGHER, WINDOW));
         Left { limit: Some(HIGHER), ..Left::default() }
     })
 }
@@ -262,7 +263,9 @@ fn look_on(scene: &mut Scene) -> Run<Left> {
     on(scene, |window| {
         assert!(window.remaining() <= HIGHER);
         assert!([LOWER, LIMIT, HIGHER].contains(&window.limit()));
-        assert!(window.rates().eq([(window.limit(), WINDOW)]) || window.window() == WINDOW);
+        assert!(
+            window.rates().eq([Rate::new(window.limit(), WINDOW)]) || window.window() == WINDOW
+        );
         assert_eq!(window.granularity(), 1);
         assert!(window.waiters() <= 4);
         Left::default()

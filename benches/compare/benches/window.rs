@@ -25,8 +25,8 @@ use governor::clock::{self as governor_clock, MonotonicClock, QuantaClock};
 use governor::nanos::Nanos;
 use leaky_bucket::RateLimiter as LeakyBucket;
 use ratelimit::{Builder as Ratelimit, Ratelimiter, StdClock};
-use ringgate::SlidingWindow;
 use ringgate::time::{Clock, FastClock, SystemClock, Timestamp};
+use ringgate::{Rate, SlidingWindow};
 use std::cell::Cell;
 use std::hint::black_box;
 use std::num::NonZeroU32;
@@ -165,7 +165,7 @@ fn real<L: Sync>(
 }
 
 fn ringgate(group: &mut Group<'_>, row: Row, limit: u32, clock: impl Clock) {
-    let window = SlidingWindow::with_clock(limit, row.window(limit), clock);
+    let window = SlidingWindow::with_clock(Rate::new(limit, row.window(limit)), clock);
     let ask = |window: &SlidingWindow| black_box(window.try_acquire()).is_ok();
     let drain = |window: &SlidingWindow| while ask(window) {};
     real(group, row, BenchmarkId::new("ringgate", limit), window, ask, drain);
@@ -429,7 +429,7 @@ fn all_told(group: &mut Group<'_>, row: Row) {
         if limit == SMALL && row.admits && row.threads > 1 {
             continue;
         }
-        let window = SlidingWindow::new(limit, STEP);
+        let window = SlidingWindow::new(Rate::new(limit, STEP));
         let ask = |window: &SlidingWindow| {
             black_box(window.try_acquire_at(Timestamp::from_nanos(TOLD.get()))).is_ok()
         };

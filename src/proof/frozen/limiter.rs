@@ -1,9 +1,9 @@
 //! The limiter, and the clock of the tests, with one thread that stops.
 
 use super::harness::{SECOND, Waiter, at_every_step, every_pair, poll_once, scene};
-use crate::Limiter;
 use crate::limiter::pairs::{OPERATIONS, STARTS};
 use crate::time::{Clock, ManualClock};
+use crate::{Limiter, Rate};
 
 #[test]
 fn freeze_every_operation_against_every_other() {
@@ -12,8 +12,10 @@ fn freeze_every_operation_against_every_other() {
 
 fn limiter(limit: u32, slots: usize) -> (Limiter, ManualClock) {
     let clock = ManualClock::new();
-    let builder =
-        Limiter::builder().margin(Duration::ZERO).rate(limit, SECOND).max_concurrent(slots);
+    let builder = Limiter::builder()
+        .margin(Duration::ZERO)
+        .rate(Rate::per_second(limit))
+        .max_concurrent(slots);
     (builder.clock(clock.clone()).build(), clock)
 }
 
@@ -93,9 +95,9 @@ fn freeze_a_change_that_the_first_in_line_waits_for() {
         let waiting = Waiter::new(async move { waiting.acquire_owned().await });
         let (first, second) = (limiter.clone(), limiter.clone());
         scene(
-            move || first.set_rate(2, SECOND).unwrap(),
+            move || first.set_rate(Rate::per_second(2)).unwrap(),
             move || {
-                second.set_rate(3, SECOND).unwrap();
+                second.set_rate(Rate::per_second(3)).unwrap();
                 drop(waiting.ready().unwrap());
             },
             move || assert_eq!((limiter.available_permits(), limiter.waiters()), (2, 0)),

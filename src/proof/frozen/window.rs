@@ -1,11 +1,11 @@
 //! The window with one thread that stops.
 
 use super::harness::{SECOND, Waiter, at_every_step, every_pair, poll_once, scene};
-use crate::SlidingWindow;
 use crate::time::{ManualClock, Timestamp};
 use crate::window::log::Log;
 use crate::window::pairs::{OPERATIONS, STARTS};
 use crate::window::shards::Layout;
+use crate::{Rate, SlidingWindow};
 use core::time::Duration;
 use std::sync::Arc;
 
@@ -27,7 +27,7 @@ fn burst(window: &SlidingWindow) -> u32 {
 
 fn window() -> (Arc<SlidingWindow>, ManualClock) {
     let clock = ManualClock::new();
-    (Arc::new(SlidingWindow::with_clock(LIMIT, SECOND, clock.clone())), clock)
+    (Arc::new(SlidingWindow::with_clock(Rate::per_second(LIMIT), clock.clone())), clock)
 }
 
 #[test]
@@ -82,7 +82,7 @@ fn freeze_a_claim_in_one_of_several_rings() {
     at_every_step("window: try_acquire in one of several rings", || {
         const MANY: u32 = 128;
         let clock = ManualClock::new();
-        let window = Arc::new(SlidingWindow::with_clock(MANY, SECOND, clock.clone()));
+        let window = Arc::new(SlidingWindow::with_clock(Rate::per_second(MANY), clock.clone()));
         let [first, second, third] = [(); 3].map(|()| Arc::clone(&window));
         scene(
             move || {
@@ -102,7 +102,8 @@ fn freeze_a_claim_in_one_of_several_rings() {
 fn freeze_a_claim_under_two_rules() {
     at_every_step("window: try_acquire under two rules", || {
         let clock = ManualClock::new();
-        let window = SlidingWindow::with_clock(LIMIT, SECOND, clock.clone()).and(2, SECOND / 10);
+        let builder = SlidingWindow::builder().rate(Rate::per_second(LIMIT)).clock(clock.clone());
+        let window = builder.rate(Rate::new(2, SECOND / 10)).build();
         let [first, second] = [(); 2].map({
             let window = Arc::new(window);
             move |()| Arc::clone(&window)
@@ -130,11 +131,11 @@ fn with_a_change(name: &str, limit: u32, other_limit: u32) {
         let [first, second, third] = [(); 3].map(|()| Arc::clone(&window));
         let later = clock.clone();
         scene(
-            move || first.set_rate(limit, SECOND),
+            move || first.set_rate(Rate::per_second(limit)),
             move || {
                 let admitted = 1 + burst(&second);
                 assert!((1..=limit.max(LIMIT)).contains(&admitted));
-                second.set_rate(other_limit, SECOND);
+                second.set_rate(Rate::per_second(other_limit));
                 assert_eq!(second.limit(), other_limit);
                 clock.advance(SECOND);
                 assert_eq!(burst(&second), other_limit);
@@ -172,15 +173,15 @@ fn freeze_a_change_of_several_rings() {
     for (limit, other_limit) in [(60, 100), (100, 55), (60, 200), (200, 60)] {
         at_every_step("window: set_rate of several rings", || {
             let clock = ManualClock::new();
-            let window = Arc::new(SlidingWindow::with_clock(MANY, SECOND, clock.clone()));
+            let window = Arc::new(SlidingWindow::with_clock(Rate::per_second(MANY), clock.clone()));
             (0..USED).for_each(|_| window.try_acquire().unwrap());
             let [first, second, third] = [(); 3].map(|()| Arc::clone(&window));
             scene(
-                move || first.set_rate(limit, SECOND),
+                move || first.set_rate(Rate::per_second(limit)),
                 move || {
                     let room = second.remaining();
                     assert!([MANY - USED, limit - USED].contains(&room));
-                    second.set_rate(other_limit, SECOND);
+                    second.set_rate(Rate::per_second(other_limit));
                     assert_eq!(second.remaining(), other_limit - USED);
                     assert_eq!(burst(&second), other_limit - USED);
                     clock.advance(SECOND);
@@ -202,7 +203,7 @@ fn freeze_a_claim_that_a_change_of_several_rings_overtakes() {
     const MANY: u32 = 128;
     at_every_step("window: try_acquire overtaken by set_rate of several rings", || {
         let clock = ManualClock::new();
-        let window = Arc::new(SlidingWindow::with_clock(MANY, SECOND, clock.clone()));
+        let window = Arc::new(SlidingWindow::with_clock(Rate::per_second(MANY), clock.clone()));
         (0..63).for_each(|_| window.try_acquire().unwrap());
         let [first, second, third] = [(); 3].map(|()| Arc::clone(&window));
         scene(
@@ -210,7 +211,7 @@ fn freeze_a_claim_that_a_change_of_several_rings_overtakes() {
                 let _ = first.try_acquire();
             },
             move || {
-                second.set_rate(64, SECOND);
+                second.set_rate(Rate::per_second(64));
                 assert!(burst(&second) <= 1);
                 assert_eq!(second.remaining(), 0);
             },

@@ -3,7 +3,7 @@
 use super::harness::poll_once;
 use crate::sync::freeze::steps;
 use crate::time::ManualClock;
-use crate::{AcquireOwned, Limiter, Semaphore};
+use crate::{AcquireOwned, Limiter, Rate, Semaphore};
 use core::time::Duration;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
@@ -108,13 +108,14 @@ fn freeze_a_sweep_is_no_more_work_in_a_long_line() {
 #[test]
 fn freeze_many_changes_of_a_rate_are_no_more_work() {
     let minute = Duration::from_secs(60);
-    let builder = Limiter::builder().margin(Duration::ZERO).rate(60, minute).max_concurrent(1);
+    let builder =
+        Limiter::builder().margin(Duration::ZERO).rate(Rate::per_minute(60)).max_concurrent(1);
     let limiter = builder.clock(ManualClock::new()).build();
     let held = limiter.try_acquire().unwrap();
     let mut waiting = pin!(limiter.acquire());
     assert!(poll_once(waiting.as_mut()).is_pending());
     for _ in 0..LINE {
-        limiter.set_rate(90, minute).unwrap();
+        limiter.set_rate(Rate::per_minute(90)).unwrap();
     }
     let (taken, waits) = steps(|| poll_once(waiting.as_mut()).is_pending());
     assert!(waits && taken < 500, "{taken} steps");

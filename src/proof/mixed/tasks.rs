@@ -7,7 +7,7 @@ use super::{AtomicUsize, Ordering, poll_once, with_two_wakers};
 use crate::proof::schedules::{below, check};
 use crate::sync::thread;
 use crate::time::{Clock, ManualClock, Timestamp};
-use crate::{Limiter, OwnedLimiterPermit, OwnedSemaphorePermit, Refused, Semaphore};
+use crate::{Limiter, OwnedLimiterPermit, OwnedSemaphorePermit, Rate, Refused, Semaphore};
 use core::future::{Future, poll_fn};
 use core::pin::pin;
 use core::task::{Context, Waker};
@@ -324,7 +324,7 @@ impl Calls {
     fn change_rate(&self) {
         let limit = 1 + below(3);
         self.largest.fetch_max(limit as usize, Ordering::SeqCst);
-        self.limiter.set_rate(limit, WINDOW * (1 + below(2))).unwrap();
+        self.limiter.set_rate(Rate::new(limit, WINDOW * (1 + below(2)))).unwrap();
     }
 
     fn look_on(&self) {
@@ -362,9 +362,9 @@ fn assert_exact(admitted: &[(Timestamp, Timestamp)], largest: usize) {
 fn limiter_program(closes: bool) {
     let (limit, most) = (1 + below(3), 1 + below(2) as usize);
     let (clock, slots) = (ManualClock::new(), Arc::new(Semaphore::new(most)));
-    let mut builder = Limiter::builder().margin(Duration::ZERO).rate(limit, WINDOW);
+    let mut builder = Limiter::builder().margin(Duration::ZERO).rate(Rate::new(limit, WINDOW));
     if below(2) == 0 {
-        builder = builder.rate(3, 2 * WINDOW);
+        builder = builder.rate(Rate::new(3, 2 * WINDOW));
     }
     let limiter = builder.semaphore(Arc::clone(&slots)).clock(clock.clone()).build();
     let (admitted, admissions) = channel();
