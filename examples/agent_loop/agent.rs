@@ -90,9 +90,9 @@ impl Agent {
     async fn recover(&self, error: &Error) -> ControlFlow<()> {
         self.tally.missed(error);
         let retry_after = match error {
-            Error::TooManyRequests { retry_after } => *retry_after,
-            #[cfg(feature = "oxi-ai")]
-            Error::TurnedAway { retry_after } => *retry_after,
+            Error::TooManyRequests { retry_after } | Error::TurnedAway { retry_after } => {
+                *retry_after
+            }
             Error::Refused(_) => return ControlFlow::Break(()),
             _ => None,
         };
@@ -102,7 +102,7 @@ impl Agent {
 }
 
 /// Reads an answer to the end of its stream, so that its connection can be used again.
-async fn read(mut events: EventStream<Event>) -> Result<String, Error> {
+pub(crate) async fn read(mut events: EventStream<Event>) -> Result<String, Error> {
     let (mut answer, mut done) = (String::new(), false);
     while let Some(event) = events.next().await {
         match event {

@@ -56,7 +56,6 @@ pub(crate) enum Error {
     /// The limiter's: no call will ever be admitted.
     Refused(Refused),
     /// The pool's: not now.
-    #[cfg(feature = "oxi-ai")]
     TurnedAway { retry_after: Option<Duration> },
     /// The server's 429, and when to come again.
     TooManyRequests { retry_after: Option<Duration> },
@@ -71,11 +70,12 @@ pub(crate) enum Error {
 impl Error {
     /// Whether the pool has refused, and the server knows nothing of it.
     pub(crate) fn turned_away(&self) -> bool {
-        match self {
-            #[cfg(feature = "oxi-ai")]
-            Self::TurnedAway { .. } => true,
-            _ => false,
-        }
+        matches!(self, Self::TurnedAway { .. })
+    }
+
+    /// Whether a limit is the reason, the pool's or the server's: the call may come again.
+    pub(crate) fn is_not_now(&self) -> bool {
+        matches!(self, Self::TurnedAway { .. } | Self::TooManyRequests { .. })
     }
 }
 
@@ -83,7 +83,6 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Refused(refused) => write!(f, "the limiter refuses: {refused}"),
-            #[cfg(feature = "oxi-ai")]
             Self::TurnedAway { retry_after } => {
                 write!(f, "the pool turns it away, retry after {retry_after:?}")
             }

@@ -16,16 +16,20 @@ pub(crate) struct Flags {
     #[arg(long, value_name = "WHOSE", default_value = "ringgate")]
     pub(crate) pool: Whose,
 
+    /// The same agents behind one limiter after another, ringgate last, in one table
+    #[arg(long, conflicts_with_all = ["pool", "unlimited", "lenient"])]
+    pub(crate) compare: bool,
+
     /// How many agents talk at the same time [side by side: 30]
     #[arg(long, value_name = "N", default_value = "24", default_value_if("pool", "oxi-ai", "30"))]
     pub(crate) agents: usize,
 
-    /// For how long they begin new calls [side by side: 75]
+    /// For how long they begin new calls [side by side: 75; compared: 12]
     #[arg(
         long,
         value_name = "SECONDS",
         default_value = "20",
-        default_value_if("pool", "oxi-ai", "75"),
+        default_value_ifs([("pool", "oxi-ai", "75"), ("compare", "true", "12")]),
         value_parser = seconds
     )]
     pub(crate) seconds: Duration,
@@ -146,6 +150,12 @@ impl Flags {
         let Terms { limit, concurrency, .. } = self.terms();
         let moment = Duration::from_nanos(1);
         Limiter::builder().rate(Rate::new(limit, moment)).max_concurrent(concurrency).build()
+    }
+
+    /// The terms as the limiter keeps them: every call counts longer, by the margin.
+    pub(crate) fn terms_with_margin(&self) -> Terms {
+        let terms = self.terms();
+        Terms { window: terms.window + self.margin(), ..terms }
     }
 
     fn margin(&self) -> Duration {

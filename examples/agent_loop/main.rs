@@ -8,6 +8,7 @@
 //! ```text
 //! cargo run --release --example agent_loop
 //! cargo run --release --example agent_loop -- --unlimited      # what happens without
+//! cargo run --release --example agent_loop -- --compare        # other limiters, then ringgate
 //! cargo run --release --example agent_loop -- --help
 //! cargo run --release --features oxi-ai --example agent_loop -- --pool oxi-ai
 //! ```
@@ -27,8 +28,11 @@
     reason = "the ban on clocks, locks and atomics is about the library"
 )]
 
+mod after_idling;
 mod agent;
 mod client;
+mod compare;
+mod contenders;
 mod display;
 mod flags;
 mod ledger;
@@ -39,8 +43,10 @@ mod round;
 mod server;
 #[cfg(feature = "oxi-ai")]
 mod side_by_side;
+mod table;
 mod tally;
 mod ticket;
+mod turn;
 mod verdict;
 #[cfg(feature = "oxi-ai")]
 mod whole_call;
@@ -69,6 +75,7 @@ async fn main() -> ExitCode {
 
 async fn run(flags: &Flags) -> Result<ExitCode, Box<dyn Error>> {
     match flags.pool {
+        Whose::Ringgate if flags.compare => compare::run(flags).await,
         Whose::Ringgate => alone(flags).await,
         #[cfg(feature = "oxi-ai")]
         Whose::OxiAi => side_by_side::run(flags).await,

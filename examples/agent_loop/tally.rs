@@ -24,7 +24,6 @@ pub(crate) struct Totals {
     /// Calls still in line when the time was over.
     pub(crate) left_the_line: usize,
     /// How often the pool said "not now".
-    #[cfg(feature = "oxi-ai")]
     pub(crate) turned_away: usize,
     /// Most calls between admission and the end of their streams.
     #[cfg(feature = "oxi-ai")]
@@ -94,7 +93,6 @@ impl Tally {
     pub(crate) fn missed(&self, error: &Error) {
         match error {
             Error::TooManyRequests { .. } => self.totals().too_many_requests += 1,
-            #[cfg(feature = "oxi-ai")]
             Error::TurnedAway { .. } => self.totals().turned_away += 1,
             error => self.failed(error),
         }

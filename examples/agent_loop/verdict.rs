@@ -21,9 +21,9 @@ pub(crate) struct Verdict {
     /// For how long the agents could begin calls.
     time: Duration,
     accepted: usize,
-    counts: Counts,
+    pub(crate) counts: Counts,
     /// With the waits sorted.
-    totals: Totals,
+    pub(crate) totals: Totals,
     use_of_rate: UseOfRate,
     /// Sorted; measured apart from the run.
     pub(crate) overhead: Vec<Duration>,
@@ -160,17 +160,21 @@ impl Verdict {
         excuses.into_iter().find_map(|(holds, excuse)| holds.then_some(excuse))
     }
 
+    /// The share of the allowed rate that was used, if any place in the window was used again.
+    pub(crate) fn share_of_rate(&self) -> Option<f64> {
+        self.use_of_rate.reuse().map(|_| self.use_of_rate.share(self.terms.window))
+    }
+
     /// What there is to compare with another pool.
     #[cfg(feature = "oxi-ai")]
     pub(crate) fn rows(&self) -> [(&'static str, String); 12] {
-        let Self { totals, counts, terms, .. } = self;
+        let Self { totals, counts, .. } = self;
         let [wait, overhead] = [&totals.waits, &self.overhead].map(|times| Spread(times));
         let or_none = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
         let time = |spread: &Spread<'_>, percent| {
             or_none(spread.percentile(percent).map(|time| time.to_string()))
         };
-        let share = self.use_of_rate.reuse().map(|_| self.use_of_rate.share(terms.window));
-        let share = or_none(share.map(percent));
+        let share = or_none(self.share_of_rate().map(percent));
         [
             ("calls started", totals.waits.len().to_string()),
             ("refused by the pool", totals.turned_away.to_string()),
@@ -263,7 +267,7 @@ impl fmt::Display for Spread<'_> {
 }
 
 /// A duration to read: three decimals of its unit, and no fractions of nanoseconds.
-struct Rounded(Duration);
+pub(crate) struct Rounded(pub(crate) Duration);
 
 impl fmt::Display for Rounded {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -272,6 +276,6 @@ impl fmt::Display for Rounded {
     }
 }
 
-fn percent(share: f64) -> String {
+pub(crate) fn percent(share: f64) -> String {
     format!("{:.2} %", 100.0 * share)
 }
