@@ -903,7 +903,7 @@ fn model_two_who_meet_a_granted_front_and_its_waker() {
         assert!(pin!(&mut first).poll(&mut Context::from_waker(&waker)).is_pending());
         drop(waker);
         let releasers = [(); 2].map(|()| spawn(&semaphore, |s| s.add_permits(1)));
-        releasers.map(|releaser| releaser.join().unwrap());
+        releasers.into_iter().for_each(|releaser| releaser.join().unwrap());
         assert_eq!(Arc::strong_count(&kept), 1, "the waker is kept");
         assert!(poll_once(&mut first).is_ready());
         drop(first);
@@ -918,7 +918,7 @@ fn model_two_add_the_one_permit_that_is_missing() {
         let semaphore = Arc::new(Semaphore::with_max_permits(1));
         semaphore.try_acquire().unwrap().forget();
         let others = [(); 2].map(|()| spawn(&semaphore, |s| s.add_permits(1)));
-        others.map(|other| other.join().unwrap());
+        others.into_iter().for_each(|other| other.join().unwrap());
         assert_all_free(&semaphore, 1);
     });
 }

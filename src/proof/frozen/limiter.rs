@@ -4,6 +4,7 @@ use super::harness::{SECOND, Waiter, at_every_step, every_pair, poll_once, scene
 use crate::limiter::pairs::{OPERATIONS, STARTS};
 use crate::time::{Clock, ManualClock};
 use crate::{Limiter, Rate};
+use std::time::Duration;
 
 #[test]
 fn freeze_every_operation_against_every_other() {

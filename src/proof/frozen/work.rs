@@ -107,7 +107,6 @@ fn freeze_a_sweep_is_no_more_work_in_a_long_line() {
 /// Caught: a change heard of by itself, one after the other.
 #[test]
 fn freeze_many_changes_of_a_rate_are_no_more_work() {
-    let minute = Duration::from_secs(60);
     let builder =
         Limiter::builder().margin(Duration::ZERO).rate(Rate::per_minute(60)).max_concurrent(1);
     let limiter = builder.clock(ManualClock::new()).build();
