@@ -1,11 +1,11 @@
-//! What can be refused, and how it is said.
+//! The errors, and what a refusal says.
 
 use core::fmt;
 use core::time::Duration;
 use std::error::Error;
 
-/// Why an `acquire` of a [`Semaphore`](crate::Semaphore) will never get its permits: the semaphore
-/// is closed, or has not that many.
+/// Why `acquire` of a [`Semaphore`](crate::Semaphore) failed: the semaphore is closed, or it can never have that
+/// many permits.
 ///
 /// ```
 /// use ringgate::Semaphore;
@@ -44,7 +44,7 @@ impl AcquireError {
         self.0 == Never::Closed
     }
 
-    /// Whether more was asked for than there can ever be.
+    /// Whether the request asked for more permits than the semaphore can ever have.
     #[must_use]
     pub fn is_unsatisfiable(&self) -> bool {
         self.0 == Never::TooMany
@@ -62,7 +62,7 @@ impl fmt::Display for AcquireError {
 
 impl Error for AcquireError {}
 
-/// Why a `try_acquire` of a [`Semaphore`](crate::Semaphore) got nothing.
+/// Why `try_acquire` of a [`Semaphore`](crate::Semaphore) failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum TryAcquireError {
     /// The semaphore is closed.
@@ -82,7 +82,7 @@ impl fmt::Display for TryAcquireError {
 
 impl Error for TryAcquireError {}
 
-/// Which limit stood in the way.
+/// Which limit refused a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Limit {
@@ -117,9 +117,9 @@ enum Wait {
     Never,
 }
 
-/// The limiter's own "not now": which limit refused, and how long to wait.
+/// The limiter refused a call: which limit refused it, and how long to wait.
 ///
-/// It is decided on this side, before any request is sent; it is not a server's 429.
+/// The limiter decides this before any request is sent. It is not a server's 429.
 ///
 /// ```
 /// use ringgate::{Limit, Rate, SlidingWindow};
@@ -166,10 +166,10 @@ impl Refused {
         self.limit
     }
 
-    /// How long from the refusal until the call can be admitted, if no newcomer comes first.
+    /// How long after the refusal the call can be admitted, if no other call comes first.
     ///
-    /// `None` where no time can be told: the call waits for others to finish or to leave the line, or, with
-    /// [`is_permanent`](Self::is_permanent), waiting will never help.
+    /// `None` if no time is known: the call depends on other calls that have to finish or to leave the line, or
+    /// waiting will never help ([`is_permanent`](Self::is_permanent)).
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
         match self.wait {
@@ -178,8 +178,8 @@ impl Refused {
         }
     }
 
-    /// Whether waiting will never help: the limit is zero, or closed. (A limit of the rate can still
-    /// be [changed](crate::Limiter::set_rate).)
+    /// Whether waiting will never help: the limit is zero, or the limiter is closed. (You can still
+    /// [change](crate::Limiter::set_rate) a rate.)
     #[must_use]
     pub fn is_permanent(&self) -> bool {
         self.wait == Wait::Never
@@ -217,7 +217,7 @@ impl fmt::Debug for Refused {
 
 impl Error for Refused {}
 
-/// A change of a rate that is not there: the limiter was made without it.
+/// `set_rate` failed: the limiter was made without that rate.
 ///
 /// ```
 /// use ringgate::{Limiter, NoSuchRateError, Rate};

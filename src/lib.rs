@@ -57,7 +57,7 @@
 //! pool · policy · provider            a provider behind a limiter
 //! limiter · window · semaphore        the public types
 //! gate                                one line before rate and slots
-//! window's engine · semaphore's       the lock-free parts; they take `now` as an argument
+//! window's engine · semaphore's       the lock-free parts; no clock of their own: `now` is an argument
 //! sync · time                         the one door to primitives, the one door to clocks
 //! ```
 

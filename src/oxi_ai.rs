@@ -1,6 +1,6 @@
-//! In place of the provider pool of the crate oxi-ai 0.20; needs the feature `oxi-ai`.
+//! Drop-in replacement for the provider pool of the crate oxi-ai 0.20; needs the feature `oxi-ai`.
 //!
-//! Code that uses the pool of that crate changes its `use` line and nothing else:
+//! Code that uses that pool changes its `use` line and nothing else:
 //!
 //! ```
 //! // use oxi_ai::provider_pool::{ProviderPool, RateLimitPolicy};
@@ -13,7 +13,7 @@
 //! let provider: Arc<dyn Provider> = Arc::new(pool);
 //! ```
 //!
-//! # What is different then
+//! # Differences
 //!
 //! | | oxi-ai's pool | this one |
 //! |---|---|---|
@@ -122,11 +122,11 @@ impl From<Refused> for ProviderError {
     }
 }
 
-/// An oxi-ai provider behind a limiter: all who share a key share one pool.
+/// An oxi-ai provider behind a limiter. All callers that share a key share one pool.
 ///
-/// One call is one admission. It waits its turn, counts from the moment it goes, and holds a
-/// concurrency slot until its stream has ended or is dropped, or the provider has failed or
-/// panicked. A failed call stays counted: providers count it too.
+/// One call is one admission. It waits in line, counts from the moment it starts, and holds a concurrency slot
+/// until its stream ends or is dropped, or the provider fails or panics. A failed call stays counted, because
+/// providers count it too.
 ///
 /// The pool's own refusals are [`ProviderError::RateLimited`]. Everything else is the wrapped
 /// provider's, passed on as it came; a server's 429 is `HttpError(429, _)` with oxi-ai's own
@@ -191,12 +191,11 @@ impl ProviderPool {
         Self { inner: provider, limiter, timeout: None, name: name.into() }
     }
 
-    /// The same pool with a longest wait in line for each call; without, calls wait as long as they
+    /// The same pool with a limit on the wait in line of each call. Without it, calls wait as long as they
     /// must.
     ///
-    /// A call whose turn by the rate comes later than that is refused at once, with the exact wait.
-    /// One that waits for a concurrency slot is refused when the time is over: nobody knows when a
-    /// stream ends.
+    /// A call that the rate admits only after the timeout fails immediately, with the exact wait. A call that
+    /// waits for a concurrency slot fails at the timeout, because nobody knows when a stream ends.
     ///
     /// ```
     /// # use async_trait::async_trait;
@@ -238,7 +237,7 @@ impl ProviderPool {
         self
     }
 
-    /// The pool's limiter, to look at or to share.
+    /// The pool's limiter.
     #[must_use]
     pub fn limiter(&self) -> &Limiter {
         &self.limiter
@@ -250,13 +249,13 @@ impl ProviderPool {
     ///
     /// # Errors
     ///
-    /// The provider's; or [`ProviderError::RateLimited`] where a limit is zero, or the turn comes
-    /// later than the [timeout](Self::with_acquire_timeout) bears.
+    /// The provider's error; or [`ProviderError::RateLimited`] if a limit is zero, or the wait would exceed the
+    /// [timeout](Self::with_acquire_timeout).
     ///
     /// # Cancel safety
     ///
-    /// Before the provider is called, dropping the future gives up the place in line and nothing is
-    /// counted. Afterwards the call is dropped with it, and stays counted.
+    /// Dropping the future before the provider is called gives up the place in line, and nothing is counted.
+    /// Dropping it later drops the provider's call, which stays counted.
     ///
     /// # Cost
     ///

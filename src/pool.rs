@@ -11,15 +11,15 @@ use core::task::{Context, Poll};
 use futures_core::Stream;
 use std::sync::Arc;
 
-/// A provider behind a limiter: all who share a key share one pool.
+/// A provider behind a limiter. All callers that share a key share one pool.
 ///
-/// One call of [`stream`](Self::stream) is one admission. It waits its turn, counts from the moment
-/// it goes, and holds a concurrency slot until its stream has ended or is dropped, or the provider
-/// has failed or panicked. A failed call stays counted: providers count it too.
+/// One call of [`stream`](Self::stream) is one admission. It waits in line, counts from the moment it starts,
+/// and holds a concurrency slot until its stream ends or is dropped, or the provider fails or panics. A failed
+/// call stays counted, because providers count it too.
 ///
-/// The pool is a [`Provider`] itself, so that it can stand where the wrapped one stood. For that
-/// the provider's error must be able to say [`Refused`], which the pool does only where a call
-/// could never be admitted (a limit of zero).
+/// The pool is a [`Provider`] itself, so it can replace the one it wraps. For that the provider's error must
+/// implement `From<Refused>`. The pool returns [`Refused`] only if a call could never be admitted (a limit of
+/// zero).
 ///
 /// # Examples
 ///
@@ -68,7 +68,7 @@ impl<P: Provider + ?Sized> ProviderPool<P> {
         Self { inner: provider, limiter, name: name.into() }
     }
 
-    /// The pool's limiter, to look at or to share.
+    /// The pool's limiter.
     #[must_use]
     pub fn limiter(&self) -> &Limiter {
         &self.limiter
@@ -76,20 +76,19 @@ impl<P: Provider + ?Sized> ProviderPool<P> {
 
     /// Sends a request when both limits allow it.
     ///
-    /// Until then it is in line and the provider knows nothing of it. To tell the two apart (for a
-    /// timeout on the wait alone, say), acquire from [`limiter`](Self::limiter) and call the
-    /// provider yourself.
+    /// Until then the call is in line, and the provider is not called. To limit only the wait in line, acquire
+    /// from [`limiter`](Self::limiter) and call the provider yourself.
     ///
-    /// The same as [`Provider::stream`] of the pool, without the two allocations that trait costs.
+    /// The same as [`Provider::stream`] of the pool, without the two allocations that the trait costs.
     ///
     /// # Errors
     ///
-    /// The provider's, or [`Refused`] as the provider's error where a limit is zero.
+    /// The provider's error, or [`Refused`] as the provider's error if a limit is zero.
     ///
     /// # Cancel safety
     ///
-    /// Before the provider is called, dropping the future gives up the place in line and nothing is
-    /// counted. Afterwards the call is dropped with it, and stays counted.
+    /// Dropping the future before the provider is called gives up the place in line, and nothing is counted.
+    /// Dropping it later drops the provider's call, which stays counted.
     pub async fn stream(&self, request: P::Request) -> Result<PoolStream<P::Event>, P::Error>
     where
         P::Error: From<Refused>,
@@ -129,10 +128,9 @@ impl<P: Provider + ?Sized> fmt::Debug for ProviderPool<P> {
     }
 }
 
-/// The stream of a [`ProviderPool`]'s answer, which holds the call's concurrency slot.
+/// The stream of a [`ProviderPool`]'s answer. It holds the call's concurrency slot.
 ///
-/// The slot is given back when the stream has ended or panicked, or is dropped. After its end it
-/// stays ended.
+/// It releases the slot when it ends, panics or is dropped. After its end it returns `None` again.
 #[must_use = "streams do nothing unless polled"]
 pub struct PoolStream<Event> {
     running: Option<(EventStream<Event>, OwnedLimiterPermit)>,

@@ -28,91 +28,8 @@ use std::sync::Arc;
 /// A counting semaphore for asynchronous tasks: the API and meaning of `tokio::sync::Semaphore`,
 /// without a lock, on any executor.
 ///
-/// A permit is taken by [`acquire`](Self::acquire) and given back when its guard is dropped. Where
-/// there is none, the caller waits in line.
-///
-/// # Fairness
-///
-/// Strictly first in, first out, requests for many permits included: a big request is not starved
-/// by small ones behind it, and a newcomer does not overtake a waiter. A task joins the line at its
-/// first poll. A future that stands in line and is neither polled nor dropped keeps its place: once
-/// it has been granted, its permits wait for it, as in every fair asynchronous lock.
-///
-/// # Cancel safety
-///
-/// Dropping an acquire future at any point loses nothing: its place goes to those behind it, and
-/// permits it had collected, or had been granted and not yet seen, are given on at once.
-///
-/// # What others can see
-///
-/// Taking permits, joining the line, being granted, leaving the line and closing each happen at one
-/// moment. What an operation gives (a release, a dropped future, a close) it gives from front to
-/// front, one moment each, all of them before it returns: while a release to two waiters goes on,
-/// the first may have been served and the second not yet. (Only what is released inside a waker is
-/// given later.) [`reduce_permits`](Self::reduce_permits) takes what is free at one moment, and
-/// writes the rest down at another.
-///
-/// With the feature `tokio` its futures take part in tokio's cooperative budget: a task that never has
-/// to wait lets others run all the same. What a poll decides when the budget is spent, it tells at the
-/// next one.
-///
-/// # Lock freedom
-///
-/// No operation waits for another thread. If a thread stops for ever in the middle of one, the
-/// others carry on, and at most the stopped thread's own permits are missing.
-///
-/// # Wakers
-///
-/// A waiter is woken once, by the call that serves it; a second time only if another call finds that
-/// one stopped halfway. Its waker is dropped as soon as it has been woken, whoever polls when.
-///
-/// A waker may call back in, on this semaphore too, and may panic: the panic goes on once everybody
-/// is served. It must return, though. What a call from inside a waker releases is handed on when
-/// the waker has returned, so a waker that blocks until somebody else is served blocks for ever.
-///
-/// # Memory ordering
-///
-/// What a holder did before giving a permit back happens before what the next holder of that permit
-/// does after acquiring it.
-///
-/// # Cost
-///
-/// With permits free, acquiring and releasing are one compare-and-swap each and allocate nothing.
-/// An idle semaphore is three words. The first wait allocates the store, about 1 KiB; a waiter takes
-/// 64 bytes, reused for later waiters and kept until the semaphore is dropped (64 MB after a million
-/// in line at once). They come 64 at a time: no call allocates more than 4 KiB, and 8 bytes for each
-/// 4 KiB there are.
-///
-/// No call's work grows with the line, except for what it hands out: a release, a close and a reduced
-/// bound do some steps for each waiter they serve, and [`waiters`](Self::waiters) and
-/// [`Acquire::position`] walk the line. Waiters that leave at the same moment as their neighbours may
-/// stay in the line until it is swept, in steps of at most 128; a release goes past those it meets,
-/// some thousands at the very most.
-///
-/// # Source
-///
-/// The line is a queue of Michael and Scott (1996) whose cancelled nodes leave as in Harris's (2001)
-/// and Michael's (2002) lists; permits and the front of the line share one word.
-///
-/// # Bounds
-///
-/// At most [`MAX_PERMITS`](Self::MAX_PERMITS) permits: [`new`](Self::new) and
-/// [`add_permits`](Self::add_permits) saturate there. Beyond some 2^28 waiters at a time, further
-/// ones poll until a place in line is free.
-///
-/// # Differences from tokio
-///
-/// | | `tokio::sync::Semaphore` | this one |
-/// |---|---|---|
-/// | `new`, `add_permits` beyond `MAX_PERMITS` | panic | saturate there |
-/// | what a waiter had collected when the semaphore is closed | comes back when its future goes | comes back at the close |
-/// | a future polled after it has completed | panics | stays pending |
-/// | a request for more than a [bound](Self::with_max_permits) | there is no bound | refused ([`AcquireError::is_unsatisfiable`](crate::AcquireError::is_unsatisfiable)) |
-/// | what is released inside a waker | is handed out at once | is handed out when the waker has returned |
-/// | a future that waits, moved to another address | impossible: pinned | allowed (`Unpin`) |
-/// | beyond tokio's API | – | [`with_max_permits`](Self::with_max_permits), [`reduce_permits`](Self::reduce_permits), [`permits_owed`](Self::permits_owed), [`waiters`](Self::waiters), [`try_acquire_all`](Self::try_acquire_all), [`Acquire::position`] |
-///
-/// # Examples
+/// [`acquire`](Self::acquire) takes a permit, and waits in line if none is free. Dropping the permit gives it
+/// back.
 ///
 /// ```
 /// use ringgate::Semaphore;
@@ -130,6 +47,84 @@ use std::sync::Arc;
 /// # Ok(())
 /// # }
 /// ```
+///
+/// # Fairness
+///
+/// First in, first out, also for requests of several permits: small requests behind a large one do not starve
+/// it, and a newcomer does not overtake a waiter. A task joins the line at its first poll. A waiting future
+/// that is neither polled nor dropped keeps its place, and permits granted to it stay reserved, as in every
+/// fair asynchronous lock.
+///
+/// # Cancel safety
+///
+/// You may drop an acquire future at any point. Its place goes to those behind it. Permits that it had
+/// collected, or that were granted and not yet seen, are passed on immediately.
+///
+/// # Linearizability
+///
+/// Each of these takes effect at one moment: taking permits, joining the line, being granted, leaving the line,
+/// closing. A release, a dropped future and a close serve one front waiter after another, each at a moment of
+/// its own, all before the call returns. So during a release to two waiters others may see the first one served
+/// and the second not yet. (What is released inside a waker is handed out after the waker returns.)
+/// [`reduce_permits`](Self::reduce_permits) takes the free permits at one moment and records the rest at
+/// another.
+///
+/// With the feature `tokio` the futures take part in tokio's cooperative budget, so a task that never has to
+/// wait still lets others run. What a poll decides after the budget is spent is returned by the next poll.
+///
+/// # Lock freedom
+///
+/// No operation waits for another thread. A thread stalled in the middle of an operation blocks no other; at
+/// most the permits it holds are missing.
+///
+/// # Wakers
+///
+/// The call that serves a waiter wakes it once. Another call wakes it a second time only if it finds that call
+/// stalled halfway. A waiter's waker is dropped as soon as it has been woken.
+///
+/// A waker may call this semaphore, and may panic: the panic resumes after all waiters are served. It must
+/// return. What a call inside a waker releases is handed out when the waker has returned, so a waker that
+/// blocks until another waiter is served deadlocks.
+///
+/// # Memory ordering
+///
+/// What a holder did before it gave a permit back happens before what the next holder of that permit does after
+/// it acquires it.
+///
+/// # Cost
+///
+/// With permits free, acquiring and releasing take one compare-and-swap each and allocate nothing. An idle
+/// semaphore is three words. The first wait allocates about 1 KiB. Each waiter takes 64 bytes, which are reused
+/// for later waiters and kept until the semaphore is dropped (64 MB after a million waiters at once). They come
+/// in chunks of 64: no call allocates more than 4 KiB, and 8 bytes for each chunk there is.
+///
+/// The work of a call does not grow with the line, except for the waiters it serves: a release, a close and a
+/// lowered maximum take some steps for each. [`waiters`](Self::waiters) and [`Acquire::position`] walk the line.
+/// If neighbours leave the line at the same moment, some may stay until a sweep, in steps of at most 128; a
+/// release passes those it meets, a few thousand at the most.
+///
+/// # Source
+///
+/// The line is Michael and Scott's queue (1996); cancelled nodes leave it as in the lists of Harris (2001) and
+/// Michael (2002). Permits and the front of the line share one word.
+///
+/// # Bounds
+///
+/// At most [`MAX_PERMITS`](Self::MAX_PERMITS) permits: [`new`](Self::new) and
+/// [`add_permits`](Self::add_permits) saturate there. With more than about 2^28 waiters, further ones poll until
+/// a place in line is free.
+///
+/// # Differences from tokio
+///
+/// | | `tokio::sync::Semaphore` | this one |
+/// |---|---|---|
+/// | `new`, `add_permits` beyond `MAX_PERMITS` | panic | saturate there |
+/// | what a waiter had collected when the semaphore is closed | comes back when its future goes | comes back at the close |
+/// | a future polled after it has completed | panics | stays pending |
+/// | a request for more than a [bound](Self::with_max_permits) | there is no bound | refused ([`AcquireError::is_unsatisfiable`](crate::AcquireError::is_unsatisfiable)) |
+/// | what is released inside a waker | is handed out at once | is handed out when the waker has returned |
+/// | a future that waits, moved to another address | impossible: pinned | allowed (`Unpin`) |
+/// | beyond tokio's API | – | [`with_max_permits`](Self::with_max_permits), [`reduce_permits`](Self::reduce_permits), [`permits_owed`](Self::permits_owed), [`waiters`](Self::waiters), [`try_acquire_all`](Self::try_acquire_all), [`Acquire::position`] |
 pub struct Semaphore {
     line: Line,
 }
@@ -164,13 +159,14 @@ impl Semaphore {
     const_fn! {
         /// A semaphore that never has more than these permits, at most 2^32 − 2.
         ///
-        /// Permits in use count: [`add_permits`](Self::add_permits) adds no more than are missing, after
-        /// some have been [forgotten](SemaphorePermit::forget). [`reduce_permits`](Self::reduce_permits)
-        /// lowers the bound (while it is under way, what it takes away may still be there).
-        /// A request for more is refused instead of waiting for ever in everybody's way
-        /// ([`AcquireError::is_unsatisfiable`](crate::AcquireError::is_unsatisfiable);
-        /// [`TryAcquireError::NoPermits`] from the `try_` forms): at once, or when it comes to the front if
-        /// the bound was lowered while it waited.
+        /// Permits in use count: [`add_permits`](Self::add_permits) adds at most as many as have been
+        /// [forgotten](SemaphorePermit::forget). [`reduce_permits`](Self::reduce_permits) lowers the maximum
+        /// (while it runs, the permits that it takes may still be seen).
+        ///
+        /// A request for more fails instead of blocking the line
+        /// ([`AcquireError::is_unsatisfiable`](crate::AcquireError::is_unsatisfiable), and
+        /// [`TryAcquireError::NoPermits`] from the `try_` forms): immediately, or when it comes to the front
+        /// if the maximum was lowered while it waited.
         ///
         /// ```
         /// let semaphore = ringgate::Semaphore::with_max_permits(2);
@@ -188,15 +184,15 @@ impl Semaphore {
         }
     }
 
-    /// How many permits are free now. Zero while anybody waits.
+    /// How many permits are free now. Zero while a task waits.
     #[must_use]
     #[inline]
     pub fn available_permits(&self) -> usize {
         count(self.line.available())
     }
 
-    /// Adds permits, first to those who wait. The sum saturates at
-    /// [`MAX_PERMITS`](Self::MAX_PERMITS), or at its [bound](Self::with_max_permits).
+    /// Adds permits; waiters are served first. The sum saturates at [`MAX_PERMITS`](Self::MAX_PERMITS), or at
+    /// the [maximum](Self::with_max_permits) of this semaphore.
     ///
     /// # Panics
     ///
@@ -222,7 +218,7 @@ impl Semaphore {
         }
     }
 
-    /// Takes up to `permits` free permits away for good; returns how many there were to take.
+    /// Permanently removes up to `permits` free permits; returns how many it removed.
     ///
     /// ```
     /// let semaphore = ringgate::Semaphore::new(3);
@@ -233,10 +229,10 @@ impl Semaphore {
         count(self.line.forget(saturate(permits)))
     }
 
-    /// Makes `permits` permits fewer for good, those in use included: what is free goes now, the
-    /// rest as it is given back, before anybody who waits gets anything. Returns how many went now.
+    /// Permanently removes `permits` permits, including held ones: free permits now, held ones when they are
+    /// released, before any waiter is served. Returns how many it removed now.
     ///
-    /// Once it has had to wait for permits in use, releasing takes a few nanoseconds longer.
+    /// After a call that had to wait for held permits, each release takes a few nanoseconds longer.
     ///
     /// ```
     /// let semaphore = ringgate::Semaphore::new(3);
@@ -251,14 +247,14 @@ impl Semaphore {
         count(self.line.reduce(saturate(permits)))
     }
 
-    /// How many permits releases will still pay for [`reduce_permits`](Self::reduce_permits). At most
-    /// `i64::MAX`: what is beyond that is not owed.
+    /// How many permits [`reduce_permits`](Self::reduce_permits) still has to remove as they are released. At
+    /// most `i64::MAX`; anything beyond that is dropped.
     #[must_use]
     pub fn permits_owed(&self) -> usize {
         usize::try_from(self.line.debt()).unwrap_or(usize::MAX)
     }
 
-    /// How many waiters stand in line. It walks the line, and may be out of date when it is read.
+    /// How many waiters are in line. It walks the line; the count may be stale when you read it.
     #[must_use]
     pub fn waiters(&self) -> usize {
         self.line.waiters()
@@ -278,16 +274,16 @@ impl Semaphore {
         self.acquire_many(1)
     }
 
-    /// Takes `permits` permits together, waiting in line for them. Zero is granted at once.
+    /// Takes `permits` permits together, waiting in line for them. A request for zero succeeds immediately.
     ///
     /// # Errors
     ///
-    /// [`AcquireError`](crate::AcquireError) once the semaphore is closed, or at once if it can never
-    /// have as many.
+    /// [`AcquireError`](crate::AcquireError) if the semaphore is closed, or immediately if it can never have
+    /// that many permits.
     ///
     /// # Cancel safety
     ///
-    /// As [`acquire`](Self::acquire); what the request had collected goes to those behind it.
+    /// As [`acquire`](Self::acquire). Permits that the request had collected go to those behind it.
     #[inline]
     pub fn acquire_many(&self, permits: u32) -> Acquire<'_> {
         Acquire(Acquiring::new(self, permits))
@@ -301,8 +297,8 @@ impl Semaphore {
     ///
     /// # Panics
     ///
-    /// Inside an asynchronous task of tokio's (with the feature `tokio`), whose worker it would block.
-    /// A thread of `spawn_blocking` may wait.
+    /// Inside an asynchronous task of tokio (with the feature `tokio`), because it would block the worker. Use
+    /// `spawn_blocking`.
     ///
     /// ```
     /// let semaphore = ringgate::Semaphore::new(1);
@@ -363,7 +359,7 @@ impl Semaphore {
         block_on(self.acquire_many_owned(permits))
     }
 
-    /// Takes one permit if one is free and nobody waits.
+    /// Takes one permit if one is free and no task waits.
     ///
     /// # Errors
     ///
@@ -373,7 +369,7 @@ impl Semaphore {
         self.try_acquire_many(1)
     }
 
-    /// Takes `permits` permits together if they are free and nobody waits.
+    /// Takes `permits` permits together if they are free and no task waits.
     ///
     /// # Errors
     ///
@@ -384,7 +380,7 @@ impl Semaphore {
         Ok(SemaphorePermit::new(self, permits as usize))
     }
 
-    /// Takes all permits that are free, at least one.
+    /// Takes all free permits; fails if there is none.
     ///
     /// ```
     /// let semaphore = ringgate::Semaphore::new(3);
@@ -455,9 +451,9 @@ impl Semaphore {
         Ok(OwnedSemaphorePermit::new(self, permits as usize))
     }
 
-    /// Closes the semaphore: no permit is handed out any more, and all who wait are told.
+    /// Closes the semaphore: it hands out no more permits, and all waiters fail.
     ///
-    /// Permits already held stay valid and may still be given back.
+    /// Held permits stay valid and can still be released.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")]

@@ -1,14 +1,14 @@
 //! The one door to clocks and timers.
 //!
-//! A limiter takes a [`Clock`] at construction; its parts are given `now` as a value and never read
-//! a clock themselves. There are four:
+//! A limiter takes a [`Clock`] at construction. Its lock-free parts have none: they take `now` as an argument, or
+//! a function that reads it. There are four clocks:
 //!
 //! | clock           | reads                              | sleeps by                     |
 //! |-----------------|------------------------------------|-------------------------------|
 //! | `TokioClock`    | tokio's clock, paused time included | tokio's timer, or as below outside a runtime |
 //! | [`SystemClock`] | `std::time::Instant`               | a runtime-agnostic timer      |
 //! | `FastClock`     | the processor's time-stamp counter | as [`DefaultClock`]           |
-//! | [`ManualClock`] | what the test says                 | the test's `advance`          |
+//! | [`ManualClock`] | what the test sets                 | the test's `advance`          |
 //!
 //! `TokioClock` needs the feature `tokio` (on by default) and `FastClock` the feature `quanta`.
 //!
@@ -65,7 +65,7 @@ pub type DefaultClock = TokioClock;
 #[cfg(not(all(feature = "tokio", not(all(target_family = "wasm", target_os = "unknown")))))]
 pub type DefaultClock = SystemClock;
 
-/// A moment, in nanoseconds since its clock's epoch.
+/// A point in time, in nanoseconds since its clock's epoch.
 ///
 /// ```
 /// use ringgate::time::Timestamp;
@@ -120,11 +120,11 @@ impl Timestamp {
     }
 }
 
-/// A source of time, and a way to wait for it.
+/// A source of time, and a timer for it.
 ///
-/// A clock may stand still or step back: limits still hold, by the stamps the limiter records, and
-/// waits last until the clock has come to the right moment, or for a window after it has
-/// [jumped](self#what-clocks-do). It must not panic.
+/// A clock may stand still or step back. The limits still hold, by the stamps the limiter records. A wait lasts
+/// until the clock reaches the right time, or for a window after the clock has [jumped](self#what-clocks-do). A
+/// clock must not panic.
 ///
 /// ```
 /// use ringgate::time::{Clock, ManualClock, Sleep, Timestamp};
@@ -152,8 +152,8 @@ pub trait Clock: fmt::Debug + Send + Sync + 'static {
 
     /// A future that is ready once the time is `deadline`.
     ///
-    /// It may be ready early (a timer has a longest sleep, or its own idea of time): the limiter
-    /// looks at [`now`](Self::now) again and sleeps on.
+    /// It may be ready early, because timers have a longest sleep or another time base: the limiter reads
+    /// [`now`](Self::now) again and continues to sleep.
     fn sleep_until(&self, deadline: Timestamp) -> Sleep;
 }
 
