@@ -123,7 +123,6 @@ enum Wait {
 ///
 /// ```
 /// use ringgate::{Limit, Rate, SlidingWindow};
-/// use std::time::Duration;
 ///
 /// let window = SlidingWindow::new(Rate::per_minute(0));
 /// let refused = window.try_acquire().unwrap_err();
@@ -221,7 +220,6 @@ impl Error for Refused {}
 ///
 /// ```
 /// use ringgate::{Limiter, NoSuchRateError, Rate};
-/// use std::time::Duration;
 ///
 /// let limiter = Limiter::builder().max_concurrent(4).build();
 /// assert_eq!(limiter.set_rate(Rate::per_minute(60)), Err(NoSuchRateError));

@@ -10,7 +10,6 @@
 //!
 //! ```
 //! use ringgate::{Limit, Limiter, Rate};
-//! use std::time::Duration;
 //!
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), ringgate::Refused> {

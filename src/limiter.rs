@@ -50,7 +50,6 @@ use std::sync::Arc;
 ///
 /// ```
 /// use ringgate::{Limiter, Rate};
-/// use std::time::Duration;
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), ringgate::Refused> {
@@ -67,7 +66,7 @@ pub struct Limiter {
 }
 
 impl Limiter {
-    /// At most `rate` in time, and `max_concurrent` calls at a time.
+    /// At most `rate`, and `max_concurrent` calls at a time, with the default [margin](LimiterBuilder::margin).
     ///
     /// Zero for either limit refuses every call immediately. `usize::MAX` calls at a time, or a window of
     /// zero, is no limit.
@@ -287,7 +286,6 @@ impl Limiter {
     ///
     /// ```
     /// use ringgate::{Limit, Limiter, Rate};
-    /// use std::time::Duration;
     ///
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() {
@@ -322,7 +320,6 @@ impl Limiter {
     ///
     /// ```
     /// use ringgate::{Limiter, Rate};
-    /// use std::time::Duration;
     ///
     /// let limiter = Limiter::new(Rate::per_minute(60), 4);
     /// limiter.set_rate(Rate::per_minute(600))?; // the next tier
@@ -368,7 +365,7 @@ impl fmt::Debug for Limiter {
         f.debug_struct("Limiter")
             .field("rates", &self.gate.rate())
             .field("available_permits", &self.available_permits())
-            .field("waiting", &self.waiters())
+            .field("waiters", &self.waiters())
             .field("closed", &self.is_closed())
             .finish_non_exhaustive()
     }
@@ -396,7 +393,6 @@ impl LimiterBuilder {
     ///
     /// ```
     /// use ringgate::{Limiter, Rate};
-    /// use std::time::Duration;
     ///
     /// let limiter = Limiter::builder()
     ///     .rate(Rate::per_minute(60))

@@ -234,7 +234,6 @@ impl SlidingWindow {
     ///
     /// ```
     /// use ringgate::{Limit, Rate, SlidingWindow};
-    /// use std::time::Duration;
     ///
     /// let window = SlidingWindow::new(Rate::per_minute(2));
     /// window.close();
@@ -326,7 +325,6 @@ impl SlidingWindow {
     ///
     /// ```
     /// use ringgate::{Rate, SlidingWindow, time::ManualClock};
-    /// use std::time::Duration;
     ///
     /// let window = SlidingWindow::with_clock(Rate::per_minute(1), ManualClock::new());
     /// assert!(window.try_acquire().is_ok() && window.try_acquire().is_err());

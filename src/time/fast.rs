@@ -11,7 +11,6 @@ use super::{Clock, DefaultClock, Sleep, Timestamp};
 ///
 /// ```
 /// use ringgate::{Rate, SlidingWindow, time::FastClock};
-/// use std::time::Duration;
 ///
 /// let window = SlidingWindow::with_clock(Rate::per_second(2), FastClock::new());
 /// assert!(window.try_acquire().is_ok());

@@ -13,7 +13,6 @@ use web_time::Instant;
 ///
 /// ```
 /// use ringgate::{Rate, SlidingWindow, time::SystemClock};
-/// use std::time::Duration;
 ///
 /// let window = SlidingWindow::with_clock(Rate::per_second(2), SystemClock::new());
 /// assert!(window.try_acquire().is_ok());
