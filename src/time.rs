@@ -26,10 +26,12 @@
 //!   that (one call in 200 µs, say) calls that wait get a fraction of the rate, 13 % there.
 //! * **Jumps.** If the clock steps back by less than a second, calls wait until it has caught up. If it turns
 //!   out to be a second or more behind what it showed before (a static limiter used under tokio's paused time
-//!   and later in real time), it has jumped: the limiter's time continues from its newest stamp, and nobody
-//!   waits longer than a window because of the jump. Give each runtime its own limiter if one is paused and
-//!   the other is not: two clocks a second or more apart behind one limiter make its time run too fast. After
-//!   one reading far ahead, call [`reset`](crate::Limiter::reset).
+//!   and later in real time), it has jumped: the limiter's time continues from its newest stamp, and no call
+//!   waits longer than a window because of the jump. The limits hold by that time. By real time more than the
+//!   limit may be admitted around the jump: the limiter cannot know how long ago earlier calls were, and calls
+//!   may be under way at the jump. Give each runtime its own limiter if one is paused and the other is not: two
+//!   clocks a second or more apart behind one limiter make its time run too fast. After one reading far ahead,
+//!   call [`reset`](crate::Limiter::reset).
 
 #[cfg(feature = "quanta")]
 mod fast;

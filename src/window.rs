@@ -133,6 +133,9 @@ impl SlidingWindow {
 
     /// Admits at the given time, for tests and simulations: reads no clock and ignores the line.
     ///
+    /// Use it alone on a window: to the calls that read the clock, a clock far behind the given times looks as if it
+    /// had jumped back.
+    ///
     /// # Errors
     ///
     /// [`Refused`] while the window is full at `now`.

@@ -265,10 +265,14 @@ impl Log {
     }
 
     /// Moves time on by so much, in ns, unless that has been done since `base` was read, or a reset has.
-    /// True if this did it.
     #[cold]
-    pub(crate) fn move_on(&self, base: Base, by: u64) -> bool {
-        self.visit().shards.move_on(base, by)
+    pub(crate) fn move_on(&self, base: Base, by: u64) {
+        self.visit().shards.move_on(base, by);
+    }
+
+    #[cfg(all(test, ringgate_loom))]
+    pub(super) fn base(&self) -> Base {
+        self.visit().shards.base()
     }
 
     /// Sets the rule here, unless these shards have been succeeded or are to be.
@@ -289,8 +293,8 @@ impl Log {
         true
     }
 
-    /// Asks the newest shards; helps whoever is closing them. By the reading there is, unless they are not
-    /// those it was made for. The answer is valid as long as the pin is held.
+    /// Asks the newest shards, and helps to replace closed ones. Keeps the given reading only if their time
+    /// has the base it was made by. The answer is valid as long as the pin is held.
     #[inline]
     fn ask<'a, R>(
         &'a self,
@@ -300,7 +304,8 @@ impl Log {
     ) -> Result<(R, Reading, Option<Pinned<'a>>), Busy> {
         loop {
             let visit = self.visit();
-            let by = reading.filter(|reading| visit.shards.is_after(reading.base));
+            let base = visit.shards.base();
+            let by = reading.filter(|reading| reading.base == base);
             let by = by.unwrap_or_else(|| Reading::of(visit.shards, read));
             reading = Some(by);
             match question(visit.shards, by.time()) {

@@ -285,20 +285,19 @@ impl Shards {
         Base { resets: self.resets, ahead: self.ahead.load(Ordering::Acquire) }
     }
 
-    /// Whether `base` was read since the reset that made them.
-    #[inline]
-    pub(super) fn is_after(&self, base: Base) -> bool {
-        base.resets == self.resets
-    }
-
-    /// Moves time on, unless others have since `base` was read. True if this did it.
-    pub(super) fn move_on(&self, base: Base, by: u64) -> bool {
-        let ahead = base.ahead.saturating_add(by);
-        let exchange = || {
-            // ORDERING: Release pairs with the Acquire in `base`: the clock that has jumped was read before.
-            self.ahead.compare_exchange(base.ahead, ahead, Ordering::Release, Ordering::Relaxed)
-        };
-        self.is_after(base) && exchange().is_ok()
+    /// Moves time on, unless others have since `base` was read.
+    pub(super) fn move_on(&self, base: Base, by: u64) {
+        if base.resets == self.resets {
+            let ahead = base.ahead.saturating_add(by);
+            // ORDERING: Release pairs with the Acquire in `base`: the clock that has jumped was read before. If
+            // it fails, others have moved it.
+            let _ = self.ahead.compare_exchange(
+                base.ahead,
+                ahead,
+                Ordering::Release,
+                Ordering::Relaxed,
+            );
+        }
     }
 
     // ---- rules ---------------------------------------------------------------------------------
