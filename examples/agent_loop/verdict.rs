@@ -9,7 +9,7 @@ use core::time::Duration;
 use std::process::ExitCode;
 use std::time::Instant;
 
-/// The least share of the allowed rate that eager agents must get.
+/// The least share that eager agents must get of the rate with the margin: what the limiter can give.
 const GOAL: f64 = 0.98;
 
 /// What the run has shown.
@@ -25,6 +25,8 @@ pub(crate) struct Verdict {
     /// With the waits sorted.
     pub(crate) totals: Totals,
     use_of_rate: UseOfRate,
+    /// How much of what the limiter can give was used: its calls count longer, by the margin.
+    use_with_margin: f64,
     /// Sorted; measured apart from the run.
     pub(crate) overhead: Vec<Duration>,
 }
@@ -88,7 +90,7 @@ impl Verdict {
         mut totals: Totals,
     ) -> Self {
         totals.waits.sort_unstable();
-        let (terms, arrivals) = (flags.terms(), ledger.arrivals());
+        let (terms, kept, arrivals) = (flags.terms(), flags.terms_with_margin(), ledger.arrivals());
         Self {
             terms,
             unlimited: flags.unlimited,
@@ -98,6 +100,7 @@ impl Verdict {
             counts: ledger.counts(),
             totals,
             use_of_rate: UseOfRate::of(&arrivals, terms, &time),
+            use_with_margin: UseOfRate::of(&arrivals, kept, &time).share(kept.window),
             overhead: Vec::new(),
         }
     }
@@ -116,7 +119,10 @@ impl Verdict {
             (self.accepted == 0, "the server accepted no call at all".to_owned()),
             (beyond > 0 && !self.unlimited, format!("{beyond} calls were beyond the limits")),
             (self.miscounted(), "agents and server do not count the same".to_owned()),
-            (self.wasteful(), format!("less than {} of the rate was used", percent(GOAL))),
+            (
+                self.wasteful(),
+                format!("less than {} of the rate with the margin was used", percent(GOAL)),
+            ),
         ];
         checks.into_iter().filter_map(|(broken, reason)| broken.then_some(reason)).collect()
     }
@@ -145,7 +151,7 @@ impl Verdict {
     }
 
     fn wasteful(&self) -> bool {
-        self.excuse().is_none() && self.use_of_rate.share(self.terms.window) < GOAL
+        self.excuse().is_none() && self.use_with_margin < GOAL
     }
 
     /// Why the use of the rate says nothing about the limiter, if so.
