@@ -355,10 +355,10 @@ impl Gate {
     fn notice_jump(&self, log: &Log, seen: u64, reading: Reading) {
         let back = seen.saturating_sub(reading.clock);
         if back > JUMP {
-            // The first in line sleeps until another moment. Before the move: should this thread stop after it,
-            // the others find nothing to notice. Whoever is woken early notices the jump itself.
+            // The first in line sleeps until another moment. Told before: should this thread stop after it, the
+            // others find nothing to notice. Whoever is woken early notices the jump itself.
             self.changes.add_permits(1);
-            log.move_on(reading.base, back);
+            log.go_on(reading.base);
         }
     }
 

@@ -20,14 +20,16 @@
 //! not announce themselves. From the first log on that had shared cells, came out of one, or was made by a
 //! reset, they are freed, and readers pin them (`reclaim.rs`).
 //!
-//! **Time.** A clock that has jumped back is moved on: the log adds to its readings what was lost. How much
-//! that is has to be read before the clock: a reading from before the jump is not to be moved on. A reset
-//! begins anew with it, so whoever comes from the old log to the new one reads both again.
+//! **Time.** After the clock has jumped back, a log takes the place of the old one whose time goes on from the
+//! newest stamp. First the old one is closed, so that no claim by the old time comes later; then the first who
+//! asks the new one reads the clock, and fixes how far its time is ahead. Each reading belongs to one such base,
+//! which is read before the clock: who comes to a log of another base reads both again. Where there are several
+//! rings, some may have been stamped by the clock after it had jumped: so all stamps become the newest.
 
 use super::cell::{epoched, shown};
 use super::reclaim::{Pinned, Reclaimer};
 use super::ring::{Full, NEVER, Quick, Ring, Spot, Stop};
-use super::shards::{Layout, Shards, is_counted, is_fresh, unmarked};
+use super::shards::{Layout, Shards, UNSET, is_counted, is_fresh, unmarked};
 use crate::error::NoSuchRateError;
 use crate::rate::Margin;
 use crate::sync::atomic::{AtomicPtr, Ordering};
@@ -58,8 +60,8 @@ pub(crate) struct Reading {
 /// How a log's time goes by the clock's.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Base {
-    /// How many resets came before.
-    pub(super) resets: u32,
+    /// How many resets and jumps came before.
+    pub(super) epoch: u32,
     /// How far the log's time is ahead, in ns.
     pub(super) ahead: u64,
 }
@@ -157,7 +159,7 @@ impl Log {
         read: impl FnOnce() -> u64,
         again: Read<'_>,
     ) -> Result<u64, Busy> {
-        let reading = Reading::of(shards, read);
+        let reading = Reading::of(shards, read, again);
         match shards.quick(reading.time()) {
             Quick::Done((ring, spot)) => match ring.claim(spot) {
                 Some(stamp) => Ok(shown_or_never(stamp)),
@@ -186,7 +188,7 @@ impl Log {
         again: Read<'_>,
     ) -> Result<Opening<'_>, Busy> {
         let visit = self.visit();
-        let reading = Reading::of(visit.shards, read);
+        let reading = Reading::of(visit.shards, read, again);
         match visit.shards.quick(reading.time()) {
             Quick::Done(at) => Ok(Opening { at: Some(at), pinned: visit.pinned }),
             Quick::Full(full) => Err(reading.busy(full)),
@@ -264,13 +266,18 @@ impl Log {
         }
     }
 
-    /// Moves time on by so much, in ns, unless that has been done since `base` was read, or a reset has.
+    /// The clock has jumped back: time goes on from the newest stamp. Nothing to do if its base is not this one
+    /// any more.
     #[cold]
-    pub(crate) fn move_on(&self, base: Base, by: u64) {
-        self.visit().shards.move_on(base, by);
+    pub(crate) fn go_on(&self, base: Base) {
+        let visit = self.visit();
+        if visit.shards.base() == base {
+            visit.shards.go_on();
+            self.succeed(&visit);
+        }
     }
 
-    #[cfg(all(test, ringgate_loom))]
+    #[cfg(test)]
     pub(super) fn base(&self) -> Base {
         self.visit().shards.base()
     }
@@ -306,7 +313,7 @@ impl Log {
             let visit = self.visit();
             let base = visit.shards.base();
             let by = reading.filter(|reading| reading.base == base);
-            let by = by.unwrap_or_else(|| Reading::of(visit.shards, read));
+            let by = by.unwrap_or_else(|| Reading::of(visit.shards, read, read));
             reading = Some(by);
             match question(visit.shards, by.time()) {
                 Ok(answer) => return Ok((answer, by, visit.pinned)),
@@ -369,7 +376,7 @@ impl Log {
         // before we unpin.
         let next = unsafe { &*unmarked(to) };
         next.canary.look();
-        shards.hand_over_to(next, is_fresh(to));
+        shards.hand_over_to(next, to);
         // ORDERING: Release publishes the cells and rules copied; if it fails, another has done so.
         let exchanged = self.grown.compare_exchange(from, to, Ordering::Release, Ordering::Relaxed);
         if exchanged.is_ok() && is_counted(from) {
@@ -420,7 +427,19 @@ impl Opening<'_> {
 
 impl Reading {
     #[inline]
-    fn of(shards: &Shards, read: impl FnOnce() -> u64) -> Self {
+    fn of(shards: &Shards, read: impl FnOnce() -> u64, again: Read<'_>) -> Self {
+        let base = shards.base();
+        if base.ahead == UNSET {
+            return Self::first(shards, again);
+        }
+        Self { clock: read(), base }
+    }
+
+    /// The first one after a jump.
+    #[cold]
+    #[inline(never)]
+    fn first(shards: &Shards, read: Read<'_>) -> Self {
+        shards.set_ahead(read());
         let base = shards.base();
         Self { clock: read(), base }
     }

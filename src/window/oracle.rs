@@ -7,6 +7,7 @@ use super::shards::Layout;
 use crate::time::{Clock, SystemClock};
 use core::time::Duration;
 use proptest::prelude::*;
+use std::cell::Cell;
 use std::thread;
 
 #[derive(Debug, Clone)]
@@ -536,4 +537,57 @@ fn stamps_by_a_real_clock_never_exceed_the_largest_limit_a_log_has_grown_to() {
     let limit = log.rule(0).unwrap().0;
     assert_eq!(limit, (1 << 14) / 16);
     assert!(Stamps(all).most_in(300_000) <= limit as usize);
+}
+
+// ---- a clock that jumps back -----------------------------------------------------------------------
+
+/// Admissions at one time.
+fn burst(log: &Log, now: u64) -> usize {
+    (0..1000).take_while(|_| log.try_acquire(now).is_ok()).count()
+}
+
+/// One ring was full, the other was stamped by the clock that had jumped: these stamps left the window as time
+/// went on from the newest. Broken by: `hand_over_to` that copies the stamps as they are.
+#[test]
+fn a_jump_let_half_as_many_again_through_where_there_are_several_rings() {
+    let layout = Layout { capacity: 128, rings_log2: 1, ..Layout::of(1, 1 << 20, 16) };
+    let log = Log::with_layout(&[(128, ns(10))], Duration::ZERO, layout);
+    assert_eq!((0..64).filter(|_| log.try_acquire(100).is_ok()).count(), 64);
+    assert_eq!(burst(&log, 0), 64);
+    log.go_on(log.base());
+    assert_eq!((burst(&log, 0), burst(&log, 9), burst(&log, 10)), (0, 0, 128));
+}
+
+/// A call that had read the clock before it jumped was admitted after the others had gone on from an earlier
+/// stamp; its stamp then looked like another jump. Broken by: `ask` that keeps the reading.
+#[test]
+fn a_reading_from_before_a_jump_made_it_look_like_two() {
+    let log = Log::new(&[(10, ns(10))], Duration::ZERO);
+    assert_eq!((0..9).filter(|_| log.try_acquire(85).is_ok()).count(), 9);
+    assert!(log.try_acquire(100).is_ok());
+    let others = Cell::new(0);
+    let read = || {
+        log.go_on(log.base());
+        others.set(burst(&log, 0));
+        112
+    };
+    assert!(log.try_acquire_by(read, &|| 0).is_err(), "admitted by a clock that is gone");
+    assert_eq!(others.get(), 9);
+    let refused = log.try_acquire(0).unwrap_err();
+    assert_eq!((refused.free_at, refused.newest), (Some(10), 0));
+}
+
+/// Who noticed was stopped before it moved the time on by what the clock had shown before. Broken by: the clock
+/// read before the log is closed.
+#[test]
+fn a_jump_was_measured_by_a_clock_that_had_gone_on() {
+    let log = Log::new(&[(10, ns(10))], Duration::ZERO);
+    assert_eq!((0..9).filter(|_| log.try_acquire(85).is_ok()).count(), 9);
+    assert!(log.try_acquire(100).is_ok());
+    // The clock shows 86, then 95: by that the nine are gone, but not who noticed.
+    let noticed = log.base();
+    assert_eq!(burst(&log, 86), 0);
+    assert_eq!(burst(&log, 95), 9);
+    log.go_on(noticed);
+    assert_eq!((burst(&log, 95), burst(&log, 104), burst(&log, 105)), (0, 0, 10));
 }

@@ -12,7 +12,7 @@
 //! **Changing a rule** of one ring is one store, as a rule is one word. Several rings change together,
 //! with their shares: see `split.rs`.
 
-use super::cell::{Format, MAX_CELLS, Rule};
+use super::cell::{Format, MAX_CELLS, Rule, shown};
 use super::chunks::Chunks;
 use super::log::Base;
 use super::ring::{Full, NEVER, Quick, RECKONINGS, Ring, Rules, Spot, Stop};
@@ -54,11 +54,11 @@ pub(super) struct Shards {
     /// No stamp is earlier: what had left the window by then may have been forgotten. (One ring's stamps
     /// grow by themselves; each of several knows only its own.)
     floor: u64,
-    /// They are being left by a reset.
-    is_reset: AtomicU32,
-    /// How many resets came before them.
-    resets: u32,
-    /// How far their time is ahead of the clock's, in ns. It grows.
+    /// What they are being left by: `RESET`, `JUMP`.
+    left_by: AtomicU32,
+    /// How many resets and jumps came before them.
+    epoch: u32,
+    /// How far their time is ahead of the clock's, in ns; `UNSET` after a jump, until the clock is read.
     ahead: AtomicU64,
     /// The next in the list of retired logs.
     next_retired: AtomicPtr<Self>,
@@ -123,8 +123,8 @@ impl Shards {
             next: AtomicPtr::new(ptr::null_mut()),
             is_counted: false,
             floor: 0,
-            is_reset: AtomicU32::new(0),
-            resets: 0,
+            left_by: AtomicU32::new(0),
+            epoch: 0,
             ahead: AtomicU64::new(0),
             next_retired: AtomicPtr::new(ptr::null_mut()),
             canary: Canary::new(),
@@ -280,24 +280,16 @@ impl Shards {
     /// How their time goes by the clock's.
     #[inline]
     pub(super) fn base(&self) -> Base {
-        // ORDERING: Acquire pairs with the Release in `move_on`: the clock will be read after that, so after
-        // it has jumped. From one that is out of date times are earlier.
-        Base { resets: self.resets, ahead: self.ahead.load(Ordering::Acquire) }
+        // ORDERING: Acquire pairs with the Release in `set_ahead`: the clock is read after it has jumped.
+        Base { epoch: self.epoch, ahead: self.ahead.load(Ordering::Acquire) }
     }
 
-    /// Moves time on, unless others have since `base` was read.
-    pub(super) fn move_on(&self, base: Base, by: u64) {
-        if base.resets == self.resets {
-            let ahead = base.ahead.saturating_add(by);
-            // ORDERING: Release pairs with the Acquire in `base`: the clock that has jumped was read before. If
-            // it fails, others have moved it.
-            let _ = self.ahead.compare_exchange(
-                base.ahead,
-                ahead,
-                Ordering::Release,
-                Ordering::Relaxed,
-            );
-        }
+    /// After a jump: at this reading, made since they have been in place, time goes on from the newest stamp,
+    /// unless another reading has set that.
+    pub(super) fn set_ahead(&self, clock: u64) {
+        let ahead = shown(self.floor).unwrap_or(0).saturating_sub(clock);
+        // ORDERING: Release pairs with the Acquire in `base`: the clock was read before.
+        let _ = self.ahead.compare_exchange(UNSET, ahead, Ordering::Release, Ordering::Relaxed);
     }
 
     // ---- rules ---------------------------------------------------------------------------------
@@ -473,7 +465,7 @@ impl Shards {
         let spare = if limit <= most { twice.min(most) } else { twice };
         let next = self.successor(limit.max(spare), self.floor);
         next.begin_rule(index, limit, window);
-        self.link(next, false);
+        self.link(next, 0);
     }
 
     /// Links a successor to closed rings, unless there is one, with the rule there is: a fresh one if
@@ -488,30 +480,49 @@ impl Shards {
         let limit = u32::try_from(rule.limit).unwrap_or(u32::MAX);
         // What several rules need is not for the first to say.
         let least = if self.is_shared() { limit } else { self.layout.capacity };
-        // ORDERING: Relaxed: whoever has seen a ring closed for a reset has seen this before.
-        let is_fresh = self.is_reset.load(Ordering::Relaxed) != 0;
-        let next = if is_fresh {
-            let mut next = self.successor(least, 0);
-            next.resets = self.resets.wrapping_add(1);
-            next.ahead = AtomicU64::new(0);
-            next
+        // ORDERING: Relaxed: whoever has seen a ring closed for this has seen it before.
+        let left_by = self.left_by.load(Ordering::Relaxed);
+        let (cells, newest) = Merged::new(&self.rings, self.format).within(rule.window);
+        let next = if left_by & RESET != 0 {
+            self.successor(least, 0).with_time(self.epoch, 0)
+        } else if left_by & JUMP != 0 {
+            let floor = newest.max(self.floor);
+            self.successor(self.layout.capacity, floor).with_time(self.epoch, UNSET)
         } else {
-            let history = Merged::new(&self.rings, self.format);
-            let (cells, newest) = history.within(rule.window);
             let unused = self.rings[0].unused(self.format);
             let busy = (cells as u64 * self.format.per_cell).saturating_sub(unused);
             let busy = u32::try_from(busy).unwrap_or(u32::MAX);
             self.successor(busy.max(least), newest.max(self.floor))
         };
         next.begin_rule(0, limit, self.asked_window(limit, rule));
-        self.link(next, is_fresh);
+        let mark = if left_by & RESET != 0 {
+            COUNTED | FRESH
+        } else if left_by & JUMP != 0 {
+            COUNTED | LIFTED
+        } else {
+            0
+        };
+        self.link(next, mark);
     }
 
     /// Has whoever makes the successor leave out what there is.
     pub(super) fn reset(&self) {
+        self.leave_by(RESET);
+    }
+
+    /// Has whoever makes the successor let its time go on from the newest stamp.
+    pub(super) fn go_on(&self) {
+        self.leave_by(JUMP);
+    }
+
+    fn leave_by(&self, way: u32) {
         // ORDERING: Relaxed: published by the close, whose Release comes after this.
-        self.is_reset.store(1, Ordering::Relaxed);
+        self.left_by.fetch_or(way, Ordering::Relaxed);
         self.succeed_closed();
+    }
+
+    fn with_time(self, epoch: u32, ahead: u64) -> Self {
+        Self { epoch: epoch.wrapping_add(1), ahead: AtomicU64::new(ahead), ..self }
     }
 
     fn close(&self) {
@@ -521,17 +532,17 @@ impl Shards {
     fn successor(&self, capacity: u32, floor: u64) -> Self {
         let mut next = Self::new(self.layout.with_capacity(capacity));
         next.floor = floor;
-        next.resets = self.resets;
-        // A jump that is noticed here from now on will be there, too.
+        next.epoch = self.epoch;
+        // If it is not set yet, each of the two goes on from what is the newest stamp here.
         next.ahead = AtomicU64::new(self.base().ahead);
         next.is_counted = self.is_counted || self.is_shared() || next.is_shared();
         next.copying = Chunks::new(next.looks_back());
         next
     }
 
-    fn link(&self, mut next: Self, is_fresh: bool) {
-        next.is_counted |= is_fresh;
-        let marks = (u8::from(next.is_counted) * COUNTED) | (u8::from(is_fresh) * FRESH);
+    fn link(&self, mut next: Self, marks: u8) {
+        next.is_counted |= marks & COUNTED != 0;
+        let marks = marks | (u8::from(next.is_counted) * COUNTED);
         let next = Box::into_raw(Box::new(next));
         // ORDERING: Release publishes the successor. Nothing is acquired: whoever goes on to it looks
         // for it anew.
@@ -596,7 +607,7 @@ impl Shards {
 
     /// Closes these rings and copies all there is into the successor, but that is a fresh one. Any
     /// number of threads may do so at once, also after it is in use.
-    pub(super) fn hand_over_to(&self, next: &Self, is_fresh: bool) {
+    pub(super) fn hand_over_to(&self, next: &Self, place: *mut Self) {
         self.close();
         for (from, to) in self.rule_words().zip(next.rule_words()) {
             // ORDERING: Relaxed: whoever set it before the link was seen is ordered before this.
@@ -606,9 +617,10 @@ impl Shards {
             // ORDERING: Relaxed: published with the cells, by `succeed`. Only if it is not set yet.
             let _ = to.compare_exchange(0, word, Ordering::Relaxed, Ordering::Relaxed);
         }
-        if is_fresh {
+        if is_fresh(place) {
             return;
         }
+        let least = if is_lifted(place) && self.rings.len() > 1 { next.floor } else { 0 };
         let history = Merged::new(&self.rings, self.format);
         // A cell of the successor's has the stamp of the newest of the admissions it covers.
         let (here, there) = (self.format.per_cell, next.format.per_cell);
@@ -625,7 +637,7 @@ impl Shards {
                     (at, stamp) = (at + 1, stamps.next());
                 }
                 if let Some(stamp) = stamp {
-                    next.begin_cell(number, cells, stamp);
+                    next.begin_cell(number, cells, stamp.max(least));
                 }
             }
         });
@@ -650,13 +662,22 @@ impl Shards {
 const COUNTED: u8 = 1;
 /// A mark in a pointer to shards: a reset made them.
 const FRESH: u8 = 2;
+/// A mark in a pointer to shards: a jump of the clock made them.
+const LIFTED: u8 = 4;
+
+/// What shards are left by, if not by growth or for finer cells.
+const RESET: u32 = 1;
+const JUMP: u32 = 2;
+
+/// How far time is ahead, while that is not known.
+pub(super) const UNSET: u64 = u64::MAX;
 
 fn marked(shards: *mut Shards, marks: u8) -> *mut Shards {
     shards.map_addr(|address| address | usize::from(marks))
 }
 
 pub(super) fn unmarked(shards: *mut Shards) -> *mut Shards {
-    shards.map_addr(|address| address & !usize::from(COUNTED | FRESH))
+    shards.map_addr(|address| address & !usize::from(COUNTED | FRESH | LIFTED))
 }
 
 #[inline]
@@ -666,6 +687,10 @@ pub(super) fn is_counted(shards: *mut Shards) -> bool {
 
 pub(super) fn is_fresh(shards: *mut Shards) -> bool {
     shards.addr() & usize::from(FRESH) != 0
+}
+
+fn is_lifted(shards: *mut Shards) -> bool {
+    shards.addr() & usize::from(LIFTED) != 0
 }
 
 #[expect(clippy::cast_possible_truncation, reason = "less than the number of cells")]
