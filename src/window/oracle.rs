@@ -591,3 +591,18 @@ fn a_jump_was_measured_by_a_clock_that_had_gone_on() {
     log.go_on(noticed);
     assert_eq!((burst(&log, 95), burst(&log, 104), burst(&log, 105)), (0, 0, 10));
 }
+
+/// Who noticed was stopped meanwhile, and the others had gone on: all in the window became the newest once more.
+/// Broken by: `Log::go_on` that does not ask for the base.
+#[test]
+fn a_jump_that_was_noticed_late_counted_calls_as_new_once_more() {
+    let layout = Layout { capacity: 128, rings_log2: 1, ..Layout::of(1, 1 << 20, 16) };
+    let log = Log::with_layout(&[(128, ns(10))], Duration::ZERO, layout);
+    assert_eq!((0..64).filter(|_| log.try_acquire(100).is_ok()).count(), 64);
+    let noticed = log.base();
+    log.go_on(noticed);
+    assert_eq!(burst(&log, 5), 64);
+    assert!(log.try_acquire(15).is_ok());
+    log.go_on(noticed);
+    assert_eq!(burst(&log, 15), 127);
+}

@@ -751,7 +751,7 @@ const CHANGES: &[Change] = &[
         to: "{ drop(pinned); Ok(Opening { at, pinned: None }) }",
     },
     Change {
-        name: "ask: a reading that is kept though a reset has come",
+        name: "ask: a reading that is kept though a reset or a jump has come",
         file: LOG,
         from: "reading.filter(|reading| reading.base == base)",
         to: "reading",
@@ -759,14 +759,20 @@ const CHANGES: &[Change] = &[
     Change {
         name: "reading: the clock before what it is to be moved on by",
         file: LOG,
-        from: "let base = shards.base();\n        Self { clock: read(), base }",
-        to: "let clock = read();\n        Self { clock, base: shards.base() }",
+        from: "        let base = shards.base();\n        if base.ahead == UNSET {",
+        to: "        let clock = read();\n        let read = move || clock;\n        let base = shards.base();\n        if base.ahead == UNSET {",
     },
     Change {
-        name: "move on: whichever log it was",
+        name: "go on: whichever log it was",
+        file: LOG,
+        from: "if visit.shards.base() == base {",
+        to: "if true {",
+    },
+    Change {
+        name: "go on: several rings keep their stamps",
         file: SHARDS,
-        from: "if base.resets == self.resets {\n            let ahead",
-        to: "if true {\n            let ahead",
+        from: "stamp.max(least)",
+        to: "stamp",
     },
     Change {
         name: "unpin: frees, though it is not the last",
@@ -801,7 +807,7 @@ const CHANGES: &[Change] = &[
     Change {
         name: "reset: all is copied",
         file: SHARDS,
-        from: "        if is_fresh {\n            return;\n        }\n",
+        from: "        if is_fresh(place) {\n            return;\n        }\n",
         to: "",
     },
     Change {
