@@ -24,14 +24,16 @@
 //!   where it was measured: 5 ms in a minute at the worst. A margin covers it.
 //! * **Short windows.** Tokio's timer has a grain of one millisecond. Under a window much shorter than
 //!   that (one call in 200 µs, say) calls that wait get a fraction of the rate, 13 % there.
-//! * **Jumps.** If the clock steps back by less than a second, calls wait until it has caught up. If it turns
-//!   out to be a second or more behind what it showed before (a static limiter used under tokio's paused time
-//!   and later in real time), it has jumped: the limiter's time continues from its newest stamp, and no call
-//!   waits longer than a window because of the jump. The limits hold by that time. By real time more than the
-//!   limit may be admitted around the jump: the limiter cannot know how long ago earlier calls were, and calls
-//!   may be under way at the jump. Give each runtime its own limiter if one is paused and the other is not: two
-//!   clocks a second or more apart behind one limiter make its time run too fast. After one reading far ahead,
-//!   call [`reset`](crate::Limiter::reset).
+//! * **Jumps back.** If the clock steps back by less than a second, calls wait until it has caught up. If a
+//!   refused call finds it more than a second behind the newest stamp (a static limiter used under tokio's paused
+//!   time and later in real time), the clock has jumped: the limiter's time continues from that stamp, and no
+//!   call waits longer than a window because of the jump. The limits hold by real time, too. The limiter cannot
+//!   know how long ago earlier calls were: it counts them as later than they were, up to the jump itself. It
+//!   moves to a new log, as after a [reset](crate::SlidingWindow::reset), and at the same cost.
+//! * **Jumps ahead** look like a long pause: earlier calls leave the window early. Afterwards, if one reading
+//!   was far ahead of all later ones, call [`reset`](crate::Limiter::reset).
+//! * **Two clocks.** Give each runtime its own limiter if one is paused and the other is not: two clocks more
+//!   than a second apart behind one limiter make its time run too fast.
 
 #[cfg(feature = "quanta")]
 mod fast;

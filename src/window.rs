@@ -55,8 +55,8 @@ use std::sync::Arc;
 /// # Clocks
 ///
 /// The clock is chosen at construction ([`time`](crate::time)). If it stands still or steps back, the limit
-/// holds and calls wait until it has caught up, or for one window at most if it jumped back by a second or
-/// more. It must not run for more than 219 years.
+/// holds and calls wait until it has caught up, or for one window at most if it jumped back by more than a
+/// second. It must not run for more than 219 years.
 ///
 /// # Lock freedom
 ///
@@ -311,7 +311,7 @@ impl SlidingWindow {
     /// Forgets all admissions: the window is as empty as a new one.
     ///
     /// Use it after one reading of the clock was far ahead of all later ones, which then count as made at
-    /// that time. (A clock that jumps back by a second or more needs no reset, see
+    /// that time. (A clock that jumps back by more than a second needs no reset, see
     /// [`time`](crate::time#what-clocks-do).) The provider has not forgotten: first wait for as long as it
     /// may still count earlier calls.
     ///
