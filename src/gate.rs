@@ -14,15 +14,13 @@
 //! goes straight through: one load for the line, one compare-and-swap for each limit.
 
 mod admission;
-#[cfg(all(test, ringgate_loom))]
-mod models;
 
 use crate::error::{Limit, NoSuchRateError, Refused};
 use crate::rate::Rate;
+use crate::raw::window::log::{Busy, Log, Opening, Reading};
 use crate::semaphore::{Semaphore, SemaphorePermit};
 use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::time::{Time, Timestamp};
-use crate::window::log::{Busy, Log, Opening, Reading};
 use std::sync::Arc;
 
 pub(crate) use admission::{Admission, Handle};

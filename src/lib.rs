@@ -76,12 +76,13 @@ mod limiter;
 pub mod oxi_ai;
 mod policy;
 mod pool;
-#[cfg(all(test, any(ringgate_loom, ringgate_shuttle, ringgate_freeze)))]
-mod proof;
 mod provider;
 mod rate;
+mod raw;
 mod semaphore;
 mod sync;
+#[cfg(test)]
+mod tests;
 pub mod time;
 #[cfg(doc)]
 #[doc = include_str!("../docs/verification.md")]

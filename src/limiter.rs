@@ -1,15 +1,12 @@
 //! Both limits together.
 
-#[cfg(all(test, any(ringgate_loom, ringgate_freeze)))]
-pub(crate) mod pairs;
-
 use crate::blocking::block_on;
 use crate::error::{NoSuchRateError, Refused};
 use crate::gate::{Admission, Gate, Slots};
 use crate::rate::{Margin, Rate};
+use crate::raw::window::log::Log;
 use crate::semaphore::Semaphore;
 use crate::time::{Clock, Time};
-use crate::window::log::Log;
 use core::fmt;
 use core::future::Future;
 use core::pin::Pin;
@@ -273,6 +270,12 @@ impl Limiter {
     /// ```
     pub fn reset(&self) {
         self.gate.reset();
+    }
+
+    /// For the checks.
+    #[cfg(all(test, any(ringgate_loom, ringgate_freeze)))]
+    pub(crate) fn gate(&self) -> &Gate {
+        &self.gate
     }
 
     /// Closes the limiter: those in line and all who come are refused at once

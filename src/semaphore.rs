@@ -1,27 +1,17 @@
 //! A fair, cancel-safe, lock-free asynchronous semaphore.
 
 mod acquire;
-mod chunks;
-mod line;
-mod node;
 mod permit;
-mod store;
-mod wakes;
-
-#[cfg(all(test, ringgate_loom))]
-mod models;
-#[cfg(all(test, any(ringgate_loom, ringgate_freeze)))]
-pub(crate) mod pairs;
 
 pub use acquire::{Acquire, AcquireOwned};
 pub use permit::{OwnedSemaphorePermit, SemaphorePermit};
 
 use crate::blocking::block_on;
 use crate::error::{AcquireError, TryAcquireError};
+use crate::raw::semaphore::line::{Line, Refusal};
 use crate::sync::const_fn;
 use acquire::Acquiring;
 pub(crate) use acquire::{Closed, Waiting};
-use line::{Line, Refusal};
 use std::fmt;
 use std::sync::Arc;
 

@@ -1,32 +1,16 @@
 //! An exact sliding window.
 
-mod cell;
-mod chunks;
-pub(crate) mod log;
-mod reclaim;
-mod ring;
-mod select;
-pub(crate) mod shards;
-mod split;
-
-#[cfg(all(test, ringgate_loom))]
-mod models;
-#[cfg(all(test, not(any(ringgate_loom, ringgate_shuttle, ringgate_freeze))))]
-mod oracle;
-#[cfg(all(test, any(ringgate_loom, ringgate_freeze)))]
-pub(crate) mod pairs;
-
 use crate::blocking::block_on;
 use crate::error::{NoSuchRateError, Refused};
 use crate::gate::{Admission, Gate, Handle, Slots};
 use crate::rate::{Margin, Rate};
+use crate::raw::window::log::Log;
 use crate::time::{Clock, Time, Timestamp};
 use core::future::Future;
 use core::ops::Deref;
 use core::pin::Pin;
 use core::task::{Context, Poll};
 use core::time::Duration;
-use log::Log;
 use std::sync::Arc;
 
 /// At most `limit` admissions in any window of time, exactly.
@@ -336,6 +320,12 @@ impl SlidingWindow {
     /// ```
     pub fn reset(&self) {
         self.gate.reset();
+    }
+
+    /// For the checks.
+    #[cfg(all(test, any(ringgate_loom, ringgate_freeze)))]
+    pub(crate) fn gate(&self) -> &Gate {
+        &self.gate
     }
 
     /// The most admissions in a window; with several limits, the first.

@@ -1,9 +1,9 @@
 //! The futures that wait for permits.
 
-use super::line::{Refusal, Ticket};
 use super::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
 use crate::coop;
 use crate::error::AcquireError;
+use crate::raw::semaphore::line::{Refusal, Ticket};
 use core::future::Future;
 use core::ops::Deref;
 use core::pin::Pin;
@@ -132,6 +132,12 @@ impl<'a> Future for Acquire<'a> {
 pub struct AcquireOwned(pub(super) Acquiring<Arc<Semaphore>>);
 
 impl AcquireOwned {
+    /// How many permits it asks for.
+    #[cfg(all(test, any(ringgate_loom, ringgate_freeze)))]
+    pub(crate) fn asked(&self) -> u32 {
+        self.0.ticket.asked()
+    }
+
     /// How many waiters stand before this one in line; `None` unless it waits.
     ///
     /// It walks the line, and may be out of date when it is read.

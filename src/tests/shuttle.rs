@@ -1,13 +1,13 @@
-//! Everything mixed, on random and on priority-based [schedules](crate::proof::schedules): longer programs
+//! Everything mixed, on random and on priority-based [schedules](crate::tests::schedules): longer programs
 //! than loom can go through, without its weak memory.
 
 mod tasks;
 
-use crate::proof::schedules::{below, check};
+use crate::raw::window::log::Log;
+use crate::raw::window::shards::Layout;
 use crate::sync::thread;
+use crate::tests::schedules::{below, check};
 use crate::time::ManualClock;
-use crate::window::log::Log;
-use crate::window::shards::Layout;
 use crate::{Limiter, Rate, Semaphore};
 use core::future::{Future, poll_fn};
 use core::pin::pin;

@@ -4,9 +4,9 @@
 //! deadlock, a torn waker as a causality violation, a node recycled twice or kept as a wrong count
 //! or a leak. Each test names a single change of the code that it catches.
 
-use super::{AcquireOwned, Semaphore};
 use crate::error::TryAcquireError;
 use crate::sync::{model, thread};
+use crate::{AcquireOwned, Semaphore};
 use core::future::{Future, poll_fn};
 use core::pin::pin;
 use core::task::{Context, Poll, Waker};
@@ -58,7 +58,7 @@ fn acquire_and_drop(semaphore: &Semaphore) {
 fn assert_all_free(semaphore: &Semaphore, permits: usize) {
     assert_eq!(semaphore.available_permits(), permits);
     assert!(semaphore.try_acquire_many(u32::try_from(permits).unwrap()).is_ok());
-    assert_eq!(semaphore.line.nodes_in_use(), 0, "a node was not recycled");
+    assert_eq!(semaphore.nodes_in_use(), 0, "a node was not recycled");
 }
 
 /// Caught: `hand_out` grants without waking (leave out `attend`).
@@ -221,7 +221,7 @@ fn model_repoll_with_another_waker_against_close() {
 fn assert_all_gone(semaphore: &Semaphore, permits: usize) {
     assert!(semaphore.is_closed());
     assert_eq!(semaphore.available_permits(), permits);
-    assert_eq!(semaphore.line.nodes_in_use(), 0, "a node was not recycled");
+    assert_eq!(semaphore.nodes_in_use(), 0, "a node was not recycled");
 }
 
 /// Caught: `line_up` ignores CLOSED.

@@ -6,9 +6,9 @@
 //! the frozen thread: a granted front is woken after it was unlinked; a releaser that waits for an
 //! owner to clear BUSY.
 
-use super::{AcquireOwned, OwnedSemaphorePermit, Semaphore};
 use crate::error::TryAcquireError;
-use crate::proof::pairs::{NEWCOMER, Run, Start, Waiter, assert_in_order, every_pair, go_on};
+use crate::tests::pairs::{NEWCOMER, Run, Start, Waiter, assert_in_order, every_pair, go_on};
+use crate::{AcquireOwned, OwnedSemaphorePermit, Semaphore};
 use core::future::Future;
 use core::pin::Pin;
 use std::sync::Arc;
@@ -86,7 +86,7 @@ impl Scene {
         self.line.push(Waiter::new(self.came, request));
         self.came += 1;
         // The second who leaves from the middle sweeps. (`models` has those where every one does.)
-        self.semaphore.line.sweep_at(2);
+        self.semaphore.sweep_at(2);
     }
 }
 
@@ -341,7 +341,7 @@ impl Start for Scene {
         drop(left);
         self.line.clear();
         assert_eq!(self.free_now() - self.owed(), self.permits, "permits lost or made");
-        assert_eq!(self.semaphore.line.nodes_in_use(), 0, "a node was not recycled");
+        assert_eq!(self.semaphore.nodes_in_use(), 0, "a node was not recycled");
     }
 }
 
@@ -354,7 +354,7 @@ fn all<'a>(
 }
 
 fn asked(waiter: &Waiting) -> i64 {
-    waiter.future().0.ticket.asked().into()
+    waiter.future().asked().into()
 }
 
 /// What it has been granted.

@@ -1,7 +1,7 @@
 //! Plays scenes in which a thread stops, for every step at which it can.
 
-use crate::proof::pairs::{Operation, Start};
 use crate::sync::freeze::{frozen_at, step};
+use crate::tests::pairs::{Operation, Start};
 use core::future::Future;
 use core::pin::{Pin, pin};
 use core::task::{Context, Poll, Waker};

@@ -98,7 +98,7 @@ impl State {
 
 /// Why permits were not taken.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Refusal {
+pub(crate) enum Refusal {
     Closed,
     NoPermits,
     /// More than there can ever be.
@@ -110,7 +110,7 @@ struct FrontLeaves;
 
 /// One waiter's claim: how many permits, and its node once it stands in line.
 #[derive(Debug)]
-pub(super) struct Ticket {
+pub(crate) struct Ticket {
     asked: u32,
     place: Option<Ref>,
     waker: WakerId,
@@ -130,17 +130,17 @@ impl WakerId {
 }
 
 impl Ticket {
-    pub(super) fn new(asked: u32) -> Self {
+    pub(crate) fn new(asked: u32) -> Self {
         Self { asked, place: None, waker: WakerId([0; 2]) }
     }
 
-    pub(super) fn asked(&self) -> u32 {
+    pub(crate) fn asked(&self) -> u32 {
         self.asked
     }
 }
 
 /// Permits and the line for them. Three words; the store comes with the first wait.
-pub(super) struct Line {
+pub(crate) struct Line {
     state: AtomicU64,
     store: AtomicPtr<Store>,
     bound: AtomicU64,
@@ -175,17 +175,17 @@ impl Bound {
 
 impl Line {
     /// The most permits there can be.
-    pub(super) const MAX_PERMITS: u64 = (usize::MAX >> State::SHIFT) as u64;
+    pub(crate) const MAX_PERMITS: u64 = (usize::MAX >> State::SHIFT) as u64;
 
     const_fn! {
-        pub(super) const fn new(permits: u64) -> Self {
+        pub(crate) const fn new(permits: u64) -> Self {
             Self::with(permits, Bound::NONE)
         }
     }
 
     const_fn! {
         /// Never has more than these permits, at most [`Bound::MOST`].
-        pub(super) const fn with_max_permits(permits: u64) -> Self {
+        pub(crate) const fn with_max_permits(permits: u64) -> Self {
             let permits = if permits > Bound::MOST { Bound::MOST } else { permits };
             Self::with(permits, Bound::new(permits, permits))
         }
@@ -216,21 +216,21 @@ impl Line {
 
     // ---- permits free: one compare-and-swap each way ----------------------------------------
 
-    pub(super) fn available(&self) -> u64 {
+    pub(crate) fn available(&self) -> u64 {
         self.state().permits()
     }
 
-    pub(super) fn is_closed(&self) -> bool {
+    pub(crate) fn is_closed(&self) -> bool {
         self.state().is_closed()
     }
 
-    pub(super) fn is_open_and_free(&self) -> bool {
+    pub(crate) fn is_open_and_free(&self) -> bool {
         let state = self.state();
         state.permits() > 0 && !state.is_closed()
     }
 
     /// Whether it may never have a permit.
-    pub(super) fn is_empty_for_good(&self) -> bool {
+    pub(crate) fn is_empty_for_good(&self) -> bool {
         self.bound().most() == 0
     }
 
@@ -260,7 +260,7 @@ impl Line {
     }
 
     /// Adds permits that were not there before: no more than the bound lets there be.
-    pub(super) fn add(&self, permits: u64) {
+    pub(crate) fn add(&self, permits: u64) {
         let room = |bound: Bound| bound.most() - bound.made();
         let before = self.change_bound(|bound| {
             Bound::new(bound.made() + permits.min(room(bound)), bound.most())
@@ -273,7 +273,7 @@ impl Line {
 
     /// So many permits will not come back. Where that is more than there are to be, as some have been
     /// taken away that were in use, they are gone with these: nobody has to pay for them.
-    pub(super) fn lose(&self, permits: u64) {
+    pub(crate) fn lose(&self, permits: u64) {
         let before = self
             .change_bound(|bound| Bound::new(bound.made().saturating_sub(permits), bound.most()));
         if before.is_some() && permits > before.made() {
@@ -281,7 +281,7 @@ impl Line {
         }
     }
 
-    pub(super) fn try_take(&self, asked: u32) -> Result<(), Refusal> {
+    pub(crate) fn try_take(&self, asked: u32) -> Result<(), Refusal> {
         // ORDERING: Relaxed: a guess; the exchange decides, and a refusal reads nothing else.
         let mut state = State(self.state.load(Ordering::Relaxed));
         loop {
@@ -310,7 +310,7 @@ impl Line {
         }
     }
 
-    pub(super) fn release(&self, permits: u64) {
+    pub(crate) fn release(&self, permits: u64) {
         // ORDERING: Relaxed: a guess; the exchange decides, the slow path loads anew.
         let mut state = State(self.state.load(Ordering::Relaxed));
         while state.is_plain() {
@@ -333,7 +333,7 @@ impl Line {
     }
 
     /// Takes all free permits; at least one.
-    pub(super) fn try_take_all(&self) -> Result<u64, Refusal> {
+    pub(crate) fn try_take_all(&self) -> Result<u64, Refusal> {
         loop {
             let state = self.state();
             if state.is_closed() {
@@ -352,7 +352,7 @@ impl Line {
     /// many were free.
     ///
     /// A bound goes down with it, and takes no more away than there is.
-    pub(super) fn reduce(&self, permits: u64) -> u64 {
+    pub(crate) fn reduce(&self, permits: u64) -> u64 {
         let fewer = |bound: Bound| permits.min(bound.made());
         let before = self.change_bound(|bound| {
             let most = bound.most().saturating_sub(permits);
@@ -407,12 +407,12 @@ impl Line {
     }
 
     /// What releases will pay before anybody gets anything.
-    pub(super) fn debt(&self) -> u64 {
+    pub(crate) fn debt(&self) -> u64 {
         self.store_if_any().map_or(0, Store::debt)
     }
 
     /// Takes up to `permits` free permits away for good; returns how many.
-    pub(super) fn forget(&self, permits: u64) -> u64 {
+    pub(crate) fn forget(&self, permits: u64) -> u64 {
         let taken = self.take_free(permits);
         self.lose(taken);
         taken
@@ -428,7 +428,7 @@ impl Line {
         }
     }
 
-    pub(super) fn close(&self) {
+    pub(crate) fn close(&self) {
         let mut wakes = Wakes::default();
         self.conclude_all(&mut wakes);
         if let Some(store) = self.store_if_any() {
@@ -445,7 +445,7 @@ impl Line {
     }
 
     /// Ready once the line is closed. Stands in no one's way: watchers have a line of their own.
-    pub(super) fn poll_closed(&self, ticket: &mut Ticket, cx: &mut Context<'_>) -> Poll<()> {
+    pub(crate) fn poll_closed(&self, ticket: &mut Ticket, cx: &mut Context<'_>) -> Poll<()> {
         if self.store_or_new().watchers.poll(ticket, cx).is_ready() {
             return Poll::Ready(());
         }
@@ -458,7 +458,7 @@ impl Line {
         Poll::Pending
     }
 
-    pub(super) fn cancel_closed(&self, ticket: &mut Ticket) {
+    pub(crate) fn cancel_closed(&self, ticket: &mut Ticket) {
         if let Some(store) = self.store_if_any() {
             store.watchers.cancel(ticket);
         }
@@ -466,7 +466,7 @@ impl Line {
 
     // ---- waiting ---------------------------------------------------------------------------
 
-    pub(super) fn poll(
+    pub(crate) fn poll(
         &self,
         ticket: &mut Ticket,
         cx: &mut Context<'_>,
@@ -667,7 +667,7 @@ impl Line {
     }
 
     /// Gives up the claim: whatever was collected or granted goes to those behind.
-    pub(super) fn cancel(&self, ticket: &mut Ticket) {
+    pub(crate) fn cancel(&self, ticket: &mut Ticket) {
         let Some(place) = ticket.place.take() else { return };
         let store = self.store();
         let node = store.node(place.index);
@@ -944,7 +944,7 @@ impl Line {
     // ---- looking on --------------------------------------------------------------------------
 
     /// How many stand in line.
-    pub(super) fn waiters(&self) -> usize {
+    pub(crate) fn waiters(&self) -> usize {
         loop {
             if let Some((waiters, _)) = self.walk(None) {
                 return waiters;
@@ -953,7 +953,7 @@ impl Line {
     }
 
     /// How many stand before this one; `None` if it does not wait.
-    pub(super) fn ahead_of(&self, ticket: &Ticket) -> Option<usize> {
+    pub(crate) fn ahead_of(&self, ticket: &Ticket) -> Option<usize> {
         let place = ticket.place?;
         let node = self.store().node(place.index);
         loop {
@@ -1028,20 +1028,20 @@ impl Line {
 
     /// Nodes of waiters that have not been recycled.
     #[cfg(all(test, any(ringgate_loom, ringgate_freeze)))]
-    pub(super) fn nodes_in_use(&self) -> u32 {
+    pub(crate) fn nodes_in_use(&self) -> u32 {
         self.store_if_any().map_or(0, |store| store.in_use() + store.watchers.nodes_in_use())
     }
 
     /// Lets a sweep wait for so many cancelled nodes.
     #[cfg(all(test, any(ringgate_loom, ringgate_freeze)))]
-    pub(super) fn sweep_at(&self, dead: u64) {
+    pub(crate) fn sweep_at(&self, dead: u64) {
         // ORDERING: Relaxed: it only decides when to sweep.
         self.store_or_new().leftovers.sweep_at.store(dead, Ordering::Relaxed);
     }
 
     /// Leaves no hint of who stands before this one, as neighbours that leave at once may.
     #[cfg(all(test, ringgate_freeze))]
-    pub(super) fn lose_neighbour(&self, ticket: &Ticket) {
+    pub(crate) fn lose_neighbour(&self, ticket: &Ticket) {
         let Some(place) = ticket.place else { return };
         // ORDERING: Relaxed: a hint.
         self.store().node(place.index).prev.store(Ref::NONE.bits(), Ordering::Relaxed);

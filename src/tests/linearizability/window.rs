@@ -9,10 +9,10 @@
 //! together they keep the limit exactly, but a count of what remains adds up moments.
 
 use super::{Call, Order, Specification, Step, assert_explained};
-use crate::proof::schedules::{below, check};
+use crate::raw::window::log::Log;
+use crate::raw::window::shards::Layout;
 use crate::sync::thread;
-use crate::window::log::Log;
-use crate::window::shards::Layout;
+use crate::tests::schedules::{below, check};
 use core::time::Duration;
 use std::sync::Arc;
 

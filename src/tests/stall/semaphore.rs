@@ -1,7 +1,7 @@
 //! The semaphore with one thread that stops.
 
 use super::harness::{Count, Scene, Waiter, at_every_step, every_pair, poll_once, scene};
-use crate::semaphore::pairs::{OPERATIONS, STARTS};
+use crate::tests::pairs::semaphore::{OPERATIONS, STARTS};
 use crate::{AcquireOwned, OwnedSemaphorePermit, Semaphore};
 use core::future::Future;
 use core::pin::pin;

@@ -4,8 +4,8 @@
 //! A lost wake is a deadlock, which is reported: a task that is not aborted has to finish.
 
 use super::{AtomicUsize, Ordering, poll_once, with_two_wakers};
-use crate::proof::schedules::{below, check};
 use crate::sync::thread;
+use crate::tests::schedules::{below, check};
 use crate::time::{Clock, ManualClock, Timestamp};
 use crate::{Limiter, OwnedLimiterPermit, OwnedSemaphorePermit, Rate, Refused, Semaphore};
 use core::future::{Future, poll_fn};

@@ -2,8 +2,8 @@
 //! cells of one admission and of several, one ring and several, one rule and several; with clocks
 //! that step back, and rules that change.
 
-use super::log::{Busy, Log};
-use super::shards::Layout;
+use crate::raw::window::log::{Busy, Log};
+use crate::raw::window::shards::Layout;
 use crate::time::{Clock, SystemClock};
 use core::time::Duration;
 use proptest::prelude::*;

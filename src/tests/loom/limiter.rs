@@ -197,7 +197,7 @@ fn jumped_back() -> (Limiter, ManualClock) {
 /// Caught: `notice_jump` that adds to what there is (its exchange an addition).
 #[test]
 fn model_a_jump_is_noticed_by_two() {
-    model(3, || {
+    model(2, || {
         let (limiter, clock) = jumped_back();
         let there = limiter.clone();
         let other = thread::spawn(move || there.try_acquire().unwrap_err().retry_after());
@@ -214,7 +214,7 @@ fn model_a_jump_is_noticed_by_two() {
 /// Caught: the clock read before what it is to be moved on by.
 #[test]
 fn model_a_reading_from_before_a_jump_is_not_moved_on() {
-    model(3, || {
+    model(2, || {
         let (limiter, clock) = at_three_seconds();
         let there = limiter.clone();
         let other = thread::spawn(move || there.try_acquire().is_err());

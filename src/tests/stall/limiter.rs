@@ -1,7 +1,7 @@
 //! The limiter, and the clock of the tests, with one thread that stops.
 
 use super::harness::{SECOND, Waiter, at_every_step, every_pair, poll_once, scene};
-use crate::limiter::pairs::{OPERATIONS, STARTS};
+use crate::tests::pairs::limiter::{OPERATIONS, STARTS};
 use crate::time::{Clock, ManualClock};
 use crate::{Limiter, Rate};
 use std::time::Duration;

@@ -8,8 +8,8 @@
 use super::{
     AtomicUsize, Call, Flag, Order, Ordering, Specification, Step, assert_explained, explain,
 };
-use crate::proof::schedules::{below, check};
 use crate::sync::thread;
+use crate::tests::schedules::{below, check};
 use crate::{AcquireOwned, OwnedSemaphorePermit, Semaphore, TryAcquireError};
 use core::future::Future;
 use core::pin::Pin;

@@ -5,8 +5,8 @@
 //! definition, and that nobody was refused who should not have been. Each names a change of the code
 //! that it catches.
 
-use super::log::Log;
-use super::shards::Layout;
+use crate::raw::window::log::Log;
+use crate::raw::window::shards::Layout;
 use crate::sync::{model, thread};
 use core::time::Duration;
 use std::sync::Arc;
@@ -694,6 +694,6 @@ fn model_a_jump_while_it_grows() {
         if log.base() == before {
             log.go_on(before);
         }
-        assert_eq!((burst(&log, 9), burst(&log, 10)), (0, 2));
+        assert_eq!([0, 9, 10].map(|now| burst(&log, now)), [0, 0, 2]);
     });
 }

@@ -1,10 +1,10 @@
 //! The window with one thread that stops.
 
 use super::harness::{SECOND, Waiter, at_every_step, every_pair, poll_once, scene};
+use crate::raw::window::log::Log;
+use crate::raw::window::shards::Layout;
+use crate::tests::pairs::window::{OPERATIONS, STARTS};
 use crate::time::{ManualClock, Timestamp};
-use crate::window::log::Log;
-use crate::window::pairs::{OPERATIONS, STARTS};
-use crate::window::shards::Layout;
 use crate::{Rate, SlidingWindow};
 use core::time::Duration;
 use std::sync::Arc;

@@ -7,10 +7,10 @@
 //! with `set_a_higher_rate`); `succeed` puts a larger log in place that was not filled (all with
 //! `set_a_higher_rate` that look at the log).
 
-use super::SlidingWindow;
 use crate::Rate;
+use crate::SlidingWindow;
 use crate::error::Refused;
-use crate::proof::pairs::{NEWCOMER, Run, Start, Waiter, assert_in_order, every_pair, go_on};
+use crate::tests::pairs::{NEWCOMER, Run, Start, Waiter, assert_in_order, every_pair, go_on};
 use crate::time::{Clock, ManualClock, Timestamp};
 use core::future::Future;
 use core::pin::{Pin, pin};
@@ -76,7 +76,7 @@ impl Scene {
         let place = u8::try_from(self.line.len()).unwrap();
         self.line.push(waiting(place, &self.window, None));
         // As for the semaphore.
-        self.window.gate.sweep_at(2);
+        self.window.gate().sweep_at(2);
     }
 }
 
@@ -316,7 +316,7 @@ impl Start for Scene {
         self.clock.advance(WINDOW);
         assert_eq!((self.window.waiters(), self.window.remaining()), (0, self.window.limit()));
         drop((left, self.line));
-        assert_eq!(self.window.gate.nodes_in_use(), 0, "a node was not recycled");
+        assert_eq!(self.window.gate().nodes_in_use(), 0, "a node was not recycled");
     }
 }
 
@@ -362,7 +362,7 @@ impl Scene {
         let ahead_until = if ahead > 0 { WINDOW } else { Duration::ZERO };
         let latest = self.now().max(Timestamp::from_epoch(ahead_until).as_nanos());
         let windows_before = u32::try_from(latest).unwrap() / 10;
-        let room = self.window.gate.rate().unwrap().remaining(latest);
+        let room = self.window.gate().rate().unwrap().remaining(latest);
         let mut before = windows_before * largest;
         if left.iter().any(|left| left.forgets) {
             // All that had been admitted by then.

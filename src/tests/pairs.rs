@@ -1,13 +1,17 @@
 //! Any two public operations of a part at the same time: what loom and the frozen thread share.
 //!
-//! Beside each part stands a table of its operations (`semaphore/pairs.rs`, `window/pairs.rs`,
-//! `limiter/pairs.rs`) with a few starts and one account of the end: what was there, what each
-//! operation says it took or left, and what must follow from that whatever the order was.
+//! Each part has a table of its operations (the files under `pairs/`) with a few starts and one account
+//! of the end: what was there, what each operation says it took or left, and what must follow from that
+//! whatever the order was.
 //! Under loom every two operations run on two threads (one test a pair); under freeze every one
 //! stops at each of its steps while every other one is done.
 //!
 //! Those who wait are polled when they are woken and at no other time, so a wake that is lost shows
 //! as somebody who waits for what is there.
+
+pub(crate) mod limiter;
+pub(crate) mod semaphore;
+pub(crate) mod window;
 
 use core::future::Future;
 use core::pin::Pin;
@@ -94,22 +98,22 @@ macro_rules! every_pair {
 
         /// By name.
         #[cfg(ringgate_freeze)]
-        pub(crate) const OPERATIONS: &[(&str, crate::proof::pairs::Operation<$start>)] = &[
+        pub(crate) const OPERATIONS: &[(&str, crate::tests::pairs::Operation<$start>)] = &[
             $((stringify!($operation), $operation),)*
             $((stringify!($onlooker), $onlooker),)*
         ];
 
         #[cfg(ringgate_loom)]
         mod model {
-            crate::proof::pairs::every_pair!(@each [$($operation)*] [$($onlooker)*]);
+            crate::tests::pairs::every_pair!(@each [$($operation)*] [$($onlooker)*]);
         }
     };
     (@each [] [$($onlooker:ident)*]) => {};
     (@each [$first:ident $($rest:ident)*] [$($onlooker:ident)*]) => {
         mod $first {
-            crate::proof::pairs::every_pair!(@with $first: $first $($rest)* $($onlooker)*);
+            crate::tests::pairs::every_pair!(@with $first: $first $($rest)* $($onlooker)*);
         }
-        crate::proof::pairs::every_pair!(@each [$($rest)*] [$($onlooker)*]);
+        crate::tests::pairs::every_pair!(@each [$($rest)*] [$($onlooker)*]);
     };
     (@with $ours:ident: $($theirs:ident)*) => {
         $(
@@ -117,7 +121,7 @@ macro_rules! every_pair {
             fn $theirs() {
                 use super::super as part;
                 let plan = part::plan([stringify!($ours), stringify!($theirs)]);
-                crate::proof::pairs::model_pair(plan, part::$ours, part::$theirs);
+                crate::tests::pairs::model_pair(plan, part::$ours, part::$theirs);
             }
         )*
     };

@@ -1,0 +1,25 @@
+//! Checks that need more than the public API, or primitives under control. `tests/` at the top has the rest.
+//!
+//! | room | what runs | by |
+//! |---|---|---|
+//! | `loom` | single scenes, every interleaving | `cargo loom` |
+//! | `pairs` | every two public operations of a part: tables for `loom` and `stall` | `cargo loom`, `cargo freeze` |
+//! | `stall` | one thread stalled at each of its steps | `cargo freeze` |
+//! | `shuttle` | random schedules of larger programs | `cargo shuttle` |
+//! | `linearizability` | histories from random schedules against a sequential specification | `cargo shuttle` |
+//! | `oracle` | the log's layouts against a list of its stamps | `cargo test` |
+
+#[cfg(ringgate_shuttle)]
+mod linearizability;
+#[cfg(ringgate_loom)]
+mod loom;
+#[cfg(not(any(ringgate_loom, ringgate_shuttle, ringgate_freeze)))]
+mod oracle;
+#[cfg(any(ringgate_loom, ringgate_freeze))]
+mod pairs;
+#[cfg(ringgate_shuttle)]
+mod schedules;
+#[cfg(ringgate_shuttle)]
+mod shuttle;
+#[cfg(ringgate_freeze)]
+mod stall;
