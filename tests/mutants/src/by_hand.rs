@@ -757,12 +757,6 @@ const CHANGES: &[Change] = &[
         to: "reading",
     },
     Change {
-        name: "reading: the clock before what it is to be moved on by",
-        file: LOG,
-        from: "        let base = shards.base();\n        if base.ahead == UNSET {",
-        to: "        let clock = read();\n        let read = move || clock;\n        let base = shards.base();\n        if base.ahead == UNSET {",
-    },
-    Change {
         name: "go on: whichever log it was",
         file: LOG,
         from: "if visit.shards.base() == base {",
