@@ -7,7 +7,6 @@
 
 use crate::raw::window::log::Log;
 use crate::raw::window::shards::Layout;
-use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::{model, thread};
 use core::time::Duration;
 use std::sync::Arc;
@@ -696,26 +695,5 @@ fn model_a_jump_while_it_grows() {
             log.go_on(before);
         }
         assert_eq!([0, 9, 10].map(|now| burst(&log, now)), [0, 0, 2]);
-    });
-}
-
-/// A call that reads the clock before it jumps is not moved on by those who notice.
-/// Caught: a reading that is kept though a jump has come.
-#[test]
-fn model_a_reading_from_before_a_jump_is_not_moved_on() {
-    model(2, || {
-        let log = log(1);
-        assert_eq!(claim(&log, &[100]), [100]);
-        let clock = Arc::new(AtomicU64::new(105));
-        let (there, shown) = (Arc::clone(&log), Arc::clone(&clock));
-        let other = thread::spawn(move || {
-            // ORDERING: Relaxed: the clock itself orders nothing.
-            let read = || shown.load(Ordering::Relaxed);
-            there.try_acquire_by(read, &read).is_err()
-        });
-        // ORDERING: Relaxed, as above.
-        clock.store(0, Ordering::Relaxed);
-        log.go_on(log.base());
-        assert!(log.try_acquire(0).is_err() && other.join().unwrap());
     });
 }
