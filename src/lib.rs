@@ -66,12 +66,12 @@ compile_error!("ringgate needs a target with 64-bit atomic operations");
 mod blocking;
 mod coop;
 mod error;
-mod gate;
 // Its examples pause tokio's clock.
 #[cfg(doc)]
 #[cfg_attr(any(not(doctest), feature = "tokio"), doc = include_str!("../docs/guide.md"))]
 pub mod guide {}
 mod limiter;
+mod limiter_core;
 #[cfg(feature = "oxi-ai")]
 pub mod oxi_ai;
 mod policy;

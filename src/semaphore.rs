@@ -458,7 +458,7 @@ impl Semaphore {
     }
 
     /// Whether it can never have a permit: its maximum is zero.
-    pub(crate) fn is_barren(&self) -> bool {
+    pub(crate) fn is_permanently_empty(&self) -> bool {
         self.line.is_empty_for_good()
     }
 

@@ -1,17 +1,17 @@
 //! An exact sliding window.
 
-use crate::blocking::block_on;
+mod acquire;
+mod builder;
+
+pub use acquire::{WindowAcquire, WindowAcquireOwned};
+pub use builder::SlidingWindowBuilder;
+
 use crate::error::{NoSuchRateError, Refused};
-use crate::gate::{Admission, Gate, Handle, Slots};
-use crate::rate::{Margin, Rate};
+use crate::limiter_core::Core;
+use crate::rate::Rate;
 use crate::raw::window::log::Log;
-use crate::time::{Clock, Time, Timestamp};
-use core::future::Future;
-use core::ops::Deref;
-use core::pin::Pin;
-use core::task::{Context, Poll};
+use crate::time::Timestamp;
 use core::time::Duration;
-use std::sync::Arc;
 
 /// At most `limit` admissions in any window of time, exactly.
 ///
@@ -79,32 +79,10 @@ use std::sync::Arc;
 /// ```
 #[derive(Debug)]
 pub struct SlidingWindow {
-    gate: Gate,
+    core: Core,
 }
 
 impl SlidingWindow {
-    /// A window with one rate, by the [default clock](crate::time).
-    ///
-    /// A limit of zero admits nothing. Otherwise a window of zero refuses nothing. Windows are whole
-    /// nanoseconds; from 137 seconds on they may be rounded up, by less than one part in 2^36 (with limits
-    /// above 2^20: to a multiple of at most 8192 ns, by less than one part in 2^24). They saturate at 2^61 ns,
-    /// 73 years.
-    #[must_use]
-    pub fn new(rate: Rate) -> Self {
-        Self::builder().rate(rate).build()
-    }
-
-    /// [`new`](Self::new), by another clock.
-    #[must_use]
-    pub fn with_clock(rate: Rate, clock: impl Clock) -> Self {
-        Self::builder().rate(rate).clock(clock).build()
-    }
-
-    /// A builder for a window, with no rate yet.
-    pub fn builder() -> SlidingWindowBuilder {
-        SlidingWindowBuilder { rates: Vec::new(), margin: Margin::ZERO, time: None }
-    }
-
     /// Admits now, or refuses with the exact time to wait.
     ///
     /// # Errors
@@ -112,7 +90,7 @@ impl SlidingWindow {
     /// [`Refused`] while the window is full or others wait.
     #[inline]
     pub fn try_acquire(&self) -> Result<(), Refused> {
-        self.gate.try_admit()
+        self.core.try_admit()
     }
 
     /// Admits at the given time, for tests and simulations: reads no clock and ignores the line.
@@ -135,85 +113,7 @@ impl SlidingWindow {
     /// ```
     #[inline]
     pub fn try_acquire_at(&self, now: Timestamp) -> Result<(), Refused> {
-        self.gate.try_admit_at(now)
-    }
-
-    /// Waits in line until the window admits.
-    ///
-    /// The first in line sleeps once, until the oldest admission leaves the window (plus the timer's
-    /// granularity).
-    ///
-    /// # Errors
-    ///
-    /// [`Refused`], immediately, only if the limit is zero, the window is closed, or the clock is at its end.
-    ///
-    /// # Cancel safety
-    ///
-    /// Dropping the future leaves the line; nothing has been counted.
-    #[inline]
-    pub fn acquire(&self) -> WindowAcquire<'_> {
-        WindowAcquire { admission: Admission::new(&self.gate, None) }
-    }
-
-    /// Waits in line, but no longer than `timeout` after the first poll.
-    ///
-    /// # Errors
-    ///
-    /// [`Refused`] immediately if the current queue makes the deadline unreachable, otherwise at the
-    /// deadline.
-    ///
-    /// # Cancel safety
-    ///
-    /// As [`acquire`](Self::acquire).
-    #[inline]
-    pub fn acquire_timeout(&self, timeout: Duration) -> WindowAcquire<'_> {
-        WindowAcquire { admission: Admission::new(&self.gate, Some(timeout)) }
-    }
-
-    /// [`acquire`](Self::acquire) with a future that keeps the window alive and borrows nothing.
-    ///
-    /// # Errors
-    ///
-    /// As [`acquire`](Self::acquire).
-    pub fn acquire_owned(self: Arc<Self>) -> WindowAcquireOwned {
-        WindowAcquireOwned { admission: Admission::new(Owned(self), None) }
-    }
-
-    /// [`acquire_timeout`](Self::acquire_timeout) with a future that borrows nothing.
-    ///
-    /// # Errors
-    ///
-    /// As [`acquire_timeout`](Self::acquire_timeout).
-    pub fn acquire_timeout_owned(self: Arc<Self>, timeout: Duration) -> WindowAcquireOwned {
-        WindowAcquireOwned { admission: Admission::new(Owned(self), Some(timeout)) }
-    }
-
-    /// [`acquire`](Self::acquire) for a thread, which waits in the same line as tasks.
-    ///
-    /// # Errors
-    ///
-    /// As [`acquire`](Self::acquire).
-    ///
-    /// # Panics
-    ///
-    /// As [`Semaphore::blocking_acquire`](crate::Semaphore::blocking_acquire).
-    #[track_caller]
-    pub fn blocking_acquire(&self) -> Result<(), Refused> {
-        block_on(self.acquire())
-    }
-
-    /// [`acquire_timeout`](Self::acquire_timeout) for a thread.
-    ///
-    /// # Errors
-    ///
-    /// As [`acquire_timeout`](Self::acquire_timeout).
-    ///
-    /// # Panics
-    ///
-    /// As [`blocking_acquire`](Self::blocking_acquire).
-    #[track_caller]
-    pub fn blocking_acquire_timeout(&self, timeout: Duration) -> Result<(), Refused> {
-        block_on(self.acquire_timeout(timeout))
+        self.core.try_admit_at(now)
     }
 
     /// Closes the window: refuses all waiting and all later calls
@@ -227,13 +127,13 @@ impl SlidingWindow {
     /// assert_eq!(window.try_acquire().unwrap_err().limit(), Limit::Closed);
     /// ```
     pub fn close(&self) {
-        self.gate.close();
+        self.core.close();
     }
 
     /// Whether [`close`](Self::close) has been called.
     #[must_use]
     pub fn is_closed(&self) -> bool {
-        self.gate.is_closed()
+        self.core.is_closed()
     }
 
     /// Changes limit and window for all later admissions, calls in line included.
@@ -289,7 +189,7 @@ impl SlidingWindow {
     ///
     /// [`NoSuchRateError`] if there are fewer.
     pub fn set_rate_at(&self, n: usize, rate: Rate) -> Result<(), NoSuchRateError> {
-        self.gate.set_rate(n, rate)
+        self.core.set_rate(n, rate)
     }
 
     /// Forgets all admissions: the window is as empty as a new one.
@@ -319,13 +219,13 @@ impl SlidingWindow {
     /// assert!(window.try_acquire().is_ok() && window.try_acquire().is_err());
     /// ```
     pub fn reset(&self) {
-        self.gate.reset();
+        self.core.reset();
     }
 
     /// For the checks.
     #[cfg(all(test, any(ringgate_loom, ringgate_freeze)))]
-    pub(crate) fn gate(&self) -> &Gate {
-        &self.gate
+    pub(crate) fn core(&self) -> &Core {
+        &self.core
     }
 
     /// The most admissions in a window; with several limits, the first.
@@ -342,7 +242,7 @@ impl SlidingWindow {
 
     /// All rates, as they are kept.
     pub fn rates(&self) -> impl Iterator<Item = Rate> {
-        let log = self.gate.rate();
+        let log = self.core.rate();
         (0..).map_while(move |n| log?.rule(n)).map(|(limit, window)| Rate::new(limit, window))
     }
 
@@ -363,7 +263,7 @@ impl SlidingWindow {
     /// ```
     #[must_use]
     pub fn granularity(&self) -> u32 {
-        self.gate.rate().map_or(1, Log::per_cell)
+        self.core.rate().map_or(1, Log::per_cell)
     }
 
     /// How many admissions there is room for now: `limit` less those in the window.
@@ -371,159 +271,12 @@ impl SlidingWindow {
     /// A count taken while others go on: it may be out of date when it is read.
     #[must_use]
     pub fn remaining(&self) -> u32 {
-        self.gate.remaining()
+        self.core.remaining()
     }
 
     /// How many calls are in line now.
     #[must_use]
     pub fn waiters(&self) -> usize {
-        usize::try_from(self.gate.waiters()).unwrap_or(usize::MAX)
+        usize::try_from(self.core.waiters()).unwrap_or(usize::MAX)
     }
 }
-
-/// Builder for [`SlidingWindow`]. From [`SlidingWindow::builder`].
-#[derive(Debug, Clone)]
-#[must_use = "a builder does nothing until `build` is called"]
-pub struct SlidingWindowBuilder {
-    rates: Vec<(u32, Duration)>,
-    margin: Margin,
-    time: Option<Time>,
-}
-
-impl SlidingWindowBuilder {
-    /// Adds a rate. Several rates hold together: an admission counts in all of them or in none.
-    ///
-    /// One ring keeps all of them, with one cell for each admission of the largest limit. So with several
-    /// rates limits above 2^20 are lowered to that, and all threads share the ring's cache lines.
-    ///
-    /// ```
-    /// use ringgate::{Rate, SlidingWindow, time::ManualClock};
-    /// use std::time::Duration;
-    ///
-    /// let clock = ManualClock::new();
-    /// let window = SlidingWindow::builder()
-    ///     .rate(Rate::per_minute(3))
-    ///     .rate(Rate::per_second(2))
-    ///     .clock(clock.clone())
-    ///     .build();
-    /// assert!(window.try_acquire().is_ok() && window.try_acquire().is_ok());
-    ///
-    /// let refused = window.try_acquire().unwrap_err(); // two a second
-    /// assert_eq!(refused.retry_after(), Some(Duration::from_secs(1)));
-    ///
-    /// clock.advance(Duration::from_secs(1));
-    /// assert!(window.try_acquire().is_ok());
-    /// let refused = window.try_acquire().unwrap_err(); // three a minute
-    /// assert_eq!(refused.retry_after(), Some(Duration::from_secs(59)));
-    /// ```
-    pub fn rate(mut self, rate: Rate) -> Self {
-        self.rates.push(rate.parts());
-        self
-    }
-
-    /// Counts every admission `margin` longer than its window. A bare window has no margin unless it is set
-    /// here.
-    ///
-    /// A provider counts arrivals, a limiter departures. If a request takes between `d` and `d + margin` to
-    /// arrive, a window lengthened by `margin` keeps the limit at the provider. The margin also covers a thread
-    /// that is descheduled between reading the clock and claiming, for up to `margin`.
-    pub fn margin(mut self, margin: Duration) -> Self {
-        self.margin = margin.into();
-        self
-    }
-
-    /// The clock to go by, instead of the [default](crate::time).
-    pub fn clock(mut self, clock: impl Clock) -> Self {
-        self.time = Some(Time::new(clock));
-        self
-    }
-
-    /// The window. Without a rate it refuses nothing until [`set_rate`](SlidingWindow::set_rate) gives it one.
-    #[must_use]
-    pub fn build(mut self) -> SlidingWindow {
-        if self.rates.is_empty() {
-            self.rates.push((1, Duration::ZERO));
-        }
-        let log = Log::new(&self.rates, self.margin);
-        let time = self.time.unwrap_or_default();
-        SlidingWindow { gate: Gate::new(Some(log), Slots::Open, time) }
-    }
-}
-
-/// The future of [`SlidingWindow::acquire`] and [`SlidingWindow::acquire_timeout`].
-///
-/// Once it has completed it stays pending. It is small; where it has to wait, its place in line is an
-/// allocation of its own.
-#[derive(Debug)]
-#[must_use = "futures do nothing unless you `.await` or poll them"]
-pub struct WindowAcquire<'a> {
-    admission: Admission<&'a Gate>,
-}
-
-impl WindowAcquire<'_> {
-    /// As [`LimiterAcquire::position`](crate::LimiterAcquire::position).
-    #[must_use]
-    pub fn position(&self) -> Option<usize> {
-        self.admission.position()
-    }
-
-    /// As [`LimiterAcquire::estimated_wait`](crate::LimiterAcquire::estimated_wait).
-    #[must_use]
-    pub fn estimated_wait(&self) -> Option<Duration> {
-        self.admission.estimated_wait()
-    }
-}
-
-impl Future for WindowAcquire<'_> {
-    type Output = Result<(), Refused>;
-
-    #[inline]
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        self.admission.poll(cx).map_ok(drop)
-    }
-}
-
-/// The future of [`SlidingWindow::acquire_owned`] and [`SlidingWindow::acquire_timeout_owned`]: as
-/// [`WindowAcquire`], and it borrows nothing.
-#[derive(Debug)]
-#[must_use = "futures do nothing unless you `.await` or poll them"]
-pub struct WindowAcquireOwned {
-    admission: Admission<Owned>,
-}
-
-impl WindowAcquireOwned {
-    /// As [`LimiterAcquire::position`](crate::LimiterAcquire::position).
-    #[must_use]
-    pub fn position(&self) -> Option<usize> {
-        self.admission.position()
-    }
-
-    /// As [`LimiterAcquire::estimated_wait`](crate::LimiterAcquire::estimated_wait).
-    #[must_use]
-    pub fn estimated_wait(&self) -> Option<Duration> {
-        self.admission.estimated_wait()
-    }
-}
-
-impl Future for WindowAcquireOwned {
-    type Output = Result<(), Refused>;
-
-    #[inline]
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        self.admission.poll(cx).map_ok(drop)
-    }
-}
-
-/// A window's gate, by the window's `Arc`.
-struct Owned(Arc<SlidingWindow>);
-
-impl Deref for Owned {
-    type Target = Gate;
-
-    fn deref(&self) -> &Gate {
-        &self.0.gate
-    }
-}
-
-// SAFETY: the gate is in the window, and that in the allocation, which an `Arc` keeps.
-unsafe impl Handle for Owned {}

@@ -128,7 +128,7 @@ impl Scene {
         self.line.push(waiting(self.came, self.limiter.acquire_owned()));
         self.came += 1;
         // As for the semaphore.
-        self.limiter.gate().sweep_at(2);
+        self.limiter.core().sweep_at(2);
     }
 }
 
@@ -389,7 +389,7 @@ impl Start for Scene {
         self.clock.advance(WINDOW);
         assert_eq!((self.limiter.waiters(), self.slots.available_permits()), (0, self.in_all));
         assert_eq!(self.limiter.try_acquire().is_ok(), !closed);
-        assert_eq!(self.limiter.gate().nodes_in_use(), 0, "a node was not recycled");
+        assert_eq!(self.limiter.core().nodes_in_use(), 0, "a node was not recycled");
     }
 }
 
@@ -432,7 +432,7 @@ impl Scene {
         let went = all(&mut self.line, left).filter(|call| matches!(call.output, Some(Ok(_))));
         let went = u32::try_from(went.count()).unwrap();
         let admitted = self.admitted + left.iter().map(|left| left.admitted).sum::<u32>() + went;
-        let limit = self.limiter.gate().rate().unwrap().rule(0).unwrap().0;
+        let limit = self.limiter.core().rate().unwrap().rule(0).unwrap().0;
         if self.clock.now() == Timestamp::ZERO {
             let (remaining, least) = (self.limiter.remaining(), limit.saturating_sub(admitted));
             let forgets = left.iter().any(|left| left.forgets);

@@ -76,7 +76,7 @@ impl Scene {
         let place = u8::try_from(self.line.len()).unwrap();
         self.line.push(waiting(place, &self.window, None));
         // As for the semaphore.
-        self.window.gate().sweep_at(2);
+        self.window.core().sweep_at(2);
     }
 }
 
@@ -316,7 +316,7 @@ impl Start for Scene {
         self.clock.advance(WINDOW);
         assert_eq!((self.window.waiters(), self.window.remaining()), (0, self.window.limit()));
         drop((left, self.line));
-        assert_eq!(self.window.gate().nodes_in_use(), 0, "a node was not recycled");
+        assert_eq!(self.window.core().nodes_in_use(), 0, "a node was not recycled");
     }
 }
 
@@ -362,7 +362,7 @@ impl Scene {
         let ahead_until = if ahead > 0 { WINDOW } else { Duration::ZERO };
         let latest = self.now().max(Timestamp::from_epoch(ahead_until).as_nanos());
         let windows_before = u32::try_from(latest).unwrap() / 10;
-        let room = self.window.gate().rate().unwrap().remaining(latest);
+        let room = self.window.core().rate().unwrap().remaining(latest);
         let mut before = windows_before * largest;
         if left.iter().any(|left| left.forgets) {
             // All that had been admitted by then.

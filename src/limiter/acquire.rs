@@ -1,0 +1,241 @@
+//! Waiting for a limiter.
+
+use super::Limiter;
+use super::permit::{LimiterPermit, OwnedLimiterPermit};
+use crate::blocking::block_on;
+use crate::error::Refused;
+use crate::limiter_core::{Admission, Core};
+use core::future::Future;
+use core::pin::Pin;
+use core::task::{Context, Poll};
+use core::time::Duration;
+use std::sync::Arc;
+
+impl Limiter {
+    /// Waits for both limits, in line.
+    ///
+    /// The future can be asked for its [place](LimiterAcquire::position) and its
+    /// [turn](LimiterAcquire::estimated_wait).
+    ///
+    /// # Errors
+    ///
+    /// [`Refused`] only where waiting would never help: a limit is zero, the limiter or a shared
+    /// semaphore is [closed](Self::close) (which tells those in line at once), or
+    /// [the line is full](LimiterBuilder::max_waiters).
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future gives up the place in line; nothing is counted.
+    #[inline]
+    pub fn acquire(&self) -> LimiterAcquire<'_> {
+        LimiterAcquire { admission: Admission::new(&self.core, None) }
+    }
+
+    /// Waits in line, but no longer than `timeout` from the first poll on.
+    ///
+    /// # Errors
+    ///
+    /// [`Refused`] at once if by the calls now in line the rate cannot admit this one in time, or
+    /// ever; else when the time is over, also if its turn comes just then and those before it have
+    /// not gone yet.
+    ///
+    /// ```
+    /// use ringgate::{Limit, Limiter, Rate};
+    /// use std::time::Duration;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// let limiter = Limiter::new(Rate::per_minute(1), 4);
+    /// let first = limiter.acquire_timeout(Duration::from_secs(5)).await;
+    /// assert!(first.is_ok());
+    /// let refused = limiter.acquire_timeout(Duration::from_secs(5)).await.unwrap_err();
+    /// assert_eq!(refused.limit(), Limit::Rate);
+    /// # }
+    /// ```
+    #[inline]
+    pub fn acquire_timeout(&self, timeout: Duration) -> LimiterAcquire<'_> {
+        LimiterAcquire { admission: Admission::new(&self.core, Some(timeout)) }
+    }
+
+    /// [`acquire`](Self::acquire) with a permit that can be moved anywhere, as can the future: it
+    /// borrows nothing.
+    ///
+    /// # Errors
+    ///
+    /// As [`acquire`](Self::acquire).
+    pub fn acquire_owned(&self) -> LimiterAcquireOwned {
+        LimiterAcquireOwned { admission: Admission::new(Arc::clone(&self.core), None) }
+    }
+
+    /// [`acquire_timeout`](Self::acquire_timeout) with a permit and a future that can be moved anywhere.
+    ///
+    /// # Errors
+    ///
+    /// As [`acquire_timeout`](Self::acquire_timeout).
+    pub fn acquire_timeout_owned(&self, timeout: Duration) -> LimiterAcquireOwned {
+        LimiterAcquireOwned { admission: Admission::new(Arc::clone(&self.core), Some(timeout)) }
+    }
+
+    /// [`acquire`](Self::acquire) for a thread: it waits in the same line as tasks do.
+    ///
+    /// # Errors
+    ///
+    /// As [`acquire`](Self::acquire).
+    ///
+    /// # Panics
+    ///
+    /// As [`Semaphore::blocking_acquire`](crate::Semaphore::blocking_acquire).
+    ///
+    /// ```
+    /// use ringgate::{Limiter, Rate};
+    /// use std::time::Duration;
+    ///
+    /// let limiter = Limiter::new(Rate::per_minute(60), 1);
+    /// let permit = limiter.blocking_acquire()?;
+    /// let refused = limiter.blocking_acquire_timeout(Duration::from_millis(10)).unwrap_err();
+    /// assert_eq!(refused.limit(), ringgate::Limit::Concurrency);
+    /// # drop(permit);
+    /// # Ok::<(), ringgate::Refused>(())
+    /// ```
+    #[track_caller]
+    pub fn blocking_acquire(&self) -> Result<LimiterPermit<'_>, Refused> {
+        block_on(self.acquire())
+    }
+
+    /// [`acquire_timeout`](Self::acquire_timeout) for a thread.
+    ///
+    /// # Errors
+    ///
+    /// As [`acquire_timeout`](Self::acquire_timeout).
+    ///
+    /// # Panics
+    ///
+    /// As [`blocking_acquire`](Self::blocking_acquire).
+    #[track_caller]
+    pub fn blocking_acquire_timeout(
+        &self,
+        timeout: Duration,
+    ) -> Result<LimiterPermit<'_>, Refused> {
+        block_on(self.acquire_timeout(timeout))
+    }
+
+    /// [`blocking_acquire`](Self::blocking_acquire) with a permit that can be moved anywhere.
+    ///
+    /// # Errors
+    ///
+    /// As [`acquire`](Self::acquire).
+    ///
+    /// # Panics
+    ///
+    /// As [`blocking_acquire`](Self::blocking_acquire).
+    #[track_caller]
+    pub fn blocking_acquire_owned(&self) -> Result<OwnedLimiterPermit, Refused> {
+        block_on(self.acquire_owned())
+    }
+}
+
+/// The future of [`Limiter::acquire`] and [`Limiter::acquire_timeout`].
+///
+/// Polling it again after completion returns `Pending`. It is small; if it has to wait, its place in line is
+/// an allocation of its own.
+///
+/// ```
+/// use ringgate::{Limiter, Rate, time::ManualClock};
+/// use std::{future::poll_fn, pin::pin, task::Poll, time::Duration};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// let builder = Limiter::builder().rate(Rate::per_minute(1));
+/// let limiter = builder.clock(ManualClock::new()).build();
+/// drop(limiter.acquire().await);
+///
+/// let mut call = pin!(limiter.acquire());
+/// poll_fn(|cx| Poll::Ready(call.as_mut().poll(cx).is_pending())).await;
+/// assert_eq!(call.position(), Some(0));
+/// // A minute and its margin.
+/// assert_eq!(call.estimated_wait(), Some(Duration::from_millis(60_250)));
+/// # }
+/// ```
+#[derive(Debug)]
+#[must_use = "futures do nothing unless you `.await` or poll them"]
+pub struct LimiterAcquire<'a> {
+    admission: Admission<&'a Core>,
+}
+
+impl LimiterAcquire<'_> {
+    /// How many calls stand before this one in line; `None` unless it waits.
+    ///
+    /// It walks the line, and may be out of date when it is read.
+    #[must_use]
+    pub fn position(&self) -> Option<usize> {
+        self.admission.position()
+    }
+
+    /// How long until the rate lets this call through, if those before it go as soon as it lets
+    /// them, and nobody leaves; slots may hold it up longer. `None` unless it waits, and if that is
+    /// never.
+    ///
+    /// Cost: as [`position`](Self::position); with several rates also a step for each of those
+    /// ahead, and beyond 4096 of them the time told is the earliest possible.
+    #[must_use]
+    pub fn estimated_wait(&self) -> Option<Duration> {
+        self.admission.estimated_wait()
+    }
+}
+
+impl<'a> Future for LimiterAcquire<'a> {
+    type Output = Result<LimiterPermit<'a>, Refused>;
+
+    #[inline]
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        self.admission.poll(cx).map_ok(|core| LimiterPermit { core })
+    }
+}
+
+/// The future of [`Limiter::acquire_owned`] and [`Limiter::acquire_timeout_owned`]: as
+/// [`LimiterAcquire`], and it borrows nothing.
+///
+/// ```
+/// use ringgate::Limiter;
+/// use std::{future::poll_fn, pin::pin, task::Poll};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// let limiter = Limiter::builder().max_concurrent(1).build();
+/// let permit = limiter.acquire_owned().await;
+/// let mut call = pin!(limiter.acquire_owned());
+/// drop(limiter); // the permit and the call keep it
+/// poll_fn(|cx| Poll::Ready(call.as_mut().poll(cx).is_pending())).await;
+/// assert_eq!(call.position(), Some(0));
+/// drop(permit);
+/// assert!(call.await.is_ok());
+/// # }
+/// ```
+#[derive(Debug)]
+#[must_use = "futures do nothing unless you `.await` or poll them"]
+pub struct LimiterAcquireOwned {
+    admission: Admission<Arc<Core>>,
+}
+
+impl LimiterAcquireOwned {
+    /// As [`LimiterAcquire::position`].
+    #[must_use]
+    pub fn position(&self) -> Option<usize> {
+        self.admission.position()
+    }
+
+    /// As [`LimiterAcquire::estimated_wait`].
+    #[must_use]
+    pub fn estimated_wait(&self) -> Option<Duration> {
+        self.admission.estimated_wait()
+    }
+}
+
+impl Future for LimiterAcquireOwned {
+    type Output = Result<OwnedLimiterPermit, Refused>;
+
+    #[inline]
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        self.admission.poll(cx).map_ok(|core| OwnedLimiterPermit { core })
+    }
+}

@@ -1,0 +1,183 @@
+//! Building a limiter.
+
+use super::Limiter;
+use crate::limiter_core::{Concurrency, Core};
+use crate::rate::{Margin, Rate};
+use crate::raw::window::log::Log;
+use crate::semaphore::Semaphore;
+use crate::time::{Clock, Time};
+use core::time::Duration;
+use std::sync::Arc;
+
+impl Limiter {
+    /// At most `rate`, and `max_concurrent` calls at a time, with the default [margin](LimiterBuilder::margin).
+    ///
+    /// Zero for either limit refuses every call immediately. `usize::MAX` calls at a time, or a window of
+    /// zero, is no limit.
+    #[must_use]
+    pub fn new(rate: Rate, max_concurrent: usize) -> Self {
+        Self::builder().rate(rate).max_concurrent(max_concurrent).build()
+    }
+
+    /// A builder for a limiter, with no limit yet.
+    ///
+    /// ```
+    /// use ringgate::{Limiter, Rate, Semaphore};
+    /// use std::{sync::Arc, time::Duration};
+    ///
+    /// // Two models with rates of their own share eight connections.
+    /// let connections = Arc::new(Semaphore::new(8));
+    /// let large = Limiter::builder()
+    ///     .rate(Rate::per_minute(60))
+    ///     .semaphore(Arc::clone(&connections))
+    ///     .build();
+    /// let small = Limiter::builder()
+    ///     .rate(Rate::per_minute(600))
+    ///     .margin(Duration::from_millis(100))
+    ///     .semaphore(connections)
+    ///     .build();
+    /// # let _ = (large, small);
+    /// ```
+    pub fn builder() -> LimiterBuilder {
+        LimiterBuilder {
+            rates: Vec::new(),
+            margin: Margin::Default,
+            max_concurrent: None,
+            semaphore: None,
+            max_waiters: None,
+            time: None,
+        }
+    }
+}
+
+/// Builder for [`Limiter`]. From [`Limiter::builder`].
+///
+/// Clones build limiters of their own; only a [semaphore](Self::semaphore) is shared by them.
+#[derive(Debug, Clone)]
+#[must_use = "a builder does nothing until `build` is called"]
+pub struct LimiterBuilder {
+    rates: Vec<(u32, Duration)>,
+    margin: Margin,
+    max_concurrent: Option<usize>,
+    semaphore: Option<Arc<Semaphore>>,
+    max_waiters: Option<usize>,
+    time: Option<Time>,
+}
+
+impl LimiterBuilder {
+    /// Adds a rate: at most so many calls in any window. See
+    /// [`SlidingWindowBuilder::rate`](crate::SlidingWindowBuilder::rate).
+    ///
+    /// Several rates hold together: a call counts in all of them or in none.
+    ///
+    /// ```
+    /// use ringgate::{Limiter, Rate};
+    ///
+    /// let limiter = Limiter::builder()
+    ///     .rate(Rate::per_minute(60))
+    ///     .rate(Rate::per_second(2))
+    ///     .build();
+    /// assert_eq!(limiter.remaining(), 2);
+    /// ```
+    pub fn rate(mut self, rate: Rate) -> Self {
+        self.rates.push(rate.parts());
+        self
+    }
+
+    /// Counts every call `margin` longer than the window. Zero turns the margin off.
+    ///
+    /// A provider counts arrivals, the limiter departures. If one call takes longer to arrive than the next,
+    /// they arrive closer together than they left. As long as the difference is at most the margin, the
+    /// provider's limit holds. The margin costs as much of the rate as it adds to the window.
+    ///
+    /// The default is a fortieth of each window, and at most 250 ms: 25 ms for a second (2.4 % of the rate),
+    /// 250 ms for ten seconds and for all that is longer (0.4 % for a minute). That covers the jitter of a
+    /// connection in use, and from ten seconds on also the time that a new connection takes. A shorter window
+    /// cannot afford that much: set a longer margin if the provider still answers 429.
+    ///
+    /// ```
+    /// use ringgate::{Limiter, Rate, time::ManualClock};
+    /// use std::time::Duration;
+    ///
+    /// let minute = Duration::from_secs(60);
+    /// let builder = Limiter::builder().rate(Rate::per_minute(1)).clock(ManualClock::new());
+    /// let refused = |limiter: Limiter| {
+    ///     drop(limiter.try_acquire());
+    ///     limiter.try_acquire().unwrap_err().retry_after().unwrap()
+    /// };
+    /// assert_eq!(refused(builder.clone().build()), minute + Duration::from_millis(250));
+    /// assert_eq!(refused(builder.margin(Duration::ZERO).build()), minute);
+    /// ```
+    pub fn margin(mut self, margin: Duration) -> Self {
+        self.margin = margin.into();
+        self
+    }
+
+    /// At most so many calls at a time, by a semaphore of the limiter's own.
+    pub fn max_concurrent(mut self, max_concurrent: usize) -> Self {
+        self.max_concurrent = Some(max_concurrent);
+        self
+    }
+
+    /// A concurrency slot is a permit of this semaphore, which may be shared.
+    ///
+    /// With [`max_concurrent`](Self::max_concurrent) both hold: a call takes a permit of each, first of
+    /// the limiter's own.
+    ///
+    /// ```
+    /// use ringgate::{Limiter, Semaphore};
+    /// use std::sync::Arc;
+    ///
+    /// let connections = Arc::new(Semaphore::new(8));
+    /// let limiter = Limiter::builder().max_concurrent(2).semaphore(connections.clone()).build();
+    /// let calls = [limiter.try_acquire()?, limiter.try_acquire()?];
+    /// assert!(limiter.try_acquire().is_err());
+    /// assert_eq!(connections.available_permits(), 6);
+    /// # drop(calls);
+    /// # Ok::<(), ringgate::Refused>(())
+    /// ```
+    pub fn semaphore(mut self, semaphore: Arc<Semaphore>) -> Self {
+        self.semaphore = Some(semaphore);
+        self
+    }
+
+    /// At most so many calls in line: who would be one more is refused at once
+    /// ([`Limit::Queue`](crate::Limit::Queue)), instead of waiting behind them all.
+    ///
+    /// The one whose turn is next counts. Zero lets nobody wait.
+    ///
+    /// ```
+    /// use ringgate::{Limit, Limiter};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), ringgate::Refused> {
+    /// let limiter = Limiter::builder().max_concurrent(1).max_waiters(0).build();
+    /// let permit = limiter.acquire().await?;
+    /// let refused = limiter.acquire().await.unwrap_err();
+    /// assert_eq!((refused.limit(), refused.is_permanent()), (Limit::Queue, false));
+    /// # drop(permit);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn max_waiters(mut self, max_waiters: usize) -> Self {
+        self.max_waiters = Some(max_waiters);
+        self
+    }
+
+    /// The clock to go by, instead of the [default](crate::time).
+    pub fn clock(mut self, clock: impl Clock) -> Self {
+        self.time = Some(Time::new(clock));
+        self
+    }
+
+    /// The limiter.
+    #[must_use]
+    pub fn build(self) -> Limiter {
+        let rate = (!self.rates.is_empty()).then(|| Log::new(&self.rates, self.margin));
+        let concurrency = Concurrency::new(self.max_concurrent, self.semaphore);
+        let time =
+            self.time.unwrap_or_else(if rate.is_some() { Time::default } else { Time::unread });
+        let core = Core::new(rate, concurrency, time);
+        Limiter { core: Arc::new(core.with_max_waiters(self.max_waiters)) }
+    }
+}

@@ -1,0 +1,73 @@
+//! The guards of admitted calls.
+
+use super::Limiter;
+use crate::error::Refused;
+use crate::limiter_core::Core;
+use core::fmt;
+use std::sync::Arc;
+
+impl Limiter {
+    /// Admits now or refuses.
+    ///
+    /// # Errors
+    ///
+    /// [`Refused`] says which limit stands in the way, and for how long where that is known.
+    #[inline]
+    pub fn try_acquire(&self) -> Result<LimiterPermit<'_>, Refused> {
+        self.core.try_admit()?;
+        Ok(LimiterPermit { core: &self.core })
+    }
+
+    /// [`try_acquire`](Self::try_acquire) with a permit that can be moved anywhere.
+    ///
+    /// # Errors
+    ///
+    /// As [`try_acquire`](Self::try_acquire).
+    #[inline]
+    pub fn try_acquire_owned(&self) -> Result<OwnedLimiterPermit, Refused> {
+        self.core.try_admit()?;
+        Ok(OwnedLimiterPermit { core: Arc::clone(&self.core) })
+    }
+}
+
+/// An admitted call; its concurrency slot is given back on drop.
+#[must_use = "a permit that is dropped gives its slot back at once"]
+#[clippy::has_significant_drop]
+pub struct LimiterPermit<'a> {
+    pub(super) core: &'a Core,
+}
+
+impl Drop for LimiterPermit<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        self.core.release();
+    }
+}
+
+/// An admitted call that keeps its limiter alive; its concurrency slot is given back on drop.
+#[must_use = "a permit that is dropped gives its slot back at once"]
+#[clippy::has_significant_drop]
+pub struct OwnedLimiterPermit {
+    pub(super) core: Arc<Core>,
+}
+
+/// Without the limiter.
+impl fmt::Debug for LimiterPermit<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LimiterPermit").finish_non_exhaustive()
+    }
+}
+
+/// Without the limiter.
+impl fmt::Debug for OwnedLimiterPermit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OwnedLimiterPermit").finish_non_exhaustive()
+    }
+}
+
+impl Drop for OwnedLimiterPermit {
+    #[inline]
+    fn drop(&mut self) {
+        self.core.release();
+    }
+}

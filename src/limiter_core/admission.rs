@@ -1,0 +1,154 @@
+//! One call's way through the limiter, as a future that tells its place in line.
+
+use super::queued::Queued;
+use super::shared::Core;
+use crate::coop;
+use crate::error::Refused;
+use crate::time::Timestamp;
+use core::fmt;
+use core::future::Future;
+use core::ops::Deref;
+use core::pin::Pin;
+use core::ptr;
+use core::task::{Context, Poll, ready};
+use core::time::Duration;
+use std::sync::Arc;
+
+/// How a call refers to its limiter.
+///
+/// # Safety
+///
+/// The core stays at its address for as long as this lives, even if this is moved.
+pub(crate) unsafe trait Handle: Deref<Target = Core> {}
+
+// SAFETY: what is borrowed does not move.
+unsafe impl Handle for &Core {}
+// SAFETY: the core is in the allocation, which an `Arc` keeps.
+unsafe impl Handle for Arc<Core> {}
+
+/// A call. It is small until it has to wait: then its place in line is an allocation of its own.
+pub(crate) struct Admission<H: Handle> {
+    /// Borrows the core, so it comes first: fields are dropped in this order.
+    queued: Option<Pin<Box<Queued<'static>>>>,
+    /// `None` once it has completed.
+    core: Option<H>,
+    timeout: Option<Duration>,
+    /// Decided while the task's budget was spent; the next poll returns it.
+    undelivered: Option<Refused>,
+}
+
+impl<H: Handle> Admission<H> {
+    #[inline]
+    pub(crate) fn new(core: H, timeout: Option<Duration>) -> Self {
+        Self { queued: None, core: Some(core), timeout, undelivered: None }
+    }
+
+    /// How many calls are ahead in line; `None` unless it waits.
+    pub(crate) fn position(&self) -> Option<usize> {
+        self.queued.as_ref()?.position()
+    }
+
+    /// How long until the rate admits it; `None` unless it waits, or if that is never.
+    pub(crate) fn estimated_wait(&self) -> Option<Duration> {
+        let ahead = u64::try_from(self.position()?).unwrap_or(u64::MAX);
+        match self.core.as_ref()?.estimate(ahead) {
+            None => Some(Duration::ZERO),
+            Some(not_until) => Refused::from(not_until).retry_after(),
+        }
+    }
+
+    /// Stays pending after completion.
+    #[inline]
+    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<H, Refused>> {
+        if self.core.is_none() {
+            return Poll::Pending;
+        }
+        let Poll::Ready(unit) = coop::poll_unit(cx) else {
+            self.enqueue(cx);
+            return Poll::Pending;
+        };
+        let decided = ready!(self.decide(cx));
+        unit.made_progress();
+        self.queued = None;
+        Poll::Ready(match (decided, self.core.take()) {
+            (Ok(()), Some(core)) => Ok(core),
+            (Err(refused), _) => Err(refused),
+            (Ok(()), None) => Err(Refused::closed()),
+        })
+    }
+
+    #[inline]
+    fn decide(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Refused>> {
+        if self.queued.is_none() {
+            match self.undelivered.take() {
+                Some(refused) => return Poll::Ready(Err(refused)),
+                None => {
+                    if let Poll::Ready(decided) = self.start(true) {
+                        return Poll::Ready(decided);
+                    }
+                }
+            }
+        }
+        self.queued.as_mut().map_or(Poll::Pending, |queued| queued.as_mut().poll(cx))
+    }
+
+    /// The task's budget is spent: the call takes its place in line, and decides at the next poll.
+    #[cold]
+    fn enqueue(&mut self, cx: &mut Context<'_>) {
+        if self.queued.is_some() || self.undelivered.is_some() {
+            return;
+        }
+        if let Poll::Ready(Err(refused)) = self.start(false) {
+            self.undelivered = Some(refused);
+        }
+        if let Some(queued) = &mut self.queued
+            && let Poll::Ready(Err(refused)) = queued.as_mut().take_turn(cx)
+        {
+            (self.queued, self.undelivered) = (None, Some(refused));
+        }
+    }
+
+    /// Tries without a place in line, if `may_go`; joins the line if that can help.
+    #[inline]
+    fn start(&mut self, may_go: bool) -> Poll<Result<(), Refused>> {
+        let Some(core) = self.core.as_deref() else { return Poll::Pending };
+        let deadline = self.timeout.map(|timeout| core.time.now().saturating_add(timeout));
+        let is_free = may_go && core.line.is_open_and_free();
+        let decided = if is_free {
+            Some(core.try_admit_uncontended())
+        } else {
+            core.check_satisfiable().err().map(Err)
+        };
+        match decided {
+            None => {}
+            Some(Err(refused)) if !refused.is_permanent() => {}
+            Some(decided) => return Poll::Ready(decided),
+        }
+        self.join(deadline, may_go)
+    }
+
+    #[cold]
+    fn join(&mut self, deadline: Option<Timestamp>, waits: bool) -> Poll<Result<(), Refused>> {
+        let Some(core) = self.core.as_deref() else { return Poll::Pending };
+        // SAFETY: `Handle`: the core stays at its address until `self.core` is dropped or given out, and
+        // `self.queued`, which alone gets this reference, is dropped before either.
+        let core: &'static Core = unsafe { &*ptr::from_ref(core) };
+        if let Some(deadline) = deadline {
+            let turn = core.estimate_for_newcomer();
+            if turn.is_some_and(|turn| !turn.is_over_by(deadline)) {
+                return Poll::Ready(Err(core.refusal(turn)));
+            }
+        }
+        match Queued::new(core, deadline, waits) {
+            Ok(queued) => self.queued = Some(Box::pin(queued)),
+            Err(refused) => return Poll::Ready(Err(refused)),
+        }
+        Poll::Pending
+    }
+}
+
+impl<H: Handle> fmt::Debug for Admission<H> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Admission").field("position", &self.position()).finish_non_exhaustive()
+    }
+}
