@@ -10,18 +10,21 @@ struct Change {
     to: &'static str,
 }
 
-const LINE: &str = "src/semaphore/line.rs";
-const NODE: &str = "src/semaphore/node.rs";
-const STORE: &str = "src/semaphore/store.rs";
-const NODES: &str = "src/semaphore/chunks.rs";
-const RING: &str = "src/window/ring.rs";
-const LOG: &str = "src/window/log.rs";
-const SHARDS: &str = "src/window/shards.rs";
-const RECLAIM: &str = "src/window/reclaim.rs";
-const SPLIT: &str = "src/window/split.rs";
-const CHUNKS: &str = "src/window/chunks.rs";
-const ADMISSION: &str = "src/gate/admission.rs";
-const GATE: &str = "src/gate.rs";
+const LINE: &str = "src/raw/semaphore/line.rs";
+const NODE: &str = "src/raw/semaphore/node.rs";
+const STORE: &str = "src/raw/semaphore/store.rs";
+const NODES: &str = "src/raw/semaphore/chunks.rs";
+const RING: &str = "src/raw/window/ring.rs";
+const LOG: &str = "src/raw/window/log.rs";
+const SHARDS: &str = "src/raw/window/shards.rs";
+const RECLAIM: &str = "src/raw/window/reclaim.rs";
+const SPLIT: &str = "src/raw/window/split.rs";
+const CHUNKS: &str = "src/raw/window/chunks.rs";
+const QUEUED: &str = "src/limiter_core/queued.rs";
+const WAKES: &str = "src/limiter_core/wake_sources.rs";
+const CORE: &str = "src/limiter_core/shared.rs";
+const CONCURRENCY: &str = "src/limiter_core/concurrency.rs";
+const QUEUE: &str = "src/limiter_core/queue.rs";
 
 const CHANGES: &[Change] = &[
     Change {
@@ -818,123 +821,123 @@ const CHANGES: &[Change] = &[
     },
     Change {
         name: "ask: a jump is not noticed",
-        file: GATE,
+        file: CORE,
         from: "if back > JUMP {",
         to: "if false {",
     },
     Change {
         name: "the slot kept before the turn is left",
-        file: ADMISSION,
+        file: QUEUED,
         from: "                self.leave();\n                slot.keep();",
         to: "                slot.keep();\n                self.leave();",
     },
     Change {
         name: "alarm: no last look",
-        file: ADMISSION,
+        file: QUEUED,
         from: "let last = self.as_mut().advance(cx);",
         to: "let last: Poll<Result<(), Refused>> = Poll::Pending;",
     },
     Change {
         name: "stamp: counted as waiting until it has left",
-        file: ADMISSION,
-        from: "        *this.waiting = None;\n        if gate.is_closed()",
-        to: "        if gate.is_closed()",
+        file: QUEUED,
+        from: "        *this.counted = None;\n        if core.is_closed()",
+        to: "        if core.is_closed()",
     },
     Change {
-        name: "newcomers_turn: no second look",
-        file: GATE,
+        name: "estimate_for_newcomer: no second look",
+        file: CORE,
         from: "if still >= waiting {",
         to: "if still >= 0 {",
     },
     Change {
         name: "slot: deaf to changes",
-        file: ADMISSION,
+        file: QUEUED,
         from: "if !changes.has_come(cx)? {",
         to: "if true {",
     },
     Change {
         name: "slot: back to the rate at any change",
-        file: ADMISSION,
-        from: "if gate.peek().is_err() {",
+        file: QUEUED,
+        from: "if core.peek().is_err() {",
         to: "if true {",
     },
     Change {
         name: "no_slot: no look whether there ever is one",
-        file: GATE,
-        from: "semaphore.is_barren().then(|| Refused",
+        file: CONCURRENCY,
+        from: "semaphore.is_permanently_empty().then(|| Refused",
         to: "false.then(|| Refused",
     },
     Change {
         name: "stamp: no look at the close",
-        file: ADMISSION,
-        from: "        if gate.is_closed() {\n            return Some(Err(Refused::closed()));\n        }\n",
+        file: QUEUED,
+        from: "        if core.is_closed() {\n            return Some(Err(Refused::closed()));\n        }\n",
         to: "",
     },
     Change {
         name: "close: those before the line are not told",
-        file: GATE,
+        file: CORE,
         from: "        self.changes.close();\n",
         to: "",
     },
     Change {
         name: "has_come: one change at a time",
-        file: ADMISSION,
-        from: "        self.gate.changes.forget_permits(usize::MAX);\n        self.next",
+        file: WAKES,
+        from: "        self.core.changes.forget_permits(usize::MAX);\n        self.next",
         to: "        self.next",
     },
     Change {
         name: "places: one more",
-        file: GATE,
-        from: "if taken >= self.most {",
-        to: "if taken > self.most {",
+        file: QUEUE,
+        from: "if taken >= self.max {",
+        to: "if taken > self.max {",
     },
     Change {
-        name: "rate_turn: others who never leave",
-        file: GATE,
+        name: "estimate: others who never leave",
+        file: CORE,
         from: "turn.is_none() && ahead > 0",
         to: "false",
     },
     Change {
         name: "rate: looks again at once",
-        file: ADMISSION,
-        from: "            sleep.set(None);\n            return again(cx);",
+        file: WAKES,
+        from: "            sleep.set(None);\n            return yield_now(cx);",
         to: "            sleep.set(None);\n            continue;",
     },
     Change {
         name: "stamp refused: looks again at once",
-        file: ADMISSION,
-        from: "None => return again(cx),",
+        file: QUEUED,
+        from: "None => return yield_now(cx),",
         to: "None => {}",
     },
     Change {
         name: "set_rate: nobody told",
-        file: GATE,
+        file: CORE,
         from: "limit, window)?;\n        self.changes.add_permits(1);",
         to: "limit, window)?;",
     },
     Change {
         name: "position: as if at the head",
-        file: ADMISSION,
+        file: QUEUED,
         from: "map_or(0, |ahead| ahead + 1)",
         to: "map_or(0, |ahead| ahead)",
     },
     Change {
-        name: "hopeless: never",
-        file: GATE,
+        name: "check_satisfiable: never",
+        file: CORE,
         from: "if refused.is_permanent() { Err(refused) } else { Ok(()) }",
         to: "Ok(())",
     },
     Change {
         name: "wait_for_rate: deaf to the close",
-        file: ADMISSION,
-        from: "if interruptions.is_closed(cx) {",
-        to: "if false && interruptions.is_closed(cx) {",
+        file: WAKES,
+        from: "if sources.is_closed(cx) {",
+        to: "if false && sources.is_closed(cx) {",
     },
     Change {
         name: "stamp refused: the slot kept meanwhile",
-        file: ADMISSION,
-        from: "                drop(slot);\n                later",
-        to: "                slot.keep();\n                later",
+        file: QUEUED,
+        from: "                drop(slot);\n                not_until",
+        to: "                slot.keep();\n                not_until",
     },
 ];
 

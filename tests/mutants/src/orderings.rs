@@ -4,17 +4,16 @@ use crate::checkout::Checkout;
 use crate::{Kind, Mutant};
 
 const FILES: [&str; 12] = [
-    "src/semaphore/line.rs",
-    "src/semaphore/store.rs",
-    "src/semaphore/chunks.rs",
-    "src/window/ring.rs",
-    "src/window/log.rs",
-    "src/window/shards.rs",
-    "src/window/reclaim.rs",
-    "src/window/split.rs",
-    "src/window/chunks.rs",
-    "src/gate.rs",
-    "src/gate/admission.rs",
+    "src/raw/semaphore/line.rs",
+    "src/raw/semaphore/store.rs",
+    "src/raw/semaphore/chunks.rs",
+    "src/raw/window/ring.rs",
+    "src/raw/window/log.rs",
+    "src/raw/window/shards.rs",
+    "src/raw/window/reclaim.rs",
+    "src/raw/window/split.rs",
+    "src/raw/window/chunks.rs",
+    "src/limiter_core/queue.rs",
     "src/time/manual.rs",
 ];
 
