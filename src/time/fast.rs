@@ -1,9 +1,11 @@
 //! The processor's time-stamp counter.
 
-use super::{Clock, DefaultClock, Sleep, Timestamp};
+use super::clock::{Clock, Timestamp};
+use super::default::DefaultClock;
+use super::sleep::Sleep;
 
 /// The processor's time-stamp counter, calibrated by the `quanta` crate: a read costs less than
-/// half of the system clock's. Sleeps as [`DefaultClock`].
+/// half of the system clock's. Sleeps as [`DefaultClock`](crate::time::DefaultClock).
 ///
 /// Not for tests with paused time: it goes on with the real one. Its epoch is its construction;
 /// clones share it. Constructing the first one in a process takes

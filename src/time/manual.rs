@@ -7,7 +7,8 @@
 //! time": both exchange the same word, so one comes first. If it is the joiner, it is taken and
 //! woken; if not, its exchange acquires the new time.
 
-use super::{Clock, Sleep, Timestamp};
+use super::clock::{Clock, Timestamp};
+use super::sleep::Sleep;
 use crate::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering};
 use crate::sync::leak::Canary;
 use atomic_waker::AtomicWaker;

@@ -1,6 +1,7 @@
 //! The operating system's monotonic clock, on any runtime.
 
-use super::{Clock, LONGEST_SLEEP, Sleep, Timestamp};
+use super::clock::{Clock, LONGEST_SLEEP, Timestamp};
+use super::sleep::Sleep;
 use futures_timer::Delay;
 #[cfg(not(all(target_family = "wasm", target_os = "unknown")))]
 use std::time::Instant;

@@ -1,6 +1,7 @@
 //! Tokio's clock and timer.
 
-use super::{Clock, LONGEST_SLEEP, Sleep, Timestamp};
+use super::clock::{Clock, LONGEST_SLEEP, Timestamp};
+use super::sleep::Sleep;
 use futures_timer::Delay;
 use tokio::runtime::Handle;
 use tokio::time::{Instant, sleep_until};

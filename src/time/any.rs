@@ -1,0 +1,181 @@
+//! The clock of a limiter, whichever it is, and a sleep by it.
+
+use super::clock::{Clock, Timestamp};
+use super::default::DefaultClock;
+#[cfg(feature = "quanta")]
+use super::fast::FastClock;
+use super::sleep::Sleep;
+use super::system::SystemClock;
+#[cfg(all(feature = "tokio", not(all(target_family = "wasm", target_os = "unknown"))))]
+use super::tokio::TokioClock;
+use core::any::Any;
+use core::fmt;
+use core::future::Future;
+use core::pin::Pin;
+use core::task::{Context, Poll};
+use once_cell::race::OnceBox;
+use pin_project_lite::pin_project;
+use std::panic::{RefUnwindSafe, UnwindSafe};
+use std::sync::Arc;
+
+/// Any clock; the crate's own are dispatched without a virtual call.
+#[derive(Clone)]
+pub(crate) enum Time {
+    System(SystemClock),
+    #[cfg(all(feature = "tokio", not(all(target_family = "wasm", target_os = "unknown"))))]
+    Tokio(TokioClock),
+    #[cfg(feature = "quanta")]
+    Fast(FastClock),
+    Unread(Unread),
+    Other(Arc<dyn Clock>),
+}
+
+/// The default clock, which starts when it is first asked.
+#[derive(Default)]
+pub(crate) struct Unread(OnceBox<DefaultClock>);
+
+impl Unread {
+    fn clock(&self) -> &DefaultClock {
+        self.0.get_or_init(Box::default)
+    }
+}
+
+/// One that has not started either.
+impl Clone for Unread {
+    fn clone(&self) -> Self {
+        Self::default()
+    }
+}
+
+// A clock is only read, and must not panic.
+impl UnwindSafe for Time {}
+impl RefUnwindSafe for Time {}
+
+impl Time {
+    pub(crate) fn new(clock: impl Clock) -> Self {
+        let any: &dyn Any = &clock;
+        if let Some(clock) = any.downcast_ref::<SystemClock>() {
+            return Self::System(clock.clone());
+        }
+        #[cfg(all(feature = "tokio", not(all(target_family = "wasm", target_os = "unknown"))))]
+        if let Some(clock) = any.downcast_ref::<TokioClock>() {
+            return Self::Tokio(clock.clone());
+        }
+        #[cfg(feature = "quanta")]
+        if let Some(clock) = any.downcast_ref::<FastClock>() {
+            return Self::Fast(clock.clone());
+        }
+        Self::Other(Arc::new(clock))
+    }
+
+    /// The default clock, which is not read before somebody asks.
+    pub(crate) fn unread() -> Self {
+        Self::Unread(Unread::default())
+    }
+
+    #[inline]
+    pub(crate) fn now(&self) -> Timestamp {
+        match self {
+            Self::System(clock) => clock.now(),
+            #[cfg(all(feature = "tokio", not(all(target_family = "wasm", target_os = "unknown"))))]
+            Self::Tokio(clock) => clock.now(),
+            #[cfg(feature = "quanta")]
+            Self::Fast(clock) => clock.now(),
+            Self::Unread(unread) => unread.clock().now(),
+            Self::Other(clock) => clock.now(),
+        }
+    }
+
+    /// Sleeps until the clock shows `deadline`, however often the timer wakes early.
+    pub(crate) fn sleep_until(&self, deadline: Timestamp) -> SleepUntil<'_> {
+        SleepUntil { time: self, deadline, sleep: None }
+    }
+
+    fn timer(&self, deadline: Timestamp) -> Sleep {
+        match self {
+            Self::System(clock) => clock.sleep_until(deadline),
+            #[cfg(all(feature = "tokio", not(all(target_family = "wasm", target_os = "unknown"))))]
+            Self::Tokio(clock) => clock.sleep_until(deadline),
+            #[cfg(feature = "quanta")]
+            Self::Fast(clock) => clock.sleep_until(deadline),
+            Self::Unread(unread) => unread.clock().sleep_until(deadline),
+            Self::Other(clock) => clock.sleep_until(deadline),
+        }
+    }
+}
+
+pin_project! {
+    /// The future of [`Time::sleep_until`].
+    pub(crate) struct SleepUntil<'a> {
+        time: &'a Time,
+        deadline: Timestamp,
+        #[pin]
+        sleep: Option<Sleep>,
+    }
+}
+
+impl SleepUntil<'_> {
+    pub(crate) fn deadline(&self) -> Timestamp {
+        self.deadline
+    }
+}
+
+impl Future for SleepUntil<'_> {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let mut this = self.project();
+        if this.time.now() >= *this.deadline {
+            return Poll::Ready(());
+        }
+        if this.sleep.is_none() {
+            this.sleep.set(Some(this.time.timer(*this.deadline)));
+        }
+        let rung = this.sleep.as_mut().as_pin_mut().is_some_and(|sleep| sleep.poll(cx).is_ready());
+        if !rung {
+            return Poll::Pending;
+        }
+        this.sleep.set(None);
+        if this.time.now() >= *this.deadline {
+            return Poll::Ready(());
+        }
+        // Early: others run first. Whoever moves this clock may be waiting for this very thread.
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+}
+
+impl Default for Time {
+    fn default() -> Self {
+        Self::new(DefaultClock::default())
+    }
+}
+
+impl fmt::Debug for Time {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::System(clock) => clock.fmt(f),
+            #[cfg(all(feature = "tokio", not(all(target_family = "wasm", target_os = "unknown"))))]
+            Self::Tokio(clock) => clock.fmt(f),
+            #[cfg(feature = "quanta")]
+            Self::Fast(clock) => clock.fmt(f),
+            Self::Unread(unread) => unread.0.get().fmt(f),
+            Self::Other(clock) => clock.fmt(f),
+        }
+    }
+}
+
+#[cfg(all(test, not(any(ringgate_loom, ringgate_shuttle, ringgate_freeze))))]
+mod tests {
+    use super::*;
+
+    /// Broken by: `Unread` that starts as it is made.
+    #[test]
+    fn a_clock_that_nobody_needs_is_not_read() {
+        let time = Time::unread();
+        let Time::Unread(unread) = &time else { panic!("read") };
+        assert!(unread.0.get().is_none());
+        assert!(time.now() <= time.now());
+        assert!(unread.0.get().is_some());
+    }
+}
