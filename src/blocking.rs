@@ -1,4 +1,4 @@
-//! Threads that wait: they stand in the same line as tasks, and sleep outside the lock-free parts.
+//! Blocking waits. Threads queue in the same line as tasks, and park outside the lock-free parts.
 
 use crate::sync::atomic::{AtomicU32, Ordering};
 use core::future::Future;
@@ -8,16 +8,16 @@ use std::sync::Arc;
 use std::task::Wake;
 use std::thread::{self, Thread};
 
-/// Wakes a thread.
+/// A waker that unparks a thread.
 struct Unpark {
     thread: Thread,
-    /// 1 once it has been woken. Not the thread's own token alone: what a future calls in its poll may
-    /// park, too, and take that.
+    /// 1 after a wake. The thread's own park token is not enough: code that a future calls in its poll may park
+    /// and consume it.
     woken: AtomicU32,
 }
 
 impl Unpark {
-    /// Sleeps until it has been woken since the last time.
+    /// Parks until the next wake.
     fn park(&self) {
         // ORDERING: Acquire pairs with the Release in `wake_by_ref`: what led to the wake is seen.
         while self.woken.swap(0, Ordering::Acquire) == 0 {
@@ -38,12 +38,11 @@ impl Wake for Unpark {
     }
 }
 
-/// The output of a future, for a thread that has nothing else to do.
+/// Blocks the thread until the future completes.
 ///
 /// # Panics
 ///
-/// Inside an asynchronous task of tokio's: it would keep its worker, and perhaps whom it waits for.
-/// (On a thread of `spawn_blocking` it may wait.)
+/// Inside an asynchronous task of tokio: it would block the worker. (A thread of `spawn_blocking` may block.)
 #[track_caller]
 pub(crate) fn block_on<F: Future>(future: F) -> F::Output {
     #[cfg(feature = "tokio")]
@@ -64,7 +63,7 @@ pub(crate) fn block_on<F: Future>(future: F) -> F::Output {
     }
 }
 
-/// Tokio knows whether this thread may block, and says so in its own words.
+/// Panics with tokio's own message if tokio forbids this thread to block.
 #[cfg(feature = "tokio")]
 #[track_caller]
 fn assert_may_block() {

@@ -1,16 +1,16 @@
-//! Tokio's cooperative budget: a task that never has to wait must let others run now and then.
+//! Tokio's cooperative budget: a task that never has to wait yields to others now and then.
 //!
-//! Each answer that a future of ours gives costs one unit of the budget that tokio gives a task for
-//! each poll ([`tokio::task::coop`]). When it is spent, the future takes its place in line, so that the
-//! order is that of the first polls, and answers at the next poll. Outside a tokio runtime, or
-//! without the feature `tokio`, there is no budget.
+//! Each completion of a future costs one unit of the budget that tokio gives a task for each poll
+//! ([`tokio::task::coop`]). When the budget is spent, the future only takes its place in line, so that first
+//! polls decide the order, and completes at the next poll. Outside a tokio runtime, or without the feature
+//! `tokio`, there is no budget.
 
 use core::task::{Context, Poll};
 
 #[cfg(feature = "tokio")]
 pub(crate) use tokio::task::coop::RestoreOnPending as Unit;
 
-/// One unit; `Pending` if none is left, and then the task is woken to go on. It is given back on drop
+/// Takes one unit. If none is left, it wakes the task and returns `Pending`. Dropping the unit gives it back
 /// unless [progress was made](Unit::made_progress).
 #[cfg(feature = "tokio")]
 #[inline]
@@ -18,7 +18,7 @@ pub(crate) fn poll_unit(cx: &mut Context<'_>) -> Poll<Unit> {
     tokio::task::coop::poll_proceed(cx)
 }
 
-/// There is no budget.
+/// Without tokio there is no budget.
 #[cfg(not(feature = "tokio"))]
 pub(crate) struct Unit;
 
@@ -29,7 +29,7 @@ impl Unit {
     pub(crate) fn made_progress(&self) {}
 }
 
-/// There is no budget to spend.
+/// Without tokio there is no budget.
 #[cfg(not(feature = "tokio"))]
 #[inline]
 pub(crate) fn poll_unit(_: &mut Context<'_>) -> Poll<Unit> {

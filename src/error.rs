@@ -107,12 +107,12 @@ impl fmt::Display for Limit {
     }
 }
 
-/// How long until the answer would be another one.
+/// When the answer can change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum Wait {
     /// In ns: a `Duration` costs a division.
     Exactly(u64),
-    /// Until somebody gives a permit or a place back: nobody knows when.
+    /// When another call returns a permit or leaves the line: no time is known.
     Open,
     Never,
 }
@@ -146,7 +146,7 @@ impl Refused {
         Self { limit: Limit::Concurrency, wait: Wait::Open }
     }
 
-    /// As many wait as may.
+    /// The line is full.
     pub(crate) fn until_one_leaves() -> Self {
         Self { limit: Limit::Queue, wait: Wait::Open }
     }

@@ -1,4 +1,4 @@
-//! Both limits together.
+//! A limiter: rates and concurrency behind one line.
 
 mod acquire;
 mod builder;
@@ -14,10 +14,10 @@ use crate::rate::Rate;
 use core::fmt;
 use std::sync::Arc;
 
-/// Limits requests in any window of time and calls in flight, for all its clones together.
+/// Limits the requests in any window of time and the calls in flight, for all its clones together.
 ///
-/// Clones are the same limiter. An admission is one permit: it counts in the window from then on, and
-/// holds a concurrency slot until it is dropped.
+/// Clones are the same limiter. An admitted call counts in the window from then on. Its permit holds a
+/// concurrency slot until it is dropped.
 ///
 /// # Fairness
 ///
@@ -27,7 +27,7 @@ use std::sync::Arc;
 ///
 /// # Cancel safety
 ///
-/// Dropping any of its futures leaves the line; nothing is counted and no slot is lost.
+/// Dropping any of its futures gives up the place in line. Nothing is counted and no slot is lost.
 ///
 /// # Cost
 ///
@@ -90,20 +90,20 @@ impl Limiter {
         self.core.reset();
     }
 
-    /// For the checks.
+    /// What the checks look into.
     #[cfg(all(test, any(ringgate_loom, ringgate_freeze)))]
     pub(crate) fn core(&self) -> &Core {
         &self.core
     }
 
-    /// Closes the limiter: those in line and all who come are refused at once
-    /// ([`Limit::Closed`](crate::Limit::Closed)). Permits already given stay good.
+    /// Closes the limiter: refuses all calls in line and all later ones immediately
+    /// ([`Limit::Closed`](crate::Limit::Closed)). Permits stay valid.
     ///
-    /// A shared [semaphore](LimiterBuilder::semaphore) is not closed with it.
+    /// It does not close a shared [semaphore](LimiterBuilder::semaphore).
     ///
     /// # Panics
     ///
-    /// Only if a waker it calls panics; by then all have been told.
+    /// Only if a waker it calls panics; by then every call is refused.
     ///
     /// ```
     /// use ringgate::{Limit, Limiter, Rate};
@@ -180,7 +180,7 @@ impl Limiter {
     }
 }
 
-/// Its limits, and how it stands.
+/// The limits and their state.
 impl fmt::Debug for Limiter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Limiter")

@@ -39,14 +39,14 @@ pub struct RateLimitPolicy {
 }
 
 impl RateLimitPolicy {
-    /// So many requests per minute, and a sixth of it (at least one) in flight.
+    /// At most `rpm` requests in any minute, and a sixth of that (at least one) in flight.
     #[must_use]
     pub fn rpm(rpm: u32) -> Self {
         let max_concurrent = usize::try_from(rpm / 6).unwrap_or(usize::MAX).max(1);
         Self { rpm, max_concurrent, per_second: None, margin: None }
     }
 
-    /// So many requests in any second, and as many in flight.
+    /// At most `rps` requests in any second, and as many in flight.
     ///
     /// The window is one second. Its minute's worth stands in `rpm` (at most `u32::MAX`); writing
     /// another value there turns the policy into one per minute.

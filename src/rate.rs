@@ -109,24 +109,3 @@ impl From<Duration> for Margin {
         Self::Fixed(margin)
     }
 }
-
-#[cfg(all(test, not(any(ringgate_loom, ringgate_shuttle, ringgate_freeze))))]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    proptest! {
-        /// Broken by: a divisor of 40 in `take_from`.
-        #[test]
-        fn a_window_comes_out_as_it_went_in(
-            nanos in (0..62_u32, any::<u64>()).prop_map(|(by, nanos)| nanos >> 2 >> by),
-            fixed in prop::option::of(0..1_000_000_000_000_u64),
-        ) {
-            let margin = fixed.map_or(Margin::Default, |nanos| Duration::from_nanos(nanos).into());
-            let window = Duration::from_nanos(nanos);
-            let with_margin = margin.add_to(window);
-            prop_assert!(with_margin >= window);
-            prop_assert!(window.is_zero() || margin.take_from(with_margin) == window);
-        }
-    }
-}

@@ -29,8 +29,7 @@ pub(crate) mod atomic {
     pub(crate) use core::sync::atomic::Ordering;
 }
 
-/// So many words of nought. Memory that is not written yet is not taken from the system either, where
-/// the allocator leaves it so.
+/// Zeroed words. Pages that are not written yet cost no memory if the allocator maps them lazily.
 pub(crate) fn zeros(count: usize) -> Box<[atomic::AtomicU64]> {
     #[cfg(any(ringgate_loom, ringgate_shuttle, ringgate_freeze))]
     return (0..count).map(|_| atomic::AtomicU64::new(0)).collect();
@@ -54,7 +53,7 @@ pub(crate) fn zeros(count: usize) -> Box<[atomic::AtomicU64]> {
     }
 }
 
-/// A constructor that is `const`, but under the checkers, whose atomics have no `const fn new`.
+/// A constructor that is `const`, except under the checkers, whose atomics have no `const fn new`.
 macro_rules! const_fn {
     (
         $(#[$meta:meta])*
@@ -71,7 +70,7 @@ macro_rules! const_fn {
 }
 pub(crate) use const_fn;
 
-/// A value for each thread: `std`'s, or the checker's for the checker's threads.
+/// A thread-local value: `std`'s, or the checker's for its threads.
 macro_rules! per_thread {
     (static $name:ident: $type:ty = $value:expr;) => {
         #[cfg(not(any(ringgate_loom, ringgate_shuttle)))]
@@ -116,7 +115,7 @@ fn next_number() -> usize {
     THREADS.replace(THREADS.get() + 1)
 }
 
-/// Counts threads from nought again, as an execution begins.
+/// Restarts the numbering of threads, for a new execution.
 #[cfg(all(test, any(ringgate_loom, ringgate_shuttle)))]
 pub(crate) fn number_threads_anew() {
     THREADS.set(0);
@@ -125,7 +124,7 @@ pub(crate) fn number_threads_anew() {
 /// How many threads can run at once.
 pub(crate) fn parallelism() -> usize {
     static KNOWN: core::sync::atomic::AtomicUsize = core::sync::atomic::AtomicUsize::new(0);
-    // ORDERING: Relaxed: a value that is the same whoever finds it out.
+    // ORDERING: Relaxed: every thread computes the same value.
     match KNOWN.load(atomic::Ordering::Relaxed) {
         0 => {
             let found = std::thread::available_parallelism().map_or(1, usize::from);
@@ -178,8 +177,7 @@ pub(crate) use loom::thread;
 #[cfg(all(test, ringgate_shuttle))]
 pub(crate) use shuttle::thread;
 
-/// Something whose leak the models notice, and whether it was published before it is looked at;
-/// nothing elsewhere.
+/// Makes the models fail if its owner leaks, or is read before it was published. Nothing elsewhere.
 pub(crate) mod leak {
     #[cfg(ringgate_loom)]
     pub(crate) struct Canary {
@@ -218,7 +216,7 @@ pub(crate) mod leak {
 
     #[cfg(ringgate_loom)]
     impl Drop for Canary {
-        /// Nobody looks at it any more.
+        /// Its last reader is gone.
         fn drop(&mut self) {
             self.made.with_mut(|_| ());
         }

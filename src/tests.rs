@@ -8,6 +8,7 @@
 //! | `shuttle` | random schedules of larger programs | `cargo shuttle` |
 //! | `linearizability` | histories from random schedules against a sequential specification | `cargo shuttle` |
 //! | `oracle` | the log's layouts against a list of its stamps | `cargo test` |
+//! | `units` | small parts by themselves | `cargo test` |
 
 #[cfg(ringgate_shuttle)]
 mod linearizability;
@@ -23,3 +24,5 @@ mod schedules;
 mod shuttle;
 #[cfg(ringgate_freeze)]
 mod stall;
+#[cfg(not(any(ringgate_loom, ringgate_shuttle, ringgate_freeze)))]
+mod units;

@@ -222,7 +222,7 @@ impl SlidingWindow {
         self.core.reset();
     }
 
-    /// For the checks.
+    /// What the checks look into.
     #[cfg(all(test, any(ringgate_loom, ringgate_freeze)))]
     pub(crate) fn core(&self) -> &Core {
         &self.core

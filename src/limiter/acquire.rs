@@ -14,14 +14,13 @@ use std::sync::Arc;
 impl Limiter {
     /// Waits for both limits, in line.
     ///
-    /// The future can be asked for its [place](LimiterAcquire::position) and its
-    /// [turn](LimiterAcquire::estimated_wait).
+    /// The future tells its [position](LimiterAcquire::position) and its
+    /// [estimated wait](LimiterAcquire::estimated_wait).
     ///
     /// # Errors
     ///
-    /// [`Refused`] only where waiting would never help: a limit is zero, the limiter or a shared
-    /// semaphore is [closed](Self::close) (which tells those in line at once), or
-    /// [the line is full](LimiterBuilder::max_waiters).
+    /// [`Refused`] if a limit is zero, if the limiter or a shared semaphore is [closed](Self::close) (calls in
+    /// line fail immediately, too), or if [the line is full](LimiterBuilder::max_waiters).
     ///
     /// # Cancel safety
     ///
@@ -31,13 +30,12 @@ impl Limiter {
         LimiterAcquire { admission: Admission::new(&self.core, None) }
     }
 
-    /// Waits in line, but no longer than `timeout` from the first poll on.
+    /// Waits in line, for at most `timeout` from the first poll on.
     ///
     /// # Errors
     ///
-    /// [`Refused`] at once if by the calls now in line the rate cannot admit this one in time, or
-    /// ever; else when the time is over, also if its turn comes just then and those before it have
-    /// not gone yet.
+    /// [`Refused`] immediately if the calls now in line make the deadline unreachable, otherwise at the deadline.
+    /// Also as [`acquire`](Self::acquire).
     ///
     /// ```
     /// use ringgate::{Limit, Limiter, Rate};
@@ -57,8 +55,7 @@ impl Limiter {
         LimiterAcquire { admission: Admission::new(&self.core, Some(timeout)) }
     }
 
-    /// [`acquire`](Self::acquire) with a permit that can be moved anywhere, as can the future: it
-    /// borrows nothing.
+    /// [`acquire`](Self::acquire) with a future and a permit that borrow nothing.
     ///
     /// # Errors
     ///
@@ -67,7 +64,7 @@ impl Limiter {
         LimiterAcquireOwned { admission: Admission::new(Arc::clone(&self.core), None) }
     }
 
-    /// [`acquire_timeout`](Self::acquire_timeout) with a permit and a future that can be moved anywhere.
+    /// [`acquire_timeout`](Self::acquire_timeout) with a future and a permit that borrow nothing.
     ///
     /// # Errors
     ///
@@ -119,7 +116,7 @@ impl Limiter {
         block_on(self.acquire_timeout(timeout))
     }
 
-    /// [`blocking_acquire`](Self::blocking_acquire) with a permit that can be moved anywhere.
+    /// [`blocking_acquire`](Self::blocking_acquire) with a permit that borrows nothing.
     ///
     /// # Errors
     ///
@@ -163,20 +160,19 @@ pub struct LimiterAcquire<'a> {
 }
 
 impl LimiterAcquire<'_> {
-    /// How many calls stand before this one in line; `None` unless it waits.
+    /// How many calls are ahead in line; `None` unless it waits.
     ///
-    /// It walks the line, and may be out of date when it is read.
+    /// It walks the line. The number may be stale when you read it.
     #[must_use]
     pub fn position(&self) -> Option<usize> {
         self.admission.position()
     }
 
-    /// How long until the rate lets this call through, if those before it go as soon as it lets
-    /// them, and nobody leaves; slots may hold it up longer. `None` unless it waits, and if that is
-    /// never.
+    /// How long until the rate admits this call, if each call ahead goes as soon as the rate admits it and none
+    /// leaves. Waiting for a slot may take longer. `None` unless it waits, or if the rate never admits it.
     ///
-    /// Cost: as [`position`](Self::position); with several rates also a step for each of those
-    /// ahead, and beyond 4096 of them the time told is the earliest possible.
+    /// Cost: as [`position`](Self::position). With several rates also a step for each call ahead; with more than
+    /// 4096 ahead it returns the earliest time possible.
     #[must_use]
     pub fn estimated_wait(&self) -> Option<Duration> {
         self.admission.estimated_wait()
@@ -192,8 +188,8 @@ impl<'a> Future for LimiterAcquire<'a> {
     }
 }
 
-/// The future of [`Limiter::acquire_owned`] and [`Limiter::acquire_timeout_owned`]: as
-/// [`LimiterAcquire`], and it borrows nothing.
+/// The future of [`Limiter::acquire_owned`] and [`Limiter::acquire_timeout_owned`]: a [`LimiterAcquire`] that
+/// borrows nothing.
 ///
 /// ```
 /// use ringgate::Limiter;

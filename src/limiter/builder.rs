@@ -52,7 +52,7 @@ impl Limiter {
 
 /// Builder for [`Limiter`]. From [`Limiter::builder`].
 ///
-/// Clones build limiters of their own; only a [semaphore](Self::semaphore) is shared by them.
+/// Each clone builds a limiter of its own. They share only a [semaphore](Self::semaphore).
 #[derive(Debug, Clone)]
 #[must_use = "a builder does nothing until `build` is called"]
 pub struct LimiterBuilder {
@@ -65,7 +65,7 @@ pub struct LimiterBuilder {
 }
 
 impl LimiterBuilder {
-    /// Adds a rate: at most so many calls in any window. See
+    /// Adds a rate. See
     /// [`SlidingWindowBuilder::rate`](crate::SlidingWindowBuilder::rate).
     ///
     /// Several rates hold together: a call counts in all of them or in none.
@@ -91,7 +91,7 @@ impl LimiterBuilder {
     /// provider's limit holds. The margin costs as much of the rate as it adds to the window.
     ///
     /// The default is a fortieth of each window, and at most 250 ms: 25 ms for a second (2.4 % of the rate),
-    /// 250 ms for ten seconds and for all that is longer (0.4 % for a minute). That covers the jitter of a
+    /// 250 ms for ten seconds and longer windows (0.4 % for a minute). That covers the jitter of a
     /// connection in use, and from ten seconds on also the time that a new connection takes. A shorter window
     /// cannot afford that much: set a longer margin if the provider still answers 429.
     ///
@@ -113,16 +113,16 @@ impl LimiterBuilder {
         self
     }
 
-    /// At most so many calls at a time, by a semaphore of the limiter's own.
+    /// At most `max_concurrent` calls at a time, by a semaphore of the limiter's own.
     pub fn max_concurrent(mut self, max_concurrent: usize) -> Self {
         self.max_concurrent = Some(max_concurrent);
         self
     }
 
-    /// A concurrency slot is a permit of this semaphore, which may be shared.
+    /// Uses the permits of this semaphore as concurrency slots. Other limiters may share it.
     ///
-    /// With [`max_concurrent`](Self::max_concurrent) both hold: a call takes a permit of each, first of
-    /// the limiter's own.
+    /// With [`max_concurrent`](Self::max_concurrent) both limits hold: a call takes a permit of each, first of
+    /// the limiter's own semaphore.
     ///
     /// ```
     /// use ringgate::{Limiter, Semaphore};
@@ -141,10 +141,10 @@ impl LimiterBuilder {
         self
     }
 
-    /// At most so many calls in line: who would be one more is refused at once
-    /// ([`Limit::Queue`](crate::Limit::Queue)), instead of waiting behind them all.
+    /// At most `max_waiters` calls in line: a further call is refused immediately
+    /// ([`Limit::Queue`](crate::Limit::Queue)).
     ///
-    /// The one whose turn is next counts. Zero lets nobody wait.
+    /// The head of the line counts, too. With zero no call waits.
     ///
     /// ```
     /// use ringgate::{Limit, Limiter};
@@ -164,13 +164,13 @@ impl LimiterBuilder {
         self
     }
 
-    /// The clock to go by, instead of the [default](crate::time).
+    /// Uses this clock instead of the [default](crate::time).
     pub fn clock(mut self, clock: impl Clock) -> Self {
         self.time = Some(Time::new(clock));
         self
     }
 
-    /// The limiter.
+    /// Builds the limiter.
     #[must_use]
     pub fn build(self) -> Limiter {
         let rate = (!self.rates.is_empty()).then(|| Log::new(&self.rates, self.margin));

@@ -7,18 +7,18 @@ use core::fmt;
 use std::sync::Arc;
 
 impl Limiter {
-    /// Admits now or refuses.
+    /// Admits the call now, or refuses.
     ///
     /// # Errors
     ///
-    /// [`Refused`] says which limit stands in the way, and for how long where that is known.
+    /// [`Refused`] says which limit refused, and how long to wait if that is known.
     #[inline]
     pub fn try_acquire(&self) -> Result<LimiterPermit<'_>, Refused> {
         self.core.try_admit()?;
         Ok(LimiterPermit { core: &self.core })
     }
 
-    /// [`try_acquire`](Self::try_acquire) with a permit that can be moved anywhere.
+    /// [`try_acquire`](Self::try_acquire) with a permit that borrows nothing.
     ///
     /// # Errors
     ///
@@ -30,8 +30,8 @@ impl Limiter {
     }
 }
 
-/// An admitted call; its concurrency slot is given back on drop.
-#[must_use = "a permit that is dropped gives its slot back at once"]
+/// An admitted call. Dropping it releases its concurrency slot.
+#[must_use = "dropping a permit releases its slot immediately"]
 #[clippy::has_significant_drop]
 pub struct LimiterPermit<'a> {
     pub(super) core: &'a Core,
@@ -44,21 +44,21 @@ impl Drop for LimiterPermit<'_> {
     }
 }
 
-/// An admitted call that keeps its limiter alive; its concurrency slot is given back on drop.
-#[must_use = "a permit that is dropped gives its slot back at once"]
+/// An admitted call that keeps its limiter alive. Dropping it releases its concurrency slot.
+#[must_use = "dropping a permit releases its slot immediately"]
 #[clippy::has_significant_drop]
 pub struct OwnedLimiterPermit {
     pub(super) core: Arc<Core>,
 }
 
-/// Without the limiter.
+/// Omits the limiter.
 impl fmt::Debug for LimiterPermit<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("LimiterPermit").finish_non_exhaustive()
     }
 }
 
-/// Without the limiter.
+/// Omits the limiter.
 impl fmt::Debug for OwnedLimiterPermit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("OwnedLimiterPermit").finish_non_exhaustive()

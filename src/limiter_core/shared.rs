@@ -45,7 +45,7 @@ impl Core {
         }
     }
 
-    /// The same, with at most so many calls in line.
+    /// The same, with at most `max` calls in line.
     pub(crate) fn with_max_waiters(self, max: Option<usize>) -> Self {
         Self { queue_limit: max.map(QueueLimit::new), ..self }
     }
@@ -128,7 +128,7 @@ impl Core {
         self.line.nodes_in_use() + self.changes.nodes_in_use() + slots
     }
 
-    /// Delays the sweep of the line until so many waiters have cancelled.
+    /// Delays the sweep of the line until `dead` waiters have cancelled.
     #[cfg(all(test, any(ringgate_loom, ringgate_freeze)))]
     pub(crate) fn sweep_at(&self, dead: u64) {
         self.line.sweep_at(dead);

@@ -23,7 +23,7 @@ impl Timestamp {
     /// The end of time, 584 years after the epoch.
     pub const MAX: Self = Self(u64::MAX);
 
-    /// So many nanoseconds after the epoch.
+    /// The point `nanos` nanoseconds after the epoch.
     #[must_use]
     #[inline]
     pub const fn from_nanos(nanos: u64) -> Self {

@@ -1,7 +1,7 @@
-//! Time as a test wants it.
+//! A clock that a test moves.
 //!
-//! The sleepers stand in a stack (Treiber 1986) that a change of time takes whole, so it has no ABA:
-//! nothing is ever popped singly. Each is woken and looks for itself whether its time has come.
+//! The sleepers form a stack (Treiber 1986). A change of time takes the whole stack, so there is no ABA: no
+//! entry is popped singly. It wakes each sleeper, which checks for itself whether its time has come.
 //!
 //! **The race that matters.** "New time, then take the stack" against "join the stack, then read the
 //! time": both exchange the same word, so one comes first. If it is the joiner, it is taken and
@@ -215,7 +215,7 @@ impl Drop for Stack {
     }
 }
 
-// SAFETY: `below` is written before the entry is published and read by whoever took the stack;
+// SAFETY: `below` is written before the entry is published and read by the thread that took the stack;
 // the rest of an entry is Send + Sync.
 unsafe impl Send for Stack {}
 // SAFETY: as above.

@@ -1,4 +1,4 @@
-//! A sleep, whichever timer it comes from.
+//! A sleep by any timer.
 
 use core::fmt;
 use core::future::Future;
@@ -7,7 +7,7 @@ use core::task::{Context, Poll};
 use pin_project_lite::pin_project;
 
 pin_project! {
-    /// A sleep begun by [`Clock::sleep_until`](super::Clock::sleep_until).
+    /// A sleep begun by [`Clock::sleep_until`](crate::time::Clock::sleep_until).
     #[must_use = "futures do nothing unless you `.await` or poll them"]
     #[project(!Unpin)]
     pub struct Sleep {
@@ -42,7 +42,7 @@ struct Boxed(Pin<Box<dyn Future<Output = ()> + Send>>);
 unsafe impl Sync for Boxed {}
 
 impl Sleep {
-    /// A sleep that lasts as long as `future`, for [`Clock`](super::Clock)s of your own. Allocates.
+    /// A sleep that lasts as long as `future`, for [`Clock`](crate::time::Clock)s of your own. Allocates.
     pub fn new(future: impl Future<Output = ()> + Send + 'static) -> Self {
         Self { timer: Timer::Boxed { future: Boxed(Box::pin(future)) } }
     }
