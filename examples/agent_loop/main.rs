@@ -86,7 +86,7 @@ async fn run(flags: &Flags) -> Result<ExitCode, Box<dyn Error>> {
 
 async fn alone(flags: &Flags) -> Result<ExitCode, Box<dyn Error>> {
     let server = Server::start(flags.terms(), flags.lenient)?;
-    let provider = Arc::new(OpenAiCompatible::new(server.url())?);
+    let provider = Arc::new(OpenAiCompatible::new(&server.url()));
     let pool = Arc::new(ProviderPool::with_limiter(provider, flags.limiter(), "one shared key"));
     say(io::stdout(), flags);
     say(io::stdout(), &format_args!("server      {}", server.url()));
