@@ -14,7 +14,7 @@
 //! ```
 //!
 //! The last of these runs the same agents twice, through oxi-ai's own pool and then through
-//! [`ringgate::oxi_ai::ProviderPool`] in its place, and puts both into one table. Its provider is
+//! `ringgate_oxi_ai::ProviderPool` in its place, and puts both into one table. Its provider is
 //! oxi-ai's own, whose HTTP client heeds the environment's proxy: where there is one, set
 //! `NO_PROXY=127.0.0.1`.
 //!
