@@ -41,9 +41,10 @@
 //! # Features
 //!
 //! `tokio` (default): the default clock follows tokio's, paused time included. `quanta`: a clock on
-//! the processor's time-stamp counter. `oxi-ai`: a pool that takes the place of the crate oxi-ai's.
-//!
+//! the processor's time-stamp counter.
 //! `serde`: policies can be read and written.
+//!
+//! The crate `ringgate-oxi-ai` has a drop-in replacement for oxi-ai's `ProviderPool`.
 //!
 //! # Targets
 //!
@@ -72,8 +73,6 @@ mod error;
 pub mod guide {}
 mod limiter;
 mod limiter_core;
-#[cfg(feature = "oxi-ai")]
-pub mod oxi_ai;
 mod policy;
 mod pool;
 mod provider;

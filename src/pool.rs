@@ -137,7 +137,24 @@ pub struct PoolStream<Event> {
 }
 
 impl<Event> PoolStream<Event> {
-    pub(crate) fn new(events: EventStream<Event>, permit: OwnedLimiterPermit) -> Self {
+    /// A stream that holds `permit` until it ends, for pools of other kinds than [`ProviderPool`].
+    ///
+    /// ```
+    /// use futures_util::{StreamExt, stream};
+    /// use ringgate::{Limiter, PoolStream, Rate};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), ringgate::Refused> {
+    /// let limiter = Limiter::new(Rate::per_minute(60), 1);
+    /// let permit = limiter.acquire_owned().await?;
+    /// let answer = PoolStream::new(Box::pin(stream::iter("hello".chars())), permit);
+    /// assert_eq!(limiter.available_permits(), 0);
+    /// assert_eq!(answer.collect::<String>().await, "hello");
+    /// assert_eq!(limiter.available_permits(), 1);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn new(events: EventStream<Event>, permit: OwnedLimiterPermit) -> Self {
         Self { running: Some((events, permit)) }
     }
 }

@@ -2,21 +2,26 @@
 
 use crate::ticket::Ticket;
 use async_trait::async_trait;
+use axum::body::Body;
+use axum::http::header::{CONTENT_TYPE, RETRY_AFTER};
+use axum::http::{Request, Response, StatusCode};
 use core::fmt;
 use core::time::Duration;
 use eventsource_stream::{EventStreamError, Eventsource};
-use futures_util::StreamExt;
-use reqwest::header::RETRY_AFTER;
-use reqwest::{Client, Response, StatusCode};
+use futures_util::future::ready;
+use futures_util::{StreamExt, TryStreamExt};
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
 use ringgate::{EventStream, Provider, Refused};
-use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 use std::sync::Arc;
 
 /// What the agents ask for.
 pub(crate) const MODEL: &str = "loopback";
 
 /// A message of a conversation.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone)]
 pub(crate) struct Message {
     pub(crate) role: &'static str,
     pub(crate) content: String,
@@ -29,6 +34,10 @@ impl Message {
 
     pub(crate) fn assistant(content: String) -> Self {
         Self { role: "assistant", content }
+    }
+
+    fn to_json(&self) -> Value {
+        json!({ "role": self.role, "content": self.content })
     }
 }
 
@@ -62,7 +71,7 @@ pub(crate) enum Error {
     /// Any other status that is no success.
     Status(StatusCode),
     /// The connection failed.
-    Http(reqwest::Error),
+    Http(Box<dyn std::error::Error + Send + Sync>),
     /// The answer is not what the protocol says.
     Protocol(String),
 }
@@ -102,42 +111,41 @@ impl From<Refused> for Error {
     }
 }
 
-impl From<reqwest::Error> for Error {
-    fn from(error: reqwest::Error) -> Self {
-        Self::Http(error)
-    }
-}
-
 /// A server that speaks the OpenAI protocol.
 #[derive(Debug)]
 pub(crate) struct OpenAiCompatible {
-    client: Client,
+    client: Client<HttpConnector, Body>,
     url: String,
-}
-
-#[derive(Debug, Serialize)]
-struct Body<'a> {
-    model: &'a str,
-    stream: bool,
-    messages: &'a [Message],
 }
 
 impl OpenAiCompatible {
     /// The API that begins at `base`.
-    pub(crate) fn new(base: String) -> Result<Self, Error> {
-        // A proxy of the environment would have no way to this machine's loopback.
-        let client = Client::builder().no_proxy().build()?;
-        Ok(Self { client, url: base + "/chat/completions" })
+    pub(crate) fn new(base: &str) -> Self {
+        let mut connector = HttpConnector::new();
+        // Requests are small: without this the system would hold them back to fill packets.
+        connector.set_nodelay(true);
+        let client = Client::builder(TokioExecutor::new()).build(connector);
+        Self { client, url: format!("{base}/chat/completions") }
     }
 
-    async fn send(&self, messages: &[Message]) -> Result<Response, Error> {
-        let body = Body { model: MODEL, stream: true, messages };
-        let response = self.client.post(&self.url).json(&body).send().await?;
+    async fn send(&self, messages: &[Message]) -> Result<Response<Body>, Error> {
+        let request = self.request(messages).map_err(|error| Error::Http(error.into()))?;
+        let response =
+            self.client.request(request).await.map_err(|error| Error::Http(error.into()))?;
+        let response = response.map(Body::new);
         match response.status() {
             StatusCode::OK => Ok(response),
             StatusCode::TOO_MANY_REQUESTS => Err(too_many_requests(response).await),
             status => Err(Error::Status(status)),
         }
+    }
+
+    fn request(&self, messages: &[Message]) -> axum::http::Result<Request<Body>> {
+        let messages: Vec<_> = messages.iter().map(Message::to_json).collect();
+        let question = json!({ "model": MODEL, "stream": true, "messages": messages });
+        Request::post(&self.url)
+            .header(CONTENT_TYPE, "application/json")
+            .body(question.to_string().into())
     }
 }
 
@@ -155,44 +163,30 @@ impl Provider for OpenAiCompatible {
     async fn stream(&self, request: ChatRequest) -> Result<EventStream<Event>, Error> {
         request.ticket.admit();
         let response = self.send(&request.messages).await?;
-        let events = response.bytes_stream().eventsource();
+        let events = response.into_body().into_data_stream().eventsource();
         Ok(Box::pin(events.map(|event| read(event).unwrap_or_else(Event::Failed))))
     }
 }
 
-async fn too_many_requests(response: Response) -> Error {
+async fn too_many_requests(response: Response<Body>) -> Error {
     let header = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok());
     let seconds = header.and_then(|text| text.parse().ok());
     let retry_after = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
     // Read to its end, so that the connection can be used again; what it says is known.
-    let _ = response.bytes().await;
+    let _ = response.into_body().into_data_stream().try_for_each(|_| ready(Ok(()))).await;
     Error::TooManyRequests { retry_after }
 }
 
-#[derive(Debug, Deserialize)]
-struct Chunk {
-    choices: Vec<Choice>,
-}
-
-#[derive(Debug, Deserialize)]
-struct Choice {
-    delta: Delta,
-}
-
-#[derive(Debug, Deserialize)]
-struct Delta {
-    #[serde(default)]
-    content: String,
-}
-
-type Received = Result<eventsource_stream::Event, EventStreamError<reqwest::Error>>;
+type Received = Result<eventsource_stream::Event, EventStreamError<axum::Error>>;
 
 fn read(received: Received) -> Result<Event, Error> {
     let data = received.map_err(|error| Error::Protocol(error.to_string()))?.data;
     if data == "[DONE]" {
         return Ok(Event::Done);
     }
-    let chunk: Chunk =
+    let chunk: Value =
         serde_json::from_str(&data).map_err(|error| Error::Protocol(error.to_string()))?;
-    Ok(Event::Delta(chunk.choices.into_iter().map(|choice| choice.delta.content).collect()))
+    let choices = chunk["choices"].as_array().ok_or(Error::Protocol(data))?;
+    let texts = choices.iter().filter_map(|choice| choice["delta"]["content"].as_str());
+    Ok(Event::Delta(texts.collect()))
 }

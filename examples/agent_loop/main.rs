@@ -14,7 +14,7 @@
 //! ```
 //!
 //! The last of these runs the same agents twice, through oxi-ai's own pool and then through
-//! [`ringgate::oxi_ai::ProviderPool`] in its place, and puts both into one table. Its provider is
+//! `ringgate_oxi_ai::ProviderPool` in its place, and puts both into one table. Its provider is
 //! oxi-ai's own, whose HTTP client heeds the environment's proxy: where there is one, set
 //! `NO_PROXY=127.0.0.1`.
 //!
@@ -86,7 +86,7 @@ async fn run(flags: &Flags) -> Result<ExitCode, Box<dyn Error>> {
 
 async fn alone(flags: &Flags) -> Result<ExitCode, Box<dyn Error>> {
     let server = Server::start(flags.terms(), flags.lenient)?;
-    let provider = Arc::new(OpenAiCompatible::new(server.url())?);
+    let provider = Arc::new(OpenAiCompatible::new(&server.url()));
     let pool = Arc::new(ProviderPool::with_limiter(provider, flags.limiter(), "one shared key"));
     say(io::stdout(), flags);
     say(io::stdout(), &format_args!("server      {}", server.url()));

@@ -5,12 +5,12 @@ use crate::client::{ChatRequest, Error, Event, MODEL, Message};
 use crate::tally::Tally;
 use crate::ticket::Ticket;
 use async_trait::async_trait;
+use axum::http::StatusCode;
 use futures_util::{StreamExt, future};
 use oxi_ai::{
     Api, AssistantMessage, ContentBlock, Context, Model, OpenAiProvider, ProviderError,
     ProviderEvent, StreamOptions, TextContent, UserMessage,
 };
-use reqwest::StatusCode;
 use ringgate::{EventStream, Provider};
 use std::sync::Arc;
 use tokio::task_local;
@@ -125,7 +125,7 @@ impl From<ProviderError> for Error {
         match error {
             ProviderError::RateLimited { .. } => Self::TurnedAway { retry_after },
             ProviderError::HttpError(429, _) => Self::TooManyRequests { retry_after },
-            ProviderError::RequestFailed(error) => Self::Http(error),
+            ProviderError::RequestFailed(error) => Self::Http(error.into()),
             ProviderError::HttpError(status, text) => {
                 StatusCode::from_u16(status).map_or_else(|_| Self::Protocol(text), Self::Status)
             }

@@ -12,7 +12,6 @@ use axum::{Json, Router};
 use core::convert::Infallible;
 use core::time::Duration;
 use futures_util::stream::{self, Stream};
-use serde::Deserialize;
 use serde_json::{Value, json};
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -58,20 +57,13 @@ impl Server {
     }
 }
 
-#[derive(Debug, Deserialize)]
-struct ChatRequest {
-    stream: bool,
-    messages: Vec<Value>,
-}
-
-async fn complete(State(ledger): State<Arc<Ledger>>, Json(chat): Json<ChatRequest>) -> Response {
-    if !chat.stream {
-        return (StatusCode::BAD_REQUEST, "only streamed answers").into_response();
-    }
+async fn complete(State(ledger): State<Arc<Ledger>>, Json(chat): Json<Value>) -> Response {
+    let (Some(true), Some(messages)) = (chat["stream"].as_bool(), chat["messages"].as_array())
+    else {
+        return (StatusCode::BAD_REQUEST, "only streamed answers to messages").into_response();
+    };
     match ledger.arrive() {
-        Ok(place) => {
-            Sse::new(Answer::new(chat.messages.len(), place).into_stream()).into_response()
-        }
+        Ok(place) => Sse::new(Answer::new(messages.len(), place).into_stream()).into_response(),
         Err(excess) => excess.into_response(),
     }
 }

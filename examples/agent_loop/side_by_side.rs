@@ -10,7 +10,7 @@ use crate::verdict::Verdict;
 use crate::whole_call;
 use core::fmt;
 use oxi_ai::{Provider, provider_pool};
-use ringgate::oxi_ai::ProviderPool;
+use ringgate_oxi_ai::ProviderPool;
 use std::error::Error;
 use std::io;
 use std::process::ExitCode;

@@ -57,7 +57,8 @@ fn main() -> Result<(), Box<dyn Error>> {
 fn run_benches(library: &Path, target: &Path) -> Result<(), Box<dyn Error>> {
     let cargo = env::var_os("CARGO").unwrap_or("cargo".into());
     let status = Command::new(cargo)
-        .args(["bench", "--locked", "--all-features", "--bench", "original", "--bench", "pool"])
+        .args(["bench", "--locked", "-p", "ringgate", "-p", "ringgate-oxi-ai"])
+        .args(["--bench", "original", "--bench", "pool"])
         .arg("--manifest-path")
         .arg(library.join("Cargo.toml"))
         .arg("--target-dir")

@@ -81,7 +81,8 @@ fn on_threads(copy: &Checkout) -> Verdict {
         }
     }
     let mut tests = Command::new("cargo");
-    tests.args(["test", "--quiet", "--locked", "--lib", "--tests"]).current_dir(copy.root());
+    tests.args(["test", "--quiet", "--locked", "-p", "ringgate", "--lib", "--tests"]);
+    tests.current_dir(copy.root());
     match run(&mut tests, PATIENCE) {
         Err(how) => Verdict::Caught(format!("cargo test{how}")),
         Ok(()) => Verdict::Survived,
@@ -91,7 +92,7 @@ fn on_threads(copy: &Checkout) -> Verdict {
 /// Builds the tests under other primitives; returns the program.
 fn build(copy: &Checkout, kind: &str) -> Option<std::path::PathBuf> {
     let mut cargo = Command::new("cargo");
-    cargo.args(["test", "--locked", "--lib", "--no-run", "--profile", "models"]);
+    cargo.args(["test", "--locked", "-p", "ringgate", "--lib", "--no-run", "--profile", "models"]);
     cargo.args(["--target-dir", &format!("target/{kind}")]);
     cargo.args(["--config", &format!("build.rustflags=['--cfg','ringgate_{kind}']")]);
     // Each mutant is built anew: quickly.

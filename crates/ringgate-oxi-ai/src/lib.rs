@@ -1,10 +1,10 @@
-//! Drop-in replacement for the provider pool of the crate oxi-ai 0.20; needs the feature `oxi-ai`.
+//! Drop-in replacement for the provider pool of the crate oxi-ai 0.20, on a limiter of [`ringgate`].
 //!
 //! Code that uses that pool changes its `use` line and nothing else:
 //!
 //! ```
 //! // use oxi_ai::provider_pool::{ProviderPool, RateLimitPolicy};
-//! use ringgate::oxi_ai::{ProviderPool, RateLimitPolicy};
+//! use ringgate_oxi_ai::{ProviderPool, RateLimitPolicy};
 //! # use oxi_ai::{OpenAiProvider, Provider};
 //! # use std::sync::Arc;
 //!
@@ -23,27 +23,38 @@
 //! | `unlimited()` | panics in `ProviderPool::new` | limits nothing |
 //! | `max_concurrent: 0` | waits for ever | refuses at once |
 //! | cost of a call | grows with `rpm` | does not |
+//!
+//! # Cost
+//!
+//! A call adds the limiter's work and one allocation to the provider's own, two through the trait
+//! ([`ProviderPool::stream`]).
+//!
+//! # Cancel safety
+//!
+//! You can drop a call or its stream at any point: no slot is lost ([`ProviderPool::stream`] says what stays
+//! counted).
+//!
+//! # Features
+//!
+//! `serde`: [`RateLimitPolicy`] can be read and written.
 
-use crate::error::Refused;
-use crate::limiter::{Limiter, OwnedLimiterPermit};
-use crate::pool::PoolStream;
-use crate::provider::EventStream;
-use ::oxi_ai::{Context, Model, Provider, ProviderError, ProviderEvent, StreamOptions};
 use async_trait::async_trait;
 use core::fmt;
 use core::time::Duration;
+use oxi_ai::{Context, Model, Provider, ProviderError, ProviderEvent, StreamOptions};
+use ringgate::{EventStream, Limiter, OwnedLimiterPermit, PoolStream, Refused};
 use std::sync::Arc;
 
 /// Rate and concurrency that a pool keeps: the two fields of the original and nothing else.
 ///
 /// ```
-/// use ringgate::oxi_ai::RateLimitPolicy;
+/// use ringgate_oxi_ai::RateLimitPolicy;
 ///
 /// let RateLimitPolicy { rpm, max_concurrent } = RateLimitPolicy::rpm(60);
 /// assert_eq!((rpm, max_concurrent), (60, 10));
 /// ```
 ///
-/// The margin is the default one of [`ringgate::RateLimitPolicy`](crate::RateLimitPolicy). For
+/// The margin is the default one of [`ringgate::RateLimitPolicy`]. For
 /// another, or for a limit on every second, make a limiter of such a policy and give it to
 /// [`ProviderPool::with_limiter`].
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,19 +70,19 @@ impl RateLimitPolicy {
     /// So many requests per minute, and a sixth of it (at least one) in flight.
     #[must_use]
     pub fn rpm(rpm: u32) -> Self {
-        crate::RateLimitPolicy::rpm(rpm).into()
+        ringgate::RateLimitPolicy::rpm(rpm).into()
     }
 
     /// A minute's worth of so many requests per second (at most `u32::MAX`), and as many in flight.
     ///
     /// Two fields cannot say more: as with the original it is the minute that is limited, and a
     /// whole minute's worth may go in its first second.
-    /// [`ringgate::RateLimitPolicy::per_second`](crate::RateLimitPolicy::per_second) limits every
+    /// [`ringgate::RateLimitPolicy::per_second`] limits every
     /// second:
     ///
     /// ```
     /// # use oxi_ai::OpenAiProvider;
-    /// # use ringgate::oxi_ai::ProviderPool;
+    /// # use ringgate_oxi_ai::ProviderPool;
     /// # use ringgate::{Limiter, RateLimitPolicy};
     /// # use std::sync::Arc;
     /// # let provider = Arc::new(OpenAiProvider::new());
@@ -81,13 +92,13 @@ impl RateLimitPolicy {
     /// ```
     #[must_use]
     pub fn per_second(rps: u32) -> Self {
-        crate::RateLimitPolicy::per_second(rps).into()
+        ringgate::RateLimitPolicy::per_second(rps).into()
     }
 
     /// No limit on either.
     #[must_use]
     pub fn unlimited() -> Self {
-        crate::RateLimitPolicy::unlimited().into()
+        ringgate::RateLimitPolicy::unlimited().into()
     }
 
     /// The same policy with another number of requests in flight.
@@ -99,27 +110,35 @@ impl RateLimitPolicy {
 }
 
 /// Its two public fields; a margin or a limit per second has no place here.
-impl From<crate::RateLimitPolicy> for RateLimitPolicy {
-    fn from(policy: crate::RateLimitPolicy) -> Self {
+impl From<ringgate::RateLimitPolicy> for RateLimitPolicy {
+    fn from(policy: ringgate::RateLimitPolicy) -> Self {
         Self { rpm: policy.rpm, max_concurrent: policy.max_concurrent }
     }
 }
 
 /// The same limits, to add a margin to.
-impl From<RateLimitPolicy> for crate::RateLimitPolicy {
+impl From<RateLimitPolicy> for ringgate::RateLimitPolicy {
     fn from(policy: RateLimitPolicy) -> Self {
         Self::rpm(policy.rpm).with_max_concurrent(policy.max_concurrent)
     }
 }
 
-/// [`ProviderError::RateLimited`] with the exact wait.
+/// A refusal as oxi-ai's error: [`ProviderError::RateLimited`] with the exact wait.
 ///
 /// Without one where no time can be told: when all slots are taken until some stream ends, or when
 /// a limit is zero and waiting is useless ([`Refused`] itself can tell the two apart).
-impl From<Refused> for ProviderError {
-    fn from(refused: Refused) -> Self {
-        Self::RateLimited { retry_after: refused.retry_after() }
-    }
+///
+/// ```
+/// use oxi_ai::ProviderError;
+/// use ringgate::{Limiter, Rate};
+/// use ringgate_oxi_ai::rate_limited;
+///
+/// let refused = Limiter::new(Rate::per_minute(60), 0).try_acquire().unwrap_err();
+/// assert!(matches!(rate_limited(refused), ProviderError::RateLimited { retry_after: None }));
+/// ```
+#[must_use]
+pub fn rate_limited(refused: Refused) -> ProviderError {
+    ProviderError::RateLimited { retry_after: refused.retry_after() }
 }
 
 /// An oxi-ai provider behind a limiter. All callers that share a key share one pool.
@@ -146,7 +165,7 @@ impl From<Refused> for ProviderError {
 /// # }
 /// use futures_util::StreamExt;
 /// use oxi_ai::{Api, Context, Model, Provider};
-/// use ringgate::oxi_ai::{ProviderPool, RateLimitPolicy};
+/// use ringgate_oxi_ai::{ProviderPool, RateLimitPolicy};
 /// use std::sync::Arc;
 ///
 /// # #[tokio::main(flavor = "current_thread")]
@@ -177,7 +196,7 @@ impl ProviderPool {
         policy: RateLimitPolicy,
         name: impl Into<String>,
     ) -> Self {
-        let policy = crate::RateLimitPolicy::from(policy);
+        let policy = ringgate::RateLimitPolicy::from(policy);
         Self::with_limiter(provider, Limiter::from(&policy), name)
     }
 
@@ -210,7 +229,7 @@ impl ProviderPool {
     /// #     }
     /// # }
     /// use oxi_ai::ProviderError;
-    /// use ringgate::oxi_ai::{ProviderPool, RateLimitPolicy};
+    /// use ringgate_oxi_ai::{ProviderPool, RateLimitPolicy};
     /// use std::{sync::Arc, time::Duration};
     ///
     /// # #[tokio::main(flavor = "current_thread")]
@@ -268,7 +287,7 @@ impl ProviderPool {
         context: &Context,
         options: Option<StreamOptions>,
     ) -> Result<EventStream<ProviderEvent>, ProviderError> {
-        let permit = self.admit().await?;
+        let permit = self.admit().await.map_err(rate_limited)?;
         let events = self.inner.stream(model, context, options).await?;
         Ok(Box::pin(PoolStream::new(events, permit)))
     }

@@ -6,13 +6,13 @@
 //! time is their mean. Making the pools is not timed. ringgate goes by the system's clock unless the
 //! row says otherwise, as the original does.
 //!
-//! `cargo bench --bench pool --all-features`
+//! `cargo bench -p ringgate-oxi-ai`
 
 #![allow(clippy::disallowed_methods, reason = "a bench reads clocks")]
 #![allow(missing_docs, reason = "criterion's macros")]
 
 #[allow(dead_code, reason = "a part of it is for the tests")]
-#[path = "../tests/common/counting.rs"]
+#[path = "../../../tests/common/counting.rs"]
 mod counting;
 
 use async_trait::async_trait;
@@ -21,8 +21,9 @@ use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use futures_util::{FutureExt, stream};
 use oxi_ai::provider_pool;
 use oxi_ai::{Api, Context, Model, Provider, ProviderError, ProviderEvent, StreamOptions};
-use ringgate::time::{Clock, SystemClock};
-use ringgate::{EventStream, Limiter, Rate, oxi_ai as in_its_place};
+use ringgate::time::{Clock, FastClock, SystemClock};
+use ringgate::{EventStream, Limiter, Rate};
+use ringgate_oxi_ai as in_its_place;
 use std::hint::black_box;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -137,11 +138,8 @@ fn pool_stream(criterion: &mut Criterion) {
         .bench(criterion, &rpms);
     let make = |rpm| Arc::new(ringgate(rpm, SystemClock::new())) as Arc<dyn Provider>;
     Row { name: "ringgate as dyn Provider", make, call }.bench(criterion, &rpms);
-    #[cfg(feature = "quanta")]
-    {
-        let make = |rpm| ringgate(rpm, ringgate::time::FastClock::new());
-        Row { name: "ringgate, fast clock", make, call: directly }.bench(criterion, &rpms);
-    }
+    let make = |rpm| ringgate(rpm, FastClock::new());
+    Row { name: "ringgate, fast clock", make, call: directly }.bench(criterion, &rpms);
 }
 
 criterion_group! {

@@ -1,9 +1,6 @@
 //! In the place of oxi-ai's own pool: with its `OpenAiProvider` against a server on loopback that the
 //! test answers for, and with a provider in the test's hand under paused time.
-#![cfg(feature = "oxi-ai")]
 #![expect(clippy::disallowed_methods, reason = "departures go by tokio's paused time")]
-
-mod common;
 
 use async_trait::async_trait;
 use axum::body::{Body, Bytes};
@@ -18,8 +15,8 @@ use oxi_ai::{
     Api, Context, Message, Model, OpenAiProvider, Provider, ProviderError, ProviderEvent,
     StopReason, StreamOptions, Tool, UserMessage,
 };
-use ringgate::oxi_ai::{ProviderPool, RateLimitPolicy};
 use ringgate::{EventStream, Limiter, Rate};
+use ringgate_oxi_ai::{ProviderPool, RateLimitPolicy};
 use serde_json::{Value, json};
 use std::io;
 use std::net::Ipv4Addr;
@@ -112,7 +109,7 @@ macro_rules! code_of_a_user {
 }
 
 code_of_a_user!(before, oxi_ai::provider_pool);
-code_of_a_user!(after, ringgate::oxi_ai);
+code_of_a_user!(after, ringgate_oxi_ai);
 
 /// Broken by: another field in `RateLimitPolicy` (does not compile), or `per_second` in other terms.
 #[tokio::test]
