@@ -193,6 +193,10 @@ impl<F: Future> Waiter<F> {
         self.future.as_mut().poll(&mut Context::from_waker(&waker))
     }
 
+    pub(super) fn is_woken(&self) -> bool {
+        self.wakes.0.load(SeqCst) > 0
+    }
+
     /// Its turn has come, and it has been told.
     #[track_caller]
     pub(super) fn ready(mut self) -> F::Output {

@@ -4,8 +4,9 @@ use super::harness::{SECOND, Waiter, at_every_step, every_pair, poll_once, scene
 use crate::raw::window::log::Log;
 use crate::raw::window::shards::Layout;
 use crate::tests::pairs::window::{OPERATIONS, STARTS};
-use crate::time::{ManualClock, Timestamp};
+use crate::time::{Clock, ManualClock, Sleep, Timestamp};
 use crate::{Rate, SlidingWindow};
+use core::task::Poll;
 use core::time::Duration;
 use std::sync::Arc;
 
@@ -268,6 +269,50 @@ fn freeze_a_clock_that_has_jumped_back() {
                 assert_eq!(burst(&second), LIMIT);
             },
             move || assert_eq!((third.remaining(), burst(&third)), (0, 0)),
+        )
+    });
+}
+
+/// A clock whose timer never fires: what sleeps by it is woken by others or not at all.
+#[derive(Debug)]
+struct Timerless(ManualClock);
+
+impl Clock for Timerless {
+    fn now(&self) -> Timestamp {
+        self.0.now()
+    }
+
+    fn sleep_until(&self, _: Timestamp) -> Sleep {
+        Sleep::new(core::future::pending())
+    }
+}
+
+/// The head of the line sleeps until a time that the clock will not show for long. The thread that notices the
+/// jump stalls; another one wakes the head.
+#[test]
+fn freeze_a_jump_that_the_head_of_the_line_has_to_hear_of() {
+    at_every_step("window: a jump while a call is in line", || {
+        let clock = ManualClock::new();
+        clock.advance(10 * SECOND);
+        let window = SlidingWindow::with_clock(Rate::new(LIMIT, SECOND), Timerless(clock.clone()));
+        let window = Arc::new(window);
+        assert_eq!(burst(&window), LIMIT);
+        let mut head = Waiter::new(Arc::clone(&window).acquire_owned());
+        clock.set(Timestamp::ZERO);
+        let [first, second, third] = [(); 3].map(|()| Arc::clone(&window));
+        scene(
+            move || {
+                let _ = first.try_acquire();
+            },
+            move || {
+                let refused = second.try_acquire().unwrap_err();
+                assert_eq!(refused.retry_after(), Some(SECOND));
+                assert!(head.is_woken());
+                assert!(head.poll().is_pending());
+                clock.advance(SECOND);
+                assert!(matches!(head.poll(), Poll::Ready(Ok(()))));
+            },
+            move || assert!([LIMIT - 1, LIMIT - 2].contains(&third.remaining())),
         )
     });
 }
