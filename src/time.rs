@@ -27,9 +27,10 @@
 //! * **Jumps back.** If the clock steps back by less than a second, calls wait until it has caught up. If a
 //!   refused call finds it more than a second behind the newest stamp (a static limiter used under tokio's paused
 //!   time and later in real time), the clock has jumped: the limiter's time continues from that stamp, and no
-//!   call waits longer than a window because of the jump. The limits hold by real time, too. The limiter cannot
-//!   know how long ago earlier calls were: it counts them as later than they were, up to the jump itself. It
-//!   moves to a new log, as after a [reset](crate::SlidingWindow::reset), and at the same cost.
+//!   call waits longer than a window because of the jump. Timeouts move back with the clock. The limits hold by
+//!   real time, too. The limiter cannot know how long ago earlier calls were: it counts them as later than they
+//!   were, up to the jump itself. It moves to a new log, as after a [reset](crate::SlidingWindow::reset), and at
+//!   the same cost.
 //! * **Jumps ahead** look like a long pause: earlier calls leave the window early. Afterwards, if one reading
 //!   was far ahead of all later ones, call [`reset`](crate::Limiter::reset).
 //! * **Two clocks.** Give each runtime its own limiter if one is paused and the other is not: two clocks more
@@ -57,3 +58,4 @@ pub use sleep::Sleep;
 pub use system::SystemClock;
 
 pub(crate) use any::{SleepUntil, Time};
+pub(crate) use clock::JUMP;

@@ -263,3 +263,26 @@ fn futures_could_not_be_shared_nor_spawned() {
     is_static(&limiter.acquire_owned());
     is_static(&limiter.acquire_timeout_owned(ns(1)));
 }
+
+// ---- a clock that jumps back ---------------------------------------------------------------------
+
+/// Broken by: `SleepUntil::is_over` that leaves the deadline where it was.
+#[test]
+fn a_timeout_lasted_longer_by_as_much_as_the_clock_jumped_back() {
+    let clock = ManualClock::new();
+    clock.set(at(100_000_000_000));
+    let limiter = Limiter::builder().max_concurrent(1).clock(clock.clone()).build();
+    let permit = limiter.try_acquire().unwrap();
+    let mut call = pin!(limiter.acquire_timeout(Duration::from_secs(5)));
+    assert!(poll_once(call.as_mut()).is_pending());
+    clock.set(at(102_000_000_000));
+    assert!(poll_once(call.as_mut()).is_pending());
+    clock.set(Timestamp::ZERO);
+    assert!(poll_once(call.as_mut()).is_pending());
+    clock.set(at(2_999_999_999));
+    assert!(poll_once(call.as_mut()).is_pending());
+    clock.set(at(3_000_000_000));
+    let Poll::Ready(Err(refused)) = poll_once(call.as_mut()) else { panic!("it waits on") };
+    assert_eq!(refused.limit(), Limit::Concurrency);
+    drop(permit);
+}

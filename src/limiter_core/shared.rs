@@ -7,14 +7,11 @@ use crate::error::{Limit, NoSuchRateError, Refused};
 use crate::rate::Rate;
 use crate::raw::window::log::{Busy, Log, Opening, Reading};
 use crate::semaphore::Semaphore;
-use crate::time::{Time, Timestamp};
+use crate::time::{JUMP, Time, Timestamp};
+use core::time::Duration;
 
 /// How often to read the clock when a reading is stale. A clock that stepped back stays stale.
 const READINGS: u32 = 4;
-
-/// A clock that is further behind the newest stamp than this, in ns, has jumped back. The clocks of several
-/// processors differ by less.
-const JUMP: u64 = 1_000_000_000;
 
 /// All limits of a limiter, and the line before them.
 #[derive(Debug)]
@@ -256,7 +253,7 @@ impl Core {
     /// clock has jumped back, and the log's time continues from its newest stamp.
     #[cold]
     fn notice_jump(&self, log: &Log, seen: u64, reading: Reading) {
-        let back = seen.saturating_sub(reading.clock);
+        let back = Duration::from_nanos(seen.saturating_sub(reading.clock));
         if back > JUMP {
             // Wakes the head, which sleeps until a time of the old log. Before the move: if this thread stalls
             // after the move, no other has a jump to notice. A head that wakes too early notices it itself.

@@ -1,6 +1,6 @@
 //! The clock of a limiter, whichever it is, and a sleep by it.
 
-use super::clock::{Clock, Timestamp};
+use super::clock::{Clock, JUMP, Timestamp};
 use super::default::DefaultClock;
 #[cfg(feature = "quanta")]
 use super::fast::FastClock;
@@ -94,7 +94,7 @@ impl Time {
 
     /// Sleeps until the clock shows `deadline`, however often the timer wakes early.
     pub(crate) fn sleep_until(&self, deadline: Timestamp) -> SleepUntil<'_> {
-        SleepUntil { time: self, deadline, sleep: None }
+        SleepUntil { time: self, deadline, seen: Timestamp::ZERO, sleep: None }
     }
 
     fn timer(&self, deadline: Timestamp) -> Sleep {
@@ -115,6 +115,8 @@ pin_project! {
     pub(crate) struct SleepUntil<'a> {
         time: &'a Time,
         deadline: Timestamp,
+        // What the clock showed at the last poll.
+        seen: Timestamp,
         #[pin]
         sleep: Option<Sleep>,
     }
@@ -124,16 +126,29 @@ impl SleepUntil<'_> {
     pub(crate) fn deadline(&self) -> Timestamp {
         self.deadline
     }
+
+    /// Whether the deadline has come. If the clock has jumped back, the deadline moves back with it.
+    fn is_over(self: Pin<&mut Self>) -> bool {
+        let this = self.project();
+        let now = this.time.now();
+        let back = this.seen.saturating_duration_since(now);
+        if back > JUMP {
+            *this.deadline =
+                now.saturating_add(this.deadline.saturating_duration_since(*this.seen));
+        }
+        *this.seen = now;
+        now >= *this.deadline
+    }
 }
 
 impl Future for SleepUntil<'_> {
     type Output = ();
 
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let mut this = self.project();
-        if this.time.now() >= *this.deadline {
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        if self.as_mut().is_over() {
             return Poll::Ready(());
         }
+        let mut this = self.as_mut().project();
         if this.sleep.is_none() {
             this.sleep.set(Some(this.time.timer(*this.deadline)));
         }
@@ -142,7 +157,7 @@ impl Future for SleepUntil<'_> {
             return Poll::Pending;
         }
         this.sleep.set(None);
-        if this.time.now() >= *this.deadline {
+        if self.is_over() {
             return Poll::Ready(());
         }
         // Too early: let other tasks run first. The one that moves this clock may need this thread.

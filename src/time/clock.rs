@@ -96,5 +96,8 @@ pub trait Clock: fmt::Debug + Send + Sync + 'static {
     fn sleep_until(&self, deadline: Timestamp) -> Sleep;
 }
 
+/// A clock that is further behind than this has jumped back. The clocks of several processors differ by less.
+pub(crate) const JUMP: Duration = Duration::from_secs(1);
+
 /// The longest single sleep asked of a timer; some overflow beyond.
 pub(crate) const LONGEST_SLEEP: Duration = Duration::from_secs(365 * 24 * 3600);
