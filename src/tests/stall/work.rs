@@ -35,7 +35,7 @@ fn shuffle<T>(items: &mut [T]) {
 }
 
 /// Caught: chunks of doubling size (their nodes are brought by one call: not by steps, but see
-/// `semaphore_faults`); a walk from the front where the last in line has left.
+/// `tests/semaphore/faults.rs`); a walk from the front where the last in line has left.
 #[test]
 fn freeze_joining_a_long_line_is_no_more_work() {
     let semaphore = Arc::new(Semaphore::new(0));

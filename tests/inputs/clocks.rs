@@ -1,8 +1,6 @@
 //! Clocks and timers that misbehave, and a test's own clock.
 
-mod common;
-
-use common::{Calls, Wakes, poll_once, poll_with};
+use crate::common::{Calls, Wakes, poll_once, poll_with};
 use ringgate::time::{Clock, ManualClock, Sleep, Timestamp};
 use ringgate::{Rate, SlidingWindow};
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -1,8 +1,6 @@
 //! What others found wrong with the semaphore, each as the test that failed.
 
-mod common;
-
-use common::{Calls, Wakes, at_once, poll_once, poll_with};
+use crate::common::{Calls, Wakes, at_once, poll_once, poll_with};
 use ringgate::{Acquire, Semaphore, SemaphorePermit};
 use std::pin::Pin;
 use std::sync::Arc;

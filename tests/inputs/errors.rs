@@ -1,8 +1,6 @@
 //! What the errors say, to programs and to people.
 
-mod common;
-
-use common::at_once;
+use crate::common::at_once;
 use ringgate::{Limit, Limiter, NoSuchRateError, Rate, Semaphore, SlidingWindow, TryAcquireError};
 use std::error::Error;
 use std::time::Duration;

@@ -2,9 +2,7 @@
 //! operations on `ringgate::Semaphore` (borrowed, owned, bounded) and on `tokio::sync::Semaphore`
 //! must all behave as the model says. All futures are polled by hand, without a runtime.
 
-mod common;
-
-use common::{Wakes, cases, poll_with};
+use crate::common::{Wakes, cases, poll_with};
 use proptest::prelude::*;
 use ringgate::{AcquireError, Semaphore, TryAcquireError};
 use std::collections::VecDeque;

@@ -1,9 +1,7 @@
 //! Absurd limits, windows and clocks: every operation returns, without a panic, with the documented
 //! answer.
 
-mod common;
-
-use common::{Wakes, at_once, poll_once, poll_with};
+use crate::common::{Wakes, at_once, poll_once, poll_with};
 use ringgate::time::{Clock, ManualClock, Sleep, Timestamp};
 use ringgate::{
     Limit, Limiter, LimiterBuilder, LimiterPermit, Rate, RateLimitPolicy, Refused, Semaphore,

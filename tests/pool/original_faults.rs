@@ -4,11 +4,9 @@
 #![cfg(feature = "tokio")]
 #![expect(clippy::disallowed_methods, reason = "departures go by tokio's paused time")]
 
-mod common;
-
+use crate::common::Dice;
+use crate::common::counting::growth;
 use async_trait::async_trait;
-use common::Dice;
-use common::counting::{Counting, growth};
 use futures_util::stream::poll_fn;
 use futures_util::{FutureExt, StreamExt};
 use ringgate::{
@@ -21,9 +19,6 @@ use std::time::Duration;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::{JoinHandle, yield_now};
 use tokio::time::{Instant, advance, sleep};
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
 
 const fn s(seconds: u64) -> Duration {
     Duration::from_secs(seconds)

@@ -1,10 +1,8 @@
 //! Traps that other semaphores fell into, one test each; the numbers are their issues'.
 #![expect(clippy::disallowed_types, reason = "a waker that calls back in must be Sync itself")]
 
-mod common;
-
-use common::counting::{Counting, growth};
-use common::{Calls, Dice, Wakes, at_once, poll_once, poll_with};
+use crate::common::counting::growth;
+use crate::common::{Calls, Dice, Wakes, at_once, poll_once, poll_with};
 use ringgate::time::{ManualClock, Sleep, SystemClock, Timestamp};
 use ringgate::{
     Acquire, AcquireError, AcquireOwned, Limit, Limiter, LimiterBuilder, LimiterPermit,
@@ -16,9 +14,6 @@ use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Poll, Wake, Waker};
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
 
 /// A future that has been polled once, and its waker.
 struct Waiter<'a> {

@@ -1,8 +1,6 @@
 //! What went wrong once with calls that wait, each named after it.
 
-mod common;
-
-use common::{at_once, poll_once};
+use crate::common::{at_once, poll_once};
 use ringgate::time::{Clock, ManualClock, Sleep, Timestamp};
 use ringgate::{Limit, Limiter, LimiterAcquire, Rate, Semaphore, SlidingWindow, WindowAcquire};
 use std::future::Future;

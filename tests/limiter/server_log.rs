@@ -8,9 +8,7 @@
 #![cfg(feature = "tokio")]
 #![expect(clippy::disallowed_methods, reason = "the server's log goes by tokio's paused time")]
 
-mod common;
-
-use common::Dice;
+use crate::common::Dice;
 use ringgate::{Limiter, LimiterPermit, Rate};
 use std::collections::VecDeque;
 use std::time::Duration;

@@ -1,9 +1,7 @@
 //! Waiting for a window: place and turn, one timer for all, bursts; several limits at once; limits
 //! that change under those who wait.
 
-mod common;
-
-use common::{Wakes, at_once, poll_once, poll_with};
+use crate::common::{Wakes, at_once, poll_once, poll_with};
 use ringgate::time::{Clock, ManualClock, Sleep, Timestamp};
 use ringgate::{
     Limit, Limiter, NoSuchRateError, Rate, SlidingWindow, SlidingWindowBuilder, WindowAcquire,

@@ -1,9 +1,7 @@
 //! The sliding window against a plain log of every admission, and against its own promise when
 //! several threads use it at once.
 
-mod common;
-
-use common::Dice;
+use crate::common::Dice;
 use proptest::prelude::*;
 use ringgate::time::{Clock, ManualClock, SystemClock, Timestamp};
 use ringgate::{Limit, Rate, Refused, SlidingWindow};
@@ -100,7 +98,7 @@ impl Case {
             Move::JustBeforeFree => log.free_at().map_or(now, |free_at| free_at - 1),
         };
         // Where the log is split, each part clamps by its own newest stamp, which this oracle does
-        // not know; `src/window/oracle.rs` asks for the stamps.
+        // not know; `src/tests/oracle.rs` asks for the stamps.
         if self.limit < SPLIT { then } else { then.max(now) }
     }
 
@@ -159,7 +157,7 @@ fn replayed(case: &Case, history: &[u64]) -> SlidingWindow {
 }
 
 proptest! {
-    #![proptest_config(common::cases(400))]
+    #![proptest_config(crate::common::cases(400))]
 
     /// Broken by: `<` for `<=` in `Ring::busy_until`; no `max` with the newest stamp in `Ring::try_stamp`;
     /// no flip at cell 0 in `Ring::locate`.
@@ -271,7 +269,7 @@ fn events() -> impl Strategy<Value = Event> {
 }
 
 proptest! {
-    #![proptest_config(common::cases(400))]
+    #![proptest_config(crate::common::cases(400))]
 
     /// Whatever the clock shows, the limit holds by real time, and nobody waits for longer than a window and
     /// what the clock may be behind without having jumped. Broken by: stamps that several rings keep as they are,

@@ -1,9 +1,7 @@
 //! What others found wrong where the crate stands in the place of others: threads, closing, lines
 //! without an end. Each is the test that failed.
 
-mod common;
-
-use common::{Wakes, at_once, poll_once, poll_with};
+use crate::common::{Wakes, at_once, poll_once, poll_with};
 use ringgate::time::{Clock, ManualClock, Timestamp};
 use ringgate::{Limit, Limiter, Rate, Refused, Semaphore, SlidingWindow};
 use std::panic::{RefUnwindSafe, UnwindSafe};

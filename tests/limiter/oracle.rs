@@ -5,12 +5,10 @@
 //!
 //! One thread, so that everything is exact; what threads do to one another is for the models in `src`.
 //! Where the log is split (limits from 128 on) time moves on only and rates stay: then all is exact,
-//! too. `src/window/oracle.rs` has the rest of that.
+//! too. `src/tests/oracle.rs` has the rest of that.
 
-mod common;
-
-use common::gate_model::{self, Answer, Id, Model, No, Permits, Rates};
-use common::{Wakes, cases, poll_with};
+use crate::common::gate_model::{self, Answer, Id, Model, No, Permits, Rates};
+use crate::common::{Wakes, cases, poll_with};
 use proptest::prelude::*;
 use ringgate::time::{Clock, Sleep, Timestamp};
 use ringgate::{

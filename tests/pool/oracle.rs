@@ -5,11 +5,9 @@
 //! typed; slots, stamps and the line are as `common/gate_model.rs` says; the provider's future or
 //! stream is gone before its slot is free; nothing is left over.
 
-mod common;
-
+use crate::common::gate_model::{Id, Model, No, Permits, Rates, Slots};
+use crate::common::{Wakes, cases, poll_with};
 use async_trait::async_trait;
-use common::gate_model::{Id, Model, No, Permits, Rates, Slots};
-use common::{Wakes, cases, poll_with};
 use futures_util::Stream;
 use proptest::prelude::*;
 use ringgate::time::{ManualClock, Timestamp};

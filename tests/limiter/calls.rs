@@ -1,14 +1,12 @@
 //! Both limits together: the order of calls, what is held meanwhile, what a refusal says. Programs of
-//! all operations are in `limiter_oracle.rs`, days of simulated traffic in `server_log.rs`.
+//! all operations are in `oracle.rs`, days of simulated traffic in `server_log.rs`.
 #![cfg(feature = "tokio")]
 #![expect(
     clippy::disallowed_methods,
     reason = "time that has passed is told by tokio's paused clock"
 )]
 
-mod common;
-
-use common::{Calls, Wakes, at_once, poll_once, poll_with};
+use crate::common::{Calls, Wakes, at_once, poll_once, poll_with};
 use ringgate::time::{Clock, ManualClock, Sleep, Timestamp};
 use ringgate::{Limit, Limiter, LimiterPermit, Rate, Refused, Semaphore, SlidingWindow};
 use std::future::Future;

@@ -1,0 +1,12 @@
+//! Provider pools and their policies.
+
+#[path = "../common/mod.rs"]
+mod common;
+mod oracle;
+mod original_faults;
+mod policy_serde;
+
+use common::counting::Counting;
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
