@@ -9,7 +9,7 @@ pub use builder::SlidingWindowBuilder;
 use crate::error::{NoSuchRateError, Refused};
 use crate::limiter_core::Core;
 use crate::rate::Rate;
-use crate::raw::window::log::Log;
+use crate::raw::window::Log;
 use crate::time::Timestamp;
 use core::time::Duration;
 

@@ -3,7 +3,7 @@
 use super::Limiter;
 use crate::limiter_core::{Concurrency, Core};
 use crate::rate::{Margin, Rate};
-use crate::raw::window::log::Log;
+use crate::raw::window::Log;
 use crate::semaphore::Semaphore;
 use crate::time::{Clock, Time};
 use core::time::Duration;

@@ -1,7 +1,7 @@
 //! The rate's refusal.
 
 use crate::error::{Limit, Refused};
-use crate::raw::window::log::Busy;
+use crate::raw::window::LogFull;
 use crate::time::Timestamp;
 
 /// The rate's refusal: not until a time, or never.
@@ -27,10 +27,10 @@ impl NotUntil {
     }
 }
 
-impl From<Busy> for NotUntil {
+impl From<LogFull> for NotUntil {
     #[inline]
-    fn from(busy: Busy) -> Self {
-        Self::new(busy.reading.clock, busy.free_at)
+    fn from(full: LogFull) -> Self {
+        Self::new(full.reading.clock, full.free_at)
     }
 }
 

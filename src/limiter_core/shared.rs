@@ -5,7 +5,7 @@ use super::not_until::NotUntil;
 use super::queue::{QueueLength, QueueLimit, QueuePlace};
 use crate::error::{Limit, NoSuchRateError, Refused};
 use crate::rate::Rate;
-use crate::raw::window::log::{Busy, Log, Opening, Reading};
+use crate::raw::window::{Log, LogFull, Reading, Reservation};
 use crate::semaphore::Semaphore;
 use crate::time::{JUMP, Time, Timestamp};
 use core::time::Duration;
@@ -174,10 +174,10 @@ impl Core {
 
     fn try_admit_with_slot(&self) -> Result<(), Refused> {
         // First, so that a call refused by the rate takes no slot away from another.
-        let opening =
+        let reservation =
             self.peek().map_err(|busy| self.concurrency.escalate_if_permanent(busy.into()))?;
         let slot = self.concurrency.try_acquire()?;
-        self.stamp_in(opening)?;
+        self.stamp_in(reservation)?;
         slot.keep();
         Ok(())
     }
@@ -204,14 +204,14 @@ impl Core {
 
     /// Whether the rate admits a call now. Claims nothing.
     #[inline]
-    pub(super) fn peek(&self) -> Result<Option<Opening<'_>>, NotUntil> {
+    pub(super) fn peek(&self) -> Result<Option<Reservation<'_>>, NotUntil> {
         self.with_fresh_clock(|log| log.peek(|| self.now(), &|| self.now()))
     }
 
     /// Stamps by the reading of the clock that `peek` made; by a new one if others stamped meanwhile.
     #[inline]
-    fn stamp_in(&self, opening: Option<Opening<'_>>) -> Result<(), NotUntil> {
-        if opening.is_some_and(|opening| opening.take().is_some()) {
+    fn stamp_in(&self, reservation: Option<Reservation<'_>>) -> Result<(), NotUntil> {
+        if reservation.is_some_and(|reservation| reservation.take().is_some()) {
             return Ok(());
         }
         self.stamp()
@@ -227,7 +227,7 @@ impl Core {
     #[inline]
     fn with_fresh_clock<'a, R>(
         &'a self,
-        question: impl Fn(&'a Log) -> Result<R, Busy>,
+        question: impl Fn(&'a Log) -> Result<R, LogFull>,
     ) -> Result<Option<R>, NotUntil> {
         let Some(log) = &self.rate else { return Ok(None) };
         let (mut readings, mut seen) = (1, None);
@@ -258,7 +258,7 @@ impl Core {
             // Wakes the head, which sleeps until a time of the old log. Before the move: if this thread stalls
             // after the move, no other has a jump to notice. A head that wakes too early notices it itself.
             self.changes.add_permits(1);
-            log.go_on(reading.base);
+            log.restart_time(reading.base);
         }
     }
 

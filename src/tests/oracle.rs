@@ -2,8 +2,8 @@
 //! cells of one admission and of several, one ring and several, one rule and several; with clocks
 //! that step back, and rules that change.
 
-use crate::raw::window::log::{Busy, Log};
-use crate::raw::window::shards::Layout;
+use crate::raw::window::Layout;
+use crate::raw::window::{Log, LogFull};
 use crate::time::{Clock, SystemClock};
 use core::time::Duration;
 use proptest::prelude::*;
@@ -32,7 +32,7 @@ fn layout(rules: &[(u32, Duration)], kind: u32) -> Layout {
     let capacity = rules.iter().map(|(limit, _)| *limit).max().unwrap();
     let plain = Layout { capacity, ..Layout::of(rules.len(), 64, 4) };
     match kind {
-        0 if rules.len() == 1 => Layout { most_cells: 4, ..plain },
+        0 if rules.len() == 1 => Layout { max_cells: 4, ..plain },
         1 | 2 if rules.len() == 1 => Layout { rings_log2: kind, ..plain },
         _ => plain,
     }
@@ -64,14 +64,14 @@ fn far_changes() -> impl Strategy<Value = (u32, u32, (u32, u64), Vec<Change>)> {
     let changes = prop::collection::vec((limit(), window(), moves), 1..6);
     let all =
         (prop_oneof![Just(64), Just(4096), Just(700)], 0..4_u32, (limit(), window()), changes);
-    all.prop_map(|(most_cells, rings_log2, mut first, mut changes)| {
+    all.prop_map(|(max_cells, rings_log2, mut first, mut changes)| {
         // A cell is shared by no more than in the largest log.
-        let most = most_cells * 4096;
+        let most = max_cells * 4096;
         first.0 = first.0.min(most);
         for (limit, ..) in &mut changes {
             *limit = (*limit).min(most);
         }
-        (most_cells, rings_log2, first, changes)
+        (max_cells, rings_log2, first, changes)
     })
 }
 
@@ -121,16 +121,16 @@ fn nanos((limit, window): (u32, Duration)) -> (u32, u64) {
     (limit, u64::try_from(window.as_nanos()).unwrap())
 }
 
-fn moment(busy: Busy) -> u64 {
-    busy.free_at.expect("time does not end here")
+fn moment(full: LogFull) -> u64 {
+    full.free_at.expect("time does not end here")
 }
 
 /// Takes an admission as soon as there is one; returns when.
 fn wait(log: &Log, now: u64) -> u64 {
     match log.try_acquire(now) {
         Ok(_) => now,
-        Err(busy) => {
-            let free_at = moment(busy);
+        Err(full) => {
+            let free_at = moment(full);
             assert!(log.try_acquire(free_at - 1).is_err(), "free before the time it told");
             assert!(log.try_acquire(free_at).is_ok(), "not free at the time it told");
             free_at
@@ -141,11 +141,11 @@ fn wait(log: &Log, now: u64) -> u64 {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 6000, failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// One admission a cell. Broken by: `<` for `<=` in `busy_until`; no clamp in `spot`; `still`
+    /// One admission a cell. Broken by: `<` for `<=` in `busy_until`; no clamp in `claim_at`; `is_unchanged`
     /// always false; the first of several rules alone; one ring's refusal for all.
     #[test]
     fn it_admits_and_refuses_as_a_list_of_its_stamps_does(case in cases()) {
-        let layout = Layout { most_cells: 64, ..case.layout };
+        let layout = Layout { max_cells: 64, ..case.layout };
         let log = Log::with_layout(&case.rules, Duration::ZERO, layout);
         let (mut stamps, mut now) = (Stamps::default(), 50_u64);
         // Rings that have not heard of later stamps elsewhere may admit at an earlier time, too.
@@ -184,8 +184,8 @@ proptest! {
         ),
         splits in any::<bool>(),
     ) {
-        let most_cells = if splits { 1 << 20 } else { case.layout.most_cells };
-        let layout = Layout { rules: 1, most_cells, ..case.layout };
+        let max_cells = if splits { 1 << 20 } else { case.layout.max_cells };
+        let layout = Layout { rules: 1, max_cells, ..case.layout };
         let log = Log::with_layout(&case.rules[..1], Duration::ZERO, layout);
         let (mut stamps, mut now) = (Stamps::default(), 50_u64);
         let (mut most, mut shortest) = nanos(case.rules[0]);
@@ -304,10 +304,10 @@ proptest! {
     /// counted as a whole cell; a change that goes on in the cell that was begun before it.
     #[test]
     fn answers_are_exact_one_window_after_a_change_however_large(
-        (most_cells, rings_log2, first, changes) in far_changes(),
+        (max_cells, rings_log2, first, changes) in far_changes(),
     ) {
-        let rings_log2 = if first.0 > most_cells { 0 } else { rings_log2.min(first.0.ilog2()) };
-        let layout = Layout { capacity: first.0, rings_log2, ..Layout::of(1, most_cells, 16) };
+        let rings_log2 = if first.0 > max_cells { 0 } else { rings_log2.min(first.0.ilog2()) };
+        let layout = Layout { capacity: first.0, rings_log2, ..Layout::of(1, max_cells, 16) };
         let log = Log::with_layout(&[(first.0, ns(first.1))], Duration::ZERO, layout);
         let (mut stamps, mut forgotten) = (Stamps::default(), 0);
         let (mut now, mut changed, mut rule) = (50_u64, 0, first);
@@ -390,16 +390,16 @@ fn stamps_at(log: &Log, now: u64) -> Vec<u64> {
     (0..100).map_while(|_| log.try_acquire(now).ok()).collect()
 }
 
-/// Two admissions a cell. A cell that has given more than a lowered limit was left with room, and an
-/// opening found there before was taken after others had begun the next.
-/// Broken by: `fill_up` left out of `look`.
+/// Two admissions a cell. A cell that has given more than a lowered limit was left with room, and a
+/// reservation made there before was taken after others had begun the next.
+/// Broken by: `seal_spent_cell` left out of `check`.
 #[test]
-fn an_opening_in_a_cell_that_had_been_left_was_taken() {
+fn a_reservation_in_a_cell_that_had_been_left_was_taken() {
     let layout = Layout { capacity: 5, ..Layout::of(1, 3, 1) };
     for grows in [false, true] {
         let log = Log::with_layout(&[(3, ns(12))], Duration::ZERO, layout);
         log.try_acquire(0).unwrap();
-        let opening = log.peek(|| 8, &|| 8).unwrap();
+        let reservation = log.peek(|| 8, &|| 8).unwrap();
         log.set(0, 1, ns(12)).unwrap();
         let mut stamps = vec![log.try_acquire(12).unwrap()];
         log.set(0, if grows { 9 } else { 3 }, ns(12)).unwrap();
@@ -407,7 +407,7 @@ fn an_opening_in_a_cell_that_had_been_left_was_taken() {
             stamps.extend(stamps_at(&log, 12));
         }
         let before = log.remaining(12);
-        if let Some(stamp) = opening.take() {
+        if let Some(stamp) = reservation.take() {
             stamps.push(stamp);
             assert!(stamp >= 12, "stamped before others that count");
             assert!(log.remaining(12) < before, "not counted");
@@ -417,7 +417,7 @@ fn an_opening_in_a_cell_that_had_been_left_was_taken() {
     }
 }
 
-/// Broken by: `fill_up` left out of `look`: one a window.
+/// Broken by: `seal_spent_cell` left out of `check`: one a window.
 #[test]
 fn a_limit_below_what_a_cell_covers_is_used_in_full() {
     let layout = Layout { capacity: 64, ..Layout::of(1, 4, 1) };
@@ -547,14 +547,14 @@ fn burst(log: &Log, now: u64) -> usize {
 }
 
 /// One ring was full, the other was stamped by the clock that had jumped: these stamps left the window as time
-/// went on from the newest. Broken by: `hand_over_to` that copies the stamps as they are.
+/// went on from the newest. Broken by: `migrate_to` that copies the stamps as they are.
 #[test]
 fn a_jump_let_half_as_many_again_through_where_there_are_several_rings() {
     let layout = Layout { capacity: 128, rings_log2: 1, ..Layout::of(1, 1 << 20, 16) };
     let log = Log::with_layout(&[(128, ns(10))], Duration::ZERO, layout);
     assert_eq!((0..64).filter(|_| log.try_acquire(100).is_ok()).count(), 64);
     assert_eq!(burst(&log, 0), 64);
-    log.go_on(log.base());
+    log.restart_time(log.time_base());
     assert_eq!((burst(&log, 0), burst(&log, 9), burst(&log, 10)), (0, 0, 128));
 }
 
@@ -567,7 +567,7 @@ fn a_reading_from_before_a_jump_made_it_look_like_two() {
     assert!(log.try_acquire(100).is_ok());
     let others = Cell::new(0);
     let read = || {
-        log.go_on(log.base());
+        log.restart_time(log.time_base());
         others.set(burst(&log, 0));
         112
     };
@@ -585,24 +585,24 @@ fn a_jump_was_measured_by_a_clock_that_had_gone_on() {
     assert_eq!((0..9).filter(|_| log.try_acquire(85).is_ok()).count(), 9);
     assert!(log.try_acquire(100).is_ok());
     // The clock shows 86, then 95: by that the nine are gone, but not who noticed.
-    let noticed = log.base();
+    let noticed = log.time_base();
     assert_eq!(burst(&log, 86), 0);
     assert_eq!(burst(&log, 95), 9);
-    log.go_on(noticed);
+    log.restart_time(noticed);
     assert_eq!((burst(&log, 95), burst(&log, 104), burst(&log, 105)), (0, 0, 10));
 }
 
 /// Who noticed was stopped meanwhile, and the others had gone on: all in the window became the newest once more.
-/// Broken by: `Log::go_on` that does not ask for the base.
+/// Broken by: `Log::restart_time` that does not ask for the base.
 #[test]
 fn a_jump_that_was_noticed_late_counted_calls_as_new_once_more() {
     let layout = Layout { capacity: 128, rings_log2: 1, ..Layout::of(1, 1 << 20, 16) };
     let log = Log::with_layout(&[(128, ns(10))], Duration::ZERO, layout);
     assert_eq!((0..64).filter(|_| log.try_acquire(100).is_ok()).count(), 64);
-    let noticed = log.base();
-    log.go_on(noticed);
+    let noticed = log.time_base();
+    log.restart_time(noticed);
     assert_eq!(burst(&log, 5), 64);
     assert!(log.try_acquire(15).is_ok());
-    log.go_on(noticed);
+    log.restart_time(noticed);
     assert_eq!(burst(&log, 15), 127);
 }

@@ -3,8 +3,8 @@
 
 mod tasks;
 
-use crate::raw::window::log::Log;
-use crate::raw::window::shards::Layout;
+use crate::raw::window::Layout;
+use crate::raw::window::Log;
 use crate::sync::thread;
 use crate::tests::schedules::{below, check};
 use crate::time::ManualClock;
@@ -185,7 +185,7 @@ fn shuttle_a_window_that_changes_and_grows_admits_no_more_than_the_largest_limit
 }
 
 /// Into shared cells, out of them into finer ones, and back.
-/// Broken by: a successor made for the limit alone; `is_succeeded` not asking whether a ring is closed.
+/// Broken by: a successor made for the limit alone; `has_successor` not asking whether a ring is closed.
 #[test]
 fn shuttle_a_window_that_changes_far_admits_no_more_than_the_largest_limit() {
     const LIMITS: [u32; 4] = [1, 2, 8, 16];
@@ -207,7 +207,7 @@ fn shuttle_a_window_that_changes_far_admits_no_more_than_the_largest_limit() {
 }
 
 /// Two rings share their limit anew while others claim, and grow.
-/// Broken by: a change without the touch; a claim that does not look at the state again.
+/// Broken by: a change without the touch; a claim that does not read the state again.
 #[test]
 fn shuttle_a_split_window_that_changes_is_exact() {
     check(30_000, || {

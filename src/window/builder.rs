@@ -3,7 +3,7 @@
 use super::SlidingWindow;
 use crate::limiter_core::{Concurrency, Core};
 use crate::rate::{Margin, Rate};
-use crate::raw::window::log::Log;
+use crate::raw::window::Log;
 use crate::time::{Clock, Time};
 use core::time::Duration;
 

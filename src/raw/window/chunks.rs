@@ -1,8 +1,8 @@
-//! Work that many threads share, in chunks that can be done twice.
+//! Work that several threads share, in chunks that can be done twice.
 //!
-//! Chunks are dealt out in order. Whoever finds none left does those again that are not marked as
-//! done: their owners may have stopped for ever. So nobody waits, and where nobody stops each chunk
-//! is done once, but for those under way at the end.
+//! Chunks are dealt out in order. A thread that finds none left repeats those that are not marked as done, because their
+//! owners may have stalled. So no thread waits. If none stalls, each chunk is done once, except those under way at the
+//! end.
 
 use crate::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use core::ops::Range;
@@ -16,14 +16,14 @@ pub(super) struct Chunks {
 }
 
 impl Chunks {
-    /// For work on at most so many cells.
+    /// For work on at most `cells` cells.
     pub(super) fn new(cells: usize) -> Self {
         let is_done = (0..cells.div_ceil(CHUNK)).map(|_| AtomicU32::new(0)).collect();
         Self { dealt: AtomicUsize::new(0), is_done }
     }
 
-    /// Does what is to be done with cells 0 to `cells`, which is the same for all who help. All of
-    /// it is done when this returns, by this thread or others.
+    /// Does `work` on the cells before `cells`; every thread has to call it with the same two. When this returns, all of
+    /// it is done, by this thread or others.
     pub(super) fn share(&self, cells: usize, work: impl Fn(Range<usize>)) {
         let chunks = cells.div_ceil(CHUNK).min(self.is_done.len());
         let mut last = 0;
@@ -31,7 +31,7 @@ impl Chunks {
             self.do_chunk(chunk, cells, &work);
             last = chunk;
         }
-        // From the own last one on, so that not all do the same.
+        // From this thread's own last chunk on, so that threads do not all repeat the same.
         for chunk in (last..chunks).chain(0..last) {
             // ORDERING: Acquire pairs with the Release in `do_chunk`: its cells are filled.
             if self.is_done[chunk].load(Ordering::Acquire) == 0 {
@@ -41,8 +41,8 @@ impl Chunks {
     }
 
     fn deal(&self, chunks: usize) -> Option<usize> {
-        // ORDERING: Relaxed, both: who has which chunk says nothing about cells. Asked first, so
-        // that it does not overflow.
+        // ORDERING: Relaxed, both: which thread has a chunk says nothing about cells. The load comes first, so that
+        // the count does not overflow.
         if self.dealt.load(Ordering::Relaxed) >= chunks {
             return None;
         }

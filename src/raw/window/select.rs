@@ -1,30 +1,29 @@
-//! Several rings as one history: their stamps newest first, though each ring has only its own in
-//! order. Of stamps that are equal the first ring's comes first.
+//! Several rings read as one history: their stamps newest first, although only each ring's own are in order. Of equal
+//! stamps the first ring's comes first.
 //!
-//! Nothing is sorted and nothing allocated. The k newest of all are found by halving the span of time
-//! in which the k-th lies; within each ring the place that belongs to a moment is found by halves
-//! too, between those of the moments before.
+//! Nothing is sorted and nothing is allocated. The k newest of all are found by halving the span of time in which the
+//! k-th lies. The index in each ring that belongs to a moment is found by halves too, between those of earlier moments.
 //!
-//! Rings that do not stand still yield some answer, and no panic.
+//! Rings that do not stand still give some answer, and never a panic.
 
 use super::cell::Format;
 use super::ring::{History, Ring};
 use crossbeam_utils::CachePadded;
 
-/// Rings at most.
-pub(super) const MOST_RINGS: usize = 16;
+/// The most rings that a log has.
+pub(super) const MAX_RINGS: usize = 16;
 
-/// A number for each ring; nought beyond the last.
-pub(super) type Each = [usize; MOST_RINGS];
+/// A number for each ring; zero beyond the last.
+pub(super) type Each = [usize; MAX_RINGS];
 
-/// The stamps of some rings that stand still.
+/// The stamps of several rings that stand still.
 pub(super) struct Merged<'a> {
-    rings: [Option<History<'a>>; MOST_RINGS],
+    rings: [Option<History<'a>>; MAX_RINGS],
 }
 
 impl<'a> Merged<'a> {
     pub(super) fn new(rings: &'a [CachePadded<Ring>], format: Format) -> Self {
-        let mut merged = Self { rings: [const { None }; MOST_RINGS] };
+        let mut merged = Self { rings: [const { None }; MAX_RINGS] };
         for (history, ring) in merged.rings.iter_mut().zip(rings) {
             *history = Some(ring.history(format));
         }
@@ -35,26 +34,26 @@ impl<'a> Merged<'a> {
         self.rings.iter().map_while(Option::as_ref).enumerate()
     }
 
-    /// Of the `most` newest stamps, how many are in each ring.
-    pub(super) fn newest(&self, most: usize) -> Each {
-        let all = self.later_than(0, [0; MOST_RINGS], [usize::MAX; MOST_RINGS]);
-        if sum(all) <= most {
+    /// How many of the `count` newest stamps are in each ring.
+    pub(super) fn newest(&self, count: usize) -> Each {
+        let all = self.later_than(0, [0; MAX_RINGS], [usize::MAX; MAX_RINGS]);
+        if sum(all) <= count {
             return all;
         }
-        // More than `most` are later than `low`, and not more are later than `high`.
+        // More than `count` are later than `low`, and at most `count` are later than `high`.
         let (mut low, mut high) = self.span(all);
-        let (mut at_low, mut at_high) = (all, [0; MOST_RINGS]);
+        let (mut at_low, mut at_high) = (all, [0; MAX_RINGS]);
         while high - low > 1 {
             let middle = low.midpoint(high);
             let at_middle = self.later_than(middle, at_high, at_low);
-            if sum(at_middle) <= most {
+            if sum(at_middle) <= count {
                 (high, at_high) = (middle, at_middle);
             } else {
                 (low, at_low) = (middle, at_middle);
             }
         }
         // The rest is stamped `high`.
-        let mut rest = most.saturating_sub(sum(at_high));
+        let mut rest = count.saturating_sub(sum(at_high));
         for (newest, with_equal) in at_high.iter_mut().zip(at_low) {
             let equal = with_equal.saturating_sub(*newest).min(rest);
             *newest += equal;
@@ -63,11 +62,11 @@ impl<'a> Merged<'a> {
         at_high
     }
 
-    /// How many stamps are less than `window` older than the newest, and that one.
+    /// How many stamps are less than `window` older than the newest one, and that newest stamp.
     pub(super) fn within(&self, window: u64) -> (usize, u64) {
-        let all = self.later_than(0, [0; MOST_RINGS], [usize::MAX; MOST_RINGS]);
+        let all = self.later_than(0, [0; MAX_RINGS], [usize::MAX; MAX_RINGS]);
         let (_, newest) = self.span(all);
-        let within = self.later_than(newest.saturating_sub(window), [0; MOST_RINGS], all);
+        let within = self.later_than(newest.saturating_sub(window), [0; MAX_RINGS], all);
         (sum(within), newest)
     }
 
@@ -76,10 +75,10 @@ impl<'a> Merged<'a> {
         sum(self.newest(usize::MAX))
     }
 
-    /// The stamps from the one that has so many newer ones on, newest first.
+    /// The stamps that have at least `newer` newer ones, newest first.
     pub(super) fn after(&self, newer: usize) -> impl Iterator<Item = u64> {
         let mut passed = self.newest(newer);
-        let mut heads = [0; MOST_RINGS];
+        let mut heads = [0; MAX_RINGS];
         for (number, ring) in self.rings() {
             heads[number] = ring.get(passed[number]);
         }
@@ -98,7 +97,7 @@ impl<'a> Merged<'a> {
         })
     }
 
-    /// A moment before all stamps and one that none is later than.
+    /// A moment before all stamps, and the newest stamp.
     fn span(&self, all: Each) -> (u64, u64) {
         let (mut first, mut last) = (u64::MAX, 0);
         for (number, ring) in self.rings() {
@@ -110,9 +109,9 @@ impl<'a> Merged<'a> {
         (first.saturating_sub(1).min(last), last)
     }
 
-    /// How many stamps of each ring are later than `moment`: from so many on, and up to so many.
+    /// How many stamps of each ring are later than `moment`, at least `from` and at most `to`.
     fn later_than(&self, moment: u64, from: Each, to: Each) -> Each {
-        let mut later = [0; MOST_RINGS];
+        let mut later = [0; MAX_RINGS];
         for (number, ring) in self.rings() {
             let (mut start, mut end) = (from[number], to[number].min(ring.len()));
             while start < end {

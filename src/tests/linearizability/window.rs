@@ -9,8 +9,8 @@
 //! together they keep the limit exactly, but a count of what remains adds up moments.
 
 use super::{Call, Order, Specification, Step, assert_explained};
-use crate::raw::window::log::Log;
-use crate::raw::window::shards::Layout;
+use crate::raw::window::Layout;
+use crate::raw::window::Log;
 use crate::sync::thread;
 use crate::tests::schedules::{below, check};
 use core::time::Duration;
@@ -18,12 +18,12 @@ use std::sync::Arc;
 
 // ---- the specification -----------------------------------------------------------------------
 
-/// The window as one would write it for one thread: all stamps, and a look at the last of them.
+/// The window written for one thread: it keeps all stamps and checks the last ones.
 #[derive(Clone, PartialEq)]
 struct Plain {
     rules: Vec<Rule>,
     stamps: Vec<u64>,
-    /// The largest limit there is room for: so many stamps are kept.
+    /// The largest limit there is room for; as many stamps are kept.
     capacity: usize,
 }
 
@@ -45,8 +45,8 @@ enum Op {
 #[derive(PartialEq, Debug)]
 enum Answer {
     Stamped(u64),
-    /// Until when; `None` for ever.
-    Busy(Option<u64>),
+    /// Until when; `None` if for good.
+    Full(Option<u64>),
     Left(usize),
     Done,
 }
@@ -97,7 +97,7 @@ impl Plain {
         let free_at = self.rules(first).map(|rule| self.free_at(rule));
         let free_at = free_at.reduce(|a, b| Some(a?.max(b?))).flatten();
         if free_at.is_none_or(|free_at| free_at > now) {
-            return Answer::Busy(free_at);
+            return Answer::Full(free_at);
         }
         let stamp = self.stamps.last().map_or(now, |newest| now.max(*newest));
         self.stamps.push(stamp);
@@ -145,7 +145,7 @@ fn make(log: &Log, op: Op) -> Answer {
     match op {
         Op::Claim(now) => match log.try_acquire(now) {
             Ok(stamp) => Answer::Stamped(stamp),
-            Err(busy) => Answer::Busy(busy.free_at),
+            Err(full) => Answer::Full(full.free_at),
         },
         Op::Remaining(now) => Answer::Left(log.remaining(now) as usize),
         Op::Set(rule) => {
@@ -161,10 +161,10 @@ fn record(rules: Vec<Rule>, any_op: fn() -> Op) -> (Plain, Vec<Call<Op, Answer>>
     const THREADS: u32 = 3;
     const CALLS: u32 = 4;
     let capacity = rules.iter().map(|rule| rule.limit).max().unwrap();
-    let most_cells = u32::try_from(MOST_CELLS).unwrap();
+    let max_cells = u32::try_from(MOST_CELLS).unwrap();
     let layout = Layout {
         capacity: u32::try_from(capacity).unwrap(),
-        ..Layout::of(rules.len(), most_cells, 1)
+        ..Layout::of(rules.len(), max_cells, 1)
     };
     let parts: Vec<_> = rules.iter().map(|rule| rule.parts()).collect();
     let log = Arc::new(Log::with_layout(&parts, Duration::ZERO, layout));
@@ -187,7 +187,7 @@ fn any_time() -> u64 {
 
 /// Answers and stamps, the times refusals tell, and what remains, all by one sequence of steps, for
 /// clocks that disagree.
-/// Broken by: no clamp; `still` always true; no second look at the newest cell; `remaining` not
+/// Broken by: no clamp; `is_unchanged` always true; no second look at the newest cell; `remaining` not
 /// looking at the oldest admission, or not looking again.
 #[test]
 fn shuttle_histories_of_a_window_can_be_told_one_call_at_a_time() {

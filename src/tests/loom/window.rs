@@ -2,11 +2,11 @@
 //!
 //! A log has cells for at most four admissions here, and a ring takes one step from a stale hint
 //! before it searches, so small scenes reach all of it. Each scene checks the stamps against the
-//! definition, and that nobody was refused who should not have been. Each names a change of the code
+//! definition, and that no call was refused wrongly. Each names a change of the code
 //! that it catches.
 
-use crate::raw::window::log::Log;
-use crate::raw::window::shards::Layout;
+use crate::raw::window::Layout;
+use crate::raw::window::Log;
 use crate::sync::{model, thread};
 use core::time::Duration;
 use std::sync::Arc;
@@ -54,11 +54,11 @@ fn assert_exact(stamps: &[u64], limit: usize) {
 /// The next place becomes free exactly when the oldest of the last `limit` stamps leaves the window.
 fn assert_next_place(log: &Log, stamps: &[u64], limit: usize) {
     let free_at = stamps[stamps.len() - limit] + WINDOW;
-    assert_eq!(log.try_acquire(free_at - 1).map_err(|busy| busy.free_at), Err(Some(free_at)));
+    assert_eq!(log.try_acquire(free_at - 1).map_err(|full| full.free_at), Err(Some(free_at)));
     assert_eq!(log.try_acquire(free_at).ok(), Some(free_at.max(stamps[stamps.len() - 1])));
 }
 
-/// Caught: `try_stamp` compares with `now + 1`, or stores instead of comparing.
+/// Caught: `check_fast` compares with `now + 1`, or stores instead of comparing.
 #[test]
 fn model_never_more_than_the_limit_and_never_fewer() {
     model(3, || {
@@ -69,7 +69,7 @@ fn model_never_more_than_the_limit_and_never_fewer() {
     });
 }
 
-/// Both cells are free for both callers. Caught: `try_stamp` does not read the newest word again.
+/// Both cells are free for both callers. Caught: `check_fast` does not read the newest word again.
 #[test]
 fn model_no_refusal_while_a_cell_is_free() {
     model(3, || {
@@ -81,7 +81,7 @@ fn model_no_refusal_while_a_cell_is_free() {
 }
 
 /// Wherever the two of the other thread are, one of them has left the window at 15, or is not there.
-/// Caught: `try_stamp` without its last look at the oldest cell, or with Relaxed for the n-th.
+/// Caught: `check_fast` without its last look at the oldest cell, or with Relaxed for the n-th.
 #[test]
 fn model_a_refusal_goes_by_the_right_cell() {
     model(3, || {
@@ -104,7 +104,7 @@ fn model_one_cell() {
 }
 
 /// Several laps on each side, so that both lap bits are met by stragglers.
-/// Caught: `try_stamp` keeps the lap bit.
+/// Caught: `check_fast` keeps the lap bit.
 #[test]
 fn model_laps_wrap() {
     model(2, || {
@@ -119,7 +119,7 @@ fn model_laps_wrap() {
 }
 
 /// The other thread goes once around while we look at two neighbours.
-/// Caught: `try_stamp` does not read the newest word again; Relaxed in `word`, `swap` or `try_stamp`.
+/// Caught: `check_fast` does not read the newest word again; Relaxed in `word`, `swap` or `check_fast`.
 #[test]
 fn model_a_lap_passes_between_two_reads() {
     model(3, || {
@@ -159,7 +159,7 @@ fn model_hint_set_back_by_a_straggler() {
 }
 
 /// Clocks that disagree: stamps still never decrease along the ring, so the oldest is the oldest.
-/// Caught: `try_stamp` and `spot` do not clamp the stamp.
+/// Caught: `check_fast` and `claim_at` do not clamp the stamp.
 #[test]
 fn model_clocks_that_disagree() {
     model(3, || {
@@ -173,7 +173,7 @@ fn model_clocks_that_disagree() {
 }
 
 /// A refusal says when: then, and not before, there is a place.
-/// Caught: `try_stamp` reports the newest cell's time.
+/// Caught: `check_fast` reports the newest cell's time.
 #[test]
 fn model_a_refusal_tells_the_moment() {
     model(3, || {
@@ -184,11 +184,11 @@ fn model_a_refusal_tells_the_moment() {
         let ours = log.try_acquire(5);
         let theirs = other.join().unwrap();
         let refused = if ours.is_ok() { theirs } else { ours };
-        assert_eq!(refused.map_err(|busy| busy.free_at), Err(Some(1 + WINDOW)));
+        assert_eq!(refused.map_err(|full| full.free_at), Err(Some(1 + WINDOW)));
     });
 }
 
-/// Five admissions on three cells (2, 2, 1). Caught: `spot` counts the room of a new cell in full.
+/// Five admissions on three cells (2, 2, 1). Caught: `claim_at` counts the room of a new cell in full.
 #[test]
 fn model_shared_cells() {
     model(2, || {
@@ -203,13 +203,13 @@ fn model_shared_cells() {
 /// What was seen free is claimed by one.
 /// Caught: `take` that says so though its claim failed.
 #[test]
-fn model_an_opening_taken_by_another() {
+fn model_a_reservation_taken_by_another() {
     model(3, || {
         let log = log(2);
-        let opening = log.peek(|| 0, &|| 0);
+        let reservation = log.peek(|| 0, &|| 0);
         let there = Arc::clone(&log);
         let other = thread::spawn(move || there.try_acquire(0).is_ok());
-        let taken = opening.ok().unwrap().take().is_some();
+        let taken = reservation.ok().unwrap().take().is_some();
         assert!(other.join().unwrap());
         assert_eq!(burst(&log, 9), 2 - 1 - usize::from(taken));
     });
@@ -252,12 +252,12 @@ fn model_rings_keep_their_limit_together() {
     model(3, || {
         let log = split(2, 1);
         assert_eq!(claim_at_once(&log, &[5, 5], &[5]), [5, 5]);
-        assert_eq!(log.try_acquire(14).map_err(|busy| busy.free_at), Err(Some(15)));
+        assert_eq!(log.try_acquire(14).map_err(|full| full.free_at), Err(Some(15)));
     });
 }
 
 /// Both rings are free for both callers, whichever each goes to first.
-/// Caught: `try_stamp_around` stops after the first ring.
+/// Caught: `check_all_fast` stops after the first ring.
 #[test]
 fn model_no_refusal_while_another_ring_is_free() {
     model(3, || {
@@ -268,7 +268,7 @@ fn model_no_refusal_while_another_ring_is_free() {
 }
 
 /// Three places in two rings, which are stamped again and again.
-/// Caught: `try_stamp` stores instead of comparing; `share` gives every ring the whole limit.
+/// Caught: `check_fast` stores instead of comparing; `share` gives every ring the whole limit.
 #[test]
 fn model_laps_in_two_rings() {
     model(2, || {
@@ -283,7 +283,7 @@ fn model_laps_in_two_rings() {
 // ---- several rules -------------------------------------------------------------------------------
 
 /// Two in ten and one in three: all or nothing.
-/// Caught: `look` asks the first rule alone; `busy` is the last rule's moment.
+/// Caught: `check` asks the first rule alone; `busy` is the last rule's moment.
 #[test]
 fn model_two_rules_hold_together() {
     model(3, || {
@@ -329,7 +329,7 @@ fn model_a_lower_limit_against_claims() {
 }
 
 /// Two rings with what each holds of two stamps; the limit goes down to one.
-/// Caught: a change without the touch; a claim that does not look at the state again.
+/// Caught: a change without the touch; a claim that does not read the state again.
 #[test]
 fn model_a_lower_limit_of_two_rings_against_claims() {
     model(2, || {
@@ -361,7 +361,7 @@ fn model_a_higher_limit_of_two_rings_against_claims() {
     });
 }
 
-/// Each is done in full, one after the other, and whoever is overtaken helps.
+/// Each is done in full, one after the other; a thread that is overtaken helps.
 #[test]
 fn model_two_changes_of_two_rings() {
     model(2, || {
@@ -409,7 +409,7 @@ fn model_a_change_of_two_rings_while_they_grow() {
 }
 
 /// The log is closed and copied under the claimers' hands: none is lost, none counted twice.
-/// Caught: `close` without the mark on the newest cell's successor (rings left open); `begin` left
+/// Caught: `close` without the mark on the newest cell's successor (rings left open); `seed` left
 /// out; a rule not handed on.
 #[test]
 fn model_growing_against_claims() {
@@ -426,9 +426,9 @@ fn model_growing_against_claims() {
 }
 
 /// A claim that meets a closed ring goes on in the larger log, and is not refused.
-/// Caught: `try_stamp` takes a closed ring for a full one.
+/// Caught: `check_fast` takes a closed ring for a full one.
 #[test]
-fn model_growing_refuses_nobody() {
+fn model_growing_refuses_no_call() {
     model(3, || {
         let log = log(1);
         let claimer = claim_elsewhere(&log, &[5]);
@@ -439,7 +439,7 @@ fn model_growing_refuses_nobody() {
 }
 
 /// The hint of a claimer that was held up may stand behind the cell that closed the ring.
-/// Caught: `try_stamp` takes a closed ring for a full one.
+/// Caught: `check_fast` takes a closed ring for a full one.
 #[test]
 fn model_a_straggler_meets_a_closed_ring() {
     model(2, || {
@@ -451,9 +451,9 @@ fn model_a_straggler_meets_a_closed_ring() {
     });
 }
 
-/// Caught: `try_stamp` claims in a closed ring.
+/// Caught: `check_fast` claims in a closed ring.
 #[test]
-fn model_a_closed_ring_admits_nobody() {
+fn model_a_closed_ring_admits_no_call() {
     model(2, || {
         let log = log(2);
         let claimer = claim_elsewhere(&log, &[5]);
@@ -508,7 +508,7 @@ fn model_two_who_let_it_grow() {
 }
 
 /// The one who lowers the limit may set it in the log that is being left.
-/// Caught: `is_succeeded` only loads.
+/// Caught: `has_successor` only loads.
 #[test]
 fn model_a_change_while_it_grows() {
     model(3, || {
@@ -569,8 +569,8 @@ fn model_coarse_cells_are_left_by_two() {
 
 /// The limit is raised again while finer cells are made: in the coarse ones, where it is taken along,
 /// or in the others.
-/// Caught: `is_succeeded` that does not ask whether the ring is closed; `is_linked` with Release only;
-/// `succeed` that does not look again which shards are in place.
+/// Caught: `has_successor` that does not ask whether the ring is closed; `is_linked` with Release only;
+/// `promote_successor` that does not read again which shards are current.
 #[test]
 fn model_a_limit_is_raised_while_coarse_cells_are_left() {
     model(1, || {
@@ -596,16 +596,16 @@ fn counted() -> Arc<Log> {
     log
 }
 
-/// They are left for larger ones while another has them, or has seen an opening in them.
-/// Caught: a pin that ends with the look; the count of pins Relaxed; no pin in `succeed`.
+/// They are replaced by larger ones while another thread reads them, or has a reservation in them.
+/// Caught: a pin that ends with the check; the count of pins Relaxed; no pin in `promote_successor`.
 #[test]
 fn model_shards_are_left_under_the_hands_of_others() {
     model(2, || {
         let log = counted();
         let there = Arc::clone(&log);
         let claimer = thread::spawn(move || {
-            let opening = there.peek(|| 15, &|| 15).ok().unwrap();
-            opening.take().is_some() || there.try_acquire(15).is_ok()
+            let reservation = there.peek(|| 15, &|| 15).ok().unwrap();
+            reservation.take().is_some() || there.try_acquire(15).is_ok()
         });
         set(&log, 3);
         assert!(claimer.join().unwrap());
@@ -678,21 +678,21 @@ fn model_a_reset_of_two_rings_against_a_claim() {
 }
 
 /// A jump that is noticed while the log grows may have to be noticed anew.
-/// Caught: `hand_over_to` that lifts whatever comes; a successor that takes over the old one's time, though that
+/// Caught: `migrate_to` that always lifts; a successor that takes over the old one's time, though that
 /// is not known yet, as none.
 #[test]
 fn model_a_jump_while_it_grows() {
     model(1, || {
         let log = log(1);
         assert_eq!(claim(&log, &[100]), [100]);
-        let (before, there) = (log.base(), Arc::clone(&log));
-        let jump = thread::spawn(move || there.go_on(before));
+        let (before, there) = (log.time_base(), Arc::clone(&log));
+        let jump = thread::spawn(move || there.restart_time(before));
         set(&log, 2);
         let early = burst(&log, 0);
         jump.join().unwrap();
         assert_eq!(early + burst(&log, 0), 1);
-        if log.base() == before {
-            log.go_on(before);
+        if log.time_base() == before {
+            log.restart_time(before);
         }
         assert_eq!([0, 9, 10].map(|now| burst(&log, now)), [0, 0, 2]);
     });

@@ -1,8 +1,8 @@
 //! The window with one thread that stops.
 
 use super::harness::{SECOND, Waiter, at_every_step, every_pair, poll_once, scene};
-use crate::raw::window::log::Log;
-use crate::raw::window::shards::Layout;
+use crate::raw::window::Layout;
+use crate::raw::window::Log;
 use crate::tests::pairs::window::{OPERATIONS, STARTS};
 use crate::time::{Clock, ManualClock, Sleep, Timestamp};
 use crate::{Rate, SlidingWindow};
@@ -124,7 +124,7 @@ fn freeze_a_claim_under_two_rules() {
     });
 }
 
-/// A change of the limit that stops half-way is finished by whoever meets it, or has not begun.
+/// A change of the limit that stops half-way is finished by the next thread that finds it, or has not begun.
 fn with_a_change(name: &str, limit: u32, other_limit: u32) {
     at_every_step(name, || {
         let (window, clock) = window();
@@ -165,8 +165,8 @@ fn freeze_a_change_met_by_a_smaller_one() {
     with_a_change("window: set_rate to more, then to less", 5, 2);
 }
 
-/// More than one ring, where more than one thread can run. A change that has begun is finished by
-/// whoever meets it, in full.
+/// More than one ring, where more than one thread can run. The next thread that finds a begun
+/// change finishes it in full.
 #[test]
 fn freeze_a_change_of_several_rings() {
     const MANY: u32 = 128;
@@ -317,7 +317,7 @@ fn freeze_a_jump_that_the_head_of_the_line_has_to_hear_of() {
     });
 }
 
-/// A reset that stops has been made, or will be made by nobody; others go on.
+/// A reset that stalls has either been made, or is never made. Other threads continue.
 #[test]
 fn freeze_a_reset() {
     at_every_step("window: reset", || {

@@ -3,13 +3,16 @@
 use crate::checkout::Checkout;
 use crate::{Kind, Mutant};
 
-const FILES: [&str; 12] = [
+const FILES: [&str; 14] = [
     "src/raw/semaphore/line.rs",
     "src/raw/semaphore/store.rs",
     "src/raw/semaphore/chunks.rs",
-    "src/raw/window/ring.rs",
-    "src/raw/window/log.rs",
-    "src/raw/window/shards.rs",
+    "src/raw/window/ring/cells.rs",
+    "src/raw/window/ring/claim.rs",
+    "src/raw/window/shards/rings.rs",
+    "src/raw/window/shards/rules.rs",
+    "src/raw/window/shards/succession.rs",
+    "src/raw/window/log/current.rs",
     "src/raw/window/reclaim.rs",
     "src/raw/window/split.rs",
     "src/raw/window/chunks.rs",
