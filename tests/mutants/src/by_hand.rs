@@ -10,16 +10,16 @@ struct Change {
     to: &'static str,
 }
 
-const LINE: &str = "src/semaphore/line.rs";
-const NODE: &str = "src/semaphore/node.rs";
-const STORE: &str = "src/semaphore/store.rs";
-const NODES: &str = "src/semaphore/chunks.rs";
-const RING: &str = "src/window/ring.rs";
-const LOG: &str = "src/window/log.rs";
-const SHARDS: &str = "src/window/shards.rs";
-const RECLAIM: &str = "src/window/reclaim.rs";
-const SPLIT: &str = "src/window/split.rs";
-const CHUNKS: &str = "src/window/chunks.rs";
+const LINE: &str = "src/raw/semaphore/line.rs";
+const NODE: &str = "src/raw/semaphore/node.rs";
+const STORE: &str = "src/raw/semaphore/store.rs";
+const NODES: &str = "src/raw/semaphore/chunks.rs";
+const RING: &str = "src/raw/window/ring.rs";
+const LOG: &str = "src/raw/window/log.rs";
+const SHARDS: &str = "src/raw/window/shards.rs";
+const RECLAIM: &str = "src/raw/window/reclaim.rs";
+const SPLIT: &str = "src/raw/window/split.rs";
+const CHUNKS: &str = "src/raw/window/chunks.rs";
 const ADMISSION: &str = "src/gate/admission.rs";
 const GATE: &str = "src/gate.rs";
 

@@ -9,16 +9,19 @@ const KNOWN: &[(&str, &str)] = &[
     ),
     ("src/time/manual.rs join ordering 1: Release to Relaxed", "the other end of the same pair"),
     (
-        "src/window/reclaim.rs unpin: frees, though it is not the last",
+        "src/raw/window/reclaim.rs unpin: frees, though it is not the last",
         "needed, but beyond loom: one guest reads the count from before another came, who sees a third          take what he has out of place, which counts in and out six times; loom remembers seven writes",
     ),
     (
-        "src/window/reclaim.rs unpin ordering 3: Acquire to Relaxed",
+        "src/raw/window/reclaim.rs unpin ordering 3: Acquire to Relaxed",
         "needed only where a list of several is put back; what is freed is ordered by the count of pins",
     ),
-    ("src/window/reclaim.rs push ordering 1: Release to Relaxed", "the other end of the same pair"),
     (
-        "src/window/reclaim.rs push ordering 3: Acquire to Relaxed",
+        "src/raw/window/reclaim.rs push ordering 1: Release to Relaxed",
+        "the other end of the same pair",
+    ),
+    (
+        "src/raw/window/reclaim.rs push ordering 3: Acquire to Relaxed",
         "as in `unpin`, where two push back",
     ),
 ];
