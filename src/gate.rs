@@ -111,7 +111,7 @@ fn never_again(semaphore: &Semaphore) -> Option<Refused> {
     if semaphore.is_closed() {
         Some(Refused::closed())
     } else {
-        semaphore.is_barren().then(|| Refused::for_ever(Limit::Concurrency))
+        semaphore.is_permanently_empty().then(|| Refused::for_ever(Limit::Concurrency))
     }
 }
 
