@@ -63,7 +63,7 @@ fn wait_and_go(semaphore: &Semaphore) {
     }
 }
 
-/// Broken by: `recycle` not putting the node on the free list.
+/// Broken by: `free` not putting the node on the free list.
 #[test]
 fn waiting_for_a_permit_allocates_nothing_once_somebody_has_waited() {
     let semaphore = Semaphore::new(0);

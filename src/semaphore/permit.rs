@@ -1,11 +1,87 @@
-//! The guards of permits in use.
+//! The guards of held permits, and the operations that take permits without waiting.
 
-use super::Semaphore;
+use super::{Semaphore, count};
+use crate::error::TryAcquireError;
+use crate::raw::semaphore::Refusal;
 use std::sync::Arc;
 
-/// Permits of a borrowed [`Semaphore`], given back on drop.
+impl Semaphore {
+    /// Takes one permit if one is free and no task waits.
+    ///
+    /// # Errors
+    ///
+    /// [`TryAcquireError::Closed`] or [`TryAcquireError::NoPermits`].
+    #[inline]
+    pub fn try_acquire(&self) -> Result<SemaphorePermit<'_>, TryAcquireError> {
+        self.try_acquire_many(1)
+    }
+
+    /// Takes `permits` permits together if they are free and no task waits.
+    ///
+    /// # Errors
+    ///
+    /// [`TryAcquireError::Closed`] or [`TryAcquireError::NoPermits`].
+    #[inline]
+    pub fn try_acquire_many(&self, permits: u32) -> Result<SemaphorePermit<'_>, TryAcquireError> {
+        self.raw.try_acquire(permits)?;
+        Ok(SemaphorePermit::new(self, permits as usize))
+    }
+
+    /// Takes all free permits; fails if there is none.
+    ///
+    /// ```
+    /// let semaphore = ringgate::Semaphore::new(3);
+    /// let all = semaphore.try_acquire_all()?;
+    /// assert_eq!((all.num_permits(), semaphore.available_permits()), (3, 0));
+    /// # Ok::<(), ringgate::TryAcquireError>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`TryAcquireError::Closed`] or [`TryAcquireError::NoPermits`].
+    pub fn try_acquire_all(&self) -> Result<SemaphorePermit<'_>, TryAcquireError> {
+        let permits = self.raw.try_acquire_all()?;
+        Ok(SemaphorePermit::new(self, count(permits)))
+    }
+
+    /// [`try_acquire`](Self::try_acquire) with a permit that owns the semaphore's `Arc`.
+    ///
+    /// # Errors
+    ///
+    /// [`TryAcquireError::Closed`] or [`TryAcquireError::NoPermits`].
+    #[inline]
+    pub fn try_acquire_owned(self: Arc<Self>) -> Result<OwnedSemaphorePermit, TryAcquireError> {
+        self.try_acquire_many_owned(1)
+    }
+
+    /// [`try_acquire_many`](Self::try_acquire_many) with a permit that owns the semaphore's `Arc`.
+    ///
+    /// # Errors
+    ///
+    /// [`TryAcquireError::Closed`] or [`TryAcquireError::NoPermits`].
+    #[inline]
+    pub fn try_acquire_many_owned(
+        self: Arc<Self>,
+        permits: u32,
+    ) -> Result<OwnedSemaphorePermit, TryAcquireError> {
+        self.raw.try_acquire(permits)?;
+        Ok(OwnedSemaphorePermit::new(self, permits as usize))
+    }
+
+    /// [`try_acquire_all`](Self::try_acquire_all) with a permit that owns the semaphore's `Arc`.
+    ///
+    /// # Errors
+    ///
+    /// [`TryAcquireError::Closed`] or [`TryAcquireError::NoPermits`].
+    pub fn try_acquire_all_owned(self: Arc<Self>) -> Result<OwnedSemaphorePermit, TryAcquireError> {
+        let permits = self.raw.try_acquire_all()?;
+        Ok(OwnedSemaphorePermit::new(self, count(permits)))
+    }
+}
+
+/// Permits of a borrowed [`Semaphore`], returned on drop.
 #[derive(Debug)]
-#[must_use = "a permit that is dropped is given back at once"]
+#[must_use = "dropping a permit returns it immediately"]
 #[clippy::has_significant_drop]
 pub struct SemaphorePermit<'a> {
     semaphore: &'a Semaphore,
@@ -18,13 +94,13 @@ impl<'a> SemaphorePermit<'a> {
         Self { semaphore, permits }
     }
 
-    /// Takes these permits out of the semaphore for good.
+    /// Permanently removes these permits from the semaphore.
     #[inline]
     pub fn forget(mut self) {
         self.semaphore.lose(std::mem::take(&mut self.permits));
     }
 
-    /// The permits stay in use without a guard, until [`Semaphore::release`].
+    /// Keeps the permits in use without a guard, until [`Semaphore::release`].
     #[inline]
     pub(crate) fn keep(mut self) {
         self.permits = 0;
@@ -34,8 +110,7 @@ impl<'a> SemaphorePermit<'a> {
     ///
     /// # Panics
     ///
-    /// If `other` belongs to another semaphore, as in tokio: a mistake in the program, for which
-    /// every silent answer would miscount.
+    /// If `other` belongs to another semaphore, as in tokio.
     ///
     /// ```
     /// # use ringgate::Semaphore;
@@ -54,7 +129,7 @@ impl<'a> SemaphorePermit<'a> {
         self.permits = self.permits.saturating_add(std::mem::take(&mut other.permits));
     }
 
-    /// Splits `permits` permits off into a guard of their own; `None` if there are not as many.
+    /// Splits `permits` permits off into a new guard; `None` if this guard holds fewer.
     pub fn split(&mut self, permits: usize) -> Option<Self> {
         self.permits = self.permits.checked_sub(permits)?;
         Some(Self { semaphore: self.semaphore, permits })
@@ -80,9 +155,9 @@ impl Drop for SemaphorePermit<'_> {
     }
 }
 
-/// Permits that own their [`Semaphore`]'s `Arc`, given back on drop.
+/// Permits that own their [`Semaphore`]'s `Arc`, returned on drop.
 #[derive(Debug)]
-#[must_use = "a permit that is dropped is given back at once"]
+#[must_use = "dropping a permit returns it immediately"]
 #[clippy::has_significant_drop]
 pub struct OwnedSemaphorePermit {
     semaphore: Arc<Semaphore>,
@@ -95,7 +170,7 @@ impl OwnedSemaphorePermit {
         Self { semaphore, permits }
     }
 
-    /// Takes these permits out of the semaphore for good.
+    /// Permanently removes these permits from the semaphore.
     #[inline]
     pub fn forget(mut self) {
         self.semaphore.lose(std::mem::take(&mut self.permits));
@@ -115,7 +190,7 @@ impl OwnedSemaphorePermit {
         self.permits = self.permits.saturating_add(std::mem::take(&mut other.permits));
     }
 
-    /// Splits `permits` permits off into a guard of their own; `None` if there are not as many.
+    /// Splits `permits` permits off into a new guard; `None` if this guard holds fewer.
     pub fn split(&mut self, permits: usize) -> Option<Self> {
         self.permits = self.permits.checked_sub(permits)?;
         Some(Self { semaphore: Arc::clone(&self.semaphore), permits })
@@ -138,5 +213,14 @@ impl Drop for OwnedSemaphorePermit {
     #[inline]
     fn drop(&mut self) {
         self.semaphore.release(self.permits);
+    }
+}
+
+impl From<Refusal> for TryAcquireError {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::Closed => Self::Closed,
+            Refusal::NoPermits | Refusal::TooMany => Self::NoPermits,
+        }
     }
 }

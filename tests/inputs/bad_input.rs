@@ -371,7 +371,7 @@ fn a_semaphore_saturates_and_never_panics() {
     }
 }
 
-/// Broken by: `u64` for `u32` missing in the arithmetic of `try_take`. (On 32 bits there are never as many.)
+/// Broken by: `u64` for `u32` missing in the arithmetic of `try_acquire`. (On 32 bits there are never as many.)
 #[cfg(target_pointer_width = "64")]
 #[test]
 fn a_semaphore_is_asked_for_all_or_nothing() {

@@ -17,7 +17,7 @@ fn in_line<'a>(
     waiting
 }
 
-/// It woke each twice: whoever closed a waiter met it again at the front. Broken by: `leave` takes no waker.
+/// It woke each twice: whoever closed a waiter met it again at the front. Broken by: `end_visit` takes no waker.
 #[test]
 fn a_close_wakes_each_waiter_once() {
     let semaphore = Semaphore::new(0);
@@ -28,7 +28,7 @@ fn a_close_wakes_each_waiter_once() {
     assert_eq!(Arc::strong_count(&wakes), 1, "wakers are kept");
 }
 
-/// The waker stayed until its future was polled or dropped. Broken by: `leave` takes no waker.
+/// The waker stayed until its future was polled or dropped. Broken by: `end_visit` takes no waker.
 #[test]
 fn a_waker_that_holds_a_permit_goes_when_it_has_been_woken() {
     let semaphore = Arc::new(Semaphore::new(1));
@@ -79,7 +79,7 @@ fn a_bounded_semaphore_never_has_more_in_use_than_its_bound() {
 }
 
 /// A request for four stood in everybody's way for ever. Broken by: no look at the bound in
-/// `hand_out`; none in `reduce`; none after a grant.
+/// `assign_permits`; none in `reduce`; none after a grant.
 #[test]
 fn a_request_that_can_never_be_met_any_more_is_refused_and_wedges_nobody() {
     for ahead in [false, true] {

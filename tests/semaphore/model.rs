@@ -654,11 +654,11 @@ fn unbounded(permits: usize) -> (usize, usize) {
 proptest! {
     #![proptest_config(cases(400))]
 
-    /// Broken by: `hand_out` not waking (no `attend` in `Payment::Granted`); `cancel` giving back
-    /// `asked` for a queued claim; `collect` not giving back after a close; `close_node` returning 0;
-    /// `hand_out` not paying the debt; `walk` counting the cancelled; `merge` losing or doubling what
-    /// it takes; `split` keeping what it gave; `try_take_all` leaving one; a woken waiter met again and
-    /// woken again, or its waker kept (`leave` takes no waker).
+    /// Broken by: `assign_permits` not waking (no `wake_if_responsible` after `Assignment::Satisfied`);
+    /// `cancel` giving back `asked` for a queued claim; `finish_acquire` not giving back after a close;
+    /// `refuse_front` returning 0; `assign_permits` not paying the debt; `walk` counting the cancelled;
+    /// `merge` losing or doubling what it takes; `split` keeping what it gave; `try_acquire_all` leaving
+    /// one; a woken waiter met again and woken again, or its waker kept (`end_visit` takes no waker).
     #[test]
     fn it_does_what_the_model_does(
         permits in 0..=5_usize, ops in ops(), backwards: bool
@@ -674,7 +674,7 @@ proptest! {
         run(Arc::new(Semaphore::new(permits)), unbounded(permits), &ops, backwards)?;
     }
 
-    /// Broken by: `add` without the bound; a forgotten permit that still counts; `join` lining up for
+    /// Broken by: `add` without the bound; a forgotten permit that still counts; `begin_wait` lining up for
     /// too many; that refusal told as a close; a front that cannot be met any more left in the way.
     #[test]
     fn a_bounded_one_does_what_the_model_does(

@@ -47,7 +47,7 @@ impl<'a> Waiter<'a> {
 
 // ---- other people's issues -----------------------------------------------------------------------
 
-/// Broken by: `bury` never sweeping.
+/// Broken by: `unlink_or_defer` never sweeping.
 #[test]
 fn tokio_2237_waiters_cancelled_behind_a_patient_one_leave_no_memory_behind() {
     let semaphore = Semaphore::new(0);
@@ -75,7 +75,7 @@ fn tokio_2941_permits_collected_by_a_waiter_that_gives_up_are_there_for_others()
     assert!(semaphore.try_acquire_many(2).is_ok());
 }
 
-/// Broken by: `+` for the saturating sum in `Line::release`.
+/// Broken by: `+` for the saturating sum in `RawSemaphore::release`.
 #[test]
 fn tokio_3188_3644_too_many_permits_saturate_before_anything_is_changed() {
     let semaphore = Semaphore::new(Semaphore::MAX_PERMITS - 1);
@@ -92,7 +92,7 @@ fn tokio_3188_3644_too_many_permits_saturate_before_anything_is_changed() {
     assert_eq!(semaphore.available_permits(), Semaphore::MAX_PERMITS);
 }
 
-/// Broken by: `+` for the saturating sum in `Line::hand_out`.
+/// Broken by: `+` for the saturating sum in `RawSemaphore::assign_permits`.
 #[test]
 fn too_many_permits_for_those_who_wait_saturate_as_well() {
     let semaphore = Semaphore::new(0);
@@ -149,7 +149,7 @@ fn tokio_8260_permits_of_a_dropped_waiter_go_to_the_next_and_skip_nobody() {
     assert_eq!(semaphore.available_permits(), 2);
 }
 
-/// Broken by: `bury` not retiring a cancelled front.
+/// Broken by: `unlink_or_defer` not retiring a cancelled front.
 #[test]
 fn embassy_6964_a_cancelled_head_lets_the_next_go() {
     let semaphore = Semaphore::new(1);
@@ -160,7 +160,7 @@ fn embassy_6964_a_cancelled_head_lets_the_next_go() {
     assert_eq!(semaphore.available_permits(), 1);
 }
 
-/// Broken by: `hand_out` returning after the first grant.
+/// Broken by: `assign_permits` returning after the first grant.
 #[test]
 fn async_lock_18_two_permits_given_back_wake_two() {
     let semaphore = Semaphore::new(2);
@@ -187,7 +187,7 @@ impl Drop for GivesAtItsEnd {
     }
 }
 
-/// Broken by: `change_waker` dropping the old waker before BUSY is cleared.
+/// Broken by: `change_waker` dropping the old waker before REGISTERING is cleared.
 #[test]
 fn tokio_5429_a_waker_that_is_dropped_may_call_back_in() {
     let semaphore = Arc::new(Semaphore::new(0));
@@ -239,7 +239,7 @@ fn kotlinx_2380_a_waiter_that_gives_up_just_as_it_succeeds_loses_no_permit() {
     release_against_a_fickle_waiter(5_000);
 }
 
-/// As many permits as threads: each finds one. Broken by: `try_take` giving up when its exchange
+/// As many permits as threads: each finds one. Broken by: `try_acquire` giving up when its exchange
 /// fails.
 #[test]
 fn kotlinx_3745_a_try_does_not_fail_while_a_permit_is_free() {
@@ -283,7 +283,7 @@ fn zio_11187_a_request_for_more_than_there_are_can_be_cancelled_and_wedges_nobod
 
 // ---- order ---------------------------------------------------------------------------------------
 
-/// zio #11187, where the semaphore can know. Broken by: `join` not asking how many there can be.
+/// zio #11187, where the semaphore can know. Broken by: `begin_wait` not asking how many there can be.
 #[test]
 fn a_request_for_more_than_a_bounded_semaphore_has_is_refused_at_once_and_distinctly() {
     let semaphore = Semaphore::with_max_permits(2);
@@ -302,7 +302,7 @@ fn a_request_for_more_than_a_bounded_semaphore_has_is_refused_at_once_and_distin
     assert!(at_once(semaphore.acquire_many(3)).unwrap_err().is_closed());
 }
 
-/// Broken by: `try_take_all` taking from a closed semaphore, or nothing.
+/// Broken by: `try_acquire_all` taking from a closed semaphore, or nothing.
 #[test]
 fn all_free_permits_can_be_taken_together() {
     let semaphore = Arc::new(Semaphore::new(usize::MAX));
@@ -343,7 +343,7 @@ fn the_place_in_line_is_taken_by_the_first_poll() {
     assert_eq!(semaphore.available_permits(), 1);
 }
 
-/// Broken by: `try_take` not looking at zero before the permits.
+/// Broken by: `try_acquire` not looking at zero before the permits.
 #[test]
 fn a_request_for_none_is_granted_at_once_even_while_others_wait() {
     let semaphore = Semaphore::new(0);
@@ -465,7 +465,7 @@ impl Drop for PollsAtItsEnd<'_, '_> {
     }
 }
 
-/// Broken by: `conclude_poll` giving back although no panic goes on (the thread unwinds already).
+/// Broken by: `finish_poll` giving back although no panic goes on (the thread unwinds already).
 #[test]
 fn a_permit_taken_while_unwinding_is_not_given_back_as_well() {
     let semaphore = Semaphore::new(0);
@@ -523,7 +523,7 @@ fn kotlinx_80_a_long_chain_of_tasks_that_end_as_they_are_woken_needs_no_deep_sta
     std::thread::Builder::new().stack_size(128 << 10).spawn(chain).unwrap().join().unwrap();
 }
 
-/// Broken by: `+` for the saturating sum in `merge`, or in `hand_out` for what a close gives back.
+/// Broken by: `+` for the saturating sum in `merge`, or in `assign_permits` for what a close gives back.
 #[test]
 fn more_permits_than_can_be_counted_saturate_when_they_are_merged_or_given_back_by_a_close() {
     let semaphore = Semaphore::new(0);
@@ -602,7 +602,7 @@ fn take_permit(future: &mut AcquireOwned) -> OwnedSemaphorePermit {
     permit
 }
 
-/// Broken by: `hand_out` waking with an invariant open (a front granted but `permits` not yet less).
+/// Broken by: `assign_permits` waking with an invariant open (a front granted but `permits` not yet less).
 #[test]
 fn a_waker_may_give_a_permit_back_from_inside() {
     let scene = Reentry::new(1);
@@ -666,7 +666,7 @@ fn a_waker_may_give_a_permit_to_another_semaphore_from_inside() {
 }
 
 /// kotlinx #80 for many: each waiter's waker gives a permit back, which grants the next. Broken by:
-/// `hand_out` serving the line from inside a wake instead of leaving it to the outer operation.
+/// `assign_permits` serving the line from inside a wake instead of leaving it to the outer operation.
 #[test]
 fn kotlinx_80_a_long_chain_of_wakers_that_release_needs_no_deep_stack() {
     const WAITERS: usize = 20_000;
@@ -704,7 +704,7 @@ fn a_waker_that_closes_or_cancels_each_time_it_is_woken_comes_to_an_end() {
     });
 }
 
-/// Broken by: `hand_out` waking a front before its grant is final.
+/// Broken by: `assign_permits` waking a front before its grant is final.
 #[test]
 fn a_waker_may_try_to_acquire_from_inside_and_overtakes_nobody() {
     let scene = Reentry::new(0);
@@ -718,7 +718,7 @@ fn a_waker_may_try_to_acquire_from_inside_and_overtakes_nobody() {
     assert_eq!(scene.semaphore.available_permits(), 2);
 }
 
-/// Broken by: `hand_out` keeping the next front from before the wake.
+/// Broken by: `assign_permits` keeping the next front from before the wake.
 #[test]
 fn a_waker_may_drop_another_waiter_from_inside() {
     let scene = Reentry::new(0);

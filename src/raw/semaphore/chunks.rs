@@ -1,19 +1,19 @@
 //! The memory of nodes: small chunks, found by number.
 //!
 //! ```text
-//! index   [ chunk : 22 | place in the chunk : 6 ]
+//! index   [ chunk : 22 | offset in the chunk : 6 ]
 //!
-//! near    chunks 0..8            in the store itself
-//! far     8 | 16 | 32 | …        tables of twice as many chunks each, made when first needed
+//! near    chunks 0..8            in the pool itself
+//! far     8 | 16 | 32 | …        tables of twice as many chunks each, allocated when first needed
 //! ```
 //!
 //! A chunk has at most 64 nodes (4 KiB), the first few have fewer, so no call builds more than that.
-//! A thread that needs nodes takes a chunk number of its own: threads that run short at the same time
-//! bring different chunks, none of them in vain. Only a table may be made twice at once (8 bytes for
-//! each 4 KiB of nodes behind it); the first one stays.
+//! A thread that needs nodes takes a chunk number of its own. So threads that run short at the same time
+//! add different chunks, and none of them works in vain. Only a table may be allocated twice at once
+//! (8 bytes for each 4 KiB of nodes behind it); the first one stays.
 //!
-//! Nothing here is freed before the store, so an index once handed out names valid memory for as long
-//! as the semaphore lives.
+//! Nothing here is freed before the pool. An index, once handed out, names valid memory for as long as
+//! the semaphore lives.
 
 use super::node::{INDEX_BITS, NIL, Node};
 use crate::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
@@ -26,17 +26,17 @@ const BITS: u32 = if cfg!(any(ringgate_loom, ringgate_shuttle)) { 1 } else { 6 }
 const FIRST: u32 = if cfg!(any(ringgate_loom, ringgate_shuttle)) { 2 } else { 4 };
 /// Chunks found without a table.
 const NEAR: u32 = if cfg!(any(ringgate_loom, ringgate_shuttle)) { 1 } else { 8 };
-/// The last chunk is left out: it would hold the index `NIL`.
-const MOST: u32 = if cfg!(ringgate_loom) { 8 } else { (1 << (INDEX_BITS - BITS)) - 1 };
-/// Table k holds the chunks from NEAR << k on, as many again.
-const TABLES: usize = (((MOST - 1) / NEAR).ilog2() + 1) as usize;
+/// Leaves out the last chunk, which would hold the index `NIL`.
+const MAX_CHUNKS: u32 = if cfg!(ringgate_loom) { 8 } else { (1 << (INDEX_BITS - BITS)) - 1 };
+/// Table k holds NEAR << k chunks, from number NEAR << k on.
+const TABLES: usize = (((MAX_CHUNKS - 1) / NEAR).ilog2() + 1) as usize;
 
 /// A pointer to the first node of a chunk.
 type Slot = AtomicPtr<Node>;
 
-/// All nodes of one store.
+/// All nodes of one pool.
 pub(super) struct Chunks {
-    /// Chunk numbers given out.
+    /// How many chunk numbers are taken.
     taken: AtomicU32,
     near: [Slot; NEAR as usize],
     far: [AtomicPtr<Slot>; TABLES],
@@ -60,21 +60,21 @@ impl Chunks {
             Some(slot) => slot,
             None => self.far_slot(chunk),
         };
-        // ORDERING: Acquire pairs with the Release in `bring`, which published the nodes.
+        // ORDERING: Acquire pairs with the Release in `alloc_chunk`, which published the nodes.
         let start = slot.load(Ordering::Acquire);
         debug_assert!(!start.is_null());
-        // SAFETY: an index is handed out only after its chunk was installed, and every way an
-        // index travels (free list, `next`, `prev`, state word, hint) is at least Release/Acquire,
-        // or is checked against a generation that came by such a way. The chunk has `size(chunk)`
-        // nodes, of which `offset` is one, and outlives `&self`.
+        // SAFETY: an index is handed out only after its chunk was installed. Every path an index
+        // travels (free list, `next`, `prev`, state word, hint) is at least Release/Acquire, or is
+        // checked against a generation that came by such a path. The chunk has `size(chunk)` nodes,
+        // of which `offset` is one, and outlives `&self`.
         let node = unsafe { &*start.add(offset as usize) };
         node.made.look();
         node
     }
 
-    /// Brings a chunk that nobody has used: its indices. The nodes are linked as for the free list,
-    /// in this order. `None` when there are as many as there can be.
-    pub(super) fn bring(&self) -> Option<Range<u32>> {
+    /// Adds a chunk of fresh nodes, linked as for the free list, and returns their indices in that order.
+    /// `None` if no more chunks can exist.
+    pub(super) fn alloc_chunk(&self) -> Option<Range<u32>> {
         let chunk = self.take_number()?;
         let first = chunk << BITS;
         let indices = first..first + size(chunk);
@@ -85,16 +85,16 @@ impl Chunks {
             Some(slot) => slot,
             None => self.far_slot_or_new(chunk),
         };
-        // ORDERING: Release publishes the nodes to the Acquire in `node`. The number is ours alone.
+        // ORDERING: Release publishes the nodes to the Acquire in `node`. No other thread has this number.
         slot.store(start, Ordering::Release);
         Some(indices)
     }
 
     fn take_number(&self) -> Option<u32> {
-        // ORDERING: Relaxed: a counter; `bring` publishes what goes with the number.
+        // ORDERING: Relaxed: a counter; `alloc_chunk` publishes what goes with the number.
         let mut taken = self.taken.load(Ordering::Relaxed);
         loop {
-            if taken >= MOST {
+            if taken >= MAX_CHUNKS {
                 return None;
             }
             // ORDERING: Relaxed, as above.
@@ -112,9 +112,9 @@ impl Chunks {
 
     // ---- tables --------------------------------------------------------------------------------
 
-    /// The slot of a chunk that has been brought.
+    /// The slot of a chunk that has been added.
     fn far_slot(&self, chunk: u32) -> &Slot {
-        let (table, offset) = place(chunk);
+        let (table, offset) = locate(chunk);
         // ORDERING: Acquire pairs with the Release in `far_slot_or_new`, which published the slots.
         let slots = self.far[table].load(Ordering::Acquire);
         debug_assert!(!slots.is_null());
@@ -124,8 +124,8 @@ impl Chunks {
     }
 
     fn far_slot_or_new(&self, chunk: u32) -> &Slot {
-        let (table, _) = place(chunk);
-        // ORDERING: Relaxed: only whether there is one; `far_slot` acquires it.
+        let (table, _) = locate(chunk);
+        // ORDERING: Relaxed: only whether a table exists; `far_slot` acquires it.
         if self.far[table].load(Ordering::Relaxed).is_null() {
             let slots: Box<[Slot]> =
                 (0..NEAR << table).map(|_| Slot::new(ptr::null_mut())).collect();
@@ -145,10 +145,10 @@ impl Chunks {
         self.far_slot(chunk)
     }
 
-    /// Nodes brought so far.
+    /// Nodes added so far.
     #[cfg(all(test, any(ringgate_loom, ringgate_freeze)))]
     pub(super) fn nodes(&self) -> u32 {
-        // ORDERING: Relaxed: the models ask when nobody else is at it.
+        // ORDERING: Relaxed: the models ask when no other thread runs.
         (0..self.taken.load(Ordering::Relaxed)).map(size).sum()
     }
 }
@@ -163,37 +163,37 @@ impl Drop for Chunks {
             };
             // ORDERING: Relaxed, as above.
             let start = slot.load(Ordering::Relaxed);
-            // SAFETY: `&mut self`: nobody is left, and nobody stopped inside `bring`; the chunk came
-            // from there with this size.
+            // SAFETY: `&mut self`: no thread uses the pool or stalls inside `alloc_chunk`, which made the
+            // chunk with this size.
             unsafe { drop(boxed(start, size(chunk))) };
         }
         for (table, slots) in self.far.iter().enumerate() {
             // ORDERING: Relaxed, as above.
             let slots = slots.load(Ordering::Relaxed);
             if !slots.is_null() {
-                // SAFETY: as above; it came from `far_slot_or_new` with this size.
+                // SAFETY: as above; `far_slot_or_new` made it with this size.
                 unsafe { drop(boxed(slots, NEAR << table)) };
             }
         }
     }
 }
 
-/// The slice as the Box it was.
+/// The slice as the Box it came from.
 ///
 /// # Safety
-/// `start` came from a boxed slice of this length, and nothing refers to it any more.
+/// `start` came from a boxed slice of this length, and nothing refers to it any longer.
 unsafe fn boxed<T>(start: *mut T, len: u32) -> Box<[T]> {
     // SAFETY: the caller vouches for pointer and length.
     unsafe { Box::from_raw(ptr::slice_from_raw_parts_mut(start, len as usize)) }
 }
 
-/// How many nodes a chunk has: the first ones are small.
+/// How many nodes a chunk has: the first chunks are small.
 fn size(chunk: u32) -> u32 {
     (1 << BITS).min(FIRST << chunk.min(BITS))
 }
 
-/// The table of a far chunk, and its place there.
-fn place(chunk: u32) -> (usize, usize) {
+/// The table of a far chunk, and its offset there.
+fn locate(chunk: u32) -> (usize, usize) {
     let table = (chunk / NEAR).ilog2();
     (table as usize, (chunk - (NEAR << table)) as usize)
 }

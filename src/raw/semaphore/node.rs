@@ -1,32 +1,40 @@
-//! One waiter's place in the line, and the packing of its words.
+//! One waiter's record in the queue, and the packing of its words.
 //!
 //! ```text
-//! word   [ need : 32 | generation : 28 | LEFT | BUSY | status : 2 ]
-//!          while QUEUED: the permits still lacking
-//!          afterwards:   the visitors now looking at the waker
-//! next   [ version : 35 | index of the next node : 28 | MARK ]
-//! Ref    [ 0 : 8 | generation : 28 | index : 28 ]   names one life of one node
+//! word      [ need : 32 | generation : 28 | ABANDONED | REGISTERING | status : 2 ]
+//!             while QUEUED: the permits it still lacks
+//!             afterwards:   the visitors now reading the waker
+//! next      [ version : 35 | index of the next node : 28 | MARK ]
+//! NodeRef   [ 0 : 8 | generation : 28 | index : 28 ]   names one life of one node
 //! ```
 //!
-//! **One life.** `QUEUED` ends exactly once, by one compare-and-swap on `word`: `GRANTED` (a
-//! releaser), `CLOSED` (a closer) or `CANCELLED` (the owner). When a node goes back to the store
-//! its generation grows, so a [`Ref`] kept from an earlier life is recognised, not followed.
+//! The table of a node's states is at the head of the engine, [`raw::semaphore`](super).
 //!
-//! **The waker slot** is plain memory with one rule for each side:
-//! * the owner writes it before the node is linked, and later only between setting and clearing
-//!   `BUSY` while `QUEUED`, or once it has sealed the node with no visitor inside;
-//! * anybody else reads it only as a *visitor*: counted in `word` by a compare-and-swap that saw a
-//!   concluded life and no `BUSY`.
+//! # Reuse
 //!
-//! A waker is woken by reference, never taken out. So a thread that stops for ever between
-//! deciding to wake and waking harms nobody: the next one to meet this node wakes it again.
-//! An owner that finds visitors inside sets `LEFT` and goes; the last visitor out recycles.
+//! A node's generation grows when the node goes back to the pool. A [`NodeRef`] from an earlier life
+//! therefore fails its check and is not followed.
 //!
-//! **How wide is wide enough.** A stale compare-and-swap on `word` succeeds wrongly only if its
-//! thread slept through exactly a multiple of 2^28 lives of this one node *and* woke up inside the
-//! same state of that life. A life takes some 50 ns at the very least, so that is a stop of 13 s,
-//! ended within one window of 50 ns out of 13 s, on a semaphore that did nothing but recycle this
-//! node. `next` counts its writes on 35 bits (two for a life: 850 s), the free list its pops on 36.
+//! # The waker slot
+//!
+//! The slot is plain memory. Each side has one rule:
+//! * The owner writes the slot before it links the node. Later it writes only while the node is
+//!   `QUEUED`, between setting and clearing `REGISTERING`, or after it has sealed the node with no
+//!   visitor inside.
+//! * Every other thread reads the slot only as a *visitor*. A visitor is counted in `word`, by a
+//!   compare-and-swap that saw a completed life and no `REGISTERING`.
+//!
+//! A visitor wakes by reference and does not take the waker first. So a thread that stalls between the
+//! decision to wake and the wake harms no one: the next thread that meets this node wakes it again.
+//! An owner that finds visitors inside sets `ABANDONED` and goes; the last visitor frees the node.
+//!
+//! # How wide is wide enough
+//!
+//! A stale compare-and-swap on `word` succeeds wrongly only if its thread slept through an exact
+//! multiple of 2^28 lives of this one node *and* resumed in the same state of that life. A life takes
+//! at least 50 ns. So the thread must stall for 13 s and resume within one window of 50 ns, on a
+//! semaphore that did nothing but reuse this node. `next` counts its writes on 35 bits (two for each
+//! life: 850 s), the free list counts its changes on 36.
 
 use crate::sync::atomic::{AtomicU32, AtomicU64};
 use crate::sync::cell::UnsafeCell;
@@ -35,30 +43,30 @@ use core::task::Waker;
 
 /// Index of "no node".
 pub(super) const NIL: u32 = (1 << INDEX_BITS) - 1;
-/// Nodes a semaphore can have: 2^28 − 16.
+/// A semaphore can have 2^28 − 16 nodes.
 pub(super) const INDEX_BITS: u32 = 28;
 const INDEX_MASK: u64 = (1 << INDEX_BITS) - 1;
 const GENERATION_BITS: u32 = 28;
 const GENERATION_MASK: u64 = (1 << GENERATION_BITS) - 1;
 
-/// A waiter's record. It lives in the store and is reused; it is never freed before the store.
+/// A waiter's record. It lives in the pool, is reused, and is freed with the pool.
 #[repr(align(64))]
 pub(super) struct Node {
-    /// Need, generation and state: see [`Word`].
+    /// Need, generation and status: see [`WaiterState`].
     pub(super) word: AtomicU64,
-    /// The next in line: see [`Next`].
+    /// The next node in the queue: see [`Link`].
     pub(super) next: AtomicU64,
-    /// Who was linked before it, as far as is known: see [`Ref`]. A hint, checked at each use.
+    /// The node before this one, as far as is known: see [`NodeRef`]. A hint, checked at each use.
     pub(super) prev: AtomicU64,
-    /// What the waiter asked for in all. Written before linking, constant for a life.
+    /// How many permits the waiter asked for. Written before linking, constant for a life.
     pub(super) total: AtomicU32,
-    /// Whom to wake.
+    /// The task to wake.
     pub(super) waker: UnsafeCell<Option<Waker>>,
     pub(super) made: Canary,
 }
 
-// SAFETY: every field but `waker` is atomic; `waker` is reached by one exclusive owner or by
-// visitors that only read it, as the rules at the head of this file say. `Waker` is Send + Sync.
+// SAFETY: every field but `waker` is atomic. One exclusive owner reaches `waker`, or visitors that only
+// read it, by the rules at the head of this file. `Waker` is Send + Sync.
 unsafe impl Send for Node {}
 // SAFETY: as above.
 unsafe impl Sync for Node {}
@@ -68,8 +76,8 @@ impl Node {
     pub(super) fn new(next: u32) -> Self {
         Self {
             word: AtomicU64::new(0),
-            next: AtomicU64::new(Next::to(next).marked().0),
-            prev: AtomicU64::new(Ref::NONE.bits()),
+            next: AtomicU64::new(Link::new(next).marked().0),
+            prev: AtomicU64::new(NodeRef::NONE.bits()),
             total: AtomicU32::new(0),
             waker: UnsafeCell::new(None),
             made: Canary::new(),
@@ -79,12 +87,12 @@ impl Node {
 
 /// One life of one node.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct Ref {
+pub(super) struct NodeRef {
     pub(super) index: u32,
     pub(super) generation: u32,
 }
 
-impl Ref {
+impl NodeRef {
     /// No node.
     pub(super) const NONE: Self = Self { index: NIL, generation: 0 };
 
@@ -110,19 +118,20 @@ pub(super) enum Status {
     Queued,
     Granted,
     Cancelled,
-    Closed,
+    /// The semaphore is closed, or can never have that many permits.
+    Refused,
 }
 
 /// A value of [`Node::word`].
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) struct Word(pub(super) u64);
+pub(super) struct WaiterState(pub(super) u64);
 
-impl Word {
+impl WaiterState {
     const STATUS: u64 = 0b0011;
     /// The owner is changing the waker: keep out.
-    pub(super) const BUSY: u64 = 0b0100;
-    /// The owner has gone: the last visitor recycles.
-    const LEFT: u64 = 0b1000;
+    pub(super) const REGISTERING: u64 = 0b0100;
+    /// The owner has gone: the last visitor frees the node.
+    const ABANDONED: u64 = 0b1000;
     const GENERATION_SHIFT: u32 = 4;
     const COUNT_SHIFT: u32 = 32;
     /// One visitor more.
@@ -142,7 +151,7 @@ impl Word {
             0 => Status::Queued,
             1 => Status::Granted,
             2 => Status::Cancelled,
-            _ => Status::Closed,
+            _ => Status::Refused,
         }
     }
 
@@ -154,28 +163,28 @@ impl Word {
         (self.0 >> Self::COUNT_SHIFT) as u32
     }
 
-    /// Permits still lacking; meaningful while `QUEUED`.
+    /// Permits it still lacks; meaningful while `QUEUED`.
     pub(super) fn need(self) -> u32 {
         debug_assert!(self.is_queued());
         self.count()
     }
 
-    /// Visitors inside; meaningful once concluded.
+    /// Visitors inside; meaningful once completed.
     pub(super) fn visitors(self) -> u32 {
         debug_assert!(!self.is_queued());
         self.count()
     }
 
-    pub(super) fn is_busy(self) -> bool {
-        self.0 & Self::BUSY != 0
+    pub(super) fn is_registering(self) -> bool {
+        self.0 & Self::REGISTERING != 0
     }
 
-    pub(super) fn has_left(self) -> bool {
-        self.0 & Self::LEFT != 0
+    pub(super) fn is_abandoned(self) -> bool {
+        self.0 & Self::ABANDONED != 0
     }
 
-    pub(super) fn left(self) -> Self {
-        Self(self.0 | Self::LEFT)
+    pub(super) fn abandoned(self) -> Self {
+        Self(self.0 | Self::ABANDONED)
     }
 
     /// The same waiter with `permits` fewer to wait for.
@@ -184,30 +193,30 @@ impl Word {
         Self(self.0 - (u64::from(permits) << Self::COUNT_SHIFT))
     }
 
-    /// The end of the wait. Whoever concludes it as granted or closed is its first visitor,
-    /// unless the owner is inside.
-    pub(super) fn concluded(self, status: Status) -> Self {
-        let visitors = u32::from(status != Status::Cancelled && !self.is_busy());
-        let kept = self.0 & (GENERATION_MASK << Self::GENERATION_SHIFT | Self::BUSY);
+    /// The end of the wait. A thread that grants or refuses is the first visitor, unless the owner is
+    /// registering a waker.
+    pub(super) fn completed(self, status: Status) -> Self {
+        let visitors = u32::from(status != Status::Cancelled && !self.is_registering());
+        let kept = self.0 & (GENERATION_MASK << Self::GENERATION_SHIFT | Self::REGISTERING);
         Self(u64::from(visitors) << Self::COUNT_SHIFT | kept | status as u64)
     }
 
-    /// The word a free node carries: the next generation.
-    pub(super) fn next_life(self) -> Self {
+    /// The word of a free node: the next generation.
+    pub(super) fn next_generation(self) -> Self {
         Self::queued((self.generation() + 1) & ((1 << GENERATION_BITS) - 1), 0)
     }
 }
 
 /// A value of [`Node::next`].
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) struct Next(pub(super) u64);
+pub(super) struct Link(pub(super) u64);
 
-impl Next {
+impl Link {
     const MARK: u64 = 1;
     const VERSION_SHIFT: u32 = INDEX_BITS + 1;
 
     /// The first version, unmarked.
-    fn to(index: u32) -> Self {
+    fn new(index: u32) -> Self {
         Self(u64::from(index) << 1)
     }
 
@@ -215,7 +224,7 @@ impl Next {
         (self.0 >> 1 & INDEX_MASK) as u32
     }
 
-    /// A marked node is on its way out (or free): nothing links behind it.
+    /// A marked node is leaving the queue, or is free: no thread links behind it.
     pub(super) fn is_marked(self) -> bool {
         self.0 & Self::MARK != 0
     }

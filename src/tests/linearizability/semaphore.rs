@@ -563,7 +563,7 @@ fn shuttle_histories_of_a_semaphore_that_is_closed_can_be_told_one_step_at_a_tim
     check_histories(&[Op::Close]);
 }
 
-/// Broken by: `hand_out` without `settle_late`, or serving waiters before debts; `settle` not owing
+/// Broken by: `assign_permits` without `settle_late`, or serving waiters before debts; `settle` not owing
 /// again what it could not take; DEBT set before the debt is written down; `is_plain` looking for
 /// QUEUE alone.
 #[test]

@@ -1,7 +1,7 @@
 //! The semaphore under loom: every interleaving of small scenes, up to a preemption bound.
 //!
 //! Each scene ends by counting the permits: none lost, none made. A lost wakeup shows as a
-//! deadlock, a torn waker as a causality violation, a node recycled twice or kept as a wrong count
+//! deadlock, a torn waker as a causality violation, a node freed twice or kept as a wrong count
 //! or a leak. Each test names a single change of the code that it catches.
 
 use crate::error::TryAcquireError;
@@ -58,10 +58,10 @@ fn acquire_and_drop(semaphore: &Semaphore) {
 fn assert_all_free(semaphore: &Semaphore, permits: usize) {
     assert_eq!(semaphore.available_permits(), permits);
     assert!(semaphore.try_acquire_many(u32::try_from(permits).unwrap()).is_ok());
-    assert_eq!(semaphore.nodes_in_use(), 0, "a node was not recycled");
+    assert_eq!(semaphore.nodes_in_use(), 0, "a node was not freed");
 }
 
-/// Caught: `hand_out` grants without waking (leave out `attend`).
+/// Caught: `assign_permits` grants without waking (leave out `wake_if_responsible`).
 #[test]
 fn model_acquire_against_release() {
     model(3, || {
@@ -85,7 +85,7 @@ fn model_two_acquirers_of_one_permit() {
     });
 }
 
-/// Caught: `link` takes the hint's node without checking its mark.
+/// Caught: `enqueue` takes the hint's node without checking its mark.
 #[test]
 fn model_join_behind_a_front_against_release() {
     model(3, || {
@@ -101,7 +101,7 @@ fn model_join_behind_a_front_against_release() {
 }
 
 /// The hint still names a node that is now being prepared for somebody else, who will not need it.
-/// Caught: `link` takes the hint's node without checking its generation.
+/// Caught: `enqueue` takes the hint's node without checking its generation.
 #[test]
 fn model_join_behind_a_node_of_another_life() {
     // Every stale hint is tried, which is many: at 2 it takes minutes.
@@ -151,7 +151,7 @@ fn model_drop_against_release() {
     });
 }
 
-/// Caught: `cancel` keeps what the head had collected (leave out `hand_out`).
+/// Caught: `cancel` keeps what the head had collected (leave out `assign_permits`).
 #[test]
 fn model_drop_of_a_big_head_against_a_small_waiter() {
     model(3, || {
@@ -166,7 +166,7 @@ fn model_drop_of_a_big_head_against_a_small_waiter() {
     });
 }
 
-/// Caught: `conclude_cancelled` does not look again when the need has changed.
+/// Caught: `complete_cancelled` does not look again when the need has changed.
 #[test]
 fn model_drop_of_a_big_head_against_release_and_a_small_waiter() {
     model(2, || {
@@ -200,7 +200,7 @@ fn model_repoll_with_another_waker_against_grant() {
     });
 }
 
-/// Caught: `concluded` counts a visitor although the owner is BUSY.
+/// Caught: `completed` counts a visitor although the owner is REGISTERING.
 #[test]
 fn model_repoll_with_another_waker_against_close() {
     model(3, || {
@@ -221,10 +221,10 @@ fn model_repoll_with_another_waker_against_close() {
 fn assert_all_gone(semaphore: &Semaphore, permits: usize) {
     assert!(semaphore.is_closed());
     assert_eq!(semaphore.available_permits(), permits);
-    assert_eq!(semaphore.nodes_in_use(), 0, "a node was not recycled");
+    assert_eq!(semaphore.nodes_in_use(), 0, "a node was not freed");
 }
 
-/// Caught: `line_up` ignores CLOSED.
+/// Caught: `acquire_or_enqueue` ignores CLOSED.
 #[test]
 fn model_close_against_acquire() {
     model(3, || {
@@ -236,7 +236,7 @@ fn model_close_against_acquire() {
     });
 }
 
-/// Caught: `close_node` keeps what the node had collected.
+/// Caught: `refuse_front` keeps what the node had collected.
 #[test]
 fn model_close_against_a_part_paid_waiter_and_release() {
     model(2, || {
@@ -285,7 +285,7 @@ fn model_try_acquire_against_enqueue() {
 }
 
 /// A node goes through several lives while a helper of an earlier one is still looking at it.
-/// Caught: `depart` does not raise the generation; `depart` ignores visitors.
+/// Caught: `release_node` does not raise the generation; `release_node` ignores visitors.
 #[test]
 fn model_reclamation() {
     model(2, || {
@@ -304,7 +304,7 @@ fn model_reclamation() {
     });
 }
 
-/// Two releasers meet at the same front. Caught: `hand_out` forgets what is left after a grant.
+/// Two releasers meet at the same front. Caught: `assign_permits` forgets what is left after a grant.
 #[test]
 fn model_two_releases_against_two_waiters() {
     model(2, || {
@@ -332,7 +332,7 @@ fn model_two_releases_against_two_waiters() {
     });
 }
 
-/// Caught: `leave` does not recycle for an owner that has left.
+/// Caught: `end_visit` does not free for an owner that has left.
 #[test]
 fn model_drop_against_two_releases() {
     model(2, || {
@@ -348,7 +348,7 @@ fn model_drop_against_two_releases() {
     });
 }
 
-/// Both come to a semaphore without a store. Caught: `store_or_new` keeps both.
+/// Both come to a semaphore without a waitlist. Caught: `waitlist_or_new` keeps both.
 #[test]
 fn model_two_first_waiters() {
     model(2, || {
@@ -383,7 +383,7 @@ fn model_sweep_against_enqueue() {
     });
 }
 
-/// Neighbours cancelled at once. Caught: `unlink_after` recycles although it did not unlink.
+/// Neighbours cancelled at once. Caught: `unlink_after` frees although it did not unlink.
 #[test]
 fn model_two_sweeps() {
     model(2, || {
@@ -453,7 +453,7 @@ fn model_reduce_against_release() {
     });
 }
 
-/// The second debt changes no bit of the state. Caught: `hand_out` without `settle_late`.
+/// The second debt changes no bit of the state. Caught: `assign_permits` without `settle_late`.
 #[test]
 fn model_a_second_reduce_against_release() {
     model(3, || {
@@ -551,7 +551,7 @@ fn leaves_and_comes_again(semaphore: &Arc<Semaphore>, waiting: AcquireOwned) -> 
 }
 
 /// What a sweep finds behind a cancelled node may be of a life it has not heard of.
-/// Caught: `condemn` reads the successor of a cancelled node with Relaxed.
+/// Caught: `try_mark` reads the successor of a cancelled node with Relaxed.
 #[test]
 fn model_sweep_after_one_who_leaves_and_comes_again() {
     model(1, || {
@@ -617,7 +617,7 @@ fn model_two_releases_after_one_who_leaves_and_comes_again() {
 }
 
 /// The second has gone to the end of the line: an old link to it must not lead there, past those in
-/// between. Caught: `generation` reads, or `end_life` and `prepare` write, with Relaxed.
+/// between. Caught: `generation` reads, or `bump_generation` and `alloc` write, with Relaxed.
 #[test]
 fn model_counting_after_one_who_leaves_and_comes_again() {
     model(0, || {
@@ -634,7 +634,7 @@ fn model_counting_after_one_who_leaves_and_comes_again() {
 }
 
 /// Two neighbours have gone to the free list together: who stands on one of them by an old link must
-/// not follow that. Caught: `recycle_later` links with Relaxed.
+/// not follow that. Caught: `free_later` links with Relaxed.
 #[test]
 fn model_counting_after_two_are_swept_together() {
     model(0, || {
@@ -690,7 +690,7 @@ fn model_two_who_take_and_return_the_same_node() {
 }
 
 /// It knows of its grant, and of nothing else that the releaser did. Caught: a grant that is not
-/// acquired before `depart` looks at the front.
+/// acquired before `release_node` looks at the front.
 #[test]
 fn model_the_second_takes_its_grant_while_the_first_leaves() {
     model(2, || {
@@ -748,7 +748,7 @@ fn model_close_against_one_who_waits_for_it() {
     });
 }
 
-/// What one holder wrote, the next one reads. Caught: Relaxed in `release` or in `try_take`.
+/// What one holder wrote, the next one reads. Caught: Relaxed in `release` or in `try_acquire`.
 #[test]
 fn model_permit_carries_memory() {
     model(3, || {
@@ -768,7 +768,7 @@ fn model_permit_carries_memory() {
     });
 }
 
-/// Part payments carry their payers' memory too. Caught: Relaxed in `conclude`.
+/// Part payments carry their payers' memory too. Caught: Relaxed in `complete`.
 #[test]
 fn model_part_payments_carry_memory() {
     model(2, || {
@@ -796,7 +796,7 @@ fn model_part_payments_carry_memory() {
 }
 
 /// What a cancelled waiter had collected carries its payers' memory on. Caught:
-/// `conclude_cancelled` without Acquire.
+/// `complete_cancelled` without Acquire.
 #[test]
 fn model_collected_permits_carry_memory_when_they_are_given_back() {
     model(3, || {
@@ -819,7 +819,7 @@ fn model_collected_permits_carry_memory_when_they_are_given_back() {
 }
 
 /// Whoever is told of the close sees what led to it. Caught: Relaxed in `close`; no second look in
-/// `try_take`.
+/// `try_acquire`.
 #[test]
 fn model_a_close_carries_memory() {
     model(3, || {
@@ -840,7 +840,7 @@ fn model_a_close_carries_memory() {
     });
 }
 
-/// Two releasers, one of whom is called from inside the other's wake. Caught: `hand_out` drops what
+/// Two releasers, one of whom is called from inside the other's wake. Caught: `assign_permits` drops what
 /// a waker left (`from_inside`).
 #[test]
 fn model_a_waker_that_releases_against_release() {
@@ -860,7 +860,7 @@ fn model_a_waker_that_releases_against_release() {
     });
 }
 
-/// Its waker goes with the wake, also when its owner looks in at that moment. Caught: `leave` takes no
+/// Its waker goes with the wake, also when its owner looks in at that moment. Caught: `end_visit` takes no
 /// waker; the owner reads the slot to compare wakers.
 #[test]
 fn model_a_woken_waker_goes_while_its_owner_looks() {
@@ -888,7 +888,7 @@ fn model_a_woken_waker_goes_while_its_owner_looks() {
 }
 
 /// Two wake it at the same time, where the second cannot know whether the first has stopped: the last
-/// one takes the waker. Caught: `leave` takes it although another visitor is inside, or
+/// one takes the waker. Caught: `end_visit` takes it although another visitor is inside, or
 /// looks and leaves in two steps.
 #[test]
 fn model_two_who_meet_a_granted_front_and_its_waker() {
@@ -923,8 +923,8 @@ fn model_two_add_the_one_permit_that_is_missing() {
     });
 }
 
-/// Whichever comes first, the request is told. Caught: `line_up` without a look at the bound;
-/// `refuse_what_cannot_be` left out, or looking by a plain load.
+/// Whichever comes first, the request is told. Caught: `acquire_or_enqueue` without a look at the bound;
+/// `refuse_unsatisfiable` left out, or looking by a plain load.
 #[test]
 fn model_a_bound_goes_down_while_a_request_lines_up() {
     model(2, || {

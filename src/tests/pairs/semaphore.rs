@@ -1,10 +1,10 @@
 //! The operations of the semaphore, and every two of them at once.
 //!
 //! Caught: permits of a state with QUEUE set are not zero (`try_acquire` against `release`, and
-//! others); `poll_closed` looks by a plain load (`close` against `closed`); `hand_out` without
+//! others); `poll_closed` looks by a plain load (`close` against `closed`); `assign_permits` without
 //! `settle_late` (`release` against `reduce_permits`); a waiter is not woken (nearly all). Caught by
 //! the frozen thread: a granted front is woken after it was unlinked; a releaser that waits for an
-//! owner to clear BUSY.
+//! owner to clear REGISTERING.
 
 use crate::error::TryAcquireError;
 use crate::tests::pairs::{NEWCOMER, Run, Start, Waiter, assert_in_order, every_pair, go_on};
@@ -341,7 +341,7 @@ impl Start for Scene {
         drop(left);
         self.line.clear();
         assert_eq!(self.free_now() - self.owed(), self.permits, "permits lost or made");
-        assert_eq!(self.semaphore.nodes_in_use(), 0, "a node was not recycled");
+        assert_eq!(self.semaphore.nodes_in_use(), 0, "a node was not freed");
     }
 }
 

@@ -3,10 +3,23 @@
 use crate::checkout::Checkout;
 use crate::{Kind, Mutant};
 
-const FILES: [&str; 14] = [
-    "src/raw/semaphore/line.rs",
-    "src/raw/semaphore/store.rs",
+const FILES: [&str; 27] = [
+    "src/raw/semaphore/acquire.rs",
     "src/raw/semaphore/chunks.rs",
+    "src/raw/semaphore/close.rs",
+    "src/raw/semaphore/count.rs",
+    "src/raw/semaphore/debt.rs",
+    "src/raw/semaphore/enqueue.rs",
+    "src/raw/semaphore/leave.rs",
+    "src/raw/semaphore/pool.rs",
+    "src/raw/semaphore/queue.rs",
+    "src/raw/semaphore/raw_semaphore.rs",
+    "src/raw/semaphore/release.rs",
+    "src/raw/semaphore/resize.rs",
+    "src/raw/semaphore/retire.rs",
+    "src/raw/semaphore/sweep.rs",
+    "src/raw/semaphore/transitions.rs",
+    "src/raw/semaphore/unlink.rs",
     "src/raw/window/ring/cells.rs",
     "src/raw/window/ring/claim.rs",
     "src/raw/window/shards/rings.rs",

@@ -1,0 +1,154 @@
+//! Gives permits to waiters, front after front, or makes them free.
+
+use super::node::{Node, NodeRef, Status, WaiterState};
+use super::queue::Queue;
+use super::raw_semaphore::{RawSemaphore, Waitlist};
+use super::state::State;
+use super::transitions::{Assignment, assign_to, begin_visit, complete};
+use super::wake::{self, WakeRunner};
+use crate::sync::atomic::Ordering;
+
+impl RawSemaphore {
+    pub(crate) fn release(&self, permits: u64) {
+        // ORDERING: Relaxed: a guess; the exchange decides, the slow path loads anew.
+        let mut state = State(self.state.load(Ordering::Relaxed));
+        while state.is_plain() {
+            let free = state.permits().saturating_add(permits).min(Self::MAX_PERMITS);
+            // ORDERING: Release publishes the holder's work to the thread that takes these permits (the
+            // Acquire in `try_acquire`, `cas_state` and on a node's word).
+            match self.state.compare_exchange_weak(
+                state.0,
+                state.with_permits(free).0,
+                Ordering::Release,
+                Ordering::Relaxed,
+            ) {
+                Ok(_) => return,
+                Err(now) => state = State(now),
+            }
+        }
+        let mut wakes = WakeRunner::default();
+        self.assign_permits(permits, &mut wakes);
+        wakes.finish();
+    }
+
+    /// Assigns `permits` to the front of the queue, front after front. What remains when the queue is
+    /// empty becomes free. Retires completed fronts on the way, and refuses every waiter once closed.
+    #[cold]
+    pub(super) fn assign_permits(&self, mut permits: u64, wakes: &mut WakeRunner) {
+        loop {
+            let state = self.state();
+            if state.has_debt() && permits > 0 {
+                permits -= self.waitlist().debt.claim(permits);
+            }
+            let Some(front) = state.front() else {
+                let free = state.permits().saturating_add(permits).min(Self::MAX_PERMITS);
+                if permits == 0 {
+                    return;
+                }
+                if self.cas_state(state, state.with_permits(free)) {
+                    return self.settle_late(state);
+                }
+                continue;
+            };
+            let queue = self.queue();
+            let node = queue.node(front.index);
+            // ORDERING: Acquire pairs with the Release in `complete`, `complete_cancelled` and
+            // `change_waker`.
+            let word = WaiterState(node.word.load(Ordering::Acquire));
+            if word.generation() != front.generation {
+                continue;
+            }
+            let serves = !state.is_closed() && self.is_satisfiable(node);
+            match word.status() {
+                Status::Queued if permits == 0 && serves => return,
+                // Inside a waker: the operation outside continues.
+                Status::Queued if wake::defer_to_outer(self.address(), permits) => return,
+                Status::Queued if !serves => {
+                    let back = self.refuse_front(queue, front, node, word, wakes);
+                    permits = permits.saturating_add(back);
+                }
+                Status::Queued => match assign_to(node, word, permits) {
+                    Assignment::Partial => return,
+                    Assignment::Retry => {}
+                    Assignment::Satisfied { left } => {
+                        let deferred = self.wake_if_responsible(queue, front, node, word, wakes);
+                        self.retire(queue, front, Status::Granted, wakes);
+                        permits = left.saturating_add(deferred.unwrap_or(0));
+                        if permits == 0 && deferred.is_none() && !self.bound().is_some() {
+                            return;
+                        }
+                    }
+                },
+                completed => {
+                    let awake =
+                        completed == Status::Cancelled || wake::is_waking(self.address(), front);
+                    if !awake && begin_visit(node, front) {
+                        let deferred = self.wake(queue, front, node, wakes);
+                        permits = permits.saturating_add(deferred.unwrap_or(0));
+                    }
+                    self.retire(queue, front, completed, wakes);
+                }
+            }
+        }
+    }
+
+    /// Whether the waiter at the front asks for no more than there can be.
+    fn is_satisfiable(&self, front: &Node) -> bool {
+        let bound = self.bound();
+        // ORDERING: Relaxed: written before the node was linked. If it is of another life, the exchange of
+        // the word that follows fails.
+        !bound.is_some() || u64::from(front.total.load(Ordering::Relaxed)) <= bound.max_permits()
+    }
+
+    /// Tries to complete a waiting front as refused. Returns the permits that it had collected and those
+    /// that its waker deferred.
+    fn refuse_front(
+        &self,
+        queue: &Queue,
+        front: NodeRef,
+        node: &Node,
+        word: WaiterState,
+        wakes: &mut WakeRunner,
+    ) -> u64 {
+        // ORDERING: Relaxed: written before the node was linked, and of this life if `complete`
+        // succeeds.
+        let total = node.total.load(Ordering::Relaxed);
+        if !complete(node, word, word.completed(Status::Refused)) {
+            return 0;
+        }
+        let deferred = self.wake_if_responsible(queue, front, node, word, wakes);
+        u64::from(total - word.need()).saturating_add(deferred.unwrap_or(0))
+    }
+
+    // ---- debt --------------------------------------------------------------------------------
+
+    /// Pays the debt with what is free; returns how much.
+    ///
+    /// It claims from the debt first. So a thread that stalls in between has removed too few permits, not
+    /// too many.
+    pub(super) fn settle(&self, waitlist: &Waitlist) -> u64 {
+        let mut paid = 0;
+        loop {
+            // ORDERING: Release, and a write even if DEBT is set. If it comes before a release's exchange
+            // of this word, that release acquires the debt (in `state` or `cas_state`) and settles it. If
+            // it comes after, its caller sees the released permits here, in the word itself.
+            let state = State(self.state.fetch_or(State::DEBT, Ordering::Release));
+            let claimed = waitlist.debt.claim(state.permits());
+            if claimed == 0 {
+                return paid;
+            }
+            let taken = self.take_free(claimed);
+            if taken < claimed {
+                waitlist.debt.add(claimed - taken);
+            }
+            paid += taken;
+        }
+    }
+
+    /// After permits were made free: pays a debt that came after the last check for one.
+    fn settle_late(&self, state: State) {
+        if state.has_debt() && self.debt() > 0 {
+            self.settle(self.waitlist());
+        }
+    }
+}
