@@ -104,6 +104,7 @@ pub(super) fn permanent_refusal(semaphore: &Semaphore) -> Option<Refused> {
     if semaphore.is_closed() {
         Some(Refused::closed())
     } else {
+        // MUTANTS: permanent_refusal
         semaphore.is_permanently_empty().then(|| Refused::for_ever(Limit::Concurrency))
     }
 }

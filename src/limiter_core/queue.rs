@@ -51,6 +51,7 @@ impl QueueLimit {
         // ORDERING: Relaxed: the count guards nothing but itself.
         let mut taken = self.taken.load(Ordering::Relaxed);
         loop {
+            // MUTANTS: take
             if taken >= self.max {
                 return Err(Refused::until_one_leaves());
             }

@@ -71,6 +71,7 @@ impl<'a> Queued<'a> {
     /// How many calls are ahead in line; `None` once it is done.
     pub(super) fn position(&self) -> Option<usize> {
         match &self.state {
+            // MUTANTS: position
             // The head is ahead, too. Without a position in the semaphore it just became the head itself.
             State::Queued(line) => Some(line.position().map_or(0, |ahead| ahead + 1)),
             State::AwaitingRate(_) | State::AwaitingSlot(..) => Some(0),
@@ -92,14 +93,17 @@ impl<'a> Queued<'a> {
                 }
                 State::AwaitingSlot(slot, changes) => match slot.poll(core, cx) {
                     Poll::Ready(slot) => match self.as_mut().stamp(slot?) {
+                        // MUTANTS: advance 1
                         Some(decided) => return Poll::Ready(decided),
                         None => return yield_now(cx),
                     },
                     // A changed rate may refuse it again, perhaps for good.
                     Poll::Pending => {
+                        // MUTANTS: advance 2
                         if !changes.has_come(cx)? {
                             return Poll::Pending;
                         }
+                        // MUTANTS: advance 3
                         if core.peek().is_err() {
                             *this.state = State::AwaitingRate(WakeSources::of(core));
                         }
@@ -132,13 +136,16 @@ impl<'a> Queued<'a> {
     fn stamp(mut self: Pin<&mut Self>, slot: Slot<'_>) -> Option<Result<(), Refused>> {
         let this = self.as_mut().project();
         let core = *this.core;
+        // MUTANTS: stamp 1
         // Once it is in the log it must not be counted as waiting, too.
         *this.counted = None;
+        // MUTANTS: stamp 2
         if core.is_closed() {
             return Some(Err(Refused::closed()));
         }
         match core.stamp() {
             Ok(()) => {
+                // MUTANTS: stamp 3
                 // While a guard holds the slot: the next call's waker may panic, and so may the drop of what a
                 // timer keeps.
                 self.leave();
@@ -148,6 +155,7 @@ impl<'a> Queued<'a> {
             Err(not_until) => {
                 *this.counted = Some(core.waiting.count());
                 *this.state = State::AwaitingRate(WakeSources::of(core));
+                // MUTANTS: stamp 4
                 drop(slot);
                 not_until.free_at.is_none().then(|| Err(not_until.into()))
             }
@@ -187,6 +195,7 @@ impl Future for Queued<'_> {
         }
         let alarm = self.as_mut().project().alarm.as_pin_mut();
         let Some(Poll::Ready(())) = alarm.map(|alarm| alarm.poll(cx)) else { return Poll::Pending };
+        // MUTANTS: poll
         // What it waits for may have come together with the alarm.
         let last = self.as_mut().advance(cx);
         let core = self.core;

@@ -64,6 +64,7 @@ impl Core {
             }
         }
         let _line = CloseOnDrop(&self.line);
+        // MUTANTS: drop 1
         // First: a call that is the head, or becomes it meanwhile, sees this and leaves.
         self.changes.close();
     }
@@ -76,6 +77,7 @@ impl Core {
     pub(crate) fn set_rate(&self, index: usize, rate: Rate) -> Result<(), NoSuchRateError> {
         let (limit, window) = rate.parts();
         self.rate.as_ref().ok_or(NoSuchRateError)?.set(index, limit, window)?;
+        // MUTANTS: set_rate
         self.changes.add_permits(1);
         Ok(())
     }
@@ -197,6 +199,7 @@ impl Core {
             Err(busy) if busy.free_at.is_none() => busy.into(),
             _ => self.concurrency.escalate_if_permanent(Refused::until_released()),
         };
+        // MUTANTS: check_satisfiable
         if refused.is_permanent() { Err(refused) } else { Ok(()) }
     }
 
@@ -254,6 +257,7 @@ impl Core {
     #[cold]
     fn notice_jump(&self, log: &Log, seen: u64, reading: Reading) {
         let back = Duration::from_nanos(seen.saturating_sub(reading.clock));
+        // MUTANTS: notice_jump
         if back > JUMP {
             // Wakes the head, which sleeps until a time of the old log. Before the move: if this thread stalls
             // after the move, no other has a jump to notice. A head that wakes too early notices it itself.
@@ -285,6 +289,7 @@ impl Core {
         if turn == Some(now) {
             return None;
         }
+        // MUTANTS: estimate
         // Not permanent: waiters ahead may cancel.
         let only_behind_others = turn.is_none() && ahead > 0;
         let at_the_end = || log.free_at(0, now).map(|_| u64::MAX);
@@ -298,6 +303,7 @@ impl Core {
             let turn = self.estimate(waiting);
             // A call that left the line meanwhile may have been found in the log, too.
             let still = self.waiters();
+            // MUTANTS: estimate_for_newcomer
             if still >= waiting {
                 return turn;
             }

@@ -41,6 +41,7 @@ impl<'a> RateChanges<'a> {
     pub(super) fn has_come(&mut self, cx: &mut Context<'_>) -> Result<bool, Refused> {
         let Poll::Ready(change) = Pin::new(&mut self.next).poll(cx) else { return Ok(false) };
         change.map_err(|_| Refused::closed())?.forget();
+        // MUTANTS: has_come
         // One look is enough for any number of changes.
         self.core.changes.forget_permits(usize::MAX);
         self.next = self.core.changes.wait();
@@ -109,8 +110,10 @@ pub(super) fn wait_for_rate<'a>(
         }
         if sleep.as_mut().as_pin_mut().is_some_and(|sleep| sleep.poll(cx).is_ready()) {
             sleep.set(None);
+            // MUTANTS: wait_for_rate 1
             return yield_now(cx);
         }
+        // MUTANTS: wait_for_rate 2
         if sources.is_closed(cx) {
             return Poll::Ready(Err(Refused::closed()));
         }

@@ -67,10 +67,12 @@ impl RawSemaphore {
     ) -> Poll<Result<(), Refusal>> {
         loop {
             let state = self.state();
+            // MUTANTS: acquire_or_enqueue 1
             if state.is_closed() {
                 return Poll::Ready(Err(Refusal::Closed));
             }
             let Some(front) = state.front() else {
+                // MUTANTS: acquire_or_enqueue 2
                 if u64::from(asked) > self.bound().max_permits() {
                     return Poll::Ready(Err(Refusal::TooMany));
                 }
@@ -82,6 +84,7 @@ impl RawSemaphore {
                         }
                     }
                     Some(need) => {
+                        // MUTANTS: acquire_or_enqueue 3
                         queue.pool.set_need(new, need);
                         let last = queue.tail_hint();
                         if self.cas_state(state, state.with_front(new)) {
@@ -92,8 +95,10 @@ impl RawSemaphore {
                 }
                 continue;
             };
+            // MUTANTS: acquire_or_enqueue 4
             queue.pool.set_need(new, asked);
             match queue.enqueue(front, new) {
+                // MUTANTS: acquire_or_enqueue 5
                 Ok(()) => return Poll::Pending,
                 Err(FrontLeaving) => self.assign_permits(0, wakes),
             }
@@ -111,6 +116,7 @@ impl RawSemaphore {
         // ORDERING: Relaxed: if completed, `release_node` acquires.
         let mut word = WaiterState(node.word.load(Ordering::Relaxed));
         if word.is_queued() {
+            // MUTANTS: poll_queued
             if self.is_closed() {
                 self.cancel(waiter);
                 return Poll::Ready(Err(Refusal::Closed));
@@ -141,10 +147,12 @@ impl RawSemaphore {
         self.release_node(node_ref, &mut wakes);
         let closed = self.is_closed();
         let granted = word.status() == Status::Granted;
+        // MUTANTS: finish_acquire 1
         if !granted && !closed {
             self.finish_poll(false, 0, wakes);
             return Err(Refusal::TooMany);
         }
+        // MUTANTS: finish_acquire 2
         if granted && closed {
             // Granted before the close; no permit is handed out after it.
             self.assign_permits(u64::from(waiter.asked()), &mut wakes);
@@ -155,6 +163,7 @@ impl RawSemaphore {
 
     /// Ends a poll. If a user panic will be resumed, returns the acquired permits first.
     fn finish_poll(&self, acquired: bool, permits: u32, mut wakes: WakeRunner) {
+        // MUTANTS: finish_poll
         if acquired && wakes.will_panic() {
             self.assign_permits(u64::from(permits), &mut wakes);
         }

@@ -137,6 +137,7 @@ impl Chunks {
                 Ordering::Release,
                 Ordering::Relaxed,
             );
+            // MUTANTS: far_slot_or_new
             if installed.is_err() {
                 // SAFETY: `ours` came from this very Box and was not published.
                 unsafe { drop(boxed(ours, NEAR << table)) };

@@ -12,6 +12,7 @@ impl RawSemaphore {
         let mut wakes = WakeRunner::default();
         self.refuse_all(&mut wakes);
         if let Some(waitlist) = self.waitlist_if_any() {
+            // MUTANTS: close 1
             waitlist.watchers.refuse_all(&mut wakes);
         }
         wakes.finish();
@@ -21,6 +22,7 @@ impl RawSemaphore {
         // ORDERING: Release publishes what the closer did to every thread that acquires CLOSED (in
         // `state`). The load in `assign_permits` acquires what came before.
         self.state.fetch_or(State::CLOSED, Ordering::Release);
+        // MUTANTS: refuse_all
         self.assign_permits(0, wakes);
     }
 
@@ -29,6 +31,7 @@ impl RawSemaphore {
         if self.waitlist_or_new().watchers.poll(watcher, cx).is_ready() {
             return Poll::Ready(());
         }
+        // MUTANTS: poll_closed
         // ORDERING: AcqRel, and a write although it changes nothing. If it comes before the closer's
         // `fetch_or`, the closer acquires the waitlist (in `assign_permits`) and finds this watcher in it.
         // Otherwise this thread sees CLOSED.

@@ -25,6 +25,7 @@ impl RawSemaphore {
             if !WaiterState(node.word.load(Ordering::Relaxed)).is_queued() {
                 return None;
             }
+            // MUTANTS: ahead_of
             if let Some((ahead, true)) = self.walk(Some(node_ref)) {
                 return Some(ahead);
             }
@@ -49,6 +50,7 @@ impl RawSemaphore {
             // ORDERING: Acquire pairs with the Release in `bump_generation`, and keeps the checks of the
             // anchor or the front after it.
             let word = WaiterState(node.word.load(Ordering::Acquire));
+            // MUTANTS: walk 1
             if word.generation() != at.generation {
                 return None;
             }
@@ -65,6 +67,7 @@ impl RawSemaphore {
                 Some((node, next)) => node.next.load(Ordering::Relaxed) == next.0,
                 None => self.state().front() == Some(front),
             };
+            // MUTANTS: walk 2
             if !holds {
                 return None;
             }

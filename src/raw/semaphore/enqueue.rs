@@ -20,11 +20,13 @@ impl Queue {
             // `unlink_after`, so that the successor is visible. It keeps the generation check after this
             // load.
             let next = Link(node.next.load(Ordering::Acquire));
+            // MUTANTS: enqueue 1
             if next.is_marked() || generation(node) != at.generation {
                 at = match before.take() {
                     _ if at == front => return Err(FrontLeaving),
                     // In the middle: it must be unlinked before the end can be reached through it.
                     Some(before) => {
+                        // MUTANTS: enqueue 2
                         self.unlink_behind(before);
                         before
                     }

@@ -17,12 +17,15 @@ impl RawSemaphore {
         let (word, waker) = complete_cancelled(node);
         let mut back = waiter.asked();
         match word.status() {
+            // MUTANTS: cancel 1
             Status::Granted => self.release_node(node_ref, &mut wakes),
             Status::Refused => {
                 self.release_node(node_ref, &mut wakes);
+                // MUTANTS: cancel 2
                 back = 0; // `refuse_front` gave it back
             }
             Status::Queued | Status::Cancelled => {
+                // MUTANTS: cancel 3
                 back -= word.need();
                 self.unlink_or_defer(waitlist, node_ref, &mut wakes);
             }
@@ -35,10 +38,12 @@ impl RawSemaphore {
     /// Unlinks a node that was just cancelled, or leaves it over for the sweep.
     fn unlink_or_defer(&self, waitlist: &Waitlist, node_ref: NodeRef, wakes: &mut WakeRunner) {
         let Waitlist { queue, leftovers, .. } = waitlist;
+        // MUTANTS: unlink_or_defer 1
         if self.state().front() == Some(node_ref) {
             self.retire(queue, node_ref, Status::Cancelled, wakes);
             return;
         }
+        // MUTANTS: unlink_or_defer 2
         if queue.unlink(node_ref) {
             return;
         }
@@ -52,6 +57,7 @@ impl RawSemaphore {
         let count = leftovers.count.load(Ordering::Relaxed) + 1;
         // ORDERING: Relaxed, as above.
         leftovers.count.store(count, Ordering::Relaxed);
+        // MUTANTS: unlink_or_defer 3
         // ORDERING: Relaxed, as above.
         if count >= leftovers.sweep_at.load(Ordering::Relaxed) {
             self.sweep_on(waitlist, wakes);
@@ -66,6 +72,7 @@ impl RawSemaphore {
         // ORDERING: Acquire pairs with the Release in `complete`: the permit's history, and a state no
         // older than the one in which this node was the front.
         let mut word = WaiterState(node.word.load(Ordering::Acquire));
+        // MUTANTS: release_node 1
         if self.state().front() == Some(node_ref) {
             self.retire(queue, node_ref, Status::Granted, wakes);
         }
@@ -74,11 +81,13 @@ impl RawSemaphore {
             self.assign_permits(0, wakes);
         }
         loop {
+            // MUTANTS: release_node 2
             let alone = word.visitors() == 0;
             let to = if alone { word.next_generation() } else { word.abandoned() };
             // ORDERING: Acquire pairs with the Release in `end_visit`: the visitors' reads of the waker
             // come before the owner takes it. Release hands the node to the last visitor.
             match node.word.compare_exchange(word.0, to.0, Ordering::AcqRel, Ordering::Relaxed) {
+                // MUTANTS: release_node 3
                 Ok(_) if alone => return wakes.drop(queue.pool.free(node_ref.index)),
                 Ok(_) => return,
                 Err(now) => word = WaiterState(now),

@@ -196,6 +196,7 @@ impl WaiterState {
     /// The end of the wait. A thread that grants or refuses is the first visitor, unless the owner is
     /// registering a waker.
     pub(super) fn completed(self, status: Status) -> Self {
+        // MUTANTS: completed
         let visitors = u32::from(status != Status::Cancelled && !self.is_registering());
         let kept = self.0 & (GENERATION_MASK << Self::GENERATION_SHIFT | Self::REGISTERING);
         Self(u64::from(visitors) << Self::COUNT_SHIFT | kept | status as u64)
@@ -203,6 +204,7 @@ impl WaiterState {
 
     /// The word of a free node: the next generation.
     pub(super) fn next_generation(self) -> Self {
+        // MUTANTS: next_generation
         Self::queued((self.generation() + 1) & ((1 << GENERATION_BITS) - 1), 0)
     }
 }
@@ -235,6 +237,7 @@ impl Link {
 
     /// The next version, unmarked, pointing at `index`.
     pub(super) fn relinked(self, index: u32) -> Self {
+        // MUTANTS: relinked
         let version = (self.0 >> Self::VERSION_SHIFT).wrapping_add(1);
         Self(version << Self::VERSION_SHIFT | u64::from(index) << 1)
     }

@@ -19,6 +19,7 @@ impl Head {
     }
 
     fn with_index(self, index: u32) -> Self {
+        // MUTANTS: with_index
         Self(((self.0 >> INDEX_BITS).wrapping_add(1)) << INDEX_BITS | u64::from(index))
     }
 }
@@ -56,8 +57,10 @@ impl NodePool {
         node.total.store(total, Ordering::Relaxed);
         // ORDERING: Relaxed: a hint.
         node.prev.store(NodeRef::NONE.bits(), Ordering::Relaxed);
+        // MUTANTS: alloc 1
         // ORDERING: Release, as in `bump_generation`, whose store this one hides.
         node.word.store(WaiterState::queued(generation, need).0, Ordering::Release);
+        // MUTANTS: alloc 2
         // ORDERING: Release pairs with the Acquire of a late thread that reads `next` through an old
         // NodeRef: that thread then sees the new generation too, and drops what it read.
         node.next.store(next.relinked(NIL).0, Ordering::Release);
@@ -76,6 +79,7 @@ impl NodePool {
     /// invariants hold.
     pub(super) fn free(&self, index: u32) -> Option<Waker> {
         let node = self.node(index);
+        // MUTANTS: free
         // SAFETY: the caller holds the node alone.
         let waker = node.waker.with_mut(|slot| unsafe { (*slot).take() });
         self.push(index, index);
@@ -104,6 +108,7 @@ impl NodePool {
 
     pub(super) fn free_batch(&self, batch: &mut FreeBatch) {
         if batch.len > 0 {
+            // MUTANTS: free_batch
             self.push(batch.first, batch.last);
             batch.len = 0;
         }
@@ -159,6 +164,7 @@ impl NodePool {
     #[cold]
     fn alloc_fresh(&self) -> Option<u32> {
         let indices = self.chunks.alloc_chunk()?;
+        // MUTANTS: alloc_fresh
         if indices.len() > 1 {
             self.push(indices.start + 1, indices.end - 1);
         }

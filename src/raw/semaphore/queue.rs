@@ -51,6 +51,7 @@ impl Queue {
         // The node is still linked, hence not reused before: the generation is that of the linked life.
         // ORDERING: Relaxed: kept after the Acquire load above; only compared.
         let unchanged = node.next.load(Ordering::Relaxed) == next.0;
+        // MUTANTS: successor
         unchanged.then_some(NodeRef { index: next.index(), generation })
     }
 

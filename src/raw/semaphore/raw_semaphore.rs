@@ -110,6 +110,7 @@ impl RawSemaphore {
         let mut state = State(self.state.load(Ordering::Relaxed));
         loop {
             if state.is_closed() {
+                // MUTANTS: try_acquire
                 // Read again with Acquire: a caller that is refused sees what led to the close.
                 self.state();
                 return Err(Refusal::Closed);
@@ -155,6 +156,7 @@ impl RawSemaphore {
         loop {
             let state = self.state();
             let taken = state.permits().min(permits);
+            // MUTANTS: take_free
             if taken == 0 || self.cas_state(state, state.with_permits(state.permits() - taken)) {
                 return taken;
             }
@@ -223,6 +225,7 @@ impl RawSemaphore {
                 Ordering::Release,
                 Ordering::Relaxed,
             );
+            // MUTANTS: waitlist_or_new
             if installed.is_err() {
                 // SAFETY: `ours` came from `Box::into_raw` above and was not published.
                 drop(unsafe { Box::from_raw(ours) });
@@ -236,6 +239,7 @@ impl Drop for RawSemaphore {
     fn drop(&mut self) {
         // ORDERING: Relaxed: exclusive access.
         let waitlist = self.waitlist.load(Ordering::Relaxed);
+        // MUTANTS: drop 2
         if !waitlist.is_null() {
             // SAFETY: it came from `Box::into_raw` in `waitlist_or_new`; `&mut self`: no other thread
             // uses it.

@@ -37,6 +37,7 @@ impl RawSemaphore {
     pub(super) fn assign_permits(&self, mut permits: u64, wakes: &mut WakeRunner) {
         loop {
             let state = self.state();
+            // MUTANTS: assign_permits 1
             if state.has_debt() && permits > 0 {
                 permits -= self.waitlist().debt.claim(permits);
             }
@@ -46,6 +47,7 @@ impl RawSemaphore {
                     return;
                 }
                 if self.cas_state(state, state.with_permits(free)) {
+                    // MUTANTS: assign_permits 2
                     return self.settle_late(state);
                 }
                 continue;
@@ -55,11 +57,13 @@ impl RawSemaphore {
             // ORDERING: Acquire pairs with the Release in `complete`, `complete_cancelled` and
             // `change_waker`.
             let word = WaiterState(node.word.load(Ordering::Acquire));
+            // MUTANTS: assign_permits 3
             if word.generation() != front.generation {
                 continue;
             }
             let serves = !state.is_closed() && self.is_satisfiable(node);
             match word.status() {
+                // MUTANTS: assign_permits 4
                 Status::Queued if permits == 0 && serves => return,
                 // Inside a waker: the operation outside continues.
                 Status::Queued if wake::defer_to_outer(self.address(), permits) => return,
@@ -71,17 +75,22 @@ impl RawSemaphore {
                     Assignment::Partial => return,
                     Assignment::Retry => {}
                     Assignment::Satisfied { left } => {
+                        // MUTANTS: assign_permits 5
                         let deferred = self.wake_if_responsible(queue, front, node, word, wakes);
                         self.retire(queue, front, Status::Granted, wakes);
+                        // MUTANTS: assign_permits 6
                         permits = left.saturating_add(deferred.unwrap_or(0));
+                        // MUTANTS: assign_permits 7
                         if permits == 0 && deferred.is_none() && !self.bound().is_some() {
                             return;
                         }
                     }
                 },
                 completed => {
+                    // MUTANTS: assign_permits 8
                     let awake =
                         completed == Status::Cancelled || wake::is_waking(self.address(), front);
+                    // MUTANTS: assign_permits 9
                     if !awake && begin_visit(node, front) {
                         let deferred = self.wake(queue, front, node, wakes);
                         permits = permits.saturating_add(deferred.unwrap_or(0));
@@ -117,6 +126,7 @@ impl RawSemaphore {
             return 0;
         }
         let deferred = self.wake_if_responsible(queue, front, node, word, wakes);
+        // MUTANTS: refuse_front
         u64::from(total - word.need()).saturating_add(deferred.unwrap_or(0))
     }
 
@@ -138,9 +148,11 @@ impl RawSemaphore {
                 return paid;
             }
             let taken = self.take_free(claimed);
+            // MUTANTS: settle 1
             if taken < claimed {
                 waitlist.debt.add(claimed - taken);
             }
+            // MUTANTS: settle 2
             paid += taken;
         }
     }

@@ -12,6 +12,7 @@ impl RawSemaphore {
         let before = self.change_bound(|bound| {
             Bound::new(bound.existing() + permits.min(room(bound)), bound.max_permits())
         });
+        // MUTANTS: add
         let added = if before.is_some() { permits.min(room(before)) } else { permits };
         if added > 0 {
             self.release(added);
@@ -43,6 +44,7 @@ impl RawSemaphore {
     pub(crate) fn reduce(&self, permits: u64) -> u64 {
         let fewer = |bound: Bound| permits.min(bound.existing());
         let before = self.change_bound(|bound| {
+            // MUTANTS: reduce 1
             let max_permits = bound.max_permits().saturating_sub(permits);
             Bound::new(bound.existing() - fewer(bound), max_permits)
         });
@@ -52,10 +54,13 @@ impl RawSemaphore {
         let mut paid = 0;
         if owed > 0 {
             let waitlist = self.waitlist_or_new();
+            // MUTANTS: reduce 2
             waitlist.debt.add(owed);
+            // MUTANTS: reduce 3
             paid = self.settle(waitlist).min(owed);
         }
         if before.is_some() {
+            // MUTANTS: reduce 4
             self.refuse_unsatisfiable();
         }
         taken + paid

@@ -26,6 +26,7 @@ impl RawSemaphore {
         before: WaiterState,
         wakes: &mut WakeRunner,
     ) -> Option<u64> {
+        // MUTANTS: wake_if_responsible
         if before.is_registering() { None } else { self.wake(queue, front, node, wakes) }
     }
 
@@ -63,6 +64,7 @@ impl RawSemaphore {
         });
         loop {
             let state = self.state();
+            // MUTANTS: retire 1
             if state.front() != Some(front) {
                 return;
             }
@@ -71,6 +73,7 @@ impl RawSemaphore {
                 break;
             }
         }
+        // MUTANTS: retire 2
         if status == Status::Cancelled {
             free_cancelled(queue, front.index, wakes);
         }
@@ -82,9 +85,11 @@ impl RawSemaphore {
             // ORDERING: Acquire pairs with the Release in `enqueue` and `unlink_after`: it shows the
             // successor. It keeps the check of `state` after it.
             let next = Link(node.next.load(Ordering::Acquire));
+            // MUTANTS: mark_front 1
             if self.state().front() != Some(front) {
                 return None;
             }
+            // MUTANTS: mark_front 2
             if next.is_marked() || mark(node, next) {
                 return Some(next.marked());
             }
@@ -99,7 +104,9 @@ fn end_visit(queue: &Queue, node_ref: NodeRef, node: &Node, wakes: &mut WakeRunn
     // ORDERING: Relaxed: a guess; the exchange decides.
     let mut word = WaiterState(node.word.load(Ordering::Relaxed));
     loop {
+        // MUTANTS: end_visit 1
         let takes = word.visitors() == 1 && !word.is_registering() && !word.is_abandoned();
+        // MUTANTS: end_visit 2
         let to =
             if takes { word.0 | WaiterState::REGISTERING } else { word.0 - WaiterState::VISITOR };
         // ORDERING: Release: the read of the waker comes before the owner's freeing (Acquire in
@@ -114,6 +121,7 @@ fn end_visit(queue: &Queue, node_ref: NodeRef, node: &Node, wakes: &mut WakeRunn
                 // the other branch.
                 word = WaiterState(to);
             }
+            // MUTANTS: end_visit 3
             Ok(_) if word.is_abandoned() && word.visitors() == 1 => {
                 bump_generation(node, word);
                 taken = taken.or(queue.pool.free(node_ref.index));
@@ -128,6 +136,7 @@ fn end_visit(queue: &Queue, node_ref: NodeRef, node: &Node, wakes: &mut WakeRunn
 
 /// Frees a cancelled node that this thread has unlinked.
 fn free_cancelled(queue: &Queue, index: u32, wakes: &mut WakeRunner) {
+    // MUTANTS: free_cancelled
     seal_cancelled(queue.node(index));
     wakes.drop(queue.pool.free(index));
 }

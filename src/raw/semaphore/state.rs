@@ -34,11 +34,13 @@ impl State {
 
     /// Whether released permits simply become free: no queue, no debt.
     pub(super) fn is_plain(self) -> bool {
+        // MUTANTS: is_plain
         self.0 & (Self::QUEUE | Self::DEBT) == 0
     }
 
     /// Free permits: none while a task waits.
     pub(super) fn permits(self) -> u64 {
+        // MUTANTS: permits
         if self.0 & Self::QUEUE == 0 { self.0 >> Self::SHIFT } else { 0 }
     }
 

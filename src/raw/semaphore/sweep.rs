@@ -69,6 +69,7 @@ impl Queue {
             let node = self.node(at.index);
             // ORDERING: Acquire pairs with the Release in `enqueue` and `unlink_after`.
             let next = Link(node.next.load(Ordering::Acquire));
+            // MUTANTS: sweep_from
             if next.is_marked() || generation(node) != at.generation {
                 return (Swept::Lost, live);
             }

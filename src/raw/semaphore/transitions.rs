@@ -53,6 +53,7 @@ pub(super) fn begin_visit(node: &Node, node_ref: NodeRef) -> bool {
     let mut word = WaiterState(node.word.load(Ordering::Relaxed));
     loop {
         let completed = matches!(word.status(), Status::Granted | Status::Refused);
+        // MUTANTS: begin_visit
         if word.generation() != node_ref.generation
             || !completed
             || word.is_registering()
@@ -90,6 +91,7 @@ pub(super) fn change_waker(
     }
     // SAFETY: QUEUED and REGISTERING: no visitor enters until REGISTERING is cleared.
     let old = node.waker.with_mut(|slot| unsafe { (*slot).replace(waker) });
+    // MUTANTS: change_waker
     // ORDERING: Release publishes the new waker to the Acquire in `complete` and `begin_visit`.
     let found = WaiterState(node.word.fetch_and(!WaiterState::REGISTERING, Ordering::Release));
     (found, old)
@@ -116,6 +118,7 @@ pub(super) fn complete_cancelled(node: &Node) -> (WaiterState, Option<Waker>) {
             Ordering::AcqRel,
             Ordering::Relaxed,
         ) {
+            // MUTANTS: complete_cancelled
             Ok(_) => break,
             Err(now) => word = WaiterState(now),
         }

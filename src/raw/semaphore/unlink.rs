@@ -24,6 +24,7 @@ impl Queue {
         // ORDERING: Acquire pairs with the Release of the link that wrote it, in `enqueue` or
         // `unlink_after`.
         let next = Link(node.next.load(Ordering::Acquire));
+        // MUTANTS: unlink_behind
         if next.is_marked() || generation(node) != before.generation || next.index() == NIL {
             return;
         }
@@ -66,6 +67,7 @@ impl Queue {
             self.node(end).prev.store(before.bits(), Ordering::Relaxed);
         }
         let mut index = next.index();
+        // MUTANTS: unlink_after
         while unlinked.is_ok() && index != end {
             let node = self.node(index);
             // ORDERING: Relaxed: marked, hence as `try_mark` read it.
@@ -85,12 +87,14 @@ impl Queue {
         // ORDERING: Acquire pairs with the Release in `complete_cancelled`: the canceller has taken the
         // waker.
         let word = WaiterState(child.word.load(Ordering::Acquire));
+        // MUTANTS: try_mark 1
         if word.status() != Status::Cancelled {
             return Mark::Live;
         }
         // ORDERING: Acquire pairs with the Release in `enqueue`: it shows the successor. It keeps the
         // check below after it.
         let beyond = Link(child.next.load(Ordering::Acquire));
+        // MUTANTS: try_mark 2
         // Still linked: `beyond` belongs to the life that was seen cancelled.
         // ORDERING: Relaxed: only compared.
         if node.next.load(Ordering::Relaxed) != next.0 {
@@ -99,8 +103,10 @@ impl Queue {
         if beyond.index() == NIL {
             // Once it is marked, no thread can link behind it.
             let leaving = NodeRef { index, generation: word.generation() };
+            // MUTANTS: try_mark 3
             self.move_tail_hint(Some(leaving), before);
         }
+        // MUTANTS: try_mark 4
         if !(beyond.is_marked() || mark(child, beyond)) {
             return Mark::Retry;
         }

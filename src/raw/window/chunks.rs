@@ -33,6 +33,7 @@ impl Chunks {
         }
         // From this thread's own last chunk on, so that threads do not all repeat the same.
         for chunk in (last..chunks).chain(0..last) {
+            // MUTANTS: share
             // ORDERING: Acquire pairs with the Release in `do_chunk`: its cells are filled.
             if self.is_done[chunk].load(Ordering::Acquire) == 0 {
                 self.do_chunk(chunk, cells, &work);

@@ -67,10 +67,12 @@ impl Reclaimer {
         // ORDERING: AcqRel. Release: this reader's loads, and the replacement of the list's logs, come
         // before; pairs with the Acquire in `pin`, and with the Acquire here of the last reader.
         let is_last = self.pins.fetch_sub(1, Ordering::AcqRel) == 1;
+        // MUTANTS: unpin 1
         if is_last {
             // SAFETY: the list was taken as a whole, so no other thread has it. Its logs had been replaced before the
             // count fell to zero: readers that pinned earlier have unpinned, later ones see the replacement.
             unsafe { self.free(list) };
+        // MUTANTS: unpin 2
         } else if !list.is_null() {
             self.push(list);
         }
@@ -102,6 +104,7 @@ impl Reclaimer {
             // allocated there.
             // ORDERING: Acquire pairs with the Release above.
             let others = self.retired.swap(ptr::null_mut(), Ordering::Acquire);
+            // MUTANTS: push
             // SAFETY: as above.
             unsafe { &*last }.set_next_retired(others);
         }

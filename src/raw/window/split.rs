@@ -205,6 +205,7 @@ impl Split {
         let word = &self.shares[ring];
         // ORDERING: Relaxed: only compared.
         let before = word.load(Ordering::Relaxed);
+        // MUTANTS: set_share
         if before >> SHARE_BITS == state.sequence() {
             let after = state.next_sequence() << SHARE_BITS | (share as u64 & SHARE);
             // ORDERING: Release: a thread that reads the share (Acquire in `share`) sees the state that it goes with,
@@ -302,6 +303,7 @@ pub(super) fn deal(limit: usize, rings: usize, held: Each, cells: usize) -> Each
     let deal_to = |level: usize| {
         let mut shares = [0; MAX_RINGS];
         for (share, held) in shares.iter_mut().zip(held).take(rings) {
+            // MUTANTS: deal
             *share = level.max(held).min(cells);
         }
         shares

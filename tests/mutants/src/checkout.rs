@@ -48,6 +48,19 @@ impl Checkout {
         Self { root }
     }
 
+    /// The product's files and their texts.
+    pub(crate) fn sources(&self) -> Vec<(String, String)> {
+        let is_source = |file: &String| {
+            let is_rust = Path::new(file).extension().is_some_and(|extension| extension == "rs");
+            is_rust && file.starts_with("src/") && !file.starts_with("src/tests")
+        };
+        let read = |file: String| {
+            let text = self.read(&file);
+            (file, text)
+        };
+        self.files().into_iter().filter(is_source).map(read).collect()
+    }
+
     fn files(&self) -> Vec<String> {
         let mut git = Command::new("git");
         git.args(["ls-files", "--cached", "--others", "--exclude-standard"]);

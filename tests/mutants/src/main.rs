@@ -22,7 +22,7 @@ use std::time::{Duration, Instant};
 /// One change of one file.
 struct Mutant {
     name: String,
-    file: &'static str,
+    file: String,
     text: String,
     kind: Kind,
 }
@@ -62,14 +62,14 @@ fn main() -> ExitCode {
     }
 
     let copy = checkout.copy();
-    let files: Vec<_> = mutants.iter().map(|mutant| mutant.file).collect();
+    let files: Vec<_> = mutants.iter().map(|mutant| mutant.file.as_str()).collect();
     let checks = Checks::of(&copy, &files, under);
     let (mut caught, mut harmless, mut survivors) = (0, 0, 0);
     for mutant in mutants {
         let start = Instant::now();
-        copy.write(mutant.file, &mutant.text);
-        let verdict = checks.meet(&copy, mutant.file, mutant.kind);
-        copy.restore(mutant.file);
+        copy.write(&mutant.file, &mutant.text);
+        let verdict = checks.meet(&copy, &mutant.file, mutant.kind);
+        copy.restore(&mutant.file);
         let verdict = match (verdict, harmless::reason(&mutant.name)) {
             (Verdict::Caught(by), _) => {
                 caught += 1;

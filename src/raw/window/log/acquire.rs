@@ -108,6 +108,7 @@ impl Log {
                 shards.check(now)
             }
         })?;
+        // MUTANTS: peek_slow
         Ok(Reservation { at, pinned })
     }
 
@@ -137,6 +138,7 @@ impl Log {
         loop {
             let current = self.current();
             let base = current.shards.time_base();
+            // MUTANTS: ask
             let by = reading.filter(|reading| reading.base == base);
             let by = by.unwrap_or_else(|| current.shards.read_clock(read, read));
             reading = Some(by);

@@ -19,6 +19,7 @@ impl Log {
         }
         let limit = if self.rules() > 1 { limit.min(self.first.layout().max_cells) } else { limit };
         let window = in_nanos(self.margin.add_to(window));
+        // MUTANTS: set
         while !self.set_in(&self.current(), index, limit, window) {}
         Ok(())
     }
@@ -48,6 +49,7 @@ impl Log {
             let current = self.current();
             current.shards.reset();
             self.promote_successor(&current);
+            // MUTANTS: reset
             // If it is not fresh, another thread has linked a successor with all the stamps.
             if is_fresh(current.shards.successor()) {
                 return;
@@ -60,6 +62,7 @@ impl Log {
     #[cold]
     pub(crate) fn restart_time(&self, base: TimeBase) {
         let current = self.current();
+        // MUTANTS: restart_time
         if current.shards.time_base() == base {
             current.shards.restart_time();
             self.promote_successor(&current);

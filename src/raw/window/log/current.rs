@@ -112,6 +112,7 @@ impl Log {
             shards.link_successor();
         }
         let pinned = self.reclaimer.pin();
+        // MUTANTS: promote_successor 1
         // ORDERING: Acquire pairs with the Release below. If other shards have become current since, the successor may
         // have been replaced, too.
         if self.current.load(Ordering::Acquire) != from {
@@ -126,6 +127,7 @@ impl Log {
         // `current_pinned`. Relaxed on failure: another thread has done so.
         let exchanged =
             self.current.compare_exchange(from, to, Ordering::Release, Ordering::Relaxed);
+        // MUTANTS: promote_successor 2
         if exchanged.is_ok() && needs_pin(from) {
             pinned.retire(unmarked(from));
         }

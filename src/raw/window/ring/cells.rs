@@ -22,6 +22,7 @@ impl RingFull {
     /// Two rings together.
     #[inline]
     pub(crate) fn and(self, other: Self) -> Self {
+        // MUTANTS: and
         let (free_at, newest) = (self.free_at.min(other.free_at), self.newest.max(other.newest));
         Self { free_at, newest }
     }
@@ -95,6 +96,7 @@ impl Ring {
                 oldest = if steps % WALK == 0 { self.search() } else { self.after(oldest) };
                 continue;
             }
+            // MUTANTS: locate
             // The two words prove something only together.
             if self.word(newest) == newest_word {
                 return Boundary { oldest, oldest_word, newest, newest_word };

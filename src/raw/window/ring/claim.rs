@@ -44,12 +44,15 @@ impl Ring {
             // The latest moment that any rule names.
             let (mut busy, mut is_limited) = (None, false);
             for rule in rules.all() {
+                // MUTANTS: check 1
                 is_limited |= !rule.is_unlimited();
                 busy = busy.max(self.busy_until(format, rule, &found, now));
             }
             match busy {
+                // MUTANTS: check 2
                 None if !is_limited => return Ok(None),
                 None if self.seal_spent_cell(format, &found, rules.first.limit) => {}
+                // MUTANTS: check 3
                 None => return Ok(Some(claim_at(format, &found, now))),
                 Some(free_at) if self.is_unchanged(&found) => {
                     let newest = format.time(found.newest_word);
@@ -81,12 +84,15 @@ impl Ring {
         let free_at = Format::PLAIN.time(nth.load(Ordering::Acquire)) + rule.window;
         let at_boundary = lap(oldest_word) ^ lap(newest_word) ^ (oldest == 0);
         let time = Format::PLAIN.time(newest_word);
+        // MUTANTS: check_fast 1
         // ORDERING: Relaxed: only compared. The Acquire load of the oldest cell keeps it later.
         let together = newest_cell.load(Ordering::Relaxed) == newest_word;
+        // MUTANTS: check_fast 2
         if !at_boundary || !together || time == Format::PLAIN.closed() {
             return Fast::Fallback;
         }
         if free_at > now {
+            // MUTANTS: check_fast 3
             // ORDERING: Relaxed: only compared. The Acquire load of the n-th newest keeps it later.
             let is_unchanged = oldest_cell.load(Ordering::Relaxed) == oldest_word;
             return if is_unchanged {
@@ -95,6 +101,7 @@ impl Ring {
                 Fast::Fallback
             };
         }
+        // MUTANTS: check_fast 4
         let stamp = now.max(time);
         let to = Format::pack(!lap(oldest_word), stamp, 0);
         Fast::Done(Claim { index: oldest, from: oldest_word, to, stamp })
@@ -145,6 +152,7 @@ impl Ring {
 
 /// Where an admission goes that the rules allow: into the newest cell if it has room, otherwise into the oldest.
 fn claim_at(format: Format, found: &Boundary, now: u64) -> Claim {
+    // MUTANTS: claim_at
     // The stamp is clamped, not the check: stamps do not decrease along the ring.
     let stamp = format.tick(now).max(format.time(found.newest_word));
     let room = format.room(found.newest_word);

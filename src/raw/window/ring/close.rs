@@ -18,11 +18,13 @@ impl Ring {
             };
             let is_begun = format.room(word) > 0;
             if !is_closed {
+                // MUTANTS: close 2
                 let closed = if is_begun { format.closed() } else { format.settled() };
                 let closed = Format::pack(!lap(found.oldest_word), closed, 0);
                 self.swap(found.oldest, found.oldest_word, closed);
             } else if format.is_settled(found.newest_word) {
                 return;
+            // MUTANTS: close 3
             } else if !is_begun || self.bump(format, index, word) {
                 let settled = Format::pack(lap(found.newest_word), format.settled(), 0);
                 self.swap(found.newest, found.newest_word, settled);
@@ -73,6 +75,7 @@ impl Ring {
             if format.time(found.oldest_word) == mark {
                 return true;
             }
+            // MUTANTS: touch
             // Asked after the cell was read, so that no older mark replaces a newer one.
             if is_over() {
                 return false;

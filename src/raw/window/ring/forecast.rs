@@ -27,6 +27,7 @@ impl Ring {
             let found = self.locate_open(format)?;
             let result = read(&found);
             tries += 1;
+            // MUTANTS: snapshot
             // A cell stamped meanwhile mixes two laps in the result. If that does not end, an estimate must do.
             if self.is_unchanged(&found) || tries == MAX_SNAPSHOTS {
                 return Ok(result);

@@ -23,6 +23,7 @@ impl Ring {
     /// Writes an older stamp into a cell of a new ring, unless another thread has. From the first cell on, stamps must
     /// not decrease.
     pub(crate) fn seed(&self, format: Format, index: usize, stamp: u64) {
+        // MUTANTS: seed
         self.swap(index, 0, Format::pack(true, format.tick(stamp), 0));
     }
 }

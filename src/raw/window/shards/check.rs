@@ -20,6 +20,7 @@ impl Shards {
     /// All rings, from the thread's own on.
     #[inline(never)]
     fn check_all_fast(&self, now: u64) -> Fast<(&Ring, Claim)> {
+        // MUTANTS: check_all_fast 1
         let now = now.max(self.floor);
         let state = self.split.state();
         let rule = self.split.rule(state);
@@ -40,6 +41,7 @@ impl Shards {
                 }
             }
         }
+        // MUTANTS: check_all_fast 2
         // Asked after the oldest cell was read, and before it is claimed.
         if self.split.is_current(state) { found } else { Fast::Fallback }
     }
@@ -53,6 +55,7 @@ impl Shards {
         loop {
             let (state, rule) = self.settled_rule();
             let found = self.check_all(rule, now);
+            // MUTANTS: check 4
             // As in `check_all_fast`.
             if self.split.is_current(state) {
                 return found;

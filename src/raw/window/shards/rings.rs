@@ -203,6 +203,7 @@ impl Shards {
     pub(super) fn finish_change(&self, state: State) {
         let is_over = || !self.split.is_current(state);
         let mut rings = self.rings.iter();
+        // MUTANTS: finish_change
         if !rings.all(|ring| ring.touch(self.format, state.mark(), is_over)) {
             return;
         }

@@ -31,6 +31,7 @@ impl Shards {
 
     /// Whether there is a successor, or will be one. Asked after setting a rule.
     pub(crate) fn has_successor(&self) -> bool {
+        // MUTANTS: has_successor
         self.is_linked() || self.is_closed()
     }
 
@@ -40,6 +41,7 @@ impl Shards {
         // we see the successor, acquire it, and set the rule there. Acquire on success, too: one thread sets a rule,
         // another has closed the ring and makes a successor; the one that comes second here sees what the first did.
         let null = ptr::null_mut();
+        // MUTANTS: is_linked
         self.successor.compare_exchange(null, null, Ordering::AcqRel, Ordering::Acquire).is_err()
     }
 
@@ -166,6 +168,7 @@ impl Shards {
     }
 
     fn close(&self) {
+        // MUTANTS: close 4
         self.rings.iter().for_each(|ring| ring.close(self.format));
     }
 
@@ -180,9 +183,11 @@ impl Shards {
             let rule = self.format.unpack_rule(from.load(Ordering::Relaxed));
             let limit = u32::try_from(rule.limit).unwrap_or(u32::MAX);
             let word = next.format.pack_rule(limit, rule.window);
+            // MUTANTS: migrate_to 1
             // ORDERING: Relaxed: `promote_successor` publishes it with the cells. Only if it is not set yet.
             let _ = to.compare_exchange(0, word, Ordering::Relaxed, Ordering::Relaxed);
         }
+        // MUTANTS: migrate_to 2
         if is_fresh(place) {
             return;
         }
@@ -190,8 +195,10 @@ impl Shards {
         let history = Merged::new(&self.rings, self.format);
         // A cell of the successor has the stamp of the newest admission that it covers.
         let (here, there) = (self.format.per_cell, next.format.per_cell);
+        // MUTANTS: migrate_to 3
         // A shared newest cell may have been closed before it was full.
         let missing = self.rings[0].unused_room(self.format);
+        // MUTANTS: migrate_to 4
         let cells = (history.len() as u64 * here).saturating_sub(missing).div_ceil(there);
         let cells = usize::try_from(cells).unwrap_or(usize::MAX).min(next.usable_cells());
         let from = |number: usize| index_of((number as u64 * there + missing) / here);
@@ -203,6 +210,7 @@ impl Shards {
                     (at, stamp) = (at + 1, stamps.next());
                 }
                 if let Some(stamp) = stamp {
+                    // MUTANTS: migrate_to 5
                     next.seed_cell(number, cells, stamp.max(least));
                 }
             }
@@ -213,6 +221,7 @@ impl Shards {
     /// newest goes to the first ring, the one before to the second, and so on.
     fn seed_cell(&self, number: usize, of: usize, stamp: u64) {
         let rings = self.rings.len();
+        // MUTANTS: seed_cell
         let (ring, newer) = (number & self.mask(), number / rings);
         let in_ring = (of + self.mask() - ring) / rings;
         self.rings[ring].seed(self.format, in_ring - 1 - newer, stamp);
