@@ -294,7 +294,7 @@ proptest! {
             clock.set(millis(shown));
             for _ in 0..=limit * share / 1000 {
                 match admits.try_acquire() {
-                    Ok(_) => log.stamps.push(real),
+                    Ok(()) => log.stamps.push(real),
                     Err(refused) => {
                         let longest = length + Duration::from_secs(1);
                         prop_assert!(refused.retry_after().is_some_and(|wait| wait <= longest));

@@ -35,7 +35,12 @@ impl Checkout {
     /// All files that are under version control, as they are now.
     pub(crate) fn copy(&self) -> Self {
         let root = self.root.join("target/mutants");
-        for file in self.files() {
+        let files = self.files();
+        // What has moved since the last run would be there twice.
+        for folder in ["src", "tests", "examples", "crates"] {
+            remove_others(&root, Path::new(folder), &files);
+        }
+        for file in files {
             let (from, to) = (self.root.join(&file), root.join(&file));
             let Ok(text) = fs::read(&from) else { continue };
             // What has not changed keeps its time, and is not built again.
@@ -66,5 +71,18 @@ impl Checkout {
         git.args(["ls-files", "--cached", "--others", "--exclude-standard"]);
         let listed = git.current_dir(&self.root).output().expect("git lists the files");
         String::from_utf8_lossy(&listed.stdout).lines().map(str::to_owned).collect()
+    }
+}
+
+/// Removes the files of a folder in the copy that are not among these.
+fn remove_others(root: &Path, folder: &Path, files: &[String]) {
+    let Ok(entries) = fs::read_dir(root.join(folder)) else { return };
+    for entry in entries.flatten() {
+        let path = folder.join(entry.file_name());
+        if entry.path().is_dir() {
+            remove_others(root, &path, files);
+        } else if !files.iter().any(|file| Path::new(file) == path) {
+            fs::remove_file(entry.path()).expect("the copy can be changed");
+        }
     }
 }
