@@ -151,8 +151,8 @@ impl Semaphore {
         ///
         /// A request for more fails instead of blocking the line
         /// ([`AcquireError::is_unsatisfiable`](crate::AcquireError::is_unsatisfiable), and
-        /// [`TryAcquireError::NoPermits`] from the `try_` forms): immediately, or when it comes to the front
-        /// if the maximum was lowered while it waited.
+        /// [`TryAcquireError::NoPermits`](crate::TryAcquireError::NoPermits) from the `try_` forms): immediately,
+        /// or when it comes to the front if the maximum was lowered while it waited.
         ///
         /// ```
         /// let semaphore = ringgate::Semaphore::with_max_permits(2);

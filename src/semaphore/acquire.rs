@@ -17,7 +17,7 @@ impl Semaphore {
     ///
     /// # Errors
     ///
-    /// [`AcquireError`](crate::AcquireError) once the semaphore is closed.
+    /// [`AcquireError`] once the semaphore is closed.
     ///
     /// # Cancel safety
     ///
@@ -31,7 +31,7 @@ impl Semaphore {
     ///
     /// # Errors
     ///
-    /// [`AcquireError`](crate::AcquireError) if the semaphore is closed, or immediately if it can never have
+    /// [`AcquireError`] if the semaphore is closed, or immediately if it can never have
     /// that many permits.
     ///
     /// # Cancel safety
@@ -46,7 +46,7 @@ impl Semaphore {
     ///
     /// # Errors
     ///
-    /// [`AcquireError`](crate::AcquireError) once the semaphore is closed.
+    /// [`AcquireError`] once the semaphore is closed.
     #[inline]
     pub fn acquire_owned(self: Arc<Self>) -> AcquireOwned {
         self.acquire_many_owned(1)
@@ -56,7 +56,7 @@ impl Semaphore {
     ///
     /// # Errors
     ///
-    /// [`AcquireError`](crate::AcquireError) once the semaphore is closed.
+    /// [`AcquireError`] once the semaphore is closed.
     #[inline]
     pub fn acquire_many_owned(self: Arc<Self>, permits: u32) -> AcquireOwned {
         AcquireOwned(Acquiring::new(self, permits))
