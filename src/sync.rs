@@ -180,16 +180,16 @@ pub(crate) use shuttle::thread;
 /// Makes the models fail if its owner leaks, or is read before it was published. Nothing elsewhere.
 pub(crate) mod leak {
     #[cfg(ringgate_loom)]
-    pub(crate) struct Canary {
+    pub(crate) struct Tracked {
         made: loom::cell::UnsafeCell<()>,
         #[expect(dead_code, reason = "its drop counts")]
         track: loom::alloc::Track<()>,
     }
 
     #[cfg(not(ringgate_loom))]
-    pub(crate) struct Canary;
+    pub(crate) struct Tracked;
 
-    impl Canary {
+    impl Tracked {
         #[cfg(ringgate_loom)]
         pub(crate) fn new() -> Self {
             let made = loom::cell::UnsafeCell::new(());
@@ -198,7 +198,7 @@ pub(crate) mod leak {
         }
 
         #[cfg(ringgate_loom)]
-        pub(crate) fn look(&self) {
+        pub(crate) fn check(&self) {
             self.made.with(|_| ());
         }
 
@@ -209,13 +209,13 @@ pub(crate) mod leak {
 
         #[cfg(not(ringgate_loom))]
         #[inline]
-        pub(crate) const fn look(&self) {
+        pub(crate) const fn check(&self) {
             let _ = self;
         }
     }
 
     #[cfg(ringgate_loom)]
-    impl Drop for Canary {
+    impl Drop for Tracked {
         /// Its last reader is gone.
         fn drop(&mut self) {
             self.made.with_mut(|_| ());
@@ -224,10 +224,10 @@ pub(crate) mod leak {
 
     // SAFETY: the cell is written before anybody else has it, which the models check.
     #[cfg(ringgate_loom)]
-    unsafe impl Sync for Canary {}
+    unsafe impl Sync for Tracked {}
     // SAFETY: as above.
     #[cfg(ringgate_loom)]
-    unsafe impl Send for Canary {}
+    unsafe impl Send for Tracked {}
 }
 
 /// Checks a model in every interleaving with at most `preemptions` involuntary switches.

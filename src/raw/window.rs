@@ -95,7 +95,7 @@
 //! The ring with laps is Vyukov's bounded queue without its tickets. Reclamation is the scheme of a single epoch:
 //! simpler than crossbeam-epoch or hazard pointers.
 
-mod cell;
+pub(crate) mod cell;
 mod chunks;
 mod log;
 mod reading;

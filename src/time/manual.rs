@@ -10,7 +10,7 @@
 use super::clock::{Clock, Timestamp};
 use super::sleep::Sleep;
 use crate::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering};
-use crate::sync::leak::Canary;
+use crate::sync::leak::Tracked;
 use atomic_waker::AtomicWaker;
 use core::fmt;
 use core::future::Future;
@@ -145,7 +145,7 @@ struct Stack {
 struct Entry {
     sleeper: Arc<Sleeper>,
     below: *mut Entry,
-    made: Canary,
+    made: Tracked,
 }
 
 impl Stack {
@@ -157,7 +157,7 @@ impl Stack {
         }
         // ORDERING: Relaxed: a guess; the exchange decides.
         let mut below = self.top.load(Ordering::Relaxed);
-        let entry = Entry { sleeper: Arc::clone(sleeper), below, made: Canary::new() };
+        let entry = Entry { sleeper: Arc::clone(sleeper), below, made: Tracked::new() };
         let entry = Box::into_raw(Box::new(entry));
         loop {
             // ORDERING: Release publishes the entry, and lets those below be seen through it; Acquire
@@ -194,7 +194,7 @@ impl Iterator for Taken {
         // SAFETY: it came from `Box::into_raw` in `join`, and the swap gave us the whole stack from
         // here down.
         let entry = unsafe { Box::from_raw(self.top) };
-        entry.made.look();
+        entry.made.check();
         self.top = entry.below;
         Some(entry.sleeper)
     }

@@ -68,7 +68,7 @@ impl Chunks {
         // checked against a generation that came by such a path. The chunk has `size(chunk)` nodes,
         // of which `offset` is one, and outlives `&self`.
         let node = unsafe { &*start.add(offset as usize) };
-        node.made.look();
+        node.made.check();
         node
     }
 

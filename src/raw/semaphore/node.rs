@@ -38,7 +38,7 @@
 
 use crate::sync::atomic::{AtomicU32, AtomicU64};
 use crate::sync::cell::UnsafeCell;
-use crate::sync::leak::Canary;
+use crate::sync::leak::Tracked;
 use core::task::Waker;
 
 /// Index of "no node".
@@ -62,7 +62,7 @@ pub(super) struct Node {
     pub(super) total: AtomicU32,
     /// The task to wake.
     pub(super) waker: UnsafeCell<Option<Waker>>,
-    pub(super) made: Canary,
+    pub(super) made: Tracked,
 }
 
 // SAFETY: every field but `waker` is atomic. One exclusive owner reaches `waker`, or visitors that only
@@ -80,7 +80,7 @@ impl Node {
             prev: AtomicU64::new(NodeRef::NONE.bits()),
             total: AtomicU32::new(0),
             waker: UnsafeCell::new(None),
-            made: Canary::new(),
+            made: Tracked::new(),
         }
     }
 }

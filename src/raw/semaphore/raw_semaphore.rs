@@ -6,7 +6,7 @@ use super::queue::Queue;
 use super::state::{Bound, Refusal, State};
 use crate::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
 use crate::sync::const_fn;
-use crate::sync::leak::Canary;
+use crate::sync::leak::Tracked;
 use core::ptr;
 
 /// Permits and the queue for them. Three words; the first wait allocates the [`Waitlist`].
@@ -23,7 +23,7 @@ pub(super) struct Waitlist {
     pub(super) debt: Debt,
     /// The tasks that wait only for the close, in a queue of their own.
     pub(super) watchers: RawSemaphore,
-    made: Canary,
+    made: Tracked,
 }
 
 impl Waitlist {
@@ -33,7 +33,7 @@ impl Waitlist {
             leftovers: Leftovers::new(),
             debt: Debt::new(),
             watchers: RawSemaphore::new(0),
-            made: Canary::new(),
+            made: Tracked::new(),
         }
     }
 }
@@ -199,7 +199,7 @@ impl RawSemaphore {
         // SAFETY: every caller has a node in hand or has seen QUEUE or DEBT, all later than the
         // waitlist's publication. It is freed with `self` and never replaced.
         let waitlist = unsafe { &*waitlist };
-        waitlist.made.look();
+        waitlist.made.check();
         waitlist
     }
 
@@ -211,7 +211,7 @@ impl RawSemaphore {
         // ORDERING: Acquire pairs with the Release in `waitlist_or_new`.
         let waitlist = self.waitlist.load(Ordering::Acquire);
         // SAFETY: null, or published whole. It is freed with `self` and never replaced.
-        unsafe { waitlist.as_ref() }.inspect(|waitlist| waitlist.made.look())
+        unsafe { waitlist.as_ref() }.inspect(|waitlist| waitlist.made.check())
     }
 
     pub(super) fn waitlist_or_new(&self) -> &Waitlist {

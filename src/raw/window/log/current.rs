@@ -87,7 +87,7 @@ impl Log {
         }
         // SAFETY: null, or a successor that is freed with `self` and not before.
         let shards = unsafe { place.as_ref() }.unwrap_or(&self.first);
-        shards.canary.look();
+        shards.tracked.check();
         Some((shards, place))
     }
 
@@ -100,7 +100,7 @@ impl Log {
         // SAFETY: once `current` is marked it stays marked, so it is not null. These shards were current after we
         // pinned, so they are not freed before we unpin.
         let shards = unsafe { &*unmarked(place) };
-        shards.canary.look();
+        shards.tracked.check();
         Current { shards, place, pinned: Some(pinned) }
     }
 
@@ -121,7 +121,7 @@ impl Log {
         let to = shards.successor();
         // SAFETY: linked by now, and whole. It had not been current when we pinned, so it is not freed before we unpin.
         let next = unsafe { &*unmarked(to) };
-        next.canary.look();
+        next.tracked.check();
         shards.migrate_to(next, to);
         // ORDERING: Release publishes the copied cells and rules to the Acquire in `current_unpinned` and
         // `current_pinned`. Relaxed on failure: another thread has done so.

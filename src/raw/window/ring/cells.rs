@@ -2,7 +2,7 @@
 
 use crate::raw::window::cell::{Format, NEVER, lap};
 use crate::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use crate::sync::leak::Canary;
+use crate::sync::leak::Tracked;
 use crate::sync::zeros;
 
 /// Steps from the hint before the search by halves.
@@ -40,7 +40,7 @@ pub(crate) struct Ring {
     /// Probably the oldest cell. Written at every admission.
     pub(super) hint: AtomicUsize,
     pub(super) cells: Box<[AtomicU64]>,
-    pub(super) canary: Canary,
+    pub(super) tracked: Tracked,
 }
 
 /// The oldest cell and its predecessor, the newest, as they were at one moment.
@@ -58,7 +58,7 @@ impl Ring {
         Self {
             hint: AtomicUsize::new(0),
             cells: zeros(index(u64::from(cells)) + 1),
-            canary: Canary::new(),
+            tracked: Tracked::new(),
         }
     }
 

@@ -111,7 +111,7 @@ impl Ring {
     #[inline]
     pub(crate) fn claim(&self, claim: Claim) -> Option<u64> {
         let Claim { index, from, to, stamp } = claim;
-        self.canary.look();
+        self.tracked.check();
         if !self.swap(index, from, to) {
             return None;
         }

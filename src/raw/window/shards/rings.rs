@@ -8,7 +8,7 @@ use crate::raw::window::ring::{Ring, Rules};
 use crate::raw::window::select::Merged;
 use crate::raw::window::split::{Split, State, deal};
 use crate::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering};
-use crate::sync::leak::Canary;
+use crate::sync::leak::Tracked;
 use core::ptr;
 use crossbeam_utils::CachePadded;
 
@@ -44,7 +44,7 @@ pub(crate) struct Shards {
     pub(super) offset: AtomicU64,
     /// The next in the list of retired logs.
     pub(super) next_retired: AtomicPtr<Self>,
-    pub(crate) canary: Canary,
+    pub(crate) tracked: Tracked,
 }
 
 impl Shards {
@@ -73,7 +73,7 @@ impl Shards {
             epoch: 0,
             offset: AtomicU64::new(0),
             next_retired: AtomicPtr::new(ptr::null_mut()),
-            canary: Canary::new(),
+            tracked: Tracked::new(),
         }
     }
 
