@@ -33,12 +33,10 @@ fn files() -> BTreeMap<String, String> {
             let path = entry.expect("src can be read").path();
             let name = path.file_stem().unwrap().to_str().unwrap();
             let module = if module.is_empty() { name.into() } else { format!("{module}::{name}") };
-            if module == "tests" {
-                continue;
-            } else if path.is_dir() {
-                walk(&path, &module, files);
-            } else {
-                files.insert(module, fs::read_to_string(path).unwrap());
+            match module.as_str() {
+                "tests" => {}
+                _ if path.is_dir() => walk(&path, &module, files),
+                _ => drop(files.insert(module, fs::read_to_string(path).unwrap())),
             }
         }
     }
