@@ -41,8 +41,7 @@
 //! # Features
 //!
 //! `tokio` (default): the default clock follows tokio's, paused time included. `quanta`: a clock on
-//! the processor's time-stamp counter.
-//! `serde`: policies can be read and written.
+//! the processor's time-stamp counter. `serde`: policies can be read and written.
 //!
 //! The crate `ringgate-oxi-ai` has a drop-in replacement for oxi-ai's `ProviderPool`.
 //!
@@ -54,11 +53,12 @@
 //! # Layers
 //!
 //! ```text
-//! pool · policy · provider            a provider behind a limiter
-//! limiter · window · semaphore        the public types
-//! gate                                one line before rate and slots
-//! window's engine · semaphore's       the lock-free parts; no clock of their own: `now` is an argument
-//! sync · time                         the one door to primitives, the one door to clocks
+//! pool · provider · policy       a provider behind a limiter
+//! limiter · window               the public types `Limiter` and `SlidingWindow`
+//! limiter_core                   one line before rates and slots
+//! semaphore                      the public type `Semaphore`
+//! raw                            the lock-free engines; they take `now` as an argument
+//! rate · error · time · sync     limits, errors, the one door to clocks, the one door to primitives
 //! ```
 
 #[cfg(not(target_has_atomic = "64"))]
