@@ -7,7 +7,7 @@
 //! | (none)             | `core`, at no cost                                         |
 //! | `ringgate_loom`    | loom: every interleaving and every allowed stale read      |
 //! | `ringgate_shuttle` | shuttle: long random schedules                             |
-//! | `ringgate_freeze`  | `core`, with a stop before each step (see [`freeze`])      |
+//! | `ringgate_freeze`  | `core`, with a stop before each step (`sync/freeze.rs`)        |
 
 #[cfg(ringgate_freeze)]
 pub(crate) mod freeze;

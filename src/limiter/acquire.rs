@@ -20,7 +20,7 @@ impl Limiter {
     /// # Errors
     ///
     /// [`Refused`] if a limit is zero, if the limiter or a shared semaphore is [closed](Self::close) (calls in
-    /// line fail immediately, too), or if [the line is full](LimiterBuilder::max_waiters).
+    /// line fail immediately, too), or if [the line is full](crate::LimiterBuilder::max_waiters).
     ///
     /// # Cancel safety
     ///
