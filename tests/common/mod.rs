@@ -2,7 +2,6 @@
 #![allow(dead_code, reason = "each test file uses its own part")]
 
 pub(crate) mod counting;
-pub(crate) mod gate_model;
 
 use proptest::prelude::ProptestConfig;
 use std::future::Future;

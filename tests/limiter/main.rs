@@ -4,5 +4,7 @@ mod calls;
 #[path = "../common/mod.rs"]
 mod common;
 mod oracle;
+#[path = "../common/refusal.rs"]
+mod refusal;
 mod server_log;
 mod waiting_faults;

@@ -1,4 +1,4 @@
-//! The limiter and the window against a sequential model (`common/gate_model.rs`): programs of
+//! The limiter and the window against a sequential model (`ringgate_model::limiter`): programs of
 //! calls, drops, steps of time and changes of every limit, on a clock in the test's hand. After every
 //! step all that can be seen must be as the model says: answers and their waits to the nanosecond, who
 //! was woken and who was not, what remains, what is free, places in line and turns.
@@ -7,14 +7,15 @@
 //! Where the log is split (limits from 128 on) time moves on only and rates stay: then all is exact,
 //! too. `src/tests/oracle.rs` has the rest of that.
 
-use crate::common::gate_model::{self, Answer, Id, Model, No, Permits, Rates};
 use crate::common::{Wakes, cases, poll_with};
+use crate::refusal::refusal;
 use proptest::prelude::*;
 use ringgate::time::{Clock, Sleep, Timestamp};
 use ringgate::{
     AcquireError, Limiter, LimiterAcquire, LimiterPermit, OwnedLimiterPermit, Rate, Refused,
     Semaphore, SemaphorePermit, SlidingWindow, WindowAcquire,
 };
+use ringgate_model::limiter::{Answer, Concurrency, Id, Model, Permits, Rates, Refusal};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::future::Future;
@@ -442,19 +443,19 @@ enum Calling<'a> {
 }
 
 impl<'a> Calling<'a> {
-    fn poll(&mut self, waker: &Waker) -> Poll<Result<Permit<'a>, No>> {
+    fn poll(&mut self, waker: &Waker) -> Poll<Result<Permit<'a>, Refusal>> {
         match self {
             Self::Call(call) => poll_with(call.as_mut(), waker)
-                .map(|got| got.map(Permit::Borrowed).map_err(No::from)),
+                .map(|got| got.map(Permit::Borrowed).map_err(refusal)),
             Self::Owned(call) => {
-                poll_with(call.as_mut(), waker).map(|got| got.map(Permit::Owned).map_err(No::from))
+                poll_with(call.as_mut(), waker).map(|got| got.map(Permit::Owned).map_err(refusal))
             }
             Self::Window(call) => poll_with(call.as_mut(), waker)
-                .map(|got| got.map(|()| Permit::None).map_err(No::from)),
+                .map(|got| got.map(|()| Permit::None).map_err(refusal)),
             Self::Slot(call) => poll_with(call.as_mut(), waker).map(|got| {
                 let closed = |error: AcquireError| {
                     assert!(error.is_closed());
-                    No::Closed
+                    Refusal::Closed
                 };
                 got.map(Permit::OfSlots).map_err(closed)
             }),
@@ -575,7 +576,7 @@ impl<'a> Scene<'a> {
     }
 
     fn try_acquire(&mut self, limiter: Id, owned: bool) -> Checked {
-        let got = self.fronts[limiter].try_acquire(owned).map_err(No::from);
+        let got = self.fronts[limiter].try_acquire(owned).map_err(refusal);
         let answer = got.as_ref().map(|_| ()).map_err(|no| *no);
         prop_assert_eq!(answer, self.model.try_acquire(limiter));
         self.held.extend(got.ok().map(|permit| Held { permit, limiter: Some(limiter) }));
@@ -742,10 +743,10 @@ fn model_of(program: &Program, fronts: usize) -> Model {
     let mut model = Model { now: program.start, has_exact_timers, ..Model::default() };
     for shape in &program.shapes[..fronts] {
         let slots = match program.in_flight {
-            InFlight::Unlimited => gate_model::Slots::Open,
-            InFlight::None => gate_model::Slots::Shut,
-            InFlight::Shared(_) => gate_model::Slots::Of(0),
-            InFlight::Own(_) => gate_model::Slots::Of(model.slots.len()),
+            InFlight::Unlimited => Concurrency::Unlimited,
+            InFlight::None => Concurrency::Zero,
+            InFlight::Shared(_) => Concurrency::Limited(0),
+            InFlight::Own(_) => Concurrency::Limited(model.slots.len()),
         };
         if let (InFlight::Own(free), _) | (InFlight::Shared(free), 0) =
             (program.in_flight, model.slots.len())

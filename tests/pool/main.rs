@@ -5,6 +5,8 @@ mod common;
 mod oracle;
 mod original_faults;
 mod policy_serde;
+#[path = "../common/refusal.rs"]
+mod refusal;
 
 use common::counting::Counting;
 

@@ -2,11 +2,11 @@
 //! panic or fall silent at any point, with callers that read, stop reading or leave at any point.
 //!
 //! After every step: answers and events are the provider's, unchanged and in order; refusals are
-//! typed; slots, stamps and the line are as `common/gate_model.rs` says; the provider's future or
+//! typed; slots, stamps and the line are as `ringgate_model::limiter` says; the provider's future or
 //! stream is gone before its slot is free; nothing is left over.
 
-use crate::common::gate_model::{Id, Model, No, Permits, Rates, Slots};
 use crate::common::{Wakes, cases, poll_with};
+use crate::refusal::refusal;
 use async_trait::async_trait;
 use futures_util::Stream;
 use proptest::prelude::*;
@@ -14,6 +14,7 @@ use ringgate::time::{ManualClock, Timestamp};
 use ringgate::{
     EventStream, Limiter, LimiterBuilder, Provider, ProviderPool, RateLimitPolicy, Refused,
 };
+use ringgate_model::limiter::{Concurrency, Id, Model, Permits, Rates, Refusal};
 use std::fmt;
 use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -192,11 +193,11 @@ impl Policy {
         };
         let mut model = Model::default();
         let slots = match self.max_concurrent.unwrap_or(sixth) {
-            0 => Slots::Shut,
-            usize::MAX => Slots::Open,
+            0 => Concurrency::Zero,
+            usize::MAX => Concurrency::Unlimited,
             free => {
                 model.slots.push(Permits { free, ..Permits::default() });
-                Slots::Of(0)
+                Concurrency::Limited(0)
             }
         };
         model.limiter(Rates::new(rule.as_slice(), self.margin.unwrap_or(margin)), slots);
@@ -208,13 +209,13 @@ impl Policy {
 
 #[derive(Debug, PartialEq, Eq)]
 enum Error {
-    Refused(No),
+    Refused(Refusal),
     Failed,
 }
 
 impl From<Refused> for Error {
     fn from(refused: Refused) -> Self {
-        Self::Refused(refused.into())
+        Self::Refused(refusal(refused))
     }
 }
 

@@ -5,212 +5,11 @@
 use crate::common::{Wakes, cases, poll_with};
 use proptest::prelude::*;
 use ringgate::{AcquireError, Semaphore, TryAcquireError};
-use std::collections::VecDeque;
+use ringgate_model::semaphore::{Denied, Options, Semaphore as Model, Stage, Unavailable};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Poll, Waker};
-
-// ---- the model -----------------------------------------------------------------------------------
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Stage {
-    /// Never polled: no place in line.
-    New,
-    Queued,
-    /// Granted, but its future has not been polled since.
-    Granted,
-    /// Told that the semaphore is closed, but not polled since.
-    Closed,
-    /// Told that there can never be as many, but not polled since.
-    TooMany,
-    Gone,
-}
-
-/// Why an acquire will never get its permits.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Never {
-    Closed,
-    TooMany,
-}
-
-/// One acquire: what it asked for and what it has collected.
-#[derive(Debug)]
-struct Claim {
-    asked: usize,
-    got: usize,
-    stage: Stage,
-}
-
-/// Permits, and a line of claims: first in, first out.
-#[derive(Debug)]
-struct Model {
-    free: usize,
-    /// Permits there are, free or not, if that is bounded.
-    made: usize,
-    /// No more than these are ever there, or can be asked for.
-    most: usize,
-    /// Permits taken away that were in use: what is given back pays this first.
-    debt: usize,
-    closed: bool,
-    claims: Vec<Claim>,
-    line: VecDeque<usize>,
-    /// Tokio gives back what a waiter had collected when its future goes, not at the close.
-    late_return: bool,
-}
-
-impl Model {
-    fn new(free: usize, most: usize, late_return: bool) -> Self {
-        let (claims, line) = (Vec::new(), VecDeque::new());
-        Self { free, made: free, most, debt: 0, closed: false, claims, line, late_return }
-    }
-
-    fn claim(&mut self, asked: usize) -> usize {
-        self.claims.push(Claim { asked, got: 0, stage: Stage::New });
-        self.claims.len() - 1
-    }
-
-    fn try_take(&mut self, asked: usize) -> Result<(), TryAcquireError> {
-        if self.closed {
-            return Err(TryAcquireError::Closed);
-        }
-        let left = self.free.checked_sub(asked).ok_or(TryAcquireError::NoPermits)?;
-        self.free = left;
-        Ok(())
-    }
-
-    fn try_take_all(&mut self) -> Result<usize, TryAcquireError> {
-        let all = self.free;
-        self.try_take(all.max(1)).map(|()| all)
-    }
-
-    fn poll(&mut self, id: usize) -> Poll<Result<(), Never>> {
-        let Claim { asked, got, stage } = self.claims[id];
-        match stage {
-            Stage::New => match self.try_take(asked) {
-                Err(TryAcquireError::NoPermits) if asked > self.most => {
-                    self.finish(id, Err(Never::TooMany), 0)
-                }
-                Err(TryAcquireError::NoPermits) => self.join(id),
-                taken => self.finish(id, taken.map_err(|_| Never::Closed), 0),
-            },
-            Stage::Queued => Poll::Pending,
-            Stage::Granted if !self.closed => self.finish(id, Ok(()), 0),
-            Stage::TooMany if !self.closed => self.finish(id, Err(Never::TooMany), 0),
-            Stage::Granted | Stage::Closed => self.finish(id, Err(Never::Closed), got),
-            Stage::TooMany => self.finish(id, Err(Never::Closed), 0),
-            Stage::Gone => unreachable!(),
-        }
-    }
-
-    fn join(&mut self, id: usize) -> Poll<Result<(), Never>> {
-        // There is something to take along only if nobody waits.
-        self.claims[id].got = std::mem::take(&mut self.free);
-        self.claims[id].stage = Stage::Queued;
-        self.line.push_back(id);
-        Poll::Pending
-    }
-
-    fn finish(
-        &mut self,
-        id: usize,
-        taken: Result<(), Never>,
-        back: usize,
-    ) -> Poll<Result<(), Never>> {
-        self.claims[id].stage = Stage::Gone;
-        self.give(back);
-        Poll::Ready(taken)
-    }
-
-    fn give(&mut self, mut permits: usize) {
-        loop {
-            let paid = permits.min(self.debt);
-            self.debt -= paid;
-            permits -= paid;
-            let Some(&front) = self.line.front() else { break };
-            let claim = &mut self.claims[front];
-            if claim.asked > self.most {
-                claim.stage = Stage::TooMany;
-                permits += std::mem::take(&mut claim.got);
-                self.line.pop_front();
-                continue;
-            }
-            let part = permits.min(claim.asked - claim.got);
-            claim.got += part;
-            permits -= part;
-            if claim.got < claim.asked {
-                return;
-            }
-            claim.stage = Stage::Granted;
-            self.line.pop_front();
-        }
-        self.free += permits;
-    }
-
-    fn is_bounded(&self) -> bool {
-        self.most < Semaphore::MAX_PERMITS
-    }
-
-    /// Returns how many there was room for.
-    fn add(&mut self, permits: usize) -> usize {
-        let added = if self.is_bounded() { permits.min(self.most - self.made) } else { permits };
-        self.made += added;
-        self.give(added);
-        added
-    }
-
-    fn lose(&mut self, permits: usize) {
-        self.made = self.made.saturating_sub(permits);
-    }
-
-    fn cancel(&mut self, id: usize) {
-        self.line.retain(|waiting| *waiting != id);
-        self.claims[id].stage = Stage::Gone;
-        self.give(self.claims[id].got);
-    }
-
-    fn forget(&mut self, permits: usize) -> usize {
-        let taken = permits.min(self.free);
-        self.free -= taken;
-        self.lose(taken);
-        taken
-    }
-
-    /// Where that is more than there are to be, the debt goes with them. Returns how many fewer there are
-    /// to be.
-    fn forget_held(&mut self, permits: usize) -> usize {
-        let lost = if self.is_bounded() { permits.min(self.made) } else { permits };
-        self.debt -= permits - lost;
-        self.lose(lost);
-        lost
-    }
-
-    /// Returns how many went, now and in all.
-    fn reduce(&mut self, permits: usize) -> (usize, usize) {
-        let gone = if self.is_bounded() { permits.min(self.made) } else { permits };
-        if self.is_bounded() {
-            self.most = self.most.saturating_sub(permits);
-        }
-        let taken = gone.min(self.free);
-        self.free -= taken;
-        self.debt += gone - taken;
-        self.lose(gone);
-        self.give(0);
-        (taken, gone)
-    }
-
-    fn close(&mut self) {
-        self.closed = true;
-        for id in std::mem::take(&mut self.line) {
-            let claim = &mut self.claims[id];
-            claim.stage = Stage::Closed;
-            if !self.late_return {
-                let back = std::mem::take(&mut claim.got);
-                self.give(back);
-            }
-        }
-    }
-}
 
 // ---- what is tested ------------------------------------------------------------------------------
 
@@ -240,8 +39,8 @@ trait Subject {
     fn position(_: &Self::Wait) -> Option<usize> {
         None
     }
-    fn why(_: &Self::Error) -> Never {
-        Never::Closed
+    fn why(_: &Self::Error) -> Denied {
+        Denied::Closed
     }
     fn try_acquire_all(&self) -> Result<Self::Permit, TryAcquireError> {
         unreachable!("tokio's has no such operation")
@@ -249,9 +48,16 @@ trait Subject {
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "as the trait has it for tokio's")]
-fn why(error: &AcquireError) -> Never {
+fn why(error: &AcquireError) -> Denied {
     assert_ne!(error.is_closed(), error.is_unsatisfiable());
-    if error.is_closed() { Never::Closed } else { Never::TooMany }
+    if error.is_closed() { Denied::Closed } else { Denied::TooMany }
+}
+
+fn unavailable(error: TryAcquireError) -> Unavailable {
+    match error {
+        TryAcquireError::Closed => Unavailable::Closed,
+        TryAcquireError::NoPermits => Unavailable::NoPermits,
+    }
 }
 
 /// What is the same for all.
@@ -305,7 +111,7 @@ impl<'a> Subject for &'a Semaphore {
     fn position(wait: &Self::Wait) -> Option<usize> {
         wait.position()
     }
-    fn why(error: &AcquireError) -> Never {
+    fn why(error: &AcquireError) -> Denied {
         why(error)
     }
     fn try_acquire_all(&self) -> Result<Self::Permit, TryAcquireError> {
@@ -332,7 +138,7 @@ impl Subject for Arc<Semaphore> {
     fn position(wait: &Self::Wait) -> Option<usize> {
         wait.position()
     }
-    fn why(error: &AcquireError) -> Never {
+    fn why(error: &AcquireError) -> Denied {
         why(error)
     }
     fn try_acquire_all(&self) -> Result<Self::Permit, TryAcquireError> {
@@ -437,8 +243,16 @@ fn take<T>(items: &mut Vec<T>, which: prop::sample::Index) -> Option<T> {
 }
 
 impl<S: Subject> Scene<S> {
-    fn new(subject: S, permits: usize, most: usize) -> Self {
-        let model = Model::new(permits, most, S::LATE_RETURN);
+    fn new(subject: S, permits: usize, most: Option<usize>) -> Self {
+        let model = Model::new(
+            permits,
+            Options {
+                capacity: Semaphore::MAX_PERMITS,
+                max_debt: isize::MAX.cast_unsigned(),
+                max_permits: most,
+                keeps_collected_at_close: S::LATE_RETURN,
+            },
+        );
         let (waiting, over, held) = (Vec::new(), Vec::new(), Vec::new());
         Self { subject, model, waiting, over, held, total: signed(permits) }
     }
@@ -480,7 +294,7 @@ impl<S: Subject> Scene<S> {
         waiting.seen = waiting.waker.count();
         let waker = Waker::from(Arc::clone(&waiting.waker));
         let got = poll_with(waiting.future.as_mut(), &waker);
-        let asked = self.model.claims[waiting.id].asked;
+        let asked = self.model.asked(waiting.id);
         let expected = self.model.poll(waiting.id);
         match got {
             Poll::Pending => {
@@ -509,7 +323,7 @@ impl<S: Subject> Scene<S> {
             return Ok(());
         }
         let got = self.subject.try_acquire_all();
-        let permits = got.as_ref().map(S::num_permits).map_err(Clone::clone);
+        let permits = got.as_ref().map(S::num_permits).map_err(|error| unavailable(*error));
         prop_assert_eq!(&permits, &self.model.try_take_all());
         self.held.extend(got.ok().zip(permits.ok()));
         Ok(())
@@ -548,7 +362,10 @@ impl<S: Subject> Scene<S> {
     fn try_acquire(&mut self, asked: u32) -> Result<(), TestCaseError> {
         let got = self.subject.try_acquire_many(asked);
         let asked = asked as usize;
-        prop_assert_eq!(got.as_ref().map(|_| ()).map_err(Clone::clone), self.model.try_take(asked));
+        prop_assert_eq!(
+            got.as_ref().map(|_| ()).map_err(|error| unavailable(*error)),
+            self.model.try_take(asked)
+        );
         self.held.extend(got.ok().map(|permit| (permit, asked)));
         Ok(())
     }
@@ -586,21 +403,20 @@ impl<S: Subject> Scene<S> {
     }
 
     fn check_beyond(&self, semaphore: &Semaphore) -> Result<(), TestCaseError> {
-        prop_assert_eq!(semaphore.permits_owed(), self.model.debt);
-        prop_assert_eq!(semaphore.waiters(), self.model.line.len());
+        prop_assert_eq!(semaphore.permits_owed(), self.model.debt());
+        prop_assert_eq!(semaphore.waiters(), self.model.waiters());
         for waiting in &self.waiting {
-            let place = self.model.line.iter().position(|id| *id == waiting.id);
-            prop_assert_eq!(S::position(&waiting.future), place);
+            prop_assert_eq!(S::position(&waiting.future), self.model.position(waiting.id));
         }
         Ok(())
     }
 
     fn check(&self) -> Result<(), TestCaseError> {
         self.subject.beyond().map_or(Ok(()), |semaphore| self.check_beyond(semaphore))?;
-        prop_assert_eq!(self.subject.available_permits(), self.model.free);
-        prop_assert_eq!(self.subject.is_closed(), self.model.closed);
+        prop_assert_eq!(self.subject.available_permits(), self.model.free());
+        prop_assert_eq!(self.subject.is_closed(), self.model.is_closed());
         for waiting in &self.waiting {
-            let stage = self.model.claims[waiting.id].stage;
+            let stage = self.model.stage(waiting.id);
             let is_decided = matches!(stage, Stage::Granted | Stage::Closed | Stage::TooMany);
             let wakes = waiting.waker.count() - waiting.seen;
             prop_assert_eq!(wakes, usize::from(is_decided), "{:?}, wakes", stage);
@@ -625,7 +441,7 @@ impl<S: Subject> Scene<S> {
             drop(permit);
             self.model.give(permits);
         }
-        prop_assert_eq!(self.subject.available_permits(), self.model.free);
+        prop_assert_eq!(self.subject.available_permits(), self.model.free());
         prop_assert_eq!(signed(self.subject.available_permits()), self.total.max(0));
         if let Some(semaphore) = self.subject.beyond() {
             prop_assert_eq!(signed(semaphore.permits_owed()), -self.total.min(0));
@@ -636,7 +452,7 @@ impl<S: Subject> Scene<S> {
 
 fn run<S: Subject>(
     subject: S,
-    (permits, most): (usize, usize),
+    (permits, most): (usize, Option<usize>),
     ops: &[Op],
     backwards: bool,
 ) -> Result<(), TestCaseError> {
@@ -647,8 +463,8 @@ fn run<S: Subject>(
     scene.end(backwards)
 }
 
-fn unbounded(permits: usize) -> (usize, usize) {
-    (permits, Semaphore::MAX_PERMITS)
+fn unbounded(permits: usize) -> (usize, Option<usize>) {
+    (permits, None)
 }
 
 proptest! {
@@ -680,7 +496,7 @@ proptest! {
     fn a_bounded_one_does_what_the_model_does(
         permits in 0..=5_usize, ops in ops(), backwards: bool
     ) {
-        run(&Semaphore::with_max_permits(permits), (permits, permits), &ops, backwards)?;
+        run(&Semaphore::with_max_permits(permits), (permits, Some(permits)), &ops, backwards)?;
     }
 
     /// The model is right about what a drop-in replacement has to do. Broken by: any change of the

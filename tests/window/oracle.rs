@@ -5,56 +5,45 @@ use crate::common::Dice;
 use proptest::prelude::*;
 use ringgate::time::{Clock, ManualClock, SystemClock, Timestamp};
 use ringgate::{Limit, Rate, Refused, SlidingWindow};
+use ringgate_model::window::{Rule, Stamps};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
 // ---- the oracle ----------------------------------------------------------------------------------
 
-/// Every stamp there ever was. An admission is stamped with its time, but never earlier than the
-/// stamp before it; it is in the window from its stamp on until one window later.
+/// One rule, and the stamps of all admissions.
 struct Log {
-    limit: usize,
-    window: u64,
-    stamps: Vec<u64>,
+    rule: Rule,
+    stamps: Stamps,
 }
 
 impl Log {
     fn new(limit: u32, window: u64) -> Self {
-        Self { limit: limit as usize, window, stamps: Vec::new() }
+        Self { rule: Rule { limit, window }, stamps: Stamps::default() }
     }
 
-    /// Admissions that have not left the window by `now`.
-    fn busy(&self, now: u64) -> usize {
-        let gone = self.stamps.partition_point(|stamp| stamp + self.window <= now);
-        self.stamps.len() - gone
+    fn remaining(&self, now: u64) -> u32 {
+        self.stamps.remaining([self.rule], now)
     }
 
-    fn remaining(&self, now: u64) -> usize {
-        self.limit.saturating_sub(self.busy(now))
-    }
-
-    /// When the oldest of the last `limit` leaves the window.
+    /// When one more was or is admitted; `None` if the limit was never reached.
     fn free_at(&self) -> Option<u64> {
-        let oldest = self.stamps.len().checked_sub(self.limit)?;
-        Some(self.stamps[oldest] + self.window)
+        self.stamps.free_at([self.rule], 0).filter(|free_at| *free_at > 0)
     }
 
     /// The wait, if refused.
     fn try_acquire(&mut self, now: u64) -> Result<(), u64> {
-        match self.free_at() {
-            Some(free_at) if self.busy(now) >= self.limit => Err(free_at - now),
-            _ => {
-                let newest = self.stamps.last().copied().unwrap_or(0);
-                self.stamps.push(now.max(newest));
-                Ok(())
-            }
+        let free_at = self.stamps.free_at([self.rule], now).expect("a limit above zero");
+        if free_at > now {
+            return Err(free_at - now);
         }
+        self.stamps.admit(now);
+        Ok(())
     }
 
-    fn most_in_any_window(&self) -> usize {
-        let end = |start: u64| self.stamps.partition_point(|stamp| *stamp < start + self.window);
-        (0..self.stamps.len()).map(|first| end(self.stamps[first]) - first).max().unwrap_or(0)
+    fn holds(&self) -> bool {
+        self.stamps.most_in_any(self.rule.window) <= self.rule.limit as usize
     }
 }
 
@@ -177,7 +166,7 @@ proptest! {
                 }
             }
         }
-        prop_assert!(log.most_in_any_window() <= log.limit);
+        prop_assert!(log.holds());
     }
 
     /// Broken by: `free_at` one nanosecond later in `Ring::try_stamp`.
@@ -218,12 +207,12 @@ proptest! {
             clock.set(at(shown));
             for attempt in 0..=case.attempts(*share) {
                 // Whoever asks in vain, for an admission or for what remains, finds it out.
-                let newest = log.stamps.last().copied().unwrap_or(0);
+                let newest = log.stamps.newest();
                 if log.remaining(shown + ahead) == 0 && newest > shown + ahead + JUMP {
                     ahead = newest - shown;
                 }
                 let now = shown + ahead;
-                prop_assert_eq!(window.remaining() as usize, log.remaining(now));
+                prop_assert_eq!(window.remaining(), log.remaining(now));
                 if attempt > 0 {
                     let got = window.try_acquire().map_err(wait);
                     prop_assert_eq!(got, log.try_acquire(now).map_err(Some));
@@ -294,7 +283,7 @@ proptest! {
             clock.set(millis(shown));
             for _ in 0..=limit * share / 1000 {
                 match admits.try_acquire() {
-                    Ok(()) => log.stamps.push(real),
+                    Ok(()) => log.stamps.admit(real),
                     Err(refused) => {
                         let longest = length + Duration::from_secs(1);
                         prop_assert!(refused.retry_after().is_some_and(|wait| wait <= longest));
@@ -302,7 +291,7 @@ proptest! {
                 }
             }
         }
-        prop_assert!(log.most_in_any_window() <= log.limit);
+        prop_assert!(log.holds());
     }
 }
 
