@@ -130,13 +130,13 @@ impl Admit for Limiter {
     }
 }
 
-/// Admits so often on each of so many threads.
+/// Admits `iterations` calls on each thread.
 fn time<A: Admit>(runtime: &Runtime, threads: u64, iterations: u64, limiter: &Arc<A>) -> Duration {
     let start = Instant::now();
     let tasks: Vec<_> = (0..threads)
         .map(|_| {
             let limiter = Arc::clone(limiter);
-            // Not cut short by tokio's budget: there is nobody to give way to.
+            // Not cut short by tokio's budget: no other task has to run.
             runtime.spawn(unconstrained(async move {
                 for _ in 0..iterations {
                     limiter.admit(std::future::ready(())).await;
@@ -150,7 +150,7 @@ fn time<A: Admit>(runtime: &Runtime, threads: u64, iterations: u64, limiter: &Ar
     start.elapsed()
 }
 
-/// Makes so many calls in sum by tasks of one worker that all want a slot at the same time.
+/// Makes `calls` calls in all, by tasks of one worker that all want a slot at the same time.
 fn time_waiting<A: Admit>(tasks: u64, calls: u64, limiter: &Arc<A>) -> Duration {
     let runtime = Builder::new_current_thread().build().expect("a runtime");
     let start = Instant::now();

@@ -61,7 +61,7 @@ struct Seen {
 }
 
 impl Seen {
-    /// Room for so many calls, so that the list itself is not in the figures.
+    /// Allocates the list in advance, so that it does not show in the figures.
     fn of(calls: usize) -> Self {
         let times = Vec::with_capacity(calls);
         let before = LIVE.load(Relaxed);

@@ -1,4 +1,4 @@
-//! Programs that show ringgate at work. Each is an example of this package; nothing else is in it.
+//! Programs that show ringgate at work. Each is an example of this package, which contains nothing more.
 //!
 //! From the root of the repository:
 //!

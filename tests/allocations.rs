@@ -1,5 +1,5 @@
-//! What allocates: constructing, and the first wait; nothing else. Counted by thread, so that the
-//! other tests of this file do not disturb.
+//! Only constructing and the first wait allocate. Allocations are counted by thread, so that the other
+//! tests of this file do not disturb.
 
 mod common;
 
@@ -180,8 +180,8 @@ fn the_futures_are_small() {
 
 // ---- what stays --------------------------------------------------------------------------------------
 
-/// The bytes that documentation promises, measured: what is there before anybody waits, after two have,
-/// and after ten thousand. Broken by: chunks of nodes that begin large; a store of more than it needs.
+/// Measures the bytes that the documentation states: before any wait, after two, and after ten thousand.
+/// Broken by: chunks of nodes that begin large; a store of more than it needs.
 #[test]
 fn memory_is_what_the_documentation_says() {
     let wait = |calls: usize, limiter: &Limiter| {

@@ -1,4 +1,4 @@
-//! The rooms of `src`: who may import whom, and how long a file may be. `ARCHITECTURE.md` has the picture.
+//! The rooms of `src`: which may import from which, and how long a file may be. `ARCHITECTURE.md` has the picture.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -23,7 +23,7 @@ const ROOMS: [&str; 15] = [
     "lib",
 ];
 
-/// A reader should be able to keep one in mind.
+/// A reader should be able to keep a file in mind.
 const MOST_LINES: usize = 400;
 
 /// Product files by module path (`raw::window::ring`), with their text.

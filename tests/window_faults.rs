@@ -87,7 +87,7 @@ fn a_lowered_limit_gives_all_the_room_there_is() {
 }
 
 /// Every thread that met a closed ring collected and sorted all stamps.
-/// Broken by: stamps collected by whoever copies them.
+/// Broken by: stamps collected by each thread that copies them.
 #[test]
 fn a_log_that_grows_took_a_copy_for_each_thread_that_met_it() {
     const LIMIT: u32 = 500_000;
@@ -132,7 +132,7 @@ fn a_window_made_for_billions_refused_half_at_a_small_limit() {
             }
             admitted
         };
-        // A minute in nanoseconds may not be so many whole parts.
+        // A minute in nanoseconds may not divide evenly.
         let least = |minutes: u32| minutes * small - small / 600 - 1;
         assert!(admitted(5) >= least(5), "{small} a minute, once {large}");
         assert_eq!(window.granularity(), 1);

@@ -1,4 +1,4 @@
-//! How soon a limiter admits calls when nobody has asked for more than a window.
+//! How soon a limiter admits calls after it was idle for more than a window.
 
 use crate::Pool;
 use crate::agent::read;
@@ -39,7 +39,7 @@ pub(crate) async fn idle(limits: Limits) {
     sleep(limits.window * 11 / 10).await;
 }
 
-/// How long the last of so many calls waits that are asked for at once, after idling.
+/// After idling, makes `calls` calls at once. Returns how long the last of them waits.
 async fn last_of(calls: usize, limits: Limits, pool: &Pool) -> Result<Duration, Error> {
     idle(limits).await;
     let asked = Instant::now();

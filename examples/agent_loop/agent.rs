@@ -15,8 +15,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 /// The longest an agent waits after a failure, whatever the server asks for: it is eager.
 const PATIENCE: Duration = Duration::from_millis(200);
 
-/// One of those who share the pool. It thinks no longer than it has to: every answer is at once
-/// followed by the next question.
+/// One of the agents that share the pool. It asks its next question as soon as it has an answer.
 pub(crate) struct Agent {
     pub(crate) number: usize,
     pub(crate) turns: u32,

@@ -13,7 +13,7 @@ const TICK: Duration = Duration::from_millis(100);
 /// How many ticks there are to a line.
 const TICKS_PER_LINE: u32 = 20;
 
-/// Looks at everybody, and shows it.
+/// Collects the state of all agents and shows it.
 pub(crate) struct Display<'a> {
     pub(crate) agents: usize,
     pub(crate) terms: Terms,
@@ -121,7 +121,7 @@ impl Screen {
             Self::Lines { ticks } => {
                 *ticks += 1;
                 if ticks.is_multiple_of(TICKS_PER_LINE) {
-                    // If nobody reads it, that is no reason to fail.
+                    // A closed output is no reason to fail.
                     let _ = writeln!(io::stderr(), "{frame}");
                 }
             }

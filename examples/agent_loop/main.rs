@@ -96,7 +96,7 @@ async fn alone(flags: &Flags) -> Result<ExitCode, Box<dyn Error>> {
     Ok(verdict.exit_code())
 }
 
-/// Writes a line; if nobody reads it, that is no reason to fail.
+/// Writes a line; a closed output is no reason to fail.
 fn say(mut to: impl Write, text: &impl Display) {
     let _ = writeln!(to, "{text}");
 }

@@ -72,7 +72,7 @@ impl IntoResponse for Excess {
     fn into_response(self) -> Response {
         let (kind, retry_after) = match self {
             Self::Rate(wait) => ("requests", wait),
-            // Nobody knows when a call will end; this is the least that one takes.
+            // The end of a call is unknown; this is the least that one takes.
             Self::Concurrency => ("concurrency", Duration::from_millis(100)),
         };
         let message = format!("Rate limit reached for {kind}");

@@ -38,9 +38,9 @@ pub(crate) struct Totals {
 #[derive(Debug, Default, Clone, Copy)]
 pub(crate) struct Pressure {
     looks: u32,
-    /// Somebody was in line.
+    /// Calls were in line.
     in_line: u32,
-    /// Somebody was in line while all slots were taken.
+    /// Calls were in line while all slots were taken.
     no_slot: u32,
 }
 
@@ -98,7 +98,7 @@ impl Tally {
         }
     }
 
-    /// Something went wrong that is nobody's limit.
+    /// A call failed for another reason than a limit.
     pub(crate) fn failed(&self, error: &impl fmt::Display) {
         let mut totals = self.totals();
         totals.failed += 1;
@@ -131,7 +131,7 @@ impl Tally {
 }
 
 impl Pressure {
-    /// The agents asked for more than they got: there was nearly always somebody in line.
+    /// The agents asked for more than they got: calls were nearly always in line.
     pub(crate) fn eager(self) -> bool {
         self.looks > 0 && 10 * self.in_line >= 9 * self.looks
     }

@@ -44,9 +44,8 @@ pub(crate) struct Verdict {
 /// ```
 ///
 /// The first window counts for nothing, full or not, and neither does the last, which the end of
-/// the run cuts off; what is left is the share of a run that goes on for ever. A place that was
-/// free at the end and not taken counts, from the moment it was free: else a limiter that stops
-/// half-way would look perfect.
+/// the run cuts off; what is left is the share of an endless run. A place that was free at the end and
+/// not taken counts from the moment it was free. Otherwise a limiter that stops half-way would look perfect.
 #[derive(Debug, Default)]
 struct UseOfRate {
     /// How often a place was used again: `n − N`.
@@ -237,7 +236,7 @@ impl Verdict {
         writeln!(f, "overhead    {}", Spread(&self.overhead))?;
         writeln!(
             f,
-            "            (admission and release, nobody in line; means of 64, after the run)"
+            "            (admission and release, no call in line; means of 64, after the run)"
         )
     }
 }

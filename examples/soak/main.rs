@@ -1,11 +1,11 @@
-//! Everything mixed on real threads, for a minute by default; what is lost is counted.
+//! Mixes all operations on real threads, for a minute by default, and counts what is lost.
 //!
 //! `cargo run --release --example soak [-- --seconds 60 --seed 1]`
 //!
-//! In rounds, each with a new semaphore, window and limiter of random sizes. Threads take, wait, give
-//! up, poll with other wakers and change limits, at random; after each round all permits must be back,
-//! no window of time may have been overfull, and nobody may have slept through its turn. Ends with 1
-//! after the first round in which any of it is not so.
+//! Each round has a new semaphore, window and limiter of random sizes. Threads take, wait, give up, poll with
+//! other wakers and change limits, at random. After each round all permits must be back, no window may have
+//! held more than its limit, and no wait may have missed its wake. After the first round that fails it exits
+//! with 1.
 
 #![allow(clippy::disallowed_methods, reason = "deadlines are read off a clock")]
 

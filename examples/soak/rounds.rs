@@ -55,7 +55,7 @@ type Round = fn(&mut Dice, u64) -> Losses;
 
 pub(crate) const ALL: [Round; 4] = [semaphore, closing, window, limiter];
 
-/// Does `work` on so many threads, each with dice of its own; returns what each returns.
+/// Runs `work` on each thread, with dice of its own. Returns the results.
 fn on_threads<R: Send>(
     dice: &mut Dice,
     threads: u64,
@@ -113,7 +113,7 @@ fn semaphore_step(semaphore: &Semaphore, permits: u32, dice: &mut Dice) -> bool 
     true
 }
 
-/// A semaphore that is closed somewhere in between: whoever waits is told, and permits come back.
+/// A semaphore that is closed at a random moment: the close ends all waits, and all permits come back.
 fn closing(dice: &mut Dice, threads: u64) -> Losses {
     const STEPS: u32 = 200;
     let operations = u64::from(STEPS) * threads;

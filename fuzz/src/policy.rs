@@ -98,7 +98,7 @@ fn by_policy(bytes: &mut Bytes) {
     if bytes.flip() {
         policy.rpm = limit(bytes);
     }
-    // As long as nobody writes another number over its minute's worth.
+    // Unless `rpm` was overwritten with another number.
     let limited_by_second = kind == 1 && policy.rpm == n.saturating_mul(60);
     if bytes.flip() {
         policy = policy.with_max_concurrent(count(bytes));
@@ -207,7 +207,7 @@ impl Play {
                     break;
                 }
                 Poll::Pending => {
-                    assert!(!self.has_zero && !self.has_zero_slots, "it waits for ever");
+                    assert!(!self.has_zero && !self.has_zero_slots, "it never returns");
                     assert!(timeout != Some(Duration::ZERO), "it waits, without any timeout");
                     assert_eq!((self.limiter.waiters(), call.future().position()), (1, Some(0)));
                     let _ = call.future().estimated_wait();

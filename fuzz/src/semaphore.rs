@@ -1,4 +1,4 @@
-//! The semaphore against a queue and two numbers.
+//! The semaphore against a sequential model.
 
 use crate::bytes::Bytes;
 use crate::wakes::{Task, Wakes};
@@ -11,7 +11,7 @@ const MOST: u64 = Semaphore::MAX_PERMITS as u64;
 const MOST_OWED: usize = isize::MAX.cast_unsigned();
 
 /// Acquires, polls, drops, gives back, takes away and closes as the bytes say. After each step the
-/// semaphore must show what a plain model of it shows, and whoever has been served must be awake.
+/// semaphore must show what a plain model of it shows, and every served waiter must be woken.
 ///
 /// Wakers may give permits from inside the semaphore. Crowds make the line grow and be swept.
 ///
@@ -31,7 +31,7 @@ pub fn semaphore(data: &[u8]) {
     scene.end(bytes.flip());
 }
 
-/// Mostly few, so that they are used up; now and then as many as there can be.
+/// Mostly few, so that they are used up; sometimes the maximum or more.
 fn amount(bytes: &mut Bytes) -> u64 {
     match bytes.byte() {
         huge @ 248.. => [u64::from(u32::MAX), MOST - 1, MOST, u64::MAX][usize::from(huge % 4)],
@@ -132,7 +132,7 @@ impl<'a> Scene<'a> {
             assert_eq!(expected, Poll::Pending, "it waits");
             return;
         };
-        assert!(task.poll().is_pending(), "it has completed, and does so again");
+        assert!(task.poll().is_pending(), "it has completed twice");
         assert_eq!(expected, Poll::Ready(got.as_ref().map(|_| ()).map_err(|error| denied(*error))));
         if let Ok(permit) = got {
             assert_eq!(permit.num_permits(), asked);
@@ -199,7 +199,7 @@ impl<'a> Scene<'a> {
         self.model.give(permits);
     }
 
-    /// What a holder can do with its permits but give them back.
+    /// Forgets, splits or merges permits.
     fn rearrange(&mut self, bytes: &mut Bytes) {
         let Some(mut permit) = bytes.take(&mut self.held) else { return };
         let before = permit.num_permits();
@@ -257,7 +257,7 @@ impl<'a> Scene<'a> {
         }
     }
 
-    /// Everybody leaves and gives back.
+    /// All waiters leave, and all permits are returned.
     fn end(mut self, backwards: bool) {
         if backwards {
             self.waiting.reverse();

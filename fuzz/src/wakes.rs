@@ -32,7 +32,7 @@ impl Wake for Wakes {
     }
 }
 
-/// A future, whom it wakes, and which wakes it has answered.
+/// A future, the waker it is polled with, and how many wakes it has answered.
 pub(crate) struct Task<F: ?Sized> {
     wakes: Arc<Wakes>,
     /// Wakes before the last poll.

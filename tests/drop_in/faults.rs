@@ -74,7 +74,7 @@ fn is_closed<T>(refused: Result<T, Refused>) -> bool {
     })
 }
 
-/// There was no way to close it. Broken by: `close` without the line, or without those who wait for the
+/// There was no way to close it. Broken by: `close` without the line, or without the calls that wait for the
 /// rate or a slot.
 #[test]
 fn a_limiter_that_is_closed_refuses_those_in_line_and_all_who_come() {
@@ -340,7 +340,7 @@ fn a_clock_that_jumped_back_kept_callers_out_for_as_long() {
 
 /// The first in line sleeps to a moment the clock had come close to before it jumped; the others are
 /// told when their turn comes.
-/// Broken by: `notice_jump` that wakes nobody; `rate_turn` that does not look.
+/// Broken by: `notice_jump` that wakes no call; `rate_turn` that does not look.
 #[test]
 fn a_line_stood_still_when_the_clock_jumped_back() {
     let clock = ManualClock::new();
@@ -381,7 +381,7 @@ fn a_clock_that_trembles_does_not_run_ahead() {
 }
 
 /// All later stamps counted as the one that was far ahead.
-/// Broken by: `reset` that does not look at what has been stamped; that wakes nobody.
+/// Broken by: `reset` that does not look at what has been stamped; one that wakes no call.
 #[test]
 fn one_reading_far_ahead_shut_a_window_for_good() {
     let clock = ManualClock::new();
@@ -409,7 +409,7 @@ fn one_reading_far_ahead_shut_a_window_for_good() {
     // As the clock goes on.
     clock.advance(MINUTE);
     assert!(limiter.try_acquire().is_ok() && limiter.try_acquire().is_err());
-    // Before anybody has met it.
+    // Before any call has noticed it.
     clock.set(Timestamp::from_epoch(2000 * HOUR));
     assert!(limiter.try_acquire().is_ok());
     clock.set(Timestamp::from_epoch(HOUR));

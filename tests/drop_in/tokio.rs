@@ -114,8 +114,8 @@ fn a_spent_budget_costs_no_place_in_line() {
     });
 }
 
-/// Nobody was in line, and both limits were open. Broken by: a place that is taken before the call has
-/// to wait.
+/// No call was in line, and both limits were open. Broken by: a place that is taken before the call must
+/// wait.
 #[test]
 fn a_spent_budget_is_no_reason_to_find_the_line_full() {
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();

@@ -20,7 +20,7 @@ const CONCURRENCY: [usize; 3] = [0, 1, usize::MAX];
 /// Where windows saturate.
 const LONGEST: Duration = Duration::from_nanos(1 << 61);
 
-/// A clock that loses its patience: a loop that would read it for ever fails instead.
+/// A clock that panics after many readings, so that an endless loop fails.
 #[derive(Debug, Clone, Default)]
 struct Impatient {
     clock: ManualClock,
@@ -37,7 +37,7 @@ impl Impatient {
 impl Clock for Impatient {
     fn now(&self) -> Timestamp {
         let readings = self.readings.fetch_add(1, Ordering::SeqCst);
-        assert!(readings < 10_000, "reads the clock for ever");
+        assert!(readings < 10_000, "reads the clock endlessly");
         self.clock.now()
     }
 
@@ -155,14 +155,14 @@ fn assert_answer<T>(got: &Result<T, Refused>, expected: Answer, row: &Row) {
     assert!(right, "{refused:?}, not {expected:?}: {row:?}");
 }
 
-/// What waits returns for ever: admitted or refused for good, else pending.
+/// A wait must be admitted, refused permanently, or pending, as expected.
 #[track_caller]
 fn assert_waits(got: &Poll<Result<LimiterPermit<'_>, Refused>>, expected: Answer, row: &Row) {
     match (got, expected) {
         (Poll::Ready(got), Answer::Admitted | Answer::Never(_)) => {
             assert_answer(got, expected, row);
         }
-        // At the end of time either is true: for ever, or never.
+        // At the end of time, pending and permanently refused are both right.
         (Poll::Pending, Answer::Wait(_) | Answer::NoSlot | Answer::EndOfTime)
         | (Poll::Ready(Err(_)), Answer::EndOfTime) => {}
         _ => panic!("{got:?}, not {expected:?}: {row:?}"),

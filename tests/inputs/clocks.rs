@@ -69,12 +69,12 @@ fn a_timer_that_is_always_early_does_not_keep_the_thread() {
     let waker = Waker::from(Arc::clone(&wakes));
     let mut call = pin!(window.acquire());
     assert!(poll_with(call.as_mut(), &waker).is_pending());
-    assert!(wakes.count() > 0, "nobody will poll it again");
+    assert!(wakes.count() > 0, "it is not polled again");
     clock.advance(SECOND);
     assert!(matches!(poll_with(call, &waker), Poll::Ready(Ok(()))));
 }
 
-/// Reads what is written here, one after the other, and then the last for ever.
+/// Returns these readings one after the other, then repeats the last.
 #[derive(Debug, Clone)]
 struct Scripted {
     readings: &'static [u64],

@@ -258,7 +258,7 @@ fn a_newcomer_does_not_overtake_those_who_wait_at_a_window() {
     assert!(window.try_acquire().is_ok());
 }
 
-/// As leaky-bucket #39, where one that left wedged it for ever. Broken by: `Waiting` not counting
+/// As leaky-bucket #39, where a dropped call blocked it permanently. Broken by: `Waiting` not counting
 /// down on drop; a cancelled head keeping the line's permit.
 #[test]
 fn anyone_may_leave_the_line_at_no_cost_to_the_others() {

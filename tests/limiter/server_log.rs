@@ -1,10 +1,10 @@
-//! Hours and days of traffic under tokio's paused time, against a log that a server might keep: it
-//! knows when calls came, began and ended, and what the limits were, and checks by itself
+//! Hours and days of traffic under tokio's paused time, against a log that a server might keep. The
+//! log knows when calls came, began and ended, and what the limits were. It checks that
 //!
-//! * that no window of any rule ever held more calls than the rule says, and no more were in flight,
-//! * that calls began in the order in which they had come,
-//! * that whoever was first began at the very instant at which both limits were open, and nobody was
-//!   turned away or waited while there was room.
+//! * no window of any rule holds more calls than the rule allows, and no more are in flight than allowed,
+//! * calls begin in the order in which they came,
+//! * the first call begins at the instant at which both limits are open, and no call is refused or waits
+//!   while there is room.
 #![cfg(feature = "tokio")]
 #![expect(clippy::disallowed_methods, reason = "the server's log goes by tokio's paused time")]
 
@@ -45,7 +45,7 @@ enum Event {
     Rules(Vec<Rule>),
 }
 
-/// Where everybody writes.
+/// Writes events to the log.
 #[derive(Clone)]
 struct Pen {
     log: UnboundedSender<(Duration, Event)>,
@@ -70,7 +70,7 @@ struct ServerLog {
     begins: Vec<Duration>,
     in_flight: usize,
     most_in_flight: usize,
-    /// Those who have come and not begun.
+    /// Calls that came and have not begun.
     line: VecDeque<(u64, Duration)>,
     longest_wait: Duration,
     /// Since when there has been a slot, the same one has been first, the rules have been these.
@@ -124,7 +124,7 @@ impl ServerLog {
     }
 
     fn begin(&mut self, call: u64, now: Duration) {
-        let (first, came) = self.line.pop_front().expect("nobody has come");
+        let (first, came) = self.line.pop_front().expect("no call has come");
         assert_eq!(call, first, "{call} overtook {first} at {now:?}");
         self.in_flight += 1;
         self.most_in_flight = self.most_in_flight.max(self.in_flight);
@@ -387,10 +387,10 @@ impl Traffic {
     /// The server's log, and how often each client called.
     async fn run(self) -> (ServerLog, Vec<u64>) {
         let mut calls = Vec::new();
-        // Whoever hangs has no timer, so paused time would not pass.
+        // A call that hangs has no timer, and without a timer paused time does not pass.
         let late = self.pen.start + s(self.hours * HOUR) + s(48 * HOUR);
         for client in self.running {
-            calls.push(timeout_at(late, client).await.expect("a call waits for ever").unwrap());
+            calls.push(timeout_at(late, client).await.expect("a call hangs").unwrap());
         }
         let log = ServerLog::read(&self.rules, self.max_concurrent, self.events);
         (log, calls)
@@ -526,7 +526,7 @@ async fn change_tiers(limiter: Limiter, pen: Pen, days: u64) {
     }
 }
 
-/// Broken by: as above, and `set_rate` waking nobody; `try_admit` or `begin` passing the line.
+/// Broken by: as above, and `set_rate` waking no call; `try_admit` or `begin` passing the line.
 #[tokio::test(start_paused = true)]
 async fn for_days_of_bursts_nights_failures_and_changing_tiers_every_call_is_in_order_and_in_time()
 {

@@ -81,7 +81,7 @@ fn a_sleep_that_panics_as_it_is_dropped_cost_a_slot() {
         let _ = catch_unwind(AssertUnwindSafe(|| drop(call)));
         assert_eq!((limiter.available_permits(), limiter.waiters()), (1, 0));
         clock.0.advance(ns(10));
-        drop(limiter.try_acquire().expect("somebody has kept the turn"));
+        drop(limiter.try_acquire().expect("a call keeps the turn"));
     }
 }
 
@@ -178,7 +178,7 @@ fn a_semaphore_that_never_has_a_permit_was_not_refused_for_good() {
     }
 }
 
-/// Broken by: `Stage::Slot` without an ear for changes; `hopeless` lining everybody up.
+/// Broken by: `Stage::Slot` not hearing of changes; `hopeless` queueing every call.
 #[test]
 fn a_rate_of_zero_did_not_reach_a_call_that_waited_for_its_slot() {
     let limiter = Limiter::builder()
@@ -201,8 +201,8 @@ fn a_rate_of_zero_did_not_reach_a_call_that_waited_for_its_slot() {
     assert_eq!((limiter.available_permits(), limiter.waiters()), (1, 0));
 }
 
-/// A change that leaves room disturbs nobody who waits for a slot.
-/// Broken by: going back to the rate at every change (the place among those who share the slots).
+/// A change that leaves room does not disturb a call that waits for a slot.
+/// Broken by: going back to the rate at every change (it loses its place in the queue for slots).
 #[test]
 fn a_change_of_the_rate_cost_a_call_its_place_for_a_slot() {
     let slots = Arc::new(Semaphore::new(1));
@@ -224,7 +224,7 @@ fn a_change_of_the_rate_cost_a_call_its_place_for_a_slot() {
 }
 
 /// Time ends before a second call could be admitted, if the first one stays in line.
-/// Broken by: `rate_turn` telling those behind that it is for ever.
+/// Broken by: `rate_turn` refusing the calls behind permanently.
 #[test]
 fn who_stood_behind_others_was_refused_for_good_where_time_ends_for_those() {
     let window = SlidingWindow::with_clock(Rate::new(1, Duration::MAX), ManualClock::new());

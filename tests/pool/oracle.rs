@@ -81,7 +81,7 @@ enum Op {
     ReadAfterTheEnd(Pick),
     DropStream(Pick),
     Seconds(u64),
-    /// To the instant of the turn behind so many others, or 1 ns before.
+    /// To the instant at which the rate admits one more after `ahead` others, or 1 ns before.
     ToTurn {
         ahead: usize,
         early: bool,
@@ -252,7 +252,7 @@ struct AtItsEnd {
 
 impl Drop for AtItsEnd {
     fn drop(&mut self) {
-        // Where the test has failed nobody listens.
+        // After a failure the receiver is gone.
         let _ = self.gone.send((self.call, self.limiter.available_permits()));
     }
 }
@@ -550,7 +550,7 @@ impl<'a> Scene<'a> {
             self.poll(index)?;
             self.check()?;
         }
-        Err(TestCaseError::fail("they wake one another for ever"))
+        Err(TestCaseError::fail("they wake one another endlessly"))
     }
 
     fn drop_call(&mut self, index: usize) -> Checked {
@@ -599,7 +599,11 @@ impl<'a> Scene<'a> {
         for call in self.calls.iter().filter(|call| call.thinks.is_none()) {
             let model = &self.model.calls[call.id];
             prop_assert!(call.was_woken() || !model.must_wake, "call {} was not woken", call.id);
-            prop_assert!(!call.was_woken() || model.may_wake, "call {} was woken in vain", call.id);
+            prop_assert!(
+                !call.was_woken() || model.may_wake,
+                "call {} was woken needlessly",
+                call.id
+            );
         }
         // The test's own, and one for each request on this side or that.
         let requests = self.calls.len() + self.streams.len();

@@ -107,7 +107,7 @@ fn single() -> RateLimitPolicy {
     RateLimitPolicy::unlimited().with_max_concurrent(1)
 }
 
-/// So many per minute, however many at a time.
+/// A limit per minute, without a limit on calls in flight.
 fn per_minute(rpm: u32) -> RateLimitPolicy {
     RateLimitPolicy::rpm(rpm).with_margin(Duration::ZERO).with_max_concurrent(usize::MAX)
 }
@@ -123,7 +123,7 @@ fn call(pool: &Arc<Pool>, request: Request, hold: Duration) -> JoinHandle<Result
     })
 }
 
-/// Lets everybody run who can, and the timers of this very moment fire.
+/// Runs all tasks that can run, and fires the timers that are due now.
 async fn settle() {
     advance(Duration::ZERO).await;
     for _ in 0..20 {

@@ -1,6 +1,6 @@
 //! The semaphore against a sequential model, and the model against tokio's semaphore: the same
 //! operations on `ringgate::Semaphore` (borrowed, owned, bounded) and on `tokio::sync::Semaphore`
-//! must all behave as the model says. All futures are polled by hand, without a runtime.
+//! must all match the model. The test polls all futures itself, without a runtime.
 
 use crate::common::{Wakes, cases, poll_with};
 use proptest::prelude::*;
@@ -32,7 +32,7 @@ trait Subject {
     fn close(&self);
     fn is_closed(&self) -> bool;
 
-    /// What goes beyond tokio's, if this one does.
+    /// The semaphore, if it has more operations than tokio's.
     fn beyond(&self) -> Option<&Semaphore> {
         None
     }
@@ -60,7 +60,7 @@ fn unavailable(error: TryAcquireError) -> Unavailable {
     }
 }
 
-/// What is the same for all.
+/// Operations that are the same for all.
 macro_rules! common_operations {
     () => {
         fn forget(permit: Self::Permit) {
@@ -175,7 +175,7 @@ enum Op {
     Create(u32),
     /// The future, and whether it is polled with another waker than before.
     Poll(prop::sample::Index, bool),
-    /// Not for tokio's: once it has completed it stays pending.
+    /// Polls a completed future, which stays pending. Not for tokio's.
     PollAgain(prop::sample::Index),
     Cancel(prop::sample::Index),
     TryAcquire(u32),
@@ -184,7 +184,7 @@ enum Op {
     Release(prop::sample::Index),
     ForgetHeld(prop::sample::Index),
     Split(prop::sample::Index, usize),
-    /// The last of those held into this one.
+    /// Merges the last held permit into this one.
     Merge(prop::sample::Index),
     Add(usize),
     ForgetFree(usize),
@@ -229,7 +229,7 @@ struct Scene<S: Subject> {
     /// Futures that have completed.
     over: Vec<Pin<Box<S::Wait>>>,
     held: Vec<(S::Permit, usize)>,
-    /// Permits there should be in all; below zero where more were taken away than there are.
+    /// Permits there should be in all; negative if more were removed than there are.
     total: isize,
 }
 
@@ -429,7 +429,7 @@ impl<S: Subject> Scene<S> {
         Ok(())
     }
 
-    /// Everything given back: nothing lost, nothing made.
+    /// Returns everything. No permit may be lost or made.
     fn end(mut self, backwards: bool) -> Result<(), TestCaseError> {
         if backwards {
             self.waiting.reverse();

@@ -256,7 +256,7 @@ fn kotlinx_3745_a_try_does_not_fail_while_a_permit_is_free() {
     assert_eq!(semaphore.available_permits(), 3);
 }
 
-/// Broken by: `release` making a permit free that somebody waits for.
+/// Broken by: `release` making a permit free that a waiter needs.
 #[test]
 fn async_lock_23_newcomers_that_come_all_the_time_do_not_starve_a_waiter() {
     let semaphore = Semaphore::new(1);
@@ -270,7 +270,7 @@ fn async_lock_23_newcomers_that_come_all_the_time_do_not_starve_a_waiter() {
     }
 }
 
-/// Broken by: `n > capacity` being queued for ever where it blocks those behind it.
+/// Broken by: `n > capacity` being queued, where it blocks the waiters behind it permanently.
 #[test]
 fn zio_11187_a_request_for_more_than_there_are_can_be_cancelled_and_wedges_nobody() {
     let semaphore = Semaphore::new(2);

@@ -47,7 +47,7 @@ impl Log {
     }
 }
 
-/// A clock that is so much behind its window's newest stamp has jumped back.
+/// A clock that is this far behind its window's newest stamp has jumped back.
 const JUMP: u64 = 1_000_000_000;
 
 /// From this limit on the log may be split.
@@ -173,7 +173,7 @@ proptest! {
     #[test]
     fn a_refused_call_is_admitted_exactly_when_it_was_told(case in cases(small())) {
         let window = SlidingWindow::new(Rate::new(case.limit, Duration::from_nanos(case.window)));
-        // The log only steers the times here; what is asserted comes from the window alone.
+        // The log only steers the times. The assertions use the window alone.
         let mut log = Log::new(case.limit, case.window);
         let (mut now, mut history) = (case.start, Vec::new());
         for (step, share) in &case.steps {
@@ -206,7 +206,7 @@ proptest! {
             shown = case.time_after(shown + ahead, *step, &log).saturating_sub(ahead);
             clock.set(at(shown));
             for attempt in 0..=case.attempts(*share) {
-                // Whoever asks in vain, for an admission or for what remains, finds it out.
+                // A refused call, or a `remaining` of zero, notices the jump.
                 let newest = log.stamps.newest();
                 if log.remaining(shown + ahead) == 0 && newest > shown + ahead + JUMP {
                     ahead = newest - shown;
@@ -260,8 +260,8 @@ fn events() -> impl Strategy<Value = Event> {
 proptest! {
     #![proptest_config(crate::common::cases(400))]
 
-    /// Whatever the clock shows, the limit holds by real time, and nobody waits for longer than a window and
-    /// what the clock may be behind without having jumped. Broken by: stamps that several rings keep as they are,
+    /// Whatever the clock shows, the limit holds by real time. No call waits longer than a window plus the
+    /// largest step back that is not a jump. Broken by: stamps that several rings keep as they are,
     /// or time that goes on from the clock, after a jump; a jump that is not noticed.
     #[test]
     fn around_jumps_the_limit_holds_by_real_time(
@@ -320,7 +320,7 @@ impl Tally {
     }
 }
 
-/// As many admissions at `now` as there are, at most `most`; and whether one was refused.
+/// Admits up to `most` calls at `now`. Returns how many, and whether one was refused.
 fn burst(window: &SlidingWindow, now: u64, most: u64) -> (u64, bool) {
     for admitted in 0..most {
         if window.try_acquire_at(at(now)).is_err() {

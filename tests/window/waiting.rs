@@ -1,5 +1,5 @@
 //! Waiting for a window: place and turn, one timer for all, bursts; several limits at once; limits
-//! that change under those who wait.
+//! that change while calls wait.
 
 use crate::common::{Wakes, at_once, poll_once, poll_with};
 use ringgate::time::{Clock, ManualClock, Sleep, Timestamp};
@@ -263,7 +263,7 @@ fn a_margin_lengthens_each_of_several_limits() {
 
 // ---- limits that change --------------------------------------------------------------------------
 
-/// Broken by: `set_rate` waking nobody; `wait_for_rate` not looking again.
+/// Broken by: `set_rate` waking no call; `wait_for_rate` not looking again.
 #[test]
 fn a_higher_limit_lets_those_in_line_through() {
     let scene = Scene::new(1, s(10));

@@ -66,7 +66,7 @@ impl Provider for Original {
     }
 
     async fn stream(&self, request: ChatRequest) -> Result<EventStream<Event>, Error> {
-        let _until_the_answer_begins = self.permits.acquire().await.expect("nobody closes it");
+        let _until_the_answer_begins = self.permits.acquire().await.expect("it is never closed");
         if self.enter_or_try_again().await {
             self.provider.stream(request).await
         } else {
