@@ -1,4 +1,4 @@
-//! What windows once did wrong.
+//! Former faults of windows.
 #![expect(clippy::disallowed_types, reason = "one test at a time, as memory is counted")]
 
 use core::time::Duration;
@@ -41,13 +41,13 @@ fn window(limit: u32) -> (SlidingWindow, ManualClock) {
     (SlidingWindow::with_clock(Rate::per_minute(limit), clock.clone()), clock)
 }
 
-/// One test at a time, as memory is counted for all of them.
+/// Runs one test at a time, because memory is counted for all of them.
 fn alone() -> MutexGuard<'static, ()> {
     static ALONE: Mutex<()> = Mutex::new(());
     ALONE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// How many are admitted now.
+/// The number of calls admitted now.
 fn burst(window: &SlidingWindow, most: u32) -> u32 {
     (0..most).map(|_| u32::from(window.try_acquire().is_ok())).sum()
 }
@@ -114,7 +114,7 @@ fn a_log_that_grows_took_a_copy_for_each_thread_that_met_it() {
     assert_eq!(window.limit(), 2 * LIMIT);
 }
 
-/// Cells were shared by as many as the largest limit there had ever been called for.
+/// Cells were shared by as many admissions as the largest limit so far required.
 /// Broken by: no finer cells; a cell counted whole on the way into them.
 #[test]
 fn a_window_made_for_billions_refused_half_at_a_small_limit() {

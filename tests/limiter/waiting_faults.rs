@@ -1,4 +1,4 @@
-//! What went wrong once with calls that wait, each named after it.
+//! Former faults of waiting calls. Each test is named after one.
 
 use crate::common::{at_once, poll_once};
 use ringgate::time::{Clock, ManualClock, Sleep, Timestamp};
@@ -20,7 +20,7 @@ fn at(nanos: u64) -> Timestamp {
     Timestamp::from_nanos(nanos)
 }
 
-/// One call per 10 ns, the first of which has gone.
+/// One call per 10 ns; the first was already admitted.
 fn used_up(clock: impl Clock) -> Limiter {
     let limiter = Limiter::builder()
         .margin(Duration::ZERO)
@@ -64,7 +64,7 @@ impl Clock for WithBrittleSleeps {
     }
 }
 
-/// Its alarm is dropped as a call is admitted.
+/// Its alarm is dropped when a call is admitted.
 /// Broken by: `stamp` keeping the slot before it leaves the line.
 #[test]
 fn a_sleep_that_panics_as_it_is_dropped_cost_a_slot() {
@@ -87,7 +87,7 @@ fn a_sleep_that_panics_as_it_is_dropped_cost_a_slot() {
 
 // ---- clocks --------------------------------------------------------------------------------------
 
-/// Shows 100, and then these times in turn, again and again; its sleeps are over at once.
+/// Shows 100, then repeats these times in turn. Its sleeps end at once.
 #[derive(Debug, Clone)]
 struct Wavering(&'static [u64], Arc<AtomicUsize>);
 
@@ -118,7 +118,7 @@ fn a_clock_that_shows_now_this_and_now_that_kept_the_thread() {
             let limiter = used_up(clock.clone());
             (0..skip).for_each(|_| assert!(clock.now() > at(100)));
             let mut call = pin!(limiter.acquire());
-            // It may well come through, but each poll comes to an end.
+            // It may be admitted, but each poll returns.
             let _ = (0..5).any(|_| poll_once(call.as_mut()).is_ready());
         }
     }
@@ -161,7 +161,7 @@ fn a_turn_that_came_with_the_alarm_was_given_to_the_one_behind() {
     }
 }
 
-// ---- what stands in the way ----------------------------------------------------------------------
+// ---- calls that block others ----------------------------------------------------------------------
 
 /// Broken by: `no_slot` asking only whether the semaphore is closed.
 #[test]
@@ -249,7 +249,7 @@ fn ready<F: Future>(call: Pin<&mut F>) -> Option<F::Output> {
 fn is_shared<T: Send + Sync>(_: &T) {}
 fn is_static<T: Send + 'static>(_: &T) {}
 
-/// Broken by: a user's `Sleep` that is `Send` alone in the future; `acquire_owned` borrowing.
+/// Broken by: a user's `Sleep` that is only `Send` in the future; `acquire_owned` borrowing.
 #[test]
 fn futures_could_not_be_shared_nor_spawned() {
     let limiter = Limiter::new(Rate::new(1, ns(1)), 1);

@@ -1,4 +1,4 @@
-//! What others found wrong with the semaphore, each as the test that failed.
+//! Faults that reviewers found in the semaphore, each as the test that failed.
 
 use crate::common::{Calls, Wakes, at_once, poll_once, poll_with};
 use ringgate::{Acquire, Semaphore, SemaphorePermit};

@@ -11,7 +11,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Poll, Waker};
 
-// ---- what is tested ------------------------------------------------------------------------------
+// ---- the semaphores under test ------------------------------------------------------------------------------
 
 /// A semaphore under test.
 trait Subject {
@@ -173,7 +173,7 @@ impl Subject for Arc<tokio::sync::Semaphore> {
 #[derive(Debug, Clone)]
 enum Op {
     Create(u32),
-    /// The future, and whether it is polled with another waker than before.
+    /// Polls a future, perhaps with another waker than before.
     Poll(prop::sample::Index, bool),
     /// Polls a completed future, which stays pending. Not for tokio's.
     PollAgain(prop::sample::Index),
@@ -237,7 +237,7 @@ fn signed(permits: usize) -> isize {
     permits.try_into().unwrap()
 }
 
-/// One of `items`, taken out.
+/// Removes one of `items`.
 fn take<T>(items: &mut Vec<T>, which: prop::sample::Index) -> Option<T> {
     (!items.is_empty()).then(|| items.remove(which.index(items.len())))
 }
@@ -491,7 +491,7 @@ proptest! {
     }
 
     /// Broken by: `add` without the bound; a forgotten permit that still counts; `join` lining up for
-    /// too many; that refusal told as a close; a front that cannot be met any more left in the way.
+    /// too many; that refusal reported as a close; a front waiter that can never be served left in the queue.
     #[test]
     fn a_bounded_one_does_what_the_model_does(
         permits in 0..=5_usize, ops in ops(), backwards: bool
@@ -499,8 +499,8 @@ proptest! {
         run(&Semaphore::with_max_permits(permits), (permits, Some(permits)), &ops, backwards)?;
     }
 
-    /// The model is right about what a drop-in replacement has to do. Broken by: any change of the
-    /// model's, such as `late_return` being the same for both.
+    /// The model is right about what a drop-in replacement must do. Broken by: any change of the model, such
+    /// as the same `keeps_collected_at_close` for both.
     #[test]
     fn tokios_semaphore_does_what_the_model_does(
         permits in 0..=5_usize, ops in ops(), backwards: bool
