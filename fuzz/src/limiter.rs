@@ -36,7 +36,7 @@ type Call = dyn Future<Output = Result<OwnedLimiterPermit, Refused>> + Send;
 
 struct Waiting {
     task: Task<Call>,
-    /// When its timeout ends, if it has stood in line with any.
+    /// When its timeout ends, if it is in line with one.
     timeout: Option<Duration>,
     deadline: Option<u64>,
     has_joined: bool,
@@ -49,7 +49,7 @@ struct Scene {
     capacity: u32,
     /// Calls in flight are limited by this, which others use as well.
     slots: Option<Arc<Semaphore>>,
-    /// How many slots there are in all.
+    /// The number of slots in all.
     all_slots: usize,
     /// In order of their first poll; those not polled yet may be anywhere.
     calls: Vec<Waiting>,
@@ -105,7 +105,7 @@ impl Scene {
         }
     }
 
-    /// A call comes, and is mostly polled at once.
+    /// A new call, mostly polled at once.
     fn come(&mut self, bytes: &mut Bytes) {
         let timeout = bytes.flip().then(|| match bytes.byte() {
             255 => Duration::MAX,
@@ -128,7 +128,7 @@ impl Scene {
         }
     }
 
-    /// Polls one; true if it is over.
+    /// Polls one call. Returns true if it has ended.
     fn poll(&mut self, which: usize, moved: bool) -> bool {
         let mut call = self.calls.remove(which);
         let got = if moved { call.task.poll_with(Wakes::default()) } else { call.task.poll() };
@@ -139,7 +139,7 @@ impl Scene {
                 let end = |timeout| Timestamp::from_nanos(self.now()).saturating_add(timeout);
                 call.deadline = call.timeout.map(|timeout| end(timeout).as_nanos());
                 call.has_joined = true;
-                // Behind all who came to the line before it.
+                // Behind all calls that joined the line before it.
                 self.calls.push(call);
             }
             Poll::Ready(Ok(permit)) => {

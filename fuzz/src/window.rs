@@ -43,7 +43,7 @@ struct Scene {
     margin: u64,
     /// The largest limit a rule may get.
     largest: u32,
-    /// Admissions the log has had room for.
+    /// The admissions that the log has room for.
     capacity: u32,
 }
 
@@ -80,7 +80,7 @@ impl Scene {
         self.stamps.is_exact(self.now + self.ahead)
     }
 
-    /// When the rules let one more through, by the clock.
+    /// When the rules admit one more, by the clock.
     fn free_at(&self, now: u64) -> Option<u64> {
         self.stamps.free_at(now + self.ahead).map(|free_at| free_at - self.ahead)
     }

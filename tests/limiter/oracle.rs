@@ -28,7 +28,7 @@ use std::time::Duration;
 
 // ---- what is tried -------------------------------------------------------------------------------
 
-/// Which one of those there are; counted round.
+/// An index, modulo the number of items.
 type Pick = usize;
 
 #[derive(Debug, Clone)]
@@ -42,7 +42,7 @@ enum Op {
         limiter: Pick,
         calls: usize,
     },
-    /// A new call; polled at once, or not yet.
+    /// A new call, polled at once or later.
     Call {
         limiter: Pick,
         timeout: Option<u64>,
@@ -51,7 +51,7 @@ enum Op {
     },
     /// With another waker than before, or the same.
     Poll(Pick, Woken),
-    /// As an executor would: all that were woken, until none is.
+    /// Polls all woken calls, as an executor does, until none is woken.
     Run {
         backwards: bool,
     },
@@ -65,7 +65,7 @@ enum Op {
         limit: u32,
         window: u64,
     },
-    /// On the shared slots, past the limiters.
+    /// An operation on the shared slots themselves.
     Slots(SlotsOp),
 }
 
@@ -99,7 +99,7 @@ enum SlotsOp {
     Close,
 }
 
-/// A rate or two, or none.
+/// Up to two rates.
 #[derive(Debug, Clone)]
 struct Shape {
     rules: Vec<(u32, u64)>,
@@ -301,7 +301,7 @@ impl Drop for Timer {
     }
 }
 
-/// What moves the clock.
+/// Moves the clock.
 struct Hand {
     clock: HandClock,
     news: Receiver<(u64, Option<(u64, Waker)>)>,
@@ -339,7 +339,7 @@ fn ns(nanos: u64) -> Duration {
     Duration::from_nanos(nanos)
 }
 
-/// A limiter, or a window: the same promises.
+/// A limiter, or a window, which makes the same promises.
 enum Front {
     Limiter(Limiter),
     Window(Box<SlidingWindow>),
@@ -463,7 +463,7 @@ impl<'a> Calling<'a> {
         }
     }
 
-    /// Place and turn, where they can be asked for.
+    /// Place and estimated wait, if the future has them.
     fn stands(&self) -> Option<(Option<usize>, Option<Duration>)> {
         match self {
             Self::Call(call) => Some((call.position(), call.estimated_wait())),
@@ -486,7 +486,7 @@ struct Waiting<'a> {
     wakes: Arc<Wakes>,
     /// Wakes before its last poll.
     seen: usize,
-    /// Wakers it was polled with before, and what they had counted by then.
+    /// Former wakers, and their counts when they were replaced.
     former: Vec<(Arc<Wakes>, usize)>,
 }
 
@@ -498,7 +498,7 @@ impl Waiting<'_> {
 
 struct Held<'a> {
     permit: Permit<'a>,
-    /// `None`: of the shared slots.
+    /// `None` for a permit of the shared slots.
     limiter: Option<Id>,
 }
 
@@ -617,7 +617,7 @@ impl<'a> Scene<'a> {
     }
 
     fn run(&mut self, backwards: bool) -> Checked {
-        // Each call is polled a few times at most: once for its turn, its slot, its rate again.
+        // Each call is polled at most a few times: for its turn, its slot, its rate again.
         for _ in 0..1000 {
             let woken = self.waiting.iter().position(Waiting::was_woken);
             let last = self.waiting.iter().rposition(Waiting::was_woken);
@@ -722,8 +722,8 @@ impl<'a> Scene<'a> {
         Ok(())
     }
 
-    /// All that wait leave, all that run end: every slot is back, and when all windows have passed
-    /// the whole limit is there.
+    /// Drops all waiting calls and ends all others. Every slot must be back, and once all windows have
+    /// passed, the whole limit.
     fn finish(mut self, backwards: bool) -> Checked {
         while !self.waiting.is_empty() {
             self.step(&Op::Drop(if backwards { self.waiting.len() - 1 } else { 0 }))?;
