@@ -35,7 +35,8 @@ fn files() -> BTreeMap<String, String> {
             let module = if module.is_empty() { name.into() } else { format!("{module}::{name}") };
             if module == "tests" {
                 continue;
-            } else if path.is_dir() {
+            }
+            if path.is_dir() {
                 walk(&path, &module, files);
             } else {
                 files.insert(module, fs::read_to_string(path).unwrap());

@@ -283,7 +283,7 @@ proptest! {
             clock.set(millis(shown));
             for _ in 0..=limit * share / 1000 {
                 match admits.try_acquire() {
-                    Ok(_) => log.stamps.admit(real),
+                    Ok(()) => log.stamps.admit(real),
                     Err(refused) => {
                         let longest = length + Duration::from_secs(1);
                         prop_assert!(refused.retry_after().is_some_and(|wait| wait <= longest));
