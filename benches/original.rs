@@ -1,9 +1,8 @@
 //! Check-and-record with a full window: the original design against ringgate's.
 //!
 //! The original: a tokio semaphore, then a tokio mutex around a vector of instants that every call
-//! scans. Both sides keep the same limits for the same calls in the same run, and go by the same
-//! clock: each reading costs a reading of the system's clock, but shows a time that moves on so
-//! that the window stays nearly full and no call has to wait for it.
+//! scans. Both sides have the same limits, calls, run and clock. Each reading costs a reading of the
+//! system's clock, but its time moves so that the window stays nearly full and no call waits for it.
 //!
 //! `check_and_record`: one admission and its end, at once. `throughput`: the same on more threads.
 //! `waiting`: more tasks than slots, each of which lets the others run while it holds its slot, so
@@ -33,7 +32,7 @@ const WINDOW: Duration = Duration::from_secs(60);
 /// More than there are threads: neither side waits here.
 const CONCURRENCY: usize = 16;
 
-/// Moves on with every reading, just fast enough for one admission every `readings` of them.
+/// Moves on with every reading, just fast enough for one admission per `readings` readings.
 #[derive(Debug, Clone)]
 struct Stepping {
     nanos: Arc<AtomicU64>,
@@ -64,7 +63,7 @@ impl Clock for Stepping {
     }
 }
 
-/// The original's design, in as few lines.
+/// The original's design, as short as possible.
 struct Original {
     epoch: Instant,
     clock: Stepping,

@@ -54,7 +54,7 @@ static ALLOCATOR: Counting = Counting;
 
 // ---- rows ----------------------------------------------------------------------------------------
 
-/// What was seen in one situation.
+/// The figures of one situation.
 struct Seen {
     times: Vec<u64>,
     before: isize,

@@ -1,4 +1,4 @@
-//! What the agents' side has counted.
+//! The counts of the agents.
 
 use crate::client::Error;
 use core::fmt;
@@ -21,7 +21,7 @@ pub(crate) struct Totals {
     /// How long each admitted call was in line.
     pub(crate) waits: Vec<Duration>,
     pub(crate) answered: usize,
-    /// Calls still in line when the time was over.
+    /// Calls still in line at the deadline.
     pub(crate) left_the_line: usize,
     /// How often the pool said "not now".
     pub(crate) turned_away: usize,
@@ -34,7 +34,7 @@ pub(crate) struct Totals {
     pub(crate) pressure: Pressure,
 }
 
-/// What calls in line were seen to wait for.
+/// What calls in line waited for.
 #[derive(Debug, Default, Clone, Copy)]
 pub(crate) struct Pressure {
     looks: u32,
@@ -74,7 +74,7 @@ impl Tally {
         self.streams.fetch_sub(1, Ordering::Relaxed);
     }
 
-    /// A call was admitted after so long.
+    /// A call was admitted after this wait.
     pub(crate) fn admitted(&self, wait: Duration) {
         self.totals().waits.push(wait);
     }
@@ -136,7 +136,7 @@ impl Pressure {
         self.looks > 0 && 10 * self.in_line >= 9 * self.looks
     }
 
-    /// Slots, more than a quarter of the time, were what the line waited for.
+    /// The line waited for slots more than a quarter of the time.
     pub(crate) fn short_of_slots(self) -> bool {
         4 * self.no_slot > self.looks
     }

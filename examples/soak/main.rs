@@ -22,13 +22,13 @@ use std::time::{Duration, Instant};
 #[derive(Parser)]
 #[command(about = "Everything mixed on real threads; what is lost is counted.")]
 struct Flags {
-    /// How long.
+    /// How long to run.
     #[arg(long, default_value_t = 60)]
     seconds: u64,
-    /// What the rounds are made from; the same makes the same rounds (not the same schedules).
+    /// The seed of the rounds. The same seed makes the same rounds, but not the same schedules.
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// Threads; more than processors, so that they stop one another anywhere.
+    /// Threads. With more than there are processors, they interrupt one another anywhere.
     #[arg(long, default_value_t = 4)]
     threads: u64,
 }

@@ -22,7 +22,7 @@ impl Wake for Unpark {
     }
 }
 
-/// The output; `None` if the thread was not woken although others had long been served.
+/// The output; `None` if the thread was not woken in time.
 pub(crate) fn wait<F: Future>(future: F) -> Option<F::Output> {
     let waker = Waker::from(Arc::new(Unpark(thread::current())));
     let mut future = pin!(future);

@@ -223,7 +223,7 @@ impl Play {
         let (n, limit, window) = (bytes.below(4), limit(bytes), length(bytes));
         let changed = self.limiter.set_rate_at(n, Rate::new(limit, window)).is_ok();
         assert!(changed == (n < rates) || rates == 0);
-        // The former rates do not apply any more.
+        // Whether another rate is zero is not tracked any more.
         self.has_zero = changed && limit == 0;
     }
 }
