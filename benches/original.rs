@@ -1,9 +1,8 @@
 //! Check-and-record with a full window: the original design against ringgate's.
 //!
 //! The original: a tokio semaphore, then a tokio mutex around a vector of instants that every call
-//! scans. Both sides keep the same limits for the same calls in the same run, and go by the same
-//! clock: each reading costs a reading of the system's clock, but shows a time that moves on so
-//! that the window stays nearly full and no call has to wait for it.
+//! scans. Both sides have the same limits, calls, run and clock. Each reading costs a reading of the
+//! system's clock, but its time moves so that the window stays nearly full and no call waits for it.
 //!
 //! `check_and_record`: one admission and its end, at once. `throughput`: the same on more threads.
 //! `waiting`: more tasks than slots, each of which lets the others run while it holds its slot, so
@@ -33,7 +32,7 @@ const WINDOW: Duration = Duration::from_secs(60);
 /// More than there are threads: neither side waits here.
 const CONCURRENCY: usize = 16;
 
-/// Moves on with every reading, just fast enough for one admission every `readings` of them.
+/// Moves on with every reading, just fast enough for one admission per `readings` readings.
 #[derive(Debug, Clone)]
 struct Stepping {
     nanos: Arc<AtomicU64>,
@@ -64,7 +63,7 @@ impl Clock for Stepping {
     }
 }
 
-/// The original's design, in as few lines.
+/// The original's design, as short as possible.
 struct Original {
     epoch: Instant,
     clock: Stepping,
@@ -130,13 +129,13 @@ impl Admit for Limiter {
     }
 }
 
-/// Admits so often on each of so many threads.
+/// Admits `iterations` calls on each thread.
 fn time<A: Admit>(runtime: &Runtime, threads: u64, iterations: u64, limiter: &Arc<A>) -> Duration {
     let start = Instant::now();
     let tasks: Vec<_> = (0..threads)
         .map(|_| {
             let limiter = Arc::clone(limiter);
-            // Not cut short by tokio's budget: there is nobody to give way to.
+            // Not cut short by tokio's budget: no other task has to run.
             runtime.spawn(unconstrained(async move {
                 for _ in 0..iterations {
                     limiter.admit(std::future::ready(())).await;
@@ -150,7 +149,7 @@ fn time<A: Admit>(runtime: &Runtime, threads: u64, iterations: u64, limiter: &Ar
     start.elapsed()
 }
 
-/// Makes so many calls in sum by tasks of one worker that all want a slot at the same time.
+/// Makes `calls` calls in all, by tasks of one worker that all want a slot at the same time.
 fn time_waiting<A: Admit>(tasks: u64, calls: u64, limiter: &Arc<A>) -> Duration {
     let runtime = Builder::new_current_thread().build().expect("a runtime");
     let start = Instant::now();

@@ -54,14 +54,14 @@ static ALLOCATOR: Counting = Counting;
 
 // ---- rows ----------------------------------------------------------------------------------------
 
-/// What was seen in one situation.
+/// The figures of one situation.
 struct Seen {
     times: Vec<u64>,
     before: isize,
 }
 
 impl Seen {
-    /// Room for so many calls, so that the list itself is not in the figures.
+    /// Allocates the list in advance, so that it does not show in the figures.
     fn of(calls: usize) -> Self {
         let times = Vec::with_capacity(calls);
         let before = LIVE.load(Relaxed);

@@ -1,4 +1,4 @@
-//! Several limits at once, changed while callers go on.
+//! Several limits at once, which change while callers use them.
 //!
 //! `cargo run --release --example change_limits`
 

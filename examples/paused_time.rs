@@ -1,4 +1,4 @@
-//! Tests with paused time: an hour passes at once, and the limiter's clock goes along.
+//! Tests with paused time: an hour passes at once, and the limiter's clock follows.
 //!
 //! `cargo run --release --example paused_time`
 
@@ -8,7 +8,7 @@ use std::time::Duration;
 
 #[tokio::main(flavor = "current_thread", start_paused = true)]
 async fn main() -> Result<(), Refused> {
-    // Made inside the runtime: that is where its clock starts.
+    // Made inside the runtime, so that it uses the runtime's clock.
     let limiter = Limiter::builder().rate(Rate::per_hour(1)).build();
     let clock = TokioClock::new();
 

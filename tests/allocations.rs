@@ -1,5 +1,5 @@
-//! What allocates: constructing, and the first wait; nothing else. Counted by thread, so that the
-//! other tests of this file do not disturb.
+//! Only constructing and the first wait allocate. Allocations are counted by thread, so that the other
+//! tests of this file do not disturb.
 
 mod common;
 
@@ -48,7 +48,7 @@ fn a_semaphore_with_permits_free_allocates_nothing() {
     assert_eq!(of_many(|| at_once(Arc::clone(&shared).acquire_owned()).unwrap()), 0);
 }
 
-/// Queues three, grants them, and lets one more give up in their midst.
+/// Queues and grants three, and cancels one more between them.
 fn wait_and_go(semaphore: &Semaphore) {
     let mut line: [_; 4] = std::array::from_fn(|_| semaphore.acquire());
     for waiting in &mut line {
@@ -89,7 +89,7 @@ fn windows(limit: u32) -> Vec<(SlidingWindow, ManualClock)> {
     [manual, system, default].into_iter().map(|window| (window, clock.clone())).collect()
 }
 
-/// Broken by: a log of admissions for the ring.
+/// Broken by: a growing log of admissions instead of the ring.
 #[test]
 fn a_window_admits_and_refuses_without_allocating() {
     for (window, clock) in windows(500) {
@@ -109,7 +109,7 @@ fn a_window_with_room_is_awaited_without_allocating() {
     }
 }
 
-/// And less than a kilobyte, on machines with up to four processors: each ring has a head.
+/// Less than a kilobyte, too, on machines with up to four processors: each ring has a head.
 /// Broken by: cells of sixteen bytes.
 #[test]
 fn a_window_takes_eight_bytes_for_each_admission_of_its_limit() {
@@ -180,8 +180,8 @@ fn the_futures_are_small() {
 
 // ---- what stays --------------------------------------------------------------------------------------
 
-/// The bytes that documentation promises, measured: what is there before anybody waits, after two have,
-/// and after ten thousand. Broken by: chunks of nodes that begin large; a store of more than it needs.
+/// Measures the bytes that the documentation states: before any wait, after two, and after ten thousand.
+/// Broken by: chunks of nodes that begin large; a store of more than it needs.
 #[test]
 fn memory_is_what_the_documentation_says() {
     let wait = |calls: usize, limiter: &Limiter| {

@@ -1,4 +1,4 @@
-//! What windows once did wrong.
+//! Former faults of windows.
 #![expect(clippy::disallowed_types, reason = "one test at a time, as memory is counted")]
 
 use core::time::Duration;
@@ -41,13 +41,13 @@ fn window(limit: u32) -> (SlidingWindow, ManualClock) {
     (SlidingWindow::with_clock(Rate::per_minute(limit), clock.clone()), clock)
 }
 
-/// One test at a time, as memory is counted for all of them.
+/// Runs one test at a time, because memory is counted for all of them.
 fn alone() -> MutexGuard<'static, ()> {
     static ALONE: Mutex<()> = Mutex::new(());
     ALONE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// How many are admitted now.
+/// The number of calls admitted now.
 fn burst(window: &SlidingWindow, most: u32) -> u32 {
     (0..most).map(|_| u32::from(window.try_acquire().is_ok())).sum()
 }
@@ -87,7 +87,7 @@ fn a_lowered_limit_gives_all_the_room_there_is() {
 }
 
 /// Every thread that met a closed ring collected and sorted all stamps.
-/// Broken by: stamps collected by whoever copies them.
+/// Broken by: stamps collected by each thread that copies them.
 #[test]
 fn a_log_that_grows_took_a_copy_for_each_thread_that_met_it() {
     const LIMIT: u32 = 500_000;
@@ -114,7 +114,7 @@ fn a_log_that_grows_took_a_copy_for_each_thread_that_met_it() {
     assert_eq!(window.limit(), 2 * LIMIT);
 }
 
-/// Cells were shared by as many as the largest limit there had ever been called for.
+/// Cells were shared by as many admissions as the largest limit so far required.
 /// Broken by: no finer cells; a cell counted whole on the way into them.
 #[test]
 fn a_window_made_for_billions_refused_half_at_a_small_limit() {
@@ -132,7 +132,7 @@ fn a_window_made_for_billions_refused_half_at_a_small_limit() {
             }
             admitted
         };
-        // A minute in nanoseconds may not be so many whole parts.
+        // A minute in nanoseconds may not divide evenly.
         let least = |minutes: u32| minutes * small - small / 600 - 1;
         assert!(admitted(5) >= least(5), "{small} a minute, once {large}");
         assert_eq!(window.granularity(), 1);

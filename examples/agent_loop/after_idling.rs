@@ -1,4 +1,4 @@
-//! How soon a limiter admits calls when nobody has asked for more than a window.
+//! How soon a limiter admits calls after it was idle for more than a window.
 
 use crate::Pool;
 use crate::agent::read;
@@ -19,7 +19,7 @@ const TIMES: usize = 3;
 pub(crate) struct AfterIdling {
     /// One call alone: the median.
     pub(crate) first: Duration,
-    /// As many calls at once as the limits allow: the last of them.
+    /// The last of as many calls at once as the limits allow.
     pub(crate) burst: Duration,
 }
 
@@ -39,7 +39,7 @@ pub(crate) async fn idle(limits: Limits) {
     sleep(limits.window * 11 / 10).await;
 }
 
-/// How long the last of so many calls waits that are asked for at once, after idling.
+/// After idling, makes `calls` calls at once. Returns how long the last of them waits.
 async fn last_of(calls: usize, limits: Limits, pool: &Pool) -> Result<Duration, Error> {
     idle(limits).await;
     let asked = Instant::now();
@@ -47,7 +47,7 @@ async fn last_of(calls: usize, limits: Limits, pool: &Pool) -> Result<Duration, 
     Ok(waits.into_iter().max().unwrap_or_default())
 }
 
-/// One call, to the end of its stream; how long it waited.
+/// Makes one call, to the end of its stream. Returns how long it waited.
 pub(crate) async fn call(asked: Instant, pool: &Pool) -> Result<Duration, Error> {
     let ticket = Ticket::new(asked, &Arc::new(Tally::default()));
     let messages = vec![Message::user("Is anybody there?".to_owned())];

@@ -1,4 +1,4 @@
-//! An agent: conversations of several turns, one after another, until the time is over.
+//! An agent: conversations of several turns, one after another, until the deadline.
 
 use crate::Pool;
 use crate::client::{ChatRequest, Error, Event, Message};
@@ -12,15 +12,14 @@ use ringgate::EventStream;
 use std::sync::Arc;
 use tokio::time::{Instant, sleep, timeout_at};
 
-/// The longest an agent waits after a failure, whatever the server asks for: it is eager.
+/// The longest that an agent waits after a failure, even if the server asks for more.
 const PATIENCE: Duration = Duration::from_millis(200);
 
-/// One of those who share the pool. It thinks no longer than it has to: every answer is at once
-/// followed by the next question.
+/// One of the agents that share the pool. It asks its next question as soon as it has an answer.
 pub(crate) struct Agent {
     pub(crate) number: usize,
     pub(crate) turns: u32,
-    /// When to begin no more calls. Those in line are given up, those admitted are finished.
+    /// When to stop making calls. Calls in line are given up, admitted ones are finished.
     pub(crate) deadline: Instant,
     pub(crate) pool: Arc<Pool>,
     pub(crate) tally: Arc<Tally>,
@@ -28,7 +27,7 @@ pub(crate) struct Agent {
 
 /// Why a call has no answer.
 enum Missed {
-    /// The time is over, and it was still in line.
+    /// It was still in line at the deadline.
     InLine,
     Failed(Error),
 }
@@ -48,7 +47,7 @@ impl Agent {
         ControlFlow::Continue(())
     }
 
-    /// Asks until there is an answer, or no use in asking.
+    /// Asks until it has an answer, or none is possible.
     async fn ask(&self, history: &[Message]) -> ControlFlow<(), String> {
         let mut wanted = Instant::now();
         while Instant::now() < self.deadline {
@@ -60,7 +59,7 @@ impl Agent {
                 Err(Missed::InLine) => self.tally.left_the_line(),
                 Err(Missed::Failed(error)) => {
                     self.recover(&error).await?;
-                    // What the pool turned away has not been sent, and is waiting still.
+                    // A call that the pool refused was not sent. It still waits.
                     if !error.turned_away() {
                         wanted = Instant::now();
                     }

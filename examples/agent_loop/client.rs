@@ -1,4 +1,4 @@
-//! A provider for anything that speaks the OpenAI protocol.
+//! A provider for any server that speaks the OpenAI protocol.
 
 use crate::ticket::Ticket;
 use async_trait::async_trait;
@@ -55,34 +55,34 @@ pub(crate) enum Event {
     Delta(String),
     /// The answer is complete.
     Done,
-    /// It will not be.
+    /// The answer will not be complete.
     Failed(Error),
 }
 
-/// Why there is no answer, or only half of one.
+/// Why there is no answer, or only part of one.
 #[derive(Debug)]
 pub(crate) enum Error {
-    /// The limiter's: no call will ever be admitted.
+    /// The limiter refuses all calls permanently.
     Refused(Refused),
-    /// The pool's: not now.
+    /// The pool refuses the call for now.
     TurnedAway { retry_after: Option<Duration> },
-    /// The server's 429, and when to come again.
+    /// The server answers 429, and when to retry.
     TooManyRequests { retry_after: Option<Duration> },
-    /// Any other status that is no success.
+    /// The server answers another error.
     Status(StatusCode),
     /// The connection failed.
     Http(Box<dyn std::error::Error + Send + Sync>),
-    /// The answer is not what the protocol says.
+    /// The answer does not follow the protocol.
     Protocol(String),
 }
 
 impl Error {
-    /// Whether the pool has refused, and the server knows nothing of it.
+    /// True if the pool refused the call and did not send it.
     pub(crate) fn turned_away(&self) -> bool {
         matches!(self, Self::TurnedAway { .. })
     }
 
-    /// Whether a limit is the reason, the pool's or the server's: the call may come again.
+    /// True if a limit of the pool or the server is the reason, so that the call may be retried.
     pub(crate) fn is_not_now(&self) -> bool {
         matches!(self, Self::TurnedAway { .. } | Self::TooManyRequests { .. })
     }
@@ -159,7 +159,7 @@ impl Provider for OpenAiCompatible {
         &self.url
     }
 
-    /// The pool calls this when it has admitted the call: here the wait in line ends.
+    /// The pool calls this when it has admitted the call: the wait in line ends here.
     async fn stream(&self, request: ChatRequest) -> Result<EventStream<Event>, Error> {
         request.ticket.admit();
         let response = self.send(&request.messages).await?;
@@ -172,7 +172,7 @@ async fn too_many_requests(response: Response<Body>) -> Error {
     let header = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok());
     let seconds = header.and_then(|text| text.parse().ok());
     let retry_after = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
-    // Read to its end, so that the connection can be used again; what it says is known.
+    // Read to its end, so that the connection can be used again. Its content is known.
     let _ = response.into_body().into_data_stream().try_for_each(|_| ready(Ok(()))).await;
     Error::TooManyRequests { retry_after }
 }

@@ -1,8 +1,8 @@
 //! One limiter after another, for the same agents, the same limits and the same time.
 //!
 //! Each contender has a server of its own, which has just started, so that no log holds another's
-//! calls. First agents ask for all they can get, then it is asked after idling, at last at the turn
-//! of a window. A window passes before the next one begins.
+//! calls. Agents first make as many calls as they can; then calls are made after idling, and at the turn of
+//! a window. A window passes before the next contender starts.
 
 use crate::after_idling::{self, AfterIdling};
 use crate::client::OpenAiCompatible;
@@ -18,7 +18,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use tokio::time::sleep;
 
-/// What one contender has shown.
+/// The results of one contender.
 pub(crate) struct Round {
     pub(crate) contender: Contender,
     pub(crate) verdict: Verdict,
@@ -45,7 +45,7 @@ fn kept(rounds: &[Round]) -> bool {
     ringgate.all(|round| round.verdict.counts.beyond() + round.at_the_turn == 0)
 }
 
-/// An error if calls fail for other reasons than limits: then there is nothing to compare.
+/// Fails if calls fail for other reasons than limits, because then there is nothing to compare.
 async fn play(
     flags: &Flags,
     limits: Limits,

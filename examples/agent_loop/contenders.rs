@@ -1,4 +1,4 @@
-//! Who is compared: each one a pool, so that agents do not know which they talk to.
+//! The limiters to compare. Each is a pool, so that agents cannot tell them apart.
 
 mod governor;
 mod original;
@@ -28,7 +28,7 @@ pub(crate) enum Contender {
     Ringgate,
 }
 
-/// What every contender is told to keep. ringgate's margin is in it, for all of them.
+/// The limits for every contender. They include ringgate's margin.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Limits {
     pub(crate) calls: NonZeroU32,
@@ -49,7 +49,7 @@ impl Limits {
         Ok(Self { calls, window, concurrency, interval })
     }
 
-    /// How many calls may go at the same moment.
+    /// How many calls may start at the same moment.
     pub(crate) fn at_once(self) -> usize {
         usize::try_from(self.calls.get()).unwrap_or(usize::MAX).min(self.concurrency)
     }

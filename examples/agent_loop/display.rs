@@ -1,4 +1,4 @@
-//! What is seen while the agents talk: bars on a terminal, now and then a line elsewhere.
+//! The display while the agents run: bars on a terminal, otherwise an occasional line.
 
 use crate::flags::Terms;
 use crate::ledger::Ledger;
@@ -10,10 +10,10 @@ use std::io::{self, IsTerminal, Write};
 use tokio::time::{Instant, interval_at};
 
 const TICK: Duration = Duration::from_millis(100);
-/// How many ticks there are to a line.
+/// The number of ticks per line.
 const TICKS_PER_LINE: u32 = 20;
 
-/// Looks at everybody, and shows it.
+/// Collects the state of all agents and shows it.
 pub(crate) struct Display<'a> {
     pub(crate) agents: usize,
     pub(crate) terms: Terms,
@@ -23,7 +23,7 @@ pub(crate) struct Display<'a> {
     pub(crate) tally: &'a Tally,
 }
 
-/// What there is to see at one moment. Window and flight are the server's view of them.
+/// The state at one moment. Window and calls in flight are as the server counts them.
 struct Frame {
     agents: usize,
     terms: Terms,
@@ -36,7 +36,7 @@ struct Frame {
 }
 
 impl Display<'_> {
-    /// Goes on until it is dropped.
+    /// Runs until it is dropped.
     pub(crate) async fn show(&self) {
         let mut screen = Screen::new(self.terms);
         let mut ticks = interval_at(self.start + TICK, TICK);
@@ -65,7 +65,7 @@ impl Display<'_> {
 }
 
 impl Frame {
-    /// What is not on the bars.
+    /// The numbers without bars.
     fn summary(&self) -> String {
         let Self { agents, in_line, answered, beyond, .. } = self;
         let rate = self.throughput();
@@ -121,7 +121,7 @@ impl Screen {
             Self::Lines { ticks } => {
                 *ticks += 1;
                 if ticks.is_multiple_of(TICKS_PER_LINE) {
-                    // If nobody reads it, that is no reason to fail.
+                    // A closed output is no reason to fail.
                     let _ = writeln!(io::stderr(), "{frame}");
                 }
             }

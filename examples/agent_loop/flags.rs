@@ -9,10 +9,10 @@ const MINUTE: Duration = Duration::from_secs(60);
 const SECOND: Duration = Duration::from_secs(1);
 const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// Many LLM agents share one limiter: a loopback server says whether its limits were kept.
+/// Many LLM agents share one limiter: a loopback server checks its limits.
 #[derive(Debug, Parser)]
 pub(crate) struct Flags {
-    /// Whose pool: ringgate's alone, or oxi-ai's own and then ringgate's in its place, side by side
+    /// Which pool: ringgate's, or oxi-ai's own and then ringgate's as its replacement, side by side
     #[arg(long, value_name = "WHOSE", default_value = "ringgate")]
     pub(crate) pool: Whose,
 
@@ -20,7 +20,7 @@ pub(crate) struct Flags {
     #[arg(long, conflicts_with_all = ["pool", "unlimited", "lenient"])]
     pub(crate) compare: bool,
 
-    /// How many agents talk at the same time [side by side: 30]
+    /// How many agents run at the same time [side by side: 30]
     #[arg(long, value_name = "N", default_value = "24", default_value_if("pool", "oxi-ai", "30"))]
     pub(crate) agents: usize,
 
@@ -62,7 +62,7 @@ pub(crate) struct Flags {
     #[arg(long, value_name = "MILLIS", value_parser = millis)]
     margin: Option<Duration>,
 
-    /// Let every call go at once, to see what the server says without the limiter
+    /// Send every call at once, to see what the server answers without the limiter
     #[arg(long)]
     pub(crate) unlimited: bool,
 
@@ -71,14 +71,14 @@ pub(crate) struct Flags {
     pub(crate) lenient: bool,
 }
 
-/// Whose pool the agents share.
+/// Which pool the agents share.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Whose {
     Ringgate,
     OxiAi,
 }
 
-/// What the provider allows; the server enforces it, the limiter keeps it.
+/// What the provider allows. The server enforces it, and the limiter keeps to it.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Terms {
     pub(crate) limit: u32,
@@ -117,7 +117,7 @@ impl Flags {
         }
     }
 
-    /// The terms as a policy, if they are of a kind that policies can say.
+    /// The terms as a policy, if a policy can express them.
     fn policy(&self) -> Option<RateLimitPolicy> {
         if self.unlimited {
             return Some(RateLimitPolicy::unlimited());
@@ -127,7 +127,7 @@ impl Flags {
         Some(policy.with_max_concurrent(self.concurrency).with_margin(self.margin()))
     }
 
-    /// The terms as oxi-ai's pool knows them, if it can say them.
+    /// The terms as oxi-ai's policy, if it can express them.
     #[cfg(feature = "oxi-ai")]
     pub(crate) fn original_policy(&self) -> Option<oxi_ai::provider_pool::RateLimitPolicy> {
         let RateLimitPolicy { rpm, max_concurrent, .. } =
@@ -135,7 +135,7 @@ impl Flags {
         Some(oxi_ai::provider_pool::RateLimitPolicy { rpm, max_concurrent })
     }
 
-    /// A limiter with the limits of the terms, and the margin, but this window.
+    /// A limiter with the limits and the margin of the terms, but with this window.
     fn limiter_of(&self, window: Duration) -> Limiter {
         let Terms { limit, concurrency, .. } = self.terms();
         Limiter::builder()

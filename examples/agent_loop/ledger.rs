@@ -1,7 +1,7 @@
-//! The server's own record of what it was asked, and its judgement on each call.
+//! The server's own record of its calls, and its judgement on each.
 //!
-//! Nothing here is shared with the limiter, and nothing is clever: one lock, one list of the
-//! instants at which accepted calls arrived, one count of calls in flight. A call is refused if the
+//! It shares nothing with the limiter and is simple: a lock, a list of the instants at which accepted calls
+//! arrived, and a count of calls in flight. A call is refused if the
 //! list already holds `limit` arrivals less than a window old. Refused calls do not enter the list.
 
 use crate::flags::Terms;
@@ -9,11 +9,11 @@ use core::time::Duration;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-/// The terms, and how they were kept.
+/// The terms, and a record of how they were kept.
 #[derive(Debug)]
 pub(crate) struct Ledger {
     terms: Terms,
-    /// Calls beyond the terms are counted, and accepted all the same.
+    /// Calls beyond the terms are counted but still accepted.
     lenient: bool,
     log: Mutex<Log>,
 }
@@ -25,7 +25,7 @@ struct Log {
     counts: Counts,
 }
 
-/// What the ledger has counted.
+/// The counts of a ledger.
 #[derive(Debug, Default, Clone, Copy)]
 pub(crate) struct Counts {
     pub(crate) in_flight: usize,
@@ -41,10 +41,10 @@ impl Counts {
     }
 }
 
-/// Which limit a call is beyond.
+/// The limit that a call exceeds.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Excess {
-    /// The window is full; there is room in it after so long.
+    /// The window is full, and has room after this time.
     Rate(Duration),
     /// Too many calls are in flight.
     Concurrency,

@@ -14,8 +14,8 @@
 //! ```
 //!
 //! The last of these runs the same agents twice, through oxi-ai's own pool and then through
-//! `ringgate_oxi_ai::ProviderPool` in its place, and puts both into one table. Its provider is
-//! oxi-ai's own, whose HTTP client heeds the environment's proxy: where there is one, set
+//! `ringgate_oxi_ai::ProviderPool` as its replacement, and shows both in one table. Its provider is
+//! oxi-ai's own, whose HTTP client uses the environment's proxy: if there is one, set
 //! `NO_PROXY=127.0.0.1`.
 //!
 //! The server counts arrivals, the limiter departures. A call that is held up on the way can
@@ -62,7 +62,7 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 use std::sync::Arc;
 
-/// What all agents share.
+/// The state that all agents share.
 type Pool = dyn Provider<Request = ChatRequest, Event = Event, Error = client::Error>;
 
 #[tokio::main]
@@ -96,7 +96,7 @@ async fn alone(flags: &Flags) -> Result<ExitCode, Box<dyn Error>> {
     Ok(verdict.exit_code())
 }
 
-/// Writes a line; if nobody reads it, that is no reason to fail.
+/// Writes a line; a closed output is no reason to fail.
 fn say(mut to: impl Write, text: &impl Display) {
     let _ = writeln!(to, "{text}");
 }

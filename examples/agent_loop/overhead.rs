@@ -1,4 +1,4 @@
-//! What the limiter itself costs, apart from the waiting that is its purpose.
+//! The cost of the limiter itself, without the waiting that is its purpose.
 
 use crate::flags::Flags;
 use core::time::Duration;
@@ -10,8 +10,8 @@ const CALLS_PER_ROUND: u32 = 64;
 
 /// The cost of one admission and its release, as the mean of each of many rounds, sorted.
 ///
-/// Measured after the run on a limiter of the same size whose window never fills, by the very path
-/// that the pool takes. Empty where the limits admit nothing at all, or none is kept.
+/// Measured after the run, on a limiter of the same size whose window never fills, by the path that the
+/// pool takes. Empty if the limits admit no call, or if there are none.
 pub(crate) async fn measure(flags: &Flags) -> Vec<Duration> {
     if flags.unlimited {
         return Vec::new();
@@ -25,7 +25,7 @@ pub(crate) async fn measure(flags: &Flags) -> Vec<Duration> {
     rounds
 }
 
-/// `None` if a call was refused: a refusal is not what is to be measured.
+/// `None` if a call was refused, because this does not measure refusals.
 async fn round(limiter: &Limiter) -> Option<Duration> {
     let start = Instant::now();
     for _ in 0..CALLS_PER_ROUND {

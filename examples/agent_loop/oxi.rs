@@ -1,5 +1,4 @@
-//! The agents' calls by way of oxi-ai: its types, its own provider, and any pool that is one of its
-//! providers.
+//! The agents' calls through oxi-ai: its types, its own provider, and any pool that is one of its providers.
 
 use crate::client::{ChatRequest, Error, Event, MODEL, Message};
 use crate::tally::Tally;
@@ -16,7 +15,7 @@ use std::sync::Arc;
 use tokio::task_local;
 
 task_local! {
-    /// The ticket of the call that this task makes: a request of oxi-ai's has no room for it.
+    /// The ticket of the call that this task makes: oxi-ai's requests have no field for it.
     static TICKET: Arc<Ticket>;
 }
 
@@ -25,7 +24,7 @@ pub(crate) fn provider(url: &str) -> Arc<dyn oxi_ai::Provider> {
     Arc::new(Watched(OpenAiProvider::with_base_url_and_key(url, Some("any key".to_owned()))))
 }
 
-/// A provider that notes when a call is admitted and when its stream has gone.
+/// A provider that records when a call is admitted and when its stream is dropped.
 struct Watched(OpenAiProvider);
 
 #[async_trait]
@@ -107,7 +106,7 @@ fn translate(message: &Message) -> oxi_ai::Message {
     oxi_ai::Message::Assistant(said)
 }
 
-/// `None` for what the agents do not read.
+/// `None` for events that the agents do not read.
 fn read(event: ProviderEvent) -> Option<Event> {
     match event {
         ProviderEvent::TextDelta { delta, .. } => Some(Event::Delta(delta)),

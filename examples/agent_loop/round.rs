@@ -11,7 +11,7 @@ use std::sync::Arc;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-/// Lets the agents talk through this pool, whose provider is this server.
+/// Runs the agents with this pool, whose provider is this server.
 pub(crate) async fn play(flags: &Flags, server: &Server, pool: Arc<Pool>) -> Verdict {
     let tally = Arc::new(Tally::default());
     let start = Instant::now();

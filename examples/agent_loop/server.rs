@@ -1,4 +1,4 @@
-//! A chat completion server on loopback: as much of the OpenAI protocol as an agent needs.
+//! A chat completion server on loopback: the part of the OpenAI protocol that an agent needs.
 
 use crate::flags::Terms;
 use crate::ledger::{Excess, InFlight, Ledger};
@@ -19,8 +19,8 @@ use std::sync::Arc;
 use std::vec;
 use tokio::net::TcpSocket;
 
-/// Connections that may wait to be accepted. All agents can come at once, and one that the system
-/// turns away tries again so late that no margin covers it.
+/// Connections that may wait to be accepted. All agents can connect at once, and a connection that the
+/// system refuses is retried so late that no margin covers it.
 const BACKLOG: u32 = 4096;
 
 /// A running server. It lives as long as the runtime.
@@ -31,7 +31,7 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Begins to serve, on a port of its own, in the runtime that this is called in.
+    /// Starts to serve on its own port, in the current runtime.
     pub(crate) fn start(terms: Terms, lenient: bool) -> io::Result<Self> {
         let socket = TcpSocket::new_v4()?;
         socket.bind((Ipv4Addr::LOCALHOST, 0).into())?;
@@ -72,7 +72,7 @@ impl IntoResponse for Excess {
     fn into_response(self) -> Response {
         let (kind, retry_after) = match self {
             Self::Rate(wait) => ("requests", wait),
-            // Nobody knows when a call will end; this is the least that one takes.
+            // The end of a call is unknown; this is the least that one takes.
             Self::Concurrency => ("concurrency", Duration::from_millis(100)),
         };
         let message = format!("Rate limit reached for {kind}");
@@ -90,7 +90,7 @@ fn seconds(duration: Duration) -> String {
     format!("{}.{:03}", millis / 1000, millis % 1000)
 }
 
-/// An answer on its way.
+/// An answer that is being sent.
 struct Answer {
     frames: vec::IntoIter<String>,
     pause: Duration,
@@ -100,7 +100,7 @@ struct Answer {
 
 impl Answer {
     /// Answers take between 100 and 250 ms, the same for the same number, so that calls overlap in
-    /// ever new ways.
+    /// many ways.
     fn new(heard: usize, place: InFlight) -> Self {
         let number = place.number;
         let text = format!("This is answer {number}; I have heard {heard} messages so far.");

@@ -1,5 +1,5 @@
-//! The same agents, server and limits twice: through oxi-ai's own pool, and through ringgate's in its
-//! place.
+//! The same agents, server and limits twice: through oxi-ai's own pool, and through ringgate's
+//! replacement.
 
 use crate::flags::Flags;
 use crate::oxi::{ByOxiAi, provider};

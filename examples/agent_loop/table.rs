@@ -1,4 +1,4 @@
-//! What the contenders have shown, a row for each, and what to make of it.
+//! The results of the contenders, a row for each, and how to read them.
 
 use crate::compare::Round;
 use crate::contenders::{Contender, Limits};

@@ -1,4 +1,4 @@
-//! What the agents' side has counted.
+//! The counts of the agents.
 
 use crate::client::Error;
 use core::fmt;
@@ -21,7 +21,7 @@ pub(crate) struct Totals {
     /// How long each admitted call was in line.
     pub(crate) waits: Vec<Duration>,
     pub(crate) answered: usize,
-    /// Calls still in line when the time was over.
+    /// Calls still in line at the deadline.
     pub(crate) left_the_line: usize,
     /// How often the pool said "not now".
     pub(crate) turned_away: usize,
@@ -34,13 +34,13 @@ pub(crate) struct Totals {
     pub(crate) pressure: Pressure,
 }
 
-/// What calls in line were seen to wait for.
+/// What calls in line waited for.
 #[derive(Debug, Default, Clone, Copy)]
 pub(crate) struct Pressure {
     looks: u32,
-    /// Somebody was in line.
+    /// Calls were in line.
     in_line: u32,
-    /// Somebody was in line while all slots were taken.
+    /// Calls were in line while all slots were taken.
     no_slot: u32,
 }
 
@@ -74,7 +74,7 @@ impl Tally {
         self.streams.fetch_sub(1, Ordering::Relaxed);
     }
 
-    /// A call was admitted after so long.
+    /// A call was admitted after this wait.
     pub(crate) fn admitted(&self, wait: Duration) {
         self.totals().waits.push(wait);
     }
@@ -98,7 +98,7 @@ impl Tally {
         }
     }
 
-    /// Something went wrong that is nobody's limit.
+    /// A call failed for another reason than a limit.
     pub(crate) fn failed(&self, error: &impl fmt::Display) {
         let mut totals = self.totals();
         totals.failed += 1;
@@ -131,12 +131,12 @@ impl Tally {
 }
 
 impl Pressure {
-    /// The agents asked for more than they got: there was nearly always somebody in line.
+    /// The agents asked for more than they got: calls were nearly always in line.
     pub(crate) fn eager(self) -> bool {
         self.looks > 0 && 10 * self.in_line >= 9 * self.looks
     }
 
-    /// Slots, more than a quarter of the time, were what the line waited for.
+    /// The line waited for slots more than a quarter of the time.
     pub(crate) fn short_of_slots(self) -> bool {
         4 * self.no_slot > self.looks
     }

@@ -1,4 +1,4 @@
-//! By which the owner of a call learns when it was admitted.
+//! A ticket tells the owner of a call when it was admitted.
 
 use crate::tally::Tally;
 use core::time::Duration;
@@ -14,7 +14,7 @@ pub(crate) struct Ticket {
 }
 
 impl Ticket {
-    /// For a call that is wanted since `asked`.
+    /// The ticket of a call that was asked for at `asked`.
     pub(crate) fn new(asked: Instant, tally: &Arc<Tally>) -> Arc<Self> {
         tally.line_up();
         Arc::new(Self { asked, admitted: OnceLock::new(), tally: Arc::clone(tally) })

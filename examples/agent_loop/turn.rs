@@ -1,9 +1,9 @@
 //! Whether a limiter lets more than a window's calls into one window of the server.
 //!
-//! After idling one call is made: a limiter whose windows begin with a call begins one here, and a
-//! bucket is full. When three quarters of the window are over, twice as many calls as it may hold
-//! are asked for; what has not gone when a quarter of the next is over is given up. No more ask at
-//! once than may be in flight: what the server refuses, it refuses for the rate.
+//! After idling, one call is made. A limiter whose windows begin with a call begins one now, and a bucket is
+//! full. After three quarters of the window, twice as many calls are made as it may hold. Calls that have
+//! not started after a quarter of the next window are given up. No more calls are made at once than may be
+//! in flight, so the server refuses only for the rate.
 
 use crate::Pool;
 use crate::after_idling::{call, idle};

@@ -12,7 +12,7 @@ use std::time::Instant;
 /// The least share that eager agents must get of the rate with the margin: what the limiter can give.
 const GOAL: f64 = 0.98;
 
-/// What the run has shown.
+/// The results of the run.
 #[derive(Debug)]
 pub(crate) struct Verdict {
     terms: Terms,
@@ -27,7 +27,7 @@ pub(crate) struct Verdict {
     use_of_rate: UseOfRate,
     /// How much of what the limiter can give was used: its calls count longer, by the margin.
     use_with_margin: f64,
-    /// Sorted; measured apart from the run.
+    /// Sorted. Measured separately from the run.
     pub(crate) overhead: Vec<Duration>,
 }
 
@@ -44,14 +44,13 @@ pub(crate) struct Verdict {
 /// ```
 ///
 /// The first window counts for nothing, full or not, and neither does the last, which the end of
-/// the run cuts off; what is left is the share of a run that goes on for ever. A place that was
-/// free at the end and not taken counts, from the moment it was free: else a limiter that stops
-/// half-way would look perfect.
+/// the run cuts off; what is left is the share of an endless run. A place that was free at the end and
+/// not taken counts from the moment it was free. Otherwise a limiter that stops half-way would look perfect.
 #[derive(Debug, Default)]
 struct UseOfRate {
     /// How often a place was used again: `n − N`.
     times: u32,
-    /// After how long, in sum.
+    /// The sum of the times until then.
     reused: Duration,
     /// How long places lay free at the end, in sum.
     lay_free: Duration,
@@ -70,7 +69,7 @@ impl UseOfRate {
         Self { times: u32::try_from(before.len()).unwrap_or(u32::MAX), reused, lay_free }
     }
 
-    /// After how long a place was used again on average, if any was.
+    /// The average time until a place was used again, if any was.
     fn reuse(&self) -> Option<Duration> {
         self.reused.checked_div(self.times)
     }
@@ -109,7 +108,7 @@ impl Verdict {
         if self.broken().is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
     }
 
-    /// Everything that is not as it should be.
+    /// All failures.
     fn broken(&self) -> Vec<String> {
         let Totals { failed, first_failure, .. } = &self.totals;
         let failure = first_failure.as_deref().unwrap_or_default();
@@ -171,7 +170,7 @@ impl Verdict {
         self.use_of_rate.reuse().map(|_| self.use_of_rate.share(self.terms.window))
     }
 
-    /// What there is to compare with another pool.
+    /// The figures to compare with another pool.
     #[cfg(feature = "oxi-ai")]
     pub(crate) fn rows(&self) -> [(&'static str, String); 12] {
         let Self { totals, counts, .. } = self;
@@ -237,7 +236,7 @@ impl Verdict {
         writeln!(f, "overhead    {}", Spread(&self.overhead))?;
         writeln!(
             f,
-            "            (admission and release, nobody in line; means of 64, after the run)"
+            "            (admission and release, no call in line; means of 64, after the run)"
         )
     }
 }
@@ -272,7 +271,7 @@ impl fmt::Display for Spread<'_> {
     }
 }
 
-/// A duration to read: three decimals of its unit, and no fractions of nanoseconds.
+/// A readable duration: three decimals of its unit, and no fractions of nanoseconds.
 pub(crate) struct Rounded(pub(crate) Duration);
 
 impl fmt::Display for Rounded {

@@ -1,4 +1,4 @@
-//! What a pool adds to a call that need not wait.
+//! The cost that a pool adds to a call that does not wait.
 
 use async_trait::async_trait;
 use core::time::Duration;
@@ -11,9 +11,9 @@ use std::time::Instant;
 const ROUNDS: usize = 1000;
 const CALLS_PER_ROUND: u32 = 64;
 
-/// The cost of one whole call beyond that of no pool, on a provider that is ready at once; as the
-/// mean of each of many rounds, sorted. Every round has a new pool, and a call for each place of its
-/// window at most.
+/// The cost of one whole call minus the cost without a pool, with a provider that is ready at once. Returns
+/// the mean of each of many rounds, sorted. Every round has a new pool, and at most one call for each place
+/// of its window.
 pub(crate) async fn measure(
     limit: u32,
     pool: &dyn Fn(Arc<dyn Provider>) -> Arc<dyn Provider>,

@@ -1,11 +1,11 @@
-//! Everything mixed on real threads, for a minute by default; what is lost is counted.
+//! Mixes all operations on real threads, for a minute by default, and counts what is lost.
 //!
 //! `cargo run --release --example soak [-- --seconds 60 --seed 1]`
 //!
-//! In rounds, each with a new semaphore, window and limiter of random sizes. Threads take, wait, give
-//! up, poll with other wakers and change limits, at random; after each round all permits must be back,
-//! no window of time may have been overfull, and nobody may have slept through its turn. Ends with 1
-//! after the first round in which any of it is not so.
+//! Each round has a new semaphore, window and limiter of random sizes. Threads take, wait, give up, poll with
+//! other wakers and change limits, at random. After each round all permits must be back, no window may have
+//! held more than its limit, and no wait may have missed its wake. After the first round that fails it exits
+//! with 1.
 
 #![allow(clippy::disallowed_methods, reason = "deadlines are read off a clock")]
 
@@ -22,13 +22,13 @@ use std::time::{Duration, Instant};
 #[derive(Parser)]
 #[command(about = "Everything mixed on real threads; what is lost is counted.")]
 struct Flags {
-    /// How long.
+    /// How long to run.
     #[arg(long, default_value_t = 60)]
     seconds: u64,
-    /// What the rounds are made from; the same makes the same rounds (not the same schedules).
+    /// The seed of the rounds. The same seed makes the same rounds, but not the same schedules.
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// Threads; more than processors, so that they stop one another anywhere.
+    /// Threads. With more than there are processors, they interrupt one another anywhere.
     #[arg(long, default_value_t = 4)]
     threads: u64,
 }

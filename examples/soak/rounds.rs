@@ -18,7 +18,7 @@ const STEPS: u64 = 20_000;
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Losses {
     operations: u64,
-    /// Permits that were not back, or too many, after a round.
+    /// Permits missing or extra after a round.
     permits: u64,
     /// Admissions beyond a limit.
     beyond: u64,
@@ -55,7 +55,7 @@ type Round = fn(&mut Dice, u64) -> Losses;
 
 pub(crate) const ALL: [Round; 4] = [semaphore, closing, window, limiter];
 
-/// Does `work` on so many threads, each with dice of its own; returns what each returns.
+/// Runs `work` on each thread, with dice of its own. Returns the results.
 fn on_threads<R: Send>(
     dice: &mut Dice,
     threads: u64,
@@ -113,7 +113,7 @@ fn semaphore_step(semaphore: &Semaphore, permits: u32, dice: &mut Dice) -> bool 
     true
 }
 
-/// A semaphore that is closed somewhere in between: whoever waits is told, and permits come back.
+/// A semaphore that is closed at a random moment: the close ends all waits, and all permits come back.
 fn closing(dice: &mut Dice, threads: u64) -> Losses {
     const STEPS: u32 = 200;
     let operations = u64::from(STEPS) * threads;
@@ -148,7 +148,7 @@ struct Admission {
     after: u64,
 }
 
-/// One ring or several; in half of the rounds the limit moves below the one it is checked by.
+/// One ring or several; in half of the rounds the limit moves below the one it is checked against.
 fn window(dice: &mut Dice, threads: u64) -> Losses {
     let limit = [1, 3, 20, 150, 1000][dice.below(5) as usize];
     let length = u64::from(20 + dice.below(200)) * 1000;
@@ -233,7 +233,7 @@ fn limiter(dice: &mut Dice, threads: u64) -> Losses {
 #[derive(Default)]
 struct Seen {
     admitted: Vec<Admission>,
-    /// Calls that found all slots taken by others, and went.
+    /// Calls that found all slots taken, and gave up.
     too_many: u64,
     lost: u64,
 }

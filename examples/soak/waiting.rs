@@ -1,4 +1,4 @@
-//! Waiting for a future on a thread, but not for ever.
+//! Waiting for a future on a thread, with a limit.
 
 use std::future::Future;
 use std::pin::{Pin, pin};
@@ -7,7 +7,7 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
-/// So long nobody has to wait here, whatever the machine is busy with.
+/// Longer than any wait here, however busy the machine is.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 struct Unpark(Thread);
@@ -22,7 +22,7 @@ impl Wake for Unpark {
     }
 }
 
-/// The output; `None` if the thread was not woken although others had long been served.
+/// The output; `None` if the thread was not woken in time.
 pub(crate) fn wait<F: Future>(future: F) -> Option<F::Output> {
     let waker = Waker::from(Arc::new(Unpark(thread::current())));
     let mut future = pin!(future);
@@ -43,7 +43,7 @@ pub(crate) fn poll<F: Future>(future: Pin<&mut F>, waker: &Waker) -> Poll<F::Out
     future.poll(&mut Context::from_waker(waker))
 }
 
-/// Polls once with a waker that wakes nobody.
+/// Polls once with a waker that does nothing.
 pub(crate) fn poll_once<F: Future>(future: Pin<&mut F>) -> Poll<F::Output> {
     poll(future, Waker::noop())
 }

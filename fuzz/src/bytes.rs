@@ -1,8 +1,8 @@
-//! Numbers out of the fuzzer's bytes.
+//! Numbers from the fuzzer's bytes.
 
 use arbitrary::Unstructured;
 
-/// What is left of the input. At its end every number is the least it may be.
+/// The rest of the input. At its end every number is the smallest allowed.
 pub(crate) struct Bytes<'a>(Unstructured<'a>);
 
 impl<'a> Bytes<'a> {
@@ -35,7 +35,7 @@ impl<'a> Bytes<'a> {
         self.0.int_in_range(0..=end - 1).unwrap_or(0)
     }
 
-    /// One of `items`, taken out.
+    /// Removes one of `items`.
     pub(crate) fn take<T>(&mut self, items: &mut Vec<T>) -> Option<T> {
         if items.is_empty() { None } else { Some(items.remove(self.below(items.len()))) }
     }

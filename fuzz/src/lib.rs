@@ -1,4 +1,4 @@
-//! What the fuzzer plays: bytes become operations, and each answer is held against a plain model.
+//! The fuzz targets. Bytes become operations, and each answer is compared with a plain model.
 //!
 //! | target        | plays                                             | against                        |
 //! |---------------|---------------------------------------------------|--------------------------------|
@@ -7,8 +7,8 @@
 //! | [`window`]    | rates that change, clocks that step back          | a list of all stamps           |
 //! | [`limiter`]   | calls that wait, give up, are woken or forgotten  | a list of stamps, and a queue  |
 //!
-//! Every function takes whatever bytes there are and panics where the library was wrong. The
-//! binaries hand them to libFuzzer; `tests/corpus.rs` replays what was found worth keeping.
+//! Every function takes any bytes and panics if the library answers wrongly. The binaries give them to
+//! libFuzzer; `tests/corpus.rs` replays the committed inputs.
 
 mod bytes;
 mod limiter;

@@ -16,11 +16,10 @@ const LARGEST: u32 = 12;
 /// Calls come, wait with and without timeout, are polled, forgotten for a while or given up, while
 /// time moves, the clock is set back, rates change, slots are taken by others and closed.
 ///
-/// What is admitted is put on a list of its own and must have been free by that; calls go in the
-/// order in which they came; no slot is lost; and when all have been polled that were woken, no other
-/// has anything to hear.
+/// A list of stamps must have room for each admission. Calls start in the order in which they came. No
+/// slot is lost. Once all woken calls were polled, polling the others changes nothing.
 ///
-/// Caught: a change of the rate, or a close, that nobody is woken for; a granted waiter not woken; a
+/// Caught: a change of the rate, or a close, that wakes no call; a granted waiter not woken; a
 /// newcomer that overtakes; a slot kept where the stamp is refused after all; a deadline added without
 /// saturation; stamps not handed on as the log grows.
 pub fn limiter(data: &[u8]) {
@@ -37,7 +36,7 @@ type Call = dyn Future<Output = Result<OwnedLimiterPermit, Refused>> + Send;
 
 struct Waiting {
     task: Task<Call>,
-    /// When its timeout ends, if it has stood in line with any.
+    /// When its timeout ends, if it is in line with one.
     timeout: Option<Duration>,
     deadline: Option<u64>,
     has_joined: bool,
@@ -50,7 +49,7 @@ struct Scene {
     capacity: u32,
     /// Calls in flight are limited by this, which others use as well.
     slots: Option<Arc<Semaphore>>,
-    /// How many slots there are in all.
+    /// The number of slots in all.
     all_slots: usize,
     /// In order of their first poll; those not polled yet may be anywhere.
     calls: Vec<Waiting>,
@@ -106,7 +105,7 @@ impl Scene {
         }
     }
 
-    /// A call comes, and is mostly polled at once.
+    /// A new call, mostly polled at once.
     fn come(&mut self, bytes: &mut Bytes) {
         let timeout = bytes.flip().then(|| match bytes.byte() {
             255 => Duration::MAX,
@@ -129,7 +128,7 @@ impl Scene {
         }
     }
 
-    /// Polls one; true if it is over.
+    /// Polls one call. Returns true if it has ended.
     fn poll(&mut self, which: usize, moved: bool) -> bool {
         let mut call = self.calls.remove(which);
         let got = if moved { call.task.poll_with(Wakes::default()) } else { call.task.poll() };
@@ -140,7 +139,7 @@ impl Scene {
                 let end = |timeout| Timestamp::from_nanos(self.now()).saturating_add(timeout);
                 call.deadline = call.timeout.map(|timeout| end(timeout).as_nanos());
                 call.has_joined = true;
-                // Behind all who came to the line before it.
+                // Behind all calls that joined the line before it.
                 self.calls.push(call);
             }
             Poll::Ready(Ok(permit)) => {
@@ -163,7 +162,7 @@ impl Scene {
         self.in_flight.push(permit);
     }
 
-    /// A future is refused for good, or at the end of its timeout.
+    /// A future is refused permanently, or at its deadline.
     fn refuse(&self, call: &Waiting, refused: Refused) {
         if refused.is_permanent() {
             return match refused.limit() {
@@ -221,7 +220,7 @@ impl Scene {
         self.stamps.change(n, rule, grows);
     }
 
-    /// Somebody else takes a slot or gives one back.
+    /// Another user takes a slot or gives one back.
     fn others(&mut self, bytes: &mut Bytes) {
         let Some(slots) = &self.slots else { return };
         if bytes.flip() {
@@ -241,13 +240,12 @@ impl Scene {
         }
     }
 
-    /// Polls whoever is woken, as a runtime does, until nobody is; then nobody else may have
-    /// anything to hear.
+    /// Polls all woken calls, as a runtime does, until none is woken. Then a further poll must change nothing.
     fn run(&mut self) {
         for polls in 0.. {
             let woken = |call: &Waiting| call.has_joined && call.task.is_woken();
             let Some(which) = self.calls.iter().position(woken) else { break };
-            assert!(polls < 10_000, "they wake one another for ever");
+            assert!(polls < 10_000, "they wake one another endlessly");
             self.poll(which, false);
         }
         let mut which = 0;
@@ -270,7 +268,7 @@ impl Scene {
         }
     }
 
-    /// Everybody is served in the end: time moves, and calls end.
+    /// In the end all calls are served: time moves, and calls end.
     fn end(&mut self) {
         for which in (0..self.calls.len()).rev() {
             if !self.calls[which].has_joined {
@@ -293,7 +291,7 @@ impl Scene {
         }
         self.run();
         self.check();
-        assert!(self.calls.is_empty() || !has_slots, "{} wait for ever", self.calls.len());
+        assert!(self.calls.is_empty() || !has_slots, "{} calls hang", self.calls.len());
     }
 }
 

@@ -18,9 +18,9 @@ const LARGEST_OF_SEVERAL: u32 = 1 << 20;
 const LATE: u64 = (1 << 63) - (1 << 61) - (1 << 20);
 
 /// Makes a limiter from a policy or by its builder, or a window or a semaphore, with numbers from
-/// nought to the largest, and calls it a few times. Nothing panics, overflows or hangs; limits of
-/// nought refuse for good; what is too large saturates as is documented; and a wait that is told is
-/// exact: not a nanosecond before it, but after it.
+/// zero to the largest, and calls it a few times. Nothing panics, overflows or hangs. Limits of zero refuse
+/// permanently. Too large numbers saturate as documented. A wait is exact: one nanosecond earlier is too
+/// early.
 ///
 /// Caught: a margin added without saturation; a margin left out; a share of the limit rounded up; `<=`
 /// for `<` in the test of a cell; the first of several rates alone; `u32::MAX` requests a minute
@@ -38,7 +38,7 @@ pub fn policy(data: &[u8]) {
 // ---- numbers -----------------------------------------------------------------------------------
 
 fn limit(bytes: &mut Bytes) -> u32 {
-    // Large ones make large logs, which take time.
+    // Large limits make large logs, which take time.
     const LARGE: [u32; 6] =
         [1 << 20, (1 << 20) + 1, u32::MAX / 60, u32::MAX / 60 + 1, u32::MAX - 1, u32::MAX];
     match bytes.byte() {
@@ -98,7 +98,7 @@ fn by_policy(bytes: &mut Bytes) {
     if bytes.flip() {
         policy.rpm = limit(bytes);
     }
-    // As long as nobody writes another number over its minute's worth.
+    // Unless `rpm` was overwritten with another number.
     let limited_by_second = kind == 1 && policy.rpm == n.saturating_mul(60);
     if bytes.flip() {
         policy = policy.with_max_concurrent(count(bytes));
@@ -132,13 +132,13 @@ fn by_builder(bytes: &mut Bytes) {
     Play { limiter, clock, has_rate, has_zero, has_zero_slots }.calls(bytes, rates.len());
 }
 
-/// A limiter, and what is known of it.
+/// A limiter, and its expected behaviour.
 struct Play {
     limiter: Limiter,
     clock: ManualClock,
-    /// Without one whatever comes is let through.
+    /// Without a rate every call is admitted.
     has_rate: bool,
-    /// A rate is zero: whatever comes is refused for good.
+    /// A rate is zero: every call is refused permanently.
     has_zero: bool,
     has_zero_slots: bool,
 }
@@ -207,7 +207,7 @@ impl Play {
                     break;
                 }
                 Poll::Pending => {
-                    assert!(!self.has_zero && !self.has_zero_slots, "it waits for ever");
+                    assert!(!self.has_zero && !self.has_zero_slots, "it never returns");
                     assert!(timeout != Some(Duration::ZERO), "it waits, without any timeout");
                     assert_eq!((self.limiter.waiters(), call.future().position()), (1, Some(0)));
                     let _ = call.future().estimated_wait();
@@ -223,12 +223,12 @@ impl Play {
         let (n, limit, window) = (bytes.below(4), limit(bytes), length(bytes));
         let changed = self.limiter.set_rate_at(n, Rate::new(limit, window)).is_ok();
         assert!(changed == (n < rates) || rates == 0);
-        // What it was before is not known any more.
+        // Whether another rate is zero is not tracked any more.
         self.has_zero = changed && limit == 0;
     }
 }
 
-/// What was refused with a time told is free then, and not before.
+/// A refused call is admitted at the time it was told, and not before.
 fn exact_wait(refused: &Refused, clock: &ManualClock, again: impl Fn() -> Result<(), Refused>) {
     let now = clock.now().as_nanos();
     let Some(wait) = refused.retry_after() else { return };
@@ -297,7 +297,7 @@ fn check_kept(kept: (u32, Duration), asked: (u32, Duration), margin: Duration, s
     assert!(kept.saturating_sub(asked) <= asked / (1 << 23) + Duration::from_nanos(2 * 8192));
 }
 
-/// What is beyond 2^63 - 1 is not owed.
+/// Debt saturates at 2^63 - 1.
 const MOST_OWED: usize = usize::MAX >> 1;
 
 fn semaphore(bytes: &mut Bytes) {
@@ -327,7 +327,7 @@ fn semaphore(bytes: &mut Bytes) {
             2 => {
                 assert_eq!(semaphore.reduce_permits(n), there.min(free));
                 if bounded {
-                    // None is in use: there is nothing to owe.
+                    // No permit is held, so there is no debt.
                     most -= there.min(most);
                 } else {
                     debt = debt.saturating_add(there - there.min(free)).min(MOST_OWED);

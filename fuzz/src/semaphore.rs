@@ -1,4 +1,4 @@
-//! The semaphore against a queue and two numbers.
+//! The semaphore against a sequential model.
 
 use crate::bytes::Bytes;
 use crate::wakes::{Task, Wakes};
@@ -11,9 +11,9 @@ const MOST: u64 = Semaphore::MAX_PERMITS as u64;
 const MOST_OWED: usize = isize::MAX.cast_unsigned();
 
 /// Acquires, polls, drops, gives back, takes away and closes as the bytes say. After each step the
-/// semaphore must show what a plain model of it shows, and whoever has been served must be awake.
+/// semaphore must show what a plain model of it shows, and every served waiter must be woken.
 ///
-/// Wakers may give permits from inside the semaphore. Crowds make the line grow and be swept.
+/// Wakers may add permits from inside the semaphore. Crowds make the line grow, and sweep it.
 ///
 /// Caught: a cancelled waiter that keeps what it had collected; a waker not called; a debt that is not
 /// paid first; what a waker gives from inside not handed on.
@@ -31,7 +31,7 @@ pub fn semaphore(data: &[u8]) {
     scene.end(bytes.flip());
 }
 
-/// Mostly few, so that they are used up; now and then as many as there can be.
+/// Mostly few, so that they are used up; sometimes the maximum or more.
 fn amount(bytes: &mut Bytes) -> u64 {
     match bytes.byte() {
         huge @ 248.. => [u64::from(u32::MAX), MOST - 1, MOST, u64::MAX][usize::from(huge % 4)],
@@ -39,7 +39,7 @@ fn amount(bytes: &mut Bytes) -> u64 {
     }
 }
 
-/// The same for what takes fewer bits.
+/// The same in 32 bits.
 fn asked(bytes: &mut Bytes) -> u32 {
     u32::try_from(amount(bytes)).unwrap_or(u32::MAX)
 }
@@ -116,7 +116,7 @@ impl<'a> Scene<'a> {
         }
     }
 
-    /// Polls, perhaps with another waker, which perhaps adds permits when it is called.
+    /// Polls, perhaps with another waker, which may add permits when it is called.
     fn poll(&mut self, which: usize, moved: bool, bytes: &mut Bytes) {
         let Waiting { task, id } = &mut self.waiting[which];
         let (got, expected) = if moved {
@@ -132,7 +132,7 @@ impl<'a> Scene<'a> {
             assert_eq!(expected, Poll::Pending, "it waits");
             return;
         };
-        assert!(task.poll().is_pending(), "it has completed, and does so again");
+        assert!(task.poll().is_pending(), "it has completed twice");
         assert_eq!(expected, Poll::Ready(got.as_ref().map(|_| ()).map_err(|error| denied(*error))));
         if let Ok(permit) = got {
             assert_eq!(permit.num_permits(), asked);
@@ -158,7 +158,7 @@ impl<'a> Scene<'a> {
         self.model.cancel(id);
     }
 
-    /// Many come at once: more than a chunk of the store holds.
+    /// Many acquires at once, more than a chunk of the store holds.
     fn crowd(&mut self, bytes: &mut Bytes) {
         let asked = asked(bytes);
         for _ in 0..bytes.within(1, 40) {
@@ -167,7 +167,7 @@ impl<'a> Scene<'a> {
         }
     }
 
-    /// Many leave at once, out of the middle of the line: more than a sweep waits for.
+    /// Cancels many at once in the middle of the line, enough for a sweep.
     fn cancel_many(&mut self, bytes: &mut Bytes) {
         let start = bytes.below(self.waiting.len() + 1);
         let end = (start + bytes.below(64)).min(self.waiting.len());
@@ -199,7 +199,7 @@ impl<'a> Scene<'a> {
         self.model.give(permits);
     }
 
-    /// What a holder can do with its permits but give them back.
+    /// Forgets, splits or merges permits.
     fn rearrange(&mut self, bytes: &mut Bytes) {
         let Some(mut permit) = bytes.take(&mut self.held) else { return };
         let before = permit.num_permits();
@@ -251,13 +251,13 @@ impl<'a> Scene<'a> {
             let served = matches!(stage, Stage::Granted | Stage::Closed | Stage::TooMany);
             assert!(!served || waiting.task.is_woken(), "{stage:?}, and not woken");
         }
-        // One at a time: to find a place the line is walked.
+        // One at a time, because finding a place walks the line.
         if let Some(waiting) = self.waiting.get(self.steps % self.waiting.len().max(1)) {
             assert_eq!(waiting.task.future().position(), self.model.position(waiting.id));
         }
     }
 
-    /// Everybody leaves and gives back.
+    /// All waiters leave, and all permits are returned.
     fn end(mut self, backwards: bool) {
         if backwards {
             self.waiting.reverse();

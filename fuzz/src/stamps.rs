@@ -10,11 +10,11 @@ struct Kept {
     shortest: u64,
 }
 
-/// Every admission by its stamp, under rules that may change.
+/// The stamps of all admissions, and rules that may change.
 pub(crate) struct Stamps {
     all: window::Stamps,
     rules: Vec<Kept>,
-    /// Stamps up to this one may have been forgotten in a change.
+    /// A change may have removed stamps up to this one from the log.
     forgotten: Option<u64>,
 }
 

@@ -1,4 +1,4 @@
-//! Wakers that count, and polling by hand.
+//! Wakers that count, and tasks that the target polls itself.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 
-/// A waker that counts its wakes, and may call something at the first.
+/// A waker that counts its wakes, and may call a function at the first.
 #[derive(Default)]
 pub(crate) struct Wakes {
     count: AtomicUsize,
@@ -32,7 +32,7 @@ impl Wake for Wakes {
     }
 }
 
-/// A future, whom it wakes, and which wakes it has answered.
+/// A future, the waker it is polled with, and how many wakes it has answered.
 pub(crate) struct Task<F: ?Sized> {
     wakes: Arc<Wakes>,
     /// Wakes before the last poll.
@@ -49,7 +49,7 @@ impl<F: Future + ?Sized> Task<F> {
         &self.future
     }
 
-    /// Whether it has been woken since it was polled last.
+    /// True if it was woken since its last poll.
     pub(crate) fn is_woken(&self) -> bool {
         self.wakes.count.load(Ordering::Relaxed) > self.seen
     }
@@ -60,7 +60,7 @@ impl<F: Future + ?Sized> Task<F> {
         self.future.as_mut().poll(&mut Context::from_waker(&waker))
     }
 
-    /// Polls with another waker than before, as a runtime does that has moved the task.
+    /// Polls with a new waker, as a runtime does after it moved the task.
     pub(crate) fn poll_with(&mut self, wakes: Wakes) -> Poll<F::Output> {
         self.wakes = Arc::new(wakes);
         self.poll()

@@ -11,12 +11,12 @@ const ONE_RING: u32 = 40;
 /// A log of this size may be split into several.
 const SEVERAL: u32 = 400;
 
-/// Admits under one to three rules with or without a margin, at times that jump, step back, or fall
-/// just on the moment a call was told; changes rules, so that the log grows; resets. A list of all stamps says
-/// what must be answered, the wait and what remains included.
+/// Admits under one to three rules with or without a margin, at times that jump, step back, or are exactly
+/// when a refusal said; changes rules, so that the log grows; resets. Every answer, wait and `remaining` must
+/// match a list of all stamps.
 ///
-/// Logs that may be split are not set back (each ring clamps by its own stamps, which nobody sees
-/// from outside), and after a change are only held to the limit until a window has passed.
+/// The clock does not step back under logs that may be split: each ring clamps by its own stamps, which users
+/// cannot see. After a change, such logs are only checked against the limit until a window has passed.
 ///
 /// Caught: `<=` for `<` in the test of a cell; a share of the limit rounded up; stamps not handed on
 /// as the log grows; the first rule alone; a margin left out; a window rounded down; a stamp not
@@ -30,7 +30,7 @@ pub fn window(data: &[u8]) {
     }
 }
 
-/// A clock that is so much behind the newest stamp has jumped back.
+/// A clock that is this far behind the newest stamp has jumped back.
 const JUMP: u64 = 1_000_000_000;
 
 struct Scene {
@@ -43,7 +43,7 @@ struct Scene {
     margin: u64,
     /// The largest limit a rule may get.
     largest: u32,
-    /// Admissions the log has had room for.
+    /// The admissions that the log has room for.
     capacity: u32,
 }
 
@@ -80,7 +80,7 @@ impl Scene {
         self.stamps.is_exact(self.now + self.ahead)
     }
 
-    /// When the rules let one more through, by the clock.
+    /// When the rules admit one more, by the clock.
     fn free_at(&self, now: u64) -> Option<u64> {
         self.stamps.free_at(now + self.ahead).map(|free_at| free_at - self.ahead)
     }
@@ -95,7 +95,7 @@ impl Scene {
         }
     }
 
-    /// Time moves, by some part of a window or by so many ns.
+    /// Moves the time by a part of a window, or by a few ns.
     fn go_on(&mut self, bytes: &mut Bytes) {
         let longest = self.stamps.rules().map(|rule| rule.window).max().unwrap_or(1);
         let by = match bytes.within(0, 3) {

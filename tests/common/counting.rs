@@ -36,7 +36,7 @@ pub(crate) fn growth(work: impl FnOnce()) -> i128 {
 pub(crate) struct Counting;
 
 fn note(allocations: u64, bytes: i128) {
-    // An allocation in a thread that is ending is nobody's.
+    // A thread that is ending does not count its allocations.
     let _ = TALLY.try_with(|tally| {
         let Tally { allocations: count, live } = tally.get();
         tally.set(Tally { allocations: count + allocations, live: live + bytes });

@@ -1,4 +1,4 @@
-//! What the tests share.
+//! Helpers of the tests.
 #![allow(dead_code, reason = "each test file uses its own part")]
 
 pub(crate) mod counting;
@@ -34,7 +34,7 @@ impl Wake for Wakes {
     }
 }
 
-/// A waker that does whatever the test wants.
+/// A waker that calls a function of the test.
 pub(crate) struct Calls<F>(pub(crate) F);
 
 impl<F: Fn() + Send + Sync + 'static> Calls<F> {
@@ -71,7 +71,7 @@ pub(crate) fn at_once<F: Future>(future: F) -> F::Output {
     }
 }
 
-/// So many cases, unless `PROPTEST_CASES` says otherwise. A failure is told whole; no file is kept.
+/// Runs this number of cases, unless `PROPTEST_CASES` sets another. Failures are printed, not kept in a file.
 pub(crate) fn cases(cases: u32) -> ProptestConfig {
     let set = ProptestConfig::default();
     let cases = if std::env::var_os("PROPTEST_CASES").is_some() { set.cases } else { cases };

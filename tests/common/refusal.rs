@@ -1,4 +1,4 @@
-//! A refusal as the model of limiters names it.
+//! Converts a refusal to the model's.
 
 use ringgate::{Limit, Refused};
 use ringgate_model::limiter::Refusal;

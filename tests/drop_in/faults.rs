@@ -1,5 +1,5 @@
-//! What others found wrong where the crate stands in the place of others: threads, closing, lines
-//! without an end. Each is the test that failed.
+//! Faults that reviewers found in the crate as a drop-in replacement: threads, closing, endless lines. Each
+//! is the test that failed.
 
 use crate::common::{Wakes, at_once, poll_once, poll_with};
 use ringgate::time::{Clock, ManualClock, Timestamp};
@@ -74,7 +74,7 @@ fn is_closed<T>(refused: Result<T, Refused>) -> bool {
     })
 }
 
-/// There was no way to close it. Broken by: `close` without the line, or without those who wait for the
+/// There was no way to close it. Broken by: `close` without the line, or without the calls that wait for the
 /// rate or a slot.
 #[test]
 fn a_limiter_that_is_closed_refuses_those_in_line_and_all_who_come() {
@@ -137,7 +137,7 @@ fn a_window_that_is_closed_refuses_those_in_line_and_all_who_come() {
     assert!(is_closed(at_once(window.acquire())));
 }
 
-/// It said "concurrency limit reached: no call will ever be admitted".
+/// The message was "concurrency limit reached: no call will ever be admitted".
 #[test]
 fn a_shared_semaphore_that_was_closed_was_told_as_a_limit() {
     let shared = Arc::new(Semaphore::new(1));
@@ -153,7 +153,7 @@ fn a_shared_semaphore_that_was_closed_was_told_as_a_limit() {
 
 // ---- the line ------------------------------------------------------------------------------------
 
-/// A queue had no bound but by looking first, and being wrong by one. Broken by: a place that is counted
+/// A queue could only be bounded by looking first, and was off by one. Broken by: a place that is counted
 /// after it is taken; one that is not given back.
 #[test]
 fn a_line_with_a_bound_never_has_one_more() {
@@ -198,7 +198,7 @@ fn threads_that_race_for_the_last_places_get_just_those() {
     }
 }
 
-/// A million changes of the rate made one poll of 27 ms. (`proof::frozen::work` counts its steps.)
+/// A million changes of the rate made one poll of 27 ms. (`tests::stall::work` counts its steps.)
 #[test]
 fn a_call_that_waits_for_its_slot_hears_of_many_changes_at_once() {
     let limiter = Limiter::builder()
@@ -224,7 +224,7 @@ fn a_call_that_waits_for_its_slot_hears_of_many_changes_at_once() {
 
 // ---- both ----------------------------------------------------------------------------------------
 
-/// The one given last replaced the other. Broken by: either of the two left out.
+/// The limit that was set last replaced the other. Broken by: either of the two left out.
 #[test]
 fn a_limit_of_its_own_and_a_shared_one_hold_together() {
     let shared = Arc::new(Semaphore::new(3));
@@ -248,7 +248,7 @@ fn a_limit_of_its_own_and_a_shared_one_hold_together() {
     assert_eq!((shared.available_permits(), two.available_permits()), (3, 2));
 }
 
-/// One that leaves while it holds the first of the two gives it back.
+/// A call that is dropped while it holds the first of the two returns it.
 #[test]
 fn a_call_that_leaves_between_the_two_semaphores_gives_back_the_first() {
     let shared = Arc::new(Semaphore::new(1));
@@ -263,10 +263,10 @@ fn a_call_that_leaves_between_the_two_semaphores_gives_back_the_first() {
     assert_eq!((shared.available_permits(), limiter.available_permits()), (1, 1));
 }
 
-// ---- what the types can do -----------------------------------------------------------------------
+// ---- types -----------------------------------------------------------------------
 
-/// A limiter inside `catch_unwind` did not compile. (Futures of limiters may hold a timer of the user's, so
-/// nothing is said of them.)
+/// A limiter inside `catch_unwind` did not compile. (The futures are not
+/// covered: they may hold a user's timer.)
 #[test]
 fn unwinding_past_them_is_safe() {
     fn both<T: UnwindSafe + RefUnwindSafe>() {}
@@ -338,9 +338,9 @@ fn a_clock_that_jumped_back_kept_callers_out_for_as_long() {
     assert_eq!(limiter.try_acquire().unwrap_err().retry_after(), Some(MINUTE));
 }
 
-/// The first in line sleeps to a moment the clock had come close to before it jumped; the others are
-/// told when their turn comes.
-/// Broken by: `notice_jump` that wakes nobody; `rate_turn` that does not look.
+/// The first in line sleeps until a time that the clock had nearly reached before it jumped. The others get
+/// the time of their turn.
+/// Broken by: `notice_jump` that wakes no call; `rate_turn` that does not look.
 #[test]
 fn a_line_stood_still_when_the_clock_jumped_back() {
     let clock = ManualClock::new();
@@ -361,8 +361,8 @@ fn a_line_stood_still_when_the_clock_jumped_back() {
     assert_eq!(poll_with(first.as_mut(), &waker), Poll::Ready(Ok(())));
 }
 
-/// Small steps back, as of clocks that differ from processor to processor, are waited out: time that
-/// went on from each of them would run too fast.
+/// The limiter waits after small steps back, such as from clocks that differ between processors. If its time
+/// continued after each of them, it would run too fast.
 /// Broken by: `JUMP` of nothing.
 #[test]
 fn a_clock_that_trembles_does_not_run_ahead() {
@@ -380,8 +380,8 @@ fn a_clock_that_trembles_does_not_run_ahead() {
     assert!(window.try_acquire().is_err(), "admitted too early");
 }
 
-/// All later stamps counted as the one that was far ahead.
-/// Broken by: `reset` that does not look at what has been stamped; that wakes nobody.
+/// After one stamp far ahead, all later ones were stamped the same.
+/// Broken by: `reset` that does not look at what has been stamped; one that wakes no call.
 #[test]
 fn one_reading_far_ahead_shut_a_window_for_good() {
     let clock = ManualClock::new();
@@ -409,7 +409,7 @@ fn one_reading_far_ahead_shut_a_window_for_good() {
     // As the clock goes on.
     clock.advance(MINUTE);
     assert!(limiter.try_acquire().is_ok() && limiter.try_acquire().is_err());
-    // Before anybody has met it.
+    // Before any call has noticed it.
     clock.set(Timestamp::from_epoch(2000 * HOUR));
     assert!(limiter.try_acquire().is_ok());
     clock.set(Timestamp::from_epoch(HOUR));
@@ -417,8 +417,8 @@ fn one_reading_far_ahead_shut_a_window_for_good() {
     assert!(limiter.try_acquire().is_ok() && limiter.try_acquire().is_err());
 }
 
-/// A reset moved the window's own time on: three of them were the end of it, and what had been forgotten
-/// came back with a longer window.
+/// A reset moved the window's own time on. Three of them reached its end, and a longer window counted
+/// forgotten stamps again.
 /// Broken by: `reset` by time instead of an empty log.
 #[test]
 fn a_reset_used_up_time_and_forgot_for_one_window_only() {
@@ -433,7 +433,7 @@ fn a_reset_used_up_time_and_forgot_for_one_window_only() {
     window.reset();
     window.set_rate(Rate::per_hour(1));
     assert!(window.try_acquire().is_ok() && window.try_acquire().is_err());
-    // Not even a reading of the end of time stays.
+    // A reading of the end of time has no lasting effect.
     clock.set(Timestamp::MAX);
     window.reset();
     let _ = (window.try_acquire(), window.try_acquire());
@@ -443,7 +443,7 @@ fn a_reset_used_up_time_and_forgot_for_one_window_only() {
     assert!(window.try_acquire().is_ok() && window.try_acquire().is_err());
 }
 
-/// Of any shape: several rings, cells that are shared, several limits.
+/// Windows of each shape: several rings, shared cells, several limits.
 /// Broken by: `reset` of the first ring alone; a second limit that is not handed on.
 #[test]
 fn a_reset_keeps_the_limits_and_forgets_the_rest() {

@@ -1,4 +1,4 @@
-//! In the place of others: threads, closing, tokio's scheduler.
+//! As a drop-in replacement: threads, closing, tokio's scheduler.
 
 #[path = "../common/mod.rs"]
 mod common;

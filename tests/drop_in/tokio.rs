@@ -1,5 +1,5 @@
-//! What others found wrong where the crate meets tokio's scheduler: tasks that starve the others, threads
-//! that must not block. Each is the test that failed.
+//! Faults that reviewers found with tokio's scheduler: tasks that starve others, threads that must not block.
+//! Each is the test that failed.
 
 #![cfg(feature = "tokio")]
 
@@ -16,7 +16,7 @@ const MINUTE: Duration = Duration::from_secs(60);
 
 // ---- a task that never has to wait ---------------------------------------------------------------
 
-/// Whether another task gets to run beside one that does this again and again.
+/// True if another task runs beside one that repeats this.
 fn lets_others_run<F: Future + Send>(again: impl Fn() -> F + Send + 'static) -> bool {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
     runtime.block_on(async {
@@ -81,7 +81,7 @@ fn a_task_that_is_always_refused_at_once_starved_the_others() {
     assert!(lets_others_run(move || closed.acquire_owned()));
 }
 
-/// With its budget spent, a task takes its place in line all the same. Broken by: a look at the budget
+/// A task takes its place in line even if its budget is spent. Broken by: a look at the budget
 /// before the place is taken.
 #[test]
 fn a_spent_budget_costs_no_place_in_line() {
@@ -114,8 +114,8 @@ fn a_spent_budget_costs_no_place_in_line() {
     });
 }
 
-/// Nobody was in line, and both limits were open. Broken by: a place that is taken before the call has
-/// to wait.
+/// No call was in line, and both limits were open. Broken by: a place that is taken before the call must
+/// wait.
 #[test]
 fn a_spent_budget_is_no_reason_to_find_the_line_full() {
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
@@ -138,7 +138,7 @@ fn a_spent_budget_is_no_reason_to_find_the_line_full() {
     });
 }
 
-/// What a spent budget kept from being told is not lost. Broken by: no release of what is untold.
+/// A grant that a spent budget delays is not lost. Broken by: no release of a grant that was not reported.
 #[test]
 fn a_permit_that_a_spent_budget_kept_from_being_told_is_given_back() {
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
@@ -158,7 +158,7 @@ fn a_permit_that_a_spent_budget_kept_from_being_told_is_given_back() {
 
 // ---- a thread that blocks -------------------------------------------------------------------------
 
-/// As tokio's: it would block the worker that others need.
+/// It panics as tokio's does: it would block a worker that other tasks need.
 #[test]
 fn a_task_must_not_block_and_a_blocking_thread_may() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();

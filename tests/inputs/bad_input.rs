@@ -20,7 +20,7 @@ const CONCURRENCY: [usize; 3] = [0, 1, usize::MAX];
 /// Where windows saturate.
 const LONGEST: Duration = Duration::from_nanos(1 << 61);
 
-/// A clock that loses its patience: a loop that would read it for ever fails instead.
+/// A clock that panics after many readings, so that an endless loop fails.
 #[derive(Debug, Clone, Default)]
 struct Impatient {
     clock: ManualClock,
@@ -37,7 +37,7 @@ impl Impatient {
 impl Clock for Impatient {
     fn now(&self) -> Timestamp {
         let readings = self.readings.fetch_add(1, Ordering::SeqCst);
-        assert!(readings < 10_000, "reads the clock for ever");
+        assert!(readings < 10_000, "reads the clock endlessly");
         self.clock.now()
     }
 
@@ -46,7 +46,7 @@ impl Clock for Impatient {
     }
 }
 
-/// A clock that is so much behind has jumped back.
+/// A clock that is this far behind has jumped back.
 const JUMP: Duration = Duration::from_secs(1);
 
 /// What the clock shows for the first call and for the second.
@@ -81,16 +81,16 @@ fn rows() -> impl Iterator<Item = Row> {
     })
 }
 
-/// What a call is told.
+/// The answer to a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Answer {
     Admitted,
     Never(Limit),
-    /// Refused by the rate, for so long.
+    /// Refused by the rate, with this wait.
     Wait(Duration),
-    /// Refused by the rate by a clock that has come to its end, where only zero would be wrong.
+    /// Refused by the rate at the end of the clock. Any wait except zero is right.
     EndOfTime,
-    /// Until a call in flight has ended.
+    /// Refused until a call in flight ends.
     NoSlot,
 }
 
@@ -119,7 +119,7 @@ impl Row {
             if first == Timestamp::MAX {
                 return Answer::EndOfTime;
             }
-            // From one that has jumped back on it is a window.
+            // Once the clock has jumped back, the wait is a window.
             let second =
                 if first.saturating_duration_since(second) > JUMP { first } else { second };
             let free_at = first.saturating_add(self.window.min(LONGEST));
@@ -155,21 +155,21 @@ fn assert_answer<T>(got: &Result<T, Refused>, expected: Answer, row: &Row) {
     assert!(right, "{refused:?}, not {expected:?}: {row:?}");
 }
 
-/// What waits returns for ever: admitted or refused for good, else pending.
+/// A wait must be admitted, refused permanently, or pending, as expected.
 #[track_caller]
 fn assert_waits(got: &Poll<Result<LimiterPermit<'_>, Refused>>, expected: Answer, row: &Row) {
     match (got, expected) {
         (Poll::Ready(got), Answer::Admitted | Answer::Never(_)) => {
             assert_answer(got, expected, row);
         }
-        // At the end of time either is true: for ever, or never.
+        // At the end of time, pending and permanently refused are both right.
         (Poll::Pending, Answer::Wait(_) | Answer::NoSlot | Answer::EndOfTime)
         | (Poll::Ready(Err(_)), Answer::EndOfTime) => {}
         _ => panic!("{got:?}, not {expected:?}: {row:?}"),
     }
 }
 
-/// Calls a limiter once, and hands it to `second` while that call is in flight.
+/// Calls a limiter once, and passes it to `second` while that call is in flight.
 fn with_one_in_flight(row: &Row, second: impl FnOnce(&Limiter, &Impatient)) {
     let clock = Impatient::default();
     clock.set(row.clock[0]);
@@ -213,7 +213,7 @@ fn acquire_timeout_any_time_admits_refuses_for_good_or_waits_without_spinning() 
             if clock.clock.now() < Timestamp::MAX {
                 assert_waits(&got, row.second(), &row);
             } else {
-                // Any time is over at the end of time.
+                // At the end of time every timeout has ended.
                 assert!(got.is_ready(), "waits for more than there is: {row:?}");
             }
         });
@@ -342,7 +342,7 @@ fn a_reset_of_any_shape_leaves_it_as_new() {
             let burst =
                 || [(); 3].map(|()| window.try_acquire().map_err(|refused| refused.limit()));
             let before = (window.rates().next(), burst());
-            // Dropped in line: nothing of it is left.
+            // Dropped in line: it leaves nothing behind.
             let _ = poll_once(pin!(window.acquire()));
             window.reset();
             assert_eq!((window.rates().next(), burst()), before, "{limit} in {length:?}");
@@ -395,7 +395,7 @@ fn a_semaphore_is_asked_for_all_or_nothing() {
 fn a_closed_semaphore_answers_everything() {
     let semaphore = Semaphore::new(1);
     let woken = Wakes::new();
-    // As many as a request can ask for, and there can be.
+    // The most that a request can ask for, and that there can be.
     let big = u32::try_from(Semaphore::MAX_PERMITS).unwrap_or(u32::MAX);
     let mut waiting = semaphore.acquire_many(big);
     let waker = Waker::from(Arc::clone(&woken));

@@ -69,12 +69,12 @@ fn a_timer_that_is_always_early_does_not_keep_the_thread() {
     let waker = Waker::from(Arc::clone(&wakes));
     let mut call = pin!(window.acquire());
     assert!(poll_with(call.as_mut(), &waker).is_pending());
-    assert!(wakes.count() > 0, "nobody will poll it again");
+    assert!(wakes.count() > 0, "it is not polled again");
     clock.advance(SECOND);
     assert!(matches!(poll_with(call, &waker), Poll::Ready(Ok(()))));
 }
 
-/// Reads what is written here, one after the other, and then the last for ever.
+/// Returns these readings one after the other, then repeats the last.
 #[derive(Debug, Clone)]
 struct Scripted {
     readings: &'static [u64],
@@ -92,8 +92,8 @@ impl Clock for Scripted {
     }
 }
 
-/// One call at the first reading, another at what follows; returns the second one's answer, in ns,
-/// and how often it has read the clock.
+/// Calls at the first reading, then again. Returns the second answer, in ns, and how often that call read
+/// the clock.
 fn second_of_one_in_ten_nanoseconds(readings: &'static [u64]) -> (Result<(), u128>, usize) {
     let clock = Scripted { readings, read: Arc::default() };
     let read = Arc::clone(&clock.read);
@@ -104,7 +104,7 @@ fn second_of_one_in_ten_nanoseconds(readings: &'static [u64]) -> (Result<(), u12
     (answer, read.load(Ordering::SeqCst) - before)
 }
 
-/// The thread was stopped between reading and asking, and others have stamped since.
+/// The thread stalls between reading the clock and asking, while others stamp.
 /// Broken by: `Gate::ask` refusing by the first reading.
 #[test]
 fn a_stale_reading_is_not_refused_by_a_newer_stamp() {

@@ -1,4 +1,4 @@
-//! What the errors say, to programs and to people.
+//! What the errors tell programs and people.
 
 use crate::common::at_once;
 use ringgate::{Limit, Limiter, NoSuchRateError, Rate, Semaphore, SlidingWindow, TryAcquireError};

@@ -1,4 +1,4 @@
-//! Both limits together: the order of calls, what is held meanwhile, what a refusal says. Programs of
+//! Both limits together: the order of calls, what a waiting call holds, what a refusal says. Programs of
 //! all operations are in `oracle.rs`, days of simulated traffic in `server_log.rs`.
 #![cfg(feature = "tokio")]
 #![expect(
@@ -31,7 +31,7 @@ const fn ms(millis: u64) -> Duration {
 
 type Call<'a> = Pin<Box<dyn Future<Output = Result<LimiterPermit<'a>, Refused>> + 'a>>;
 
-/// A limiter that goes by a clock in the test's hand, and calls polled by hand.
+/// A limiter on a manual clock, and calls that the test polls.
 struct Scene {
     clock: ManualClock,
     limiter: Limiter,
@@ -89,7 +89,7 @@ fn admitted<'a>(call: &mut Call<'a>) -> LimiterPermit<'a> {
     }
 }
 
-/// Polls the calls, last first, until no more is admitted; their permits are dropped.
+/// Polls the calls, last first, until none is admitted any more. Drops their permits.
 fn go(calls: &mut Vec<(usize, Call<'_>)>) -> Vec<usize> {
     let mut gone = Vec::new();
     loop {
@@ -193,7 +193,7 @@ fn an_owned_permit_gives_its_slot_back_after_the_limiter_is_gone() {
 
 // ---- order ---------------------------------------------------------------------------------------
 
-/// Broken by: the calls waiting for the rate each for itself (no `line.acquire` in `Admission::begin`).
+/// Broken by: each call waiting for the rate by itself (no `line.acquire` in `Admission::begin`).
 #[tokio::test(start_paused = true)]
 async fn tasks_are_admitted_in_the_order_in_which_they_came() {
     let limiter = Limiter::builder()
@@ -258,7 +258,7 @@ fn a_newcomer_does_not_overtake_those_who_wait_at_a_window() {
     assert!(window.try_acquire().is_ok());
 }
 
-/// As leaky-bucket #39, where one that left wedged it for ever. Broken by: `Waiting` not counting
+/// As leaky-bucket #39, where a dropped call blocked it permanently. Broken by: `Waiting` not counting
 /// down on drop; a cancelled head keeping the line's permit.
 #[test]
 fn anyone_may_leave_the_line_at_no_cost_to_the_others() {
@@ -292,7 +292,7 @@ fn a_head_that_leaves_while_it_waits_for_a_slot_costs_nobody() {
     let in_flight = scene.limiter.try_acquire().unwrap();
     let head = scene.queued();
     let mut next = scene.queued();
-    // Granted to the head, which does not look any more.
+    // Granted to the head, which is not polled any more.
     drop(in_flight);
     drop(head);
     drop(admitted(&mut next));
@@ -430,7 +430,7 @@ fn a_turn_just_before_the_deadline_is_waited_for_although_time_goes_on() {
     assert!(poll_once(call.as_mut()).is_pending());
 }
 
-/// Its first sleep is never over, the second (the alarm) at once.
+/// Its first sleep never ends; the second (the alarm) ends at once.
 #[derive(Debug, Clone, Default)]
 struct SlowTimer(ManualClock, Arc<AtomicU64>);
 

@@ -1,11 +1,11 @@
 //! The limiter and the window against a sequential model (`ringgate_model::limiter`): programs of
-//! calls, drops, steps of time and changes of every limit, on a clock in the test's hand. After every
-//! step all that can be seen must be as the model says: answers and their waits to the nanosecond, who
-//! was woken and who was not, what remains, what is free, places in line and turns.
+//! calls, drops, steps of time and changes of every limit, on a clock that the test sets. After every
+//! step all that users can observe must match the model: answers, waits to the nanosecond, which calls
+//! were woken and which were not, what remains, what is free, places in line and estimated waits.
 //!
-//! One thread, so that everything is exact; what threads do to one another is for the models in `src`.
-//! Where the log is split (limits from 128 on) time moves on only and rates stay: then all is exact,
-//! too. `src/tests/oracle.rs` has the rest of that.
+//! It runs on one thread, so that everything is exact. The models in `src` check threads. Where the log is
+//! split (limits from 128 on), time only moves on and rates stay, so that all is exact, too.
+//! `src/tests/oracle.rs` checks split logs without these restrictions.
 
 use crate::common::{Wakes, cases, poll_with};
 use crate::refusal::refusal;
@@ -28,7 +28,7 @@ use std::time::Duration;
 
 // ---- what is tried -------------------------------------------------------------------------------
 
-/// Which one of those there are; counted round.
+/// An index, modulo the number of items.
 type Pick = usize;
 
 #[derive(Debug, Clone)]
@@ -37,12 +37,12 @@ enum Op {
         limiter: Pick,
         owned: bool,
     },
-    /// So many at once, each over at once.
+    /// Several calls at once, each of which ends at once.
     Burst {
         limiter: Pick,
         calls: usize,
     },
-    /// A new call; polled at once, or not yet.
+    /// A new call, polled at once or later.
     Call {
         limiter: Pick,
         timeout: Option<u64>,
@@ -51,7 +51,7 @@ enum Op {
     },
     /// With another waker than before, or the same.
     Poll(Pick, Woken),
-    /// As an executor would: all that were woken, until none is.
+    /// Polls all woken calls, as an executor does, until none is woken.
     Run {
         backwards: bool,
     },
@@ -65,7 +65,7 @@ enum Op {
         limit: u32,
         window: u64,
     },
-    /// On the shared slots, past the limiters.
+    /// An operation on the shared slots themselves.
     Slots(SlotsOp),
 }
 
@@ -79,7 +79,7 @@ enum Woken {
 enum Move {
     On(u64),
     Back(u64),
-    /// To the instant at which the rate lets one more through, after so many others; or 1 ns before.
+    /// To the instant at which the rate admits one more after `ahead` others, or 1 ns before.
     ToTurn {
         limiter: Pick,
         ahead: usize,
@@ -99,7 +99,7 @@ enum SlotsOp {
     Close,
 }
 
-/// A rate or two, or none.
+/// Up to two rates.
 #[derive(Debug, Clone)]
 struct Shape {
     rules: Vec<(u32, u64)>,
@@ -110,7 +110,7 @@ struct Shape {
 enum InFlight {
     Unlimited,
     None,
-    /// Each limiter has so many of its own.
+    /// Each limiter has this many of its own.
     Own(usize),
     /// One semaphore for both.
     Shared(usize),
@@ -119,7 +119,7 @@ enum InFlight {
 #[derive(Clone)]
 struct Program {
     start: u64,
-    /// The longest that a timer sleeps; if not for ever it may ring early.
+    /// The longest that a timer sleeps. Below `u64::MAX` it may ring early.
     longest: u64,
     shapes: [Shape; 2],
     in_flight: InFlight,
@@ -251,12 +251,13 @@ fn any_in_flight() -> impl Strategy<Value = InFlight> {
 
 type Timers = BTreeMap<u64, (u64, Waker)>;
 
-/// It stands still, moves on or steps back; its timers ring when their time has come, and else not.
+/// It stands still, moves on or steps back. Its timers sleep until
+/// their time, but for at most `longest`.
 #[derive(Debug, Clone)]
 struct HandClock {
     now: Arc<AtomicU64>,
     longest: u64,
-    /// By their numbers: when they are to ring, and for whom; or that they are gone.
+    /// By number: when a timer rings and which waker it wakes, or `None` if it was dropped.
     timers: Sender<(u64, Option<(u64, Waker)>)>,
     number: Arc<AtomicU64>,
 }
@@ -295,12 +296,12 @@ impl Future for Timer {
 
 impl Drop for Timer {
     fn drop(&mut self) {
-        // At the end of the test nobody listens.
+        // At the end of the test the receiver is gone.
         let _ = self.clock.timers.send((self.number, None));
     }
 }
 
-/// What moves the clock.
+/// Moves the clock.
 struct Hand {
     clock: HandClock,
     news: Receiver<(u64, Option<(u64, Waker)>)>,
@@ -338,7 +339,7 @@ fn ns(nanos: u64) -> Duration {
     Duration::from_nanos(nanos)
 }
 
-/// A limiter, or a window: the same promises.
+/// A limiter, or a window, which makes the same promises.
 enum Front {
     Limiter(Limiter),
     Window(Box<SlidingWindow>),
@@ -462,7 +463,7 @@ impl<'a> Calling<'a> {
         }
     }
 
-    /// Place and turn, where they can be asked for.
+    /// Place and estimated wait, if the future has them.
     fn stands(&self) -> Option<(Option<usize>, Option<Duration>)> {
         match self {
             Self::Call(call) => Some((call.position(), call.estimated_wait())),
@@ -485,7 +486,7 @@ struct Waiting<'a> {
     wakes: Arc<Wakes>,
     /// Wakes before its last poll.
     seen: usize,
-    /// Wakers it was polled with before, and what they had counted by then.
+    /// Former wakers, and their counts when they were replaced.
     former: Vec<(Arc<Wakes>, usize)>,
 }
 
@@ -497,7 +498,7 @@ impl Waiting<'_> {
 
 struct Held<'a> {
     permit: Permit<'a>,
-    /// `None`: of the shared slots.
+    /// `None` for a permit of the shared slots.
     limiter: Option<Id>,
 }
 
@@ -513,7 +514,7 @@ struct Scene<'a> {
 
 type Checked = Result<(), TestCaseError>;
 
-/// One of so many.
+/// An index below `count`; `None` if that is zero.
 fn one_of(pick: Pick, count: usize) -> Option<usize> {
     pick.checked_rem(count)
 }
@@ -616,7 +617,7 @@ impl<'a> Scene<'a> {
     }
 
     fn run(&mut self, backwards: bool) -> Checked {
-        // Each call is polled a few times at most: once for its turn, its slot, its rate again.
+        // Each call is polled at most a few times: for its turn, its slot, its rate again.
         for _ in 0..1000 {
             let woken = self.waiting.iter().position(Waiting::was_woken);
             let last = self.waiting.iter().rposition(Waiting::was_woken);
@@ -624,7 +625,7 @@ impl<'a> Scene<'a> {
             self.poll(index, Woken::BySame)?;
             self.check()?;
         }
-        Err(TestCaseError::fail("they wake one another for ever"))
+        Err(TestCaseError::fail("they wake one another endlessly"))
     }
 
     fn end(&mut self, index: usize) {
@@ -715,14 +716,14 @@ impl<'a> Scene<'a> {
             prop_assert_eq!(slot.position(), self.model.place_for_slot(id), "place of call {}", id);
         }
         prop_assert!(waiting.was_woken() || !call.must_wake, "call {id} was not woken");
-        prop_assert!(!waiting.was_woken() || call.may_wake, "call {id} was woken for nothing");
+        prop_assert!(!waiting.was_woken() || call.may_wake, "call {id} was woken needlessly");
         let is_left_alone = waiting.former.iter().all(|(wakes, count)| wakes.count() == *count);
         prop_assert!(is_left_alone, "a waker of call {id} was woken after it had been replaced");
         Ok(())
     }
 
-    /// All that wait leave, all that run end: every slot is back, and when all windows have passed
-    /// the whole limit is there.
+    /// Drops all waiting calls and ends all others. Every slot must be back, and once all windows have
+    /// passed, the whole limit.
     fn finish(mut self, backwards: bool) -> Checked {
         while !self.waiting.is_empty() {
             self.step(&Op::Drop(if backwards { self.waiting.len() - 1 } else { 0 }))?;
@@ -784,7 +785,7 @@ proptest! {
 
     /// Broken by: `try_admit_with_slot` stamping before it has the slot; `Place::stamp` keeping the
     /// slot where it is refused; `leave` forgetting the turn, or staying counted; `comes_by` with `<`;
-    /// `set` of the log, `set_rate` of the gate or `close` of the semaphore waking nobody; a call
+    /// `set` of the log, `set_rate` of the gate or `close` of the semaphore waking no call; a call
     /// that waits for its slot deaf to changes, or sent back by each; `try_admit` or `begin` passing
     /// the line; `hopeless` never so; `outweigh` without the closed; no alarm; `again` without a wake;
     /// `owned` futures without their timeout; `release` of two.

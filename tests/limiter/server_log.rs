@@ -1,10 +1,10 @@
-//! Hours and days of traffic under tokio's paused time, against a log that a server might keep: it
-//! knows when calls came, began and ended, and what the limits were, and checks by itself
+//! Hours and days of traffic under tokio's paused time, against a log that a server might keep. The
+//! log knows when calls came, began and ended, and what the limits were. It checks that
 //!
-//! * that no window of any rule ever held more calls than the rule says, and no more were in flight,
-//! * that calls began in the order in which they had come,
-//! * that whoever was first began at the very instant at which both limits were open, and nobody was
-//!   turned away or waited while there was room.
+//! * no window of any rule holds more calls than the rule allows, and no more are in flight than allowed,
+//! * calls begin in the order in which they came,
+//! * the first call begins at the instant at which both limits are open, and no call is refused or waits
+//!   while there is room.
 #![cfg(feature = "tokio")]
 #![expect(clippy::disallowed_methods, reason = "the server's log goes by tokio's paused time")]
 
@@ -33,19 +33,19 @@ type Rule = (u32, Duration);
 
 #[derive(Debug, Clone)]
 enum Event {
-    /// A call asks to go; calls have numbers.
+    /// A call, by its number, asks to begin.
     Comes(u64),
     Begins(u64),
     Ends,
-    /// It did not want to wait, and was told that it would have to.
+    /// It was refused because it would have to wait.
     IsRefused(u64),
-    /// It has waited, or would have had to for too long.
+    /// It gave up: its wait was, or would have been, too long.
     GivesUp(u64),
     /// From now on.
     Rules(Vec<Rule>),
 }
 
-/// Where everybody writes.
+/// Writes events to the log.
 #[derive(Clone)]
 struct Pen {
     log: UnboundedSender<(Duration, Event)>,
@@ -62,7 +62,7 @@ impl Pen {
     }
 }
 
-/// The server's book-keeping, which checks as it reads.
+/// The server's records. It checks each event as it reads it.
 #[derive(Default)]
 struct ServerLog {
     rules: Vec<Rule>,
@@ -70,10 +70,10 @@ struct ServerLog {
     begins: Vec<Duration>,
     in_flight: usize,
     most_in_flight: usize,
-    /// Those who have come and not begun.
+    /// Calls that came and have not begun.
     line: VecDeque<(u64, Duration)>,
     longest_wait: Duration,
-    /// Since when there has been a slot, the same one has been first, the rules have been these.
+    /// Since when a slot is free, since when the first call is first, and since when the rules hold.
     slot_since: Duration,
     first_since: Duration,
     rules_since: Duration,
@@ -124,7 +124,7 @@ impl ServerLog {
     }
 
     fn begin(&mut self, call: u64, now: Duration) {
-        let (first, came) = self.line.pop_front().expect("nobody has come");
+        let (first, came) = self.line.pop_front().expect("no call has come");
         assert_eq!(call, first, "{call} overtook {first} at {now:?}");
         self.in_flight += 1;
         self.most_in_flight = self.most_in_flight.max(self.in_flight);
@@ -147,7 +147,7 @@ impl ServerLog {
         assert_eq!(self.line.len() + 1, before, "{call} was not in line");
     }
 
-    /// When the rules let one more begin: when, of each, the n-th last call has left the window.
+    /// When the rules let one more begin: once, for each rule, the n-th last call has left the window.
     fn rate_free_at(&self) -> Duration {
         let free_at = |(limit, window): &Rule| {
             let nth = self.begins.len().checked_sub(*limit as usize)?;
@@ -176,7 +176,7 @@ impl ServerLog {
 
 // ---- the clients ---------------------------------------------------------------------------------
 
-/// A call that has come; if it is dropped before it begins it has given up.
+/// A call that came. If it is dropped before it begins, it gave up.
 struct Asking {
     pen: Pen,
     call: u64,
@@ -199,7 +199,7 @@ impl Drop for Asking {
     }
 }
 
-/// A call in flight: it ends for the server before its slot is free.
+/// A call in flight. It ends for the server before its slot is free.
 struct InFlight<'a> {
     pen: Pen,
     _permit: LimiterPermit<'a>,
@@ -279,7 +279,7 @@ impl Client {
         }
     }
 
-    /// Calls as fast as it is let; returns how often.
+    /// Calls as often as the limits allow. Returns how often.
     async fn press(mut self, at_most: u64) -> u64 {
         let late = self.up_to(60_000);
         sleep(late).await;
@@ -292,7 +292,7 @@ impl Client {
         self.calls
     }
 
-    /// Comes and goes, waits, gives up, tries, in every way there is.
+    /// Uses every kind of call: waits, gives up, tries.
     async fn roam(mut self, at_most: u64) -> u64 {
         let limiter = self.limiter.clone();
         while self.time() < self.end {
@@ -316,7 +316,7 @@ impl Client {
         }
     }
 
-    /// Eager by day, nearly idle by night; now and then in a burst of its own.
+    /// Busy by day, nearly idle by night, with occasional bursts.
     async fn live(mut self) -> u64 {
         let limiter = self.limiter.clone();
         while self.time() < self.end {
@@ -331,7 +331,7 @@ impl Client {
         self.calls
     }
 
-    /// One call of an agent's: it takes long, or fails soon, or its agent gives it up half-way.
+    /// One call of an agent: it takes long, fails soon, or is given up half-way.
     async fn call_once(&mut self, limiter: &Limiter) {
         let patience = self.up_to(600_000);
         let way = self.any_way(patience);
@@ -387,10 +387,10 @@ impl Traffic {
     /// The server's log, and how often each client called.
     async fn run(self) -> (ServerLog, Vec<u64>) {
         let mut calls = Vec::new();
-        // Whoever hangs has no timer, so paused time would not pass.
+        // A call that hangs has no timer, and without a timer paused time does not pass.
         let late = self.pen.start + s(self.hours * HOUR) + s(48 * HOUR);
         for client in self.running {
-            calls.push(timeout_at(late, client).await.expect("a call waits for ever").unwrap());
+            calls.push(timeout_at(late, client).await.expect("a call hangs").unwrap());
         }
         let log = ServerLog::read(&self.rules, self.max_concurrent, self.events);
         (log, calls)
@@ -426,7 +426,7 @@ async fn under_constant_demand_the_whole_rate_is_used_and_never_exceeded() {
     assert!(log.begins.len() >= 60 * 180);
 }
 
-/// Broken by: stamping before the slot is had.
+/// Broken by: stamping before the call has its slot.
 #[tokio::test(start_paused = true)]
 async fn where_slots_bind_neither_limit_is_exceeded_and_no_slot_stands_empty() {
     let limiter = Limiter::builder()
@@ -438,7 +438,7 @@ async fn where_slots_bind_neither_limit_is_exceeded_and_no_slot_stands_empty() {
     let (log, _) = traffic.spawn(12, |client| client.press(20_000)).run().await;
     log.assert_within((30, s(60)));
     assert_eq!(log.most_in_flight, 4);
-    // Four slots, ten seconds a call: 24 calls a minute, less what chance takes.
+    // Four slots, ten seconds a call: 24 calls a minute, minus random variation.
     assert!(log.begins.len() > 20 * 120, "{} calls", log.begins.len());
     assert_eq!((limiter.available_permits(), limiter.waiters()), (4, 0));
 }
@@ -481,7 +481,7 @@ async fn with_a_margin_calls_that_are_late_on_their_way_keep_the_limit_on_arriva
 
 // ---- days ----------------------------------------------------------------------------------------
 
-/// Three limits and four slots, as a provider's tier has them.
+/// Three limits and four slots, like a provider's tier.
 const TIER: [Rule; 3] = [(60, s(60)), (1000, s(HOUR)), (10_000, s(24 * HOUR))];
 
 /// Broken by: `try_admit_with_slot` stamping before it has the slot; `look` asking the first rule
@@ -526,7 +526,7 @@ async fn change_tiers(limiter: Limiter, pen: Pen, days: u64) {
     }
 }
 
-/// Broken by: as above, and `set_rate` waking nobody; `try_admit` or `begin` passing the line.
+/// Broken by: as above, and `set_rate` waking no call; `try_admit` or `begin` passing the line.
 #[tokio::test(start_paused = true)]
 async fn for_days_of_bursts_nights_failures_and_changing_tiers_every_call_is_in_order_and_in_time()
 {

@@ -1,4 +1,4 @@
-//! What went wrong once with calls that wait, each named after it.
+//! Former faults of waiting calls. Each test is named after one.
 
 use crate::common::{at_once, poll_once};
 use ringgate::time::{Clock, ManualClock, Sleep, Timestamp};
@@ -20,7 +20,7 @@ fn at(nanos: u64) -> Timestamp {
     Timestamp::from_nanos(nanos)
 }
 
-/// One call per 10 ns, the first of which has gone.
+/// One call per 10 ns; the first was already admitted.
 fn used_up(clock: impl Clock) -> Limiter {
     let limiter = Limiter::builder()
         .margin(Duration::ZERO)
@@ -64,7 +64,7 @@ impl Clock for WithBrittleSleeps {
     }
 }
 
-/// Its alarm is dropped as a call is admitted.
+/// Its alarm is dropped when a call is admitted.
 /// Broken by: `stamp` keeping the slot before it leaves the line.
 #[test]
 fn a_sleep_that_panics_as_it_is_dropped_cost_a_slot() {
@@ -81,13 +81,13 @@ fn a_sleep_that_panics_as_it_is_dropped_cost_a_slot() {
         let _ = catch_unwind(AssertUnwindSafe(|| drop(call)));
         assert_eq!((limiter.available_permits(), limiter.waiters()), (1, 0));
         clock.0.advance(ns(10));
-        drop(limiter.try_acquire().expect("somebody has kept the turn"));
+        drop(limiter.try_acquire().expect("a call keeps the turn"));
     }
 }
 
 // ---- clocks --------------------------------------------------------------------------------------
 
-/// Shows 100, and then these times in turn, again and again; its sleeps are over at once.
+/// Shows 100, then repeats these times in turn. Its sleeps end at once.
 #[derive(Debug, Clone)]
 struct Wavering(&'static [u64], Arc<AtomicUsize>);
 
@@ -118,7 +118,7 @@ fn a_clock_that_shows_now_this_and_now_that_kept_the_thread() {
             let limiter = used_up(clock.clone());
             (0..skip).for_each(|_| assert!(clock.now() > at(100)));
             let mut call = pin!(limiter.acquire());
-            // It may well come through, but each poll comes to an end.
+            // It may be admitted, but each poll returns.
             let _ = (0..5).any(|_| poll_once(call.as_mut()).is_ready());
         }
     }
@@ -161,7 +161,7 @@ fn a_turn_that_came_with_the_alarm_was_given_to_the_one_behind() {
     }
 }
 
-// ---- what stands in the way ----------------------------------------------------------------------
+// ---- calls that block others ----------------------------------------------------------------------
 
 /// Broken by: `no_slot` asking only whether the semaphore is closed.
 #[test]
@@ -178,7 +178,7 @@ fn a_semaphore_that_never_has_a_permit_was_not_refused_for_good() {
     }
 }
 
-/// Broken by: `Stage::Slot` without an ear for changes; `hopeless` lining everybody up.
+/// Broken by: `Stage::Slot` not hearing of changes; `hopeless` queueing every call.
 #[test]
 fn a_rate_of_zero_did_not_reach_a_call_that_waited_for_its_slot() {
     let limiter = Limiter::builder()
@@ -201,8 +201,8 @@ fn a_rate_of_zero_did_not_reach_a_call_that_waited_for_its_slot() {
     assert_eq!((limiter.available_permits(), limiter.waiters()), (1, 0));
 }
 
-/// A change that leaves room disturbs nobody who waits for a slot.
-/// Broken by: going back to the rate at every change (the place among those who share the slots).
+/// A change that leaves room does not disturb a call that waits for a slot.
+/// Broken by: going back to the rate at every change (it loses its place in the queue for slots).
 #[test]
 fn a_change_of_the_rate_cost_a_call_its_place_for_a_slot() {
     let slots = Arc::new(Semaphore::new(1));
@@ -224,7 +224,7 @@ fn a_change_of_the_rate_cost_a_call_its_place_for_a_slot() {
 }
 
 /// Time ends before a second call could be admitted, if the first one stays in line.
-/// Broken by: `rate_turn` telling those behind that it is for ever.
+/// Broken by: `rate_turn` refusing the calls behind permanently.
 #[test]
 fn who_stood_behind_others_was_refused_for_good_where_time_ends_for_those() {
     let window = SlidingWindow::with_clock(Rate::new(1, Duration::MAX), ManualClock::new());
@@ -249,7 +249,7 @@ fn ready<F: Future>(call: Pin<&mut F>) -> Option<F::Output> {
 fn is_shared<T: Send + Sync>(_: &T) {}
 fn is_static<T: Send + 'static>(_: &T) {}
 
-/// Broken by: a user's `Sleep` that is `Send` alone in the future; `acquire_owned` borrowing.
+/// Broken by: a user's `Sleep` that is only `Send` in the future; `acquire_owned` borrowing.
 #[test]
 fn futures_could_not_be_shared_nor_spawned() {
     let limiter = Limiter::new(Rate::new(1, ns(1)), 1);

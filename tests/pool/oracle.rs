@@ -2,8 +2,8 @@
 //! panic or fall silent at any point, with callers that read, stop reading or leave at any point.
 //!
 //! After every step: answers and events are the provider's, unchanged and in order; refusals are
-//! typed; slots, stamps and the line are as `ringgate_model::limiter` says; the provider's future or
-//! stream is gone before its slot is free; nothing is left over.
+//! typed; slots, stamps and the line match `ringgate_model::limiter`; the provider's future or stream is
+//! dropped before its slot is free; nothing leaks.
 
 use crate::common::{Wakes, cases, poll_with};
 use crate::refusal::refusal;
@@ -31,10 +31,10 @@ const SECOND: u64 = 1_000_000_000;
 
 type Pick = usize;
 
-/// What a provider makes of one request.
+/// How a provider handles one request.
 #[derive(Debug, Clone)]
 struct Script {
-    /// Polls before it answers.
+    /// The number of polls before it answers.
     thinks: usize,
     answer: Answer,
     items: Vec<Item>,
@@ -52,7 +52,7 @@ enum Answer {
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Item {
     Event,
-    /// An error in the stream: an event like any other to the pool.
+    /// An error in the stream, which the pool treats as any event.
     Error,
     NotYet,
 }
@@ -74,21 +74,21 @@ enum Op {
         script: Script,
     },
     Poll(Pick),
-    /// All that were woken, until none is.
+    /// Polls all woken calls, until none is woken.
     Run,
     DropCall(Pick),
     Read(Pick),
     ReadAfterTheEnd(Pick),
     DropStream(Pick),
     Seconds(u64),
-    /// To the instant of the turn behind so many others, or 1 ns before.
+    /// To the instant at which the rate admits one more after `ahead` others, or 1 ns before.
     ToTurn {
         ahead: usize,
         early: bool,
     },
 }
 
-/// A policy in the words of its documentation.
+/// A policy as its documentation describes it.
 #[derive(Debug, Clone)]
 struct Policy {
     kind: Kind,
@@ -181,7 +181,7 @@ impl Policy {
             .map_or(policy.clone(), |margin| policy.with_margin(Duration::from_nanos(margin)))
     }
 
-    /// What it means.
+    /// The model of this policy.
     fn model(&self) -> Model {
         let (rule, margin, sixth) = match self.kind {
             Kind::Rpm(u32::MAX) => (None, 0, (u32::MAX / 6) as usize),
@@ -239,11 +239,11 @@ struct Fake {
     limiter: Limiter,
     /// Requests that arrived.
     arrived: AtomicUsize,
-    /// What was free when a future or stream of the provider's went.
+    /// The free slots when a future or stream of the provider was dropped.
     gone: Sender<(Id, usize)>,
 }
 
-/// Goes with the provider's future, or with the stream if there is one.
+/// Dropped with the provider's future, or with its stream if there is one.
 struct AtItsEnd {
     call: Id,
     limiter: Limiter,
@@ -252,17 +252,17 @@ struct AtItsEnd {
 
 impl Drop for AtItsEnd {
     fn drop(&mut self) {
-        // Where the test has failed nobody listens.
+        // After a failure the receiver is gone.
         let _ = self.gone.send((self.call, self.limiter.available_permits()));
     }
 }
 
-/// A panic that says nothing.
+/// Panics without a message.
 fn panics() -> ! {
     resume_unwind(Box::new("the provider panics"))
 }
 
-/// Pending for good, or `polls` times, each of which asks to be polled again.
+/// Pending permanently, or for `polls` polls, each of which wakes itself.
 async fn think(mut polls: usize, for_ever: bool) {
     poll_fn(|cx| {
         if polls == 0 {
@@ -349,7 +349,7 @@ struct Call<'a> {
     wakes: Arc<Wakes>,
     /// Wakes before its last poll.
     seen: usize,
-    /// How often the provider will ask for another poll; `None` before it has the request.
+    /// How many more polls the provider needs; `None` before it has the request.
     thinks: Option<usize>,
     script: Script,
 }
@@ -368,7 +368,7 @@ struct Reading {
     number: usize,
 }
 
-/// What comes of a poll of a call.
+/// The result of polling a call.
 #[derive(Debug, PartialEq)]
 enum Outcome {
     Pending,
@@ -377,7 +377,7 @@ enum Outcome {
     Panic,
 }
 
-/// What comes of a poll of a stream: an event has a call, a number, and may be an error.
+/// The result of polling a stream. An event has a call, a number, and may be an error.
 #[derive(Debug, PartialEq)]
 enum Next {
     Pending,
@@ -417,7 +417,7 @@ struct Scene<'a> {
     ended: Vec<EventStream<Event>>,
 }
 
-/// A panic of the provider's as an answer.
+/// Turns a panic of the provider into an error.
 fn caught<R>(poll: impl FnOnce() -> R) -> Result<R, ()> {
     catch_unwind(AssertUnwindSafe(poll)).map_err(drop)
 }
@@ -538,7 +538,7 @@ impl<'a> Scene<'a> {
                 self.streams.push(Reading { stream, id, script, next: 0, number: 0 });
             }
             Outcome::Error(Error::Refused(_)) => {}
-            // While the call's own future is still there.
+            // The call's own future still exists.
             Outcome::Error(Error::Failed) | Outcome::Panic => self.ends(call.id)?,
         }
         Ok(())
@@ -550,7 +550,7 @@ impl<'a> Scene<'a> {
             self.poll(index)?;
             self.check()?;
         }
-        Err(TestCaseError::fail("they wake one another for ever"))
+        Err(TestCaseError::fail("they wake one another endlessly"))
     }
 
     fn drop_call(&mut self, index: usize) -> Checked {
@@ -582,7 +582,7 @@ impl<'a> Scene<'a> {
         Ok(())
     }
 
-    /// A call that was sent is over: the provider's part went first, while its slot was still held.
+    /// A sent call has ended. The provider's part was dropped first, while the slot was still held.
     fn ends(&mut self, id: Id) -> Checked {
         prop_assert_eq!(self.gone.try_recv(), Ok((id, self.model.available(0))));
         self.model.end(0);
@@ -599,9 +599,13 @@ impl<'a> Scene<'a> {
         for call in self.calls.iter().filter(|call| call.thinks.is_none()) {
             let model = &self.model.calls[call.id];
             prop_assert!(call.was_woken() || !model.must_wake, "call {} was not woken", call.id);
-            prop_assert!(!call.was_woken() || model.may_wake, "call {} was woken in vain", call.id);
+            prop_assert!(
+                !call.was_woken() || model.may_wake,
+                "call {} was woken needlessly",
+                call.id
+            );
         }
-        // The test's own, and one for each request on this side or that.
+        // The test's own token, and one for each request.
         let requests = self.calls.len() + self.streams.len();
         prop_assert_eq!(Arc::strong_count(&self.token), 1 + requests, "requests kept or lost");
         Ok(())

@@ -1,6 +1,6 @@
 //! The faults of the provider pool this crate replaces (oxi-ai 0.20, `provider_pool.rs`), one test
-//! each. Not here: "every call scans the whole window under a lock", which is a matter of cost; the
-//! benchmarks show it, and `allocations.rs` that no call allocates.
+//! each. "Every call scans the whole window under a lock" is a matter of cost: the benchmarks show it, and
+//! `allocations.rs` shows that no call allocates.
 #![cfg(feature = "tokio")]
 #![expect(clippy::disallowed_methods, reason = "departures go by tokio's paused time")]
 
@@ -46,9 +46,9 @@ impl From<Refused> for Error {
 enum Request {
     /// Streams what the test sends.
     Answer(u64),
-    /// Has no answer.
+    /// Never answers.
     Fail,
-    /// Panics before there is a stream.
+    /// Panics before it returns a stream.
     Panic,
     /// Panics in the stream.
     PanicLater,
@@ -58,7 +58,7 @@ enum Request {
 struct Arrival {
     request: Request,
     at: Instant,
-    /// What is sent here comes out of the stream; the stream ends when this goes.
+    /// The stream returns what is sent here, and ends when this is dropped.
     answer: UnboundedSender<char>,
 }
 
@@ -83,7 +83,7 @@ impl Provider for Fake {
 
     async fn stream(&self, request: Request) -> Result<EventStream<char>, Error> {
         let (answer, mut events) = unbounded_channel();
-        // The test may have seen enough.
+        // The test may have dropped the receiver.
         let _ = self.arrivals.send(Arrival { request, at: Instant::now(), answer });
         yield_now().await;
         match request {
@@ -102,17 +102,17 @@ fn pool(policy: RateLimitPolicy) -> (Arc<Pool>, UnboundedReceiver<Arrival>) {
     (Arc::new(ProviderPool::new(provider, policy, "pool")), arrivals)
 }
 
-/// One at a time, as often as one likes.
+/// One call at a time, without a limit on the rate.
 fn single() -> RateLimitPolicy {
     RateLimitPolicy::unlimited().with_max_concurrent(1)
 }
 
-/// So many per minute, however many at a time.
+/// A limit per minute, without a limit on calls in flight.
 fn per_minute(rpm: u32) -> RateLimitPolicy {
     RateLimitPolicy::rpm(rpm).with_margin(Duration::ZERO).with_max_concurrent(usize::MAX)
 }
 
-/// A task that calls and keeps its stream for `hold`.
+/// Starts a task that calls and keeps its stream for `hold`.
 fn call(pool: &Arc<Pool>, request: Request, hold: Duration) -> JoinHandle<Result<(), Error>> {
     let pool = Arc::clone(pool);
     tokio::spawn(async move {
@@ -123,7 +123,7 @@ fn call(pool: &Arc<Pool>, request: Request, hold: Duration) -> JoinHandle<Result
     })
 }
 
-/// Lets everybody run who can, and the timers of this very moment fire.
+/// Runs all tasks that can run, and fires the timers that are due now.
 async fn settle() {
     advance(Duration::ZERO).await;
     for _ in 0..20 {
@@ -277,7 +277,7 @@ async fn retry_after_is_the_time_after_which_a_retry_succeeds() {
     assert!(limiter.try_acquire().is_ok());
 }
 
-/// Sleepers wake together and newcomers overtake them. Broken by: the calls sleeping each for
+/// Sleepers wake together and newcomers overtake them. Broken by: each call sleeping by
 /// itself (no `line.acquire` in `Admission::begin`).
 #[tokio::test(start_paused = true)]
 async fn waiting_calls_go_one_by_one_in_their_order_and_newcomers_go_behind() {
@@ -288,7 +288,7 @@ async fn waiting_calls_go_one_by_one_in_their_order_and_newcomers_go_behind() {
         calls.push(call(&pool, Request::Answer(i), Duration::ZERO));
         settle().await;
     }
-    // Newcomers at the very moments when there is room.
+    // New calls at the exact moments when there is room.
     for i in 6..12 {
         advance(s(60)).await;
         calls.push(call(&pool, Request::Answer(i), Duration::ZERO));
@@ -378,7 +378,7 @@ async fn a_stream_that_panics_gives_its_slot_back_at_once_and_is_over() {
     assert_eq!(stream.next().await, None);
 }
 
-/// What a provider's stream finds when it goes.
+/// What a provider's stream finds when it is dropped.
 struct AtItsEnd {
     slots: Arc<Semaphore>,
     free: UnboundedSender<usize>,
@@ -390,7 +390,7 @@ impl Drop for AtItsEnd {
     }
 }
 
-/// Streams are made by the test.
+/// The test makes the streams.
 struct Made;
 
 #[async_trait]

@@ -18,7 +18,7 @@ fn a_policy_is_what_it_was_after_writing_and_reading_it() {
     }
 }
 
-/// Broken by: fields that have to be given although they have a default.
+/// Broken by: required fields that have a default.
 #[test]
 fn what_is_not_given_is_as_in_rpm() {
     let policy: RateLimitPolicy =

@@ -1,4 +1,4 @@
-//! What others found wrong with the semaphore, each as the test that failed.
+//! Faults that reviewers found in the semaphore, each as the test that failed.
 
 use crate::common::{Calls, Wakes, at_once, poll_once, poll_with};
 use ringgate::{Acquire, Semaphore, SemaphorePermit};
@@ -17,7 +17,7 @@ fn in_line<'a>(
     waiting
 }
 
-/// It woke each twice: whoever closed a waiter met it again at the front. Broken by: `end_visit` takes no waker.
+/// Each waiter was woken twice: the close met it again at the front. Broken by: `end_visit` takes no waker.
 #[test]
 fn a_close_wakes_each_waiter_once() {
     let semaphore = Semaphore::new(0);
@@ -43,7 +43,7 @@ fn a_waker_that_holds_a_permit_goes_when_it_has_been_woken() {
     assert!(poll_once(waiting.as_mut()).is_ready());
 }
 
-/// The same for a grant: the woken task is not kept until somebody polls.
+/// The same for a grant: the woken task is not kept alive until the next poll.
 #[test]
 fn the_waker_of_a_granted_waiter_is_not_kept() {
     let semaphore = Semaphore::new(0);
@@ -78,7 +78,7 @@ fn a_bounded_semaphore_never_has_more_in_use_than_its_bound() {
     assert_eq!(served.collect::<Vec<_>>().len(), 2);
 }
 
-/// A request for four stood in everybody's way for ever. Broken by: no look at the bound in
+/// A request for four blocked all later ones permanently. Broken by: no look at the bound in
 /// `assign_permits`; none in `reduce`; none after a grant.
 #[test]
 fn a_request_that_can_never_be_met_any_more_is_refused_and_wedges_nobody() {

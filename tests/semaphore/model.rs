@@ -1,6 +1,6 @@
 //! The semaphore against a sequential model, and the model against tokio's semaphore: the same
 //! operations on `ringgate::Semaphore` (borrowed, owned, bounded) and on `tokio::sync::Semaphore`
-//! must all behave as the model says. All futures are polled by hand, without a runtime.
+//! must all match the model. The test polls all futures itself, without a runtime.
 
 use crate::common::{Wakes, cases, poll_with};
 use proptest::prelude::*;
@@ -11,7 +11,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Poll, Waker};
 
-// ---- what is tested ------------------------------------------------------------------------------
+// ---- the semaphores under test ------------------------------------------------------------------------------
 
 /// A semaphore under test.
 trait Subject {
@@ -32,7 +32,7 @@ trait Subject {
     fn close(&self);
     fn is_closed(&self) -> bool;
 
-    /// What goes beyond tokio's, if this one does.
+    /// The semaphore, if it has more operations than tokio's.
     fn beyond(&self) -> Option<&Semaphore> {
         None
     }
@@ -60,7 +60,7 @@ fn unavailable(error: TryAcquireError) -> Unavailable {
     }
 }
 
-/// What is the same for all.
+/// Operations that are the same for all.
 macro_rules! common_operations {
     () => {
         fn forget(permit: Self::Permit) {
@@ -173,9 +173,9 @@ impl Subject for Arc<tokio::sync::Semaphore> {
 #[derive(Debug, Clone)]
 enum Op {
     Create(u32),
-    /// The future, and whether it is polled with another waker than before.
+    /// Polls a future, perhaps with another waker than before.
     Poll(prop::sample::Index, bool),
-    /// Not for tokio's: once it has completed it stays pending.
+    /// Polls a completed future, which stays pending. Not for tokio's.
     PollAgain(prop::sample::Index),
     Cancel(prop::sample::Index),
     TryAcquire(u32),
@@ -184,7 +184,7 @@ enum Op {
     Release(prop::sample::Index),
     ForgetHeld(prop::sample::Index),
     Split(prop::sample::Index, usize),
-    /// The last of those held into this one.
+    /// Merges the last held permit into this one.
     Merge(prop::sample::Index),
     Add(usize),
     ForgetFree(usize),
@@ -229,7 +229,7 @@ struct Scene<S: Subject> {
     /// Futures that have completed.
     over: Vec<Pin<Box<S::Wait>>>,
     held: Vec<(S::Permit, usize)>,
-    /// Permits there should be in all; below zero where more were taken away than there are.
+    /// Permits there should be in all; negative if more were removed than there are.
     total: isize,
 }
 
@@ -237,7 +237,7 @@ fn signed(permits: usize) -> isize {
     permits.try_into().unwrap()
 }
 
-/// One of `items`, taken out.
+/// Removes one of `items`.
 fn take<T>(items: &mut Vec<T>, which: prop::sample::Index) -> Option<T> {
     (!items.is_empty()).then(|| items.remove(which.index(items.len())))
 }
@@ -429,7 +429,7 @@ impl<S: Subject> Scene<S> {
         Ok(())
     }
 
-    /// Everything given back: nothing lost, nothing made.
+    /// Returns everything. No permit may be lost or made.
     fn end(mut self, backwards: bool) -> Result<(), TestCaseError> {
         if backwards {
             self.waiting.reverse();
@@ -491,7 +491,7 @@ proptest! {
     }
 
     /// Broken by: `add` without the bound; a forgotten permit that still counts; `begin_wait` lining up for
-    /// too many; that refusal told as a close; a front that cannot be met any more left in the way.
+    /// too many; that refusal reported as a close; a front waiter that can never be served left in the queue.
     #[test]
     fn a_bounded_one_does_what_the_model_does(
         permits in 0..=5_usize, ops in ops(), backwards: bool
@@ -499,8 +499,8 @@ proptest! {
         run(&Semaphore::with_max_permits(permits), (permits, Some(permits)), &ops, backwards)?;
     }
 
-    /// The model is right about what a drop-in replacement has to do. Broken by: any change of the
-    /// model's, such as `late_return` being the same for both.
+    /// The model is right about what a drop-in replacement must do. Broken by: any change of the model, such
+    /// as the same `keeps_collected_at_close` for both.
     #[test]
     fn tokios_semaphore_does_what_the_model_does(
         permits in 0..=5_usize, ops in ops(), backwards: bool

@@ -1,4 +1,4 @@
-//! Traps that other semaphores fell into, one test each; the numbers are their issues'.
+//! Faults of other semaphores, one test each, with the numbers of their issues.
 #![expect(clippy::disallowed_types, reason = "a waker that calls back in must be Sync itself")]
 
 use crate::common::counting::growth;
@@ -84,7 +84,7 @@ fn tokio_3188_3644_too_many_permits_saturate_before_anything_is_changed() {
         assert_eq!(semaphore.available_permits(), Semaphore::MAX_PERMITS);
         assert!(!semaphore.is_closed());
     }
-    // As many as a request can ask for, and there can be.
+    // The most that a request can ask for, and that there can be.
     let big = u32::try_from(Semaphore::MAX_PERMITS).unwrap_or(u32::MAX);
     let held = semaphore.try_acquire_many(big).unwrap();
     assert_eq!(semaphore.available_permits(), Semaphore::MAX_PERMITS - big as usize);
@@ -166,7 +166,7 @@ fn async_lock_18_two_permits_given_back_wake_two() {
     let semaphore = Semaphore::new(2);
     let held = [semaphore.try_acquire().unwrap(), semaphore.try_acquire().unwrap()];
     let mut waiters = [Waiter::queued(&semaphore, 1), Waiter::queued(&semaphore, 1)];
-    // Both before any waiter is polled.
+    // Both come before any waiter is polled.
     drop(held);
     let _permits = waiters.each_mut().map(Waiter::permit);
     let mut more = [Waiter::queued(&semaphore, 1), Waiter::queued(&semaphore, 1)];
@@ -174,7 +174,7 @@ fn async_lock_18_two_permits_given_back_wake_two() {
     let _permits = more.each_mut().map(Waiter::permit);
 }
 
-/// A waker that goes calls back in; it gives the very permit that is waited for.
+/// A waker that is dropped calls the semaphore, and adds the permit that is waited for.
 struct GivesAtItsEnd(Arc<Semaphore>);
 
 impl Wake for GivesAtItsEnd {
@@ -192,12 +192,12 @@ impl Drop for GivesAtItsEnd {
 fn tokio_5429_a_waker_that_is_dropped_may_call_back_in() {
     let semaphore = Arc::new(Semaphore::new(0));
     let gives = || Waker::from(Arc::new(GivesAtItsEnd(Arc::clone(&semaphore))));
-    // Replaced by another waker: the permit it gives is this waiter's.
+    // Replaced by another waker: its permit goes to this waiter.
     let mut waiter = Waiter { future: semaphore.acquire(), waker: Arc::default() };
     assert!(poll_with(Pin::new(&mut waiter.future), &gives()).is_pending());
     assert!(waiter.poll().is_pending() && waiter.is_woken());
     let permit = waiter.permit();
-    // Cancelled: the permit it gives is the next one's.
+    // Cancelled: its permit goes to the next waiter.
     let mut cancelled = semaphore.acquire();
     assert!(poll_with(Pin::new(&mut cancelled), &gives()).is_pending());
     let mut next = Waiter::queued(&semaphore, 1);
@@ -206,8 +206,8 @@ fn tokio_5429_a_waker_that_is_dropped_may_call_back_in() {
     assert_eq!(semaphore.available_permits(), 2);
 }
 
-/// One thread releases while another waits, and gives up at once whatever it got. In the end one
-/// permit is there for each release.
+/// One thread releases while another waits and gives up at once, granted or not. In the end there is one
+/// permit for each release.
 fn release_against_a_fickle_waiter(rounds: usize) {
     let semaphore = Semaphore::new(0);
     let barrier = std::sync::Barrier::new(2);
@@ -232,7 +232,7 @@ fn release_against_a_fickle_waiter(rounds: usize) {
     });
 }
 
-/// Also kotlinx #1477: a grant that meets a cancellation has one owner, not two and not none.
+/// Also kotlinx #1477: a grant during a cancellation has exactly one owner.
 /// Broken by: `Admission::advance` not giving back what a new waiter found free and did not want.
 #[test]
 fn kotlinx_2380_a_waiter_that_gives_up_just_as_it_succeeds_loses_no_permit() {
@@ -256,7 +256,7 @@ fn kotlinx_3745_a_try_does_not_fail_while_a_permit_is_free() {
     assert_eq!(semaphore.available_permits(), 3);
 }
 
-/// Broken by: `release` making a permit free that somebody waits for.
+/// Broken by: `release` making a permit free that a waiter needs.
 #[test]
 fn async_lock_23_newcomers_that_come_all_the_time_do_not_starve_a_waiter() {
     let semaphore = Semaphore::new(1);
@@ -270,7 +270,7 @@ fn async_lock_23_newcomers_that_come_all_the_time_do_not_starve_a_waiter() {
     }
 }
 
-/// Broken by: `n > capacity` being queued for ever where it blocks those behind it.
+/// Broken by: `n > capacity` being queued, where it blocks the waiters behind it permanently.
 #[test]
 fn zio_11187_a_request_for_more_than_there_are_can_be_cancelled_and_wedges_nobody() {
     let semaphore = Semaphore::new(2);
@@ -436,7 +436,7 @@ fn a_panic_whose_payload_panics_too_breaks_nothing() {
     drop(last.permit());
     drop(line);
     assert_eq!(semaphore.available_permits(), 3);
-    // Nothing is left of the wakes: what is released now goes where it should.
+    // No wake is left over: a permit released now goes to the right waiter.
     let mut waiter = Waiter::queued(&semaphore, 4);
     semaphore.add_permits(1);
     assert_eq!(waiter.permit().num_permits(), 4);
@@ -485,7 +485,7 @@ fn a_permit_taken_while_unwinding_is_not_given_back_as_well() {
     assert_eq!(semaphore.available_permits(), 1);
 }
 
-/// A task that an executor polls where it is woken. It keeps its permit until it goes itself.
+/// A task that its waker polls at once. It keeps its permit until it is dropped.
 struct Inline {
     future: Mutex<Option<AcquireOwned>>,
     permit: Mutex<Option<OwnedSemaphorePermit>>,
@@ -503,7 +503,7 @@ impl Wake for Inline {
     }
 }
 
-/// The waker that is dropped is the task's last owner, and so gives its permit back. Broken by:
+/// The dropped waker is the task's last owner, so dropping it returns the permit. Broken by:
 /// `wake` leaving the node when its note is gone.
 #[test]
 fn kotlinx_80_a_long_chain_of_tasks_that_end_as_they_are_woken_needs_no_deep_stack() {
@@ -619,13 +619,13 @@ fn a_waker_may_give_a_permit_back_from_inside() {
     assert_eq!(scene.semaphore.available_permits(), 2);
 }
 
-/// Runs with room for a thousand calls inside one another, each some frames deep.
+/// Runs with a stack for a thousand nested calls, each several frames deep.
 fn with_a_deep_stack(body: impl FnOnce() + Send + 'static) {
     let thread = std::thread::Builder::new().stack_size(256 << 20).spawn(body).unwrap();
     thread.join().unwrap();
 }
 
-/// A waker that does the same each time it is called, a thousand calls inside one another at most.
+/// A waker that does the same at each call, with at most a thousand nested calls.
 fn each_time(act: impl Fn() + Send + Sync + 'static) -> Waker {
     let depth = AtomicUsize::new(0);
     Calls::waker(move || {
@@ -780,7 +780,7 @@ async fn tasks_on_several_threads_that_come_and_go_lose_no_permit() {
     assert_eq!(semaphore.available_permits(), 3);
 }
 
-// ---- what the types are --------------------------------------------------------------------------
+// ---- types --------------------------------------------------------------------------
 
 fn is_shared<T: Send + Sync + Unpin>() {}
 fn is_unwind_safe<T: UnwindSafe + RefUnwindSafe>() {}
@@ -800,7 +800,7 @@ fn all_public_types_can_be_sent_shared_and_moved() {
     is_unwind_safe::<(AcquireError, TryAcquireError, Refused, RateLimitPolicy)>();
 }
 
-/// As a provider's streams are `Send` and no more, so are the pool's. Broken by: a future that
+/// A provider's streams are only `Send`, and so are the pool's. Broken by: a future that
 /// keeps something that is not `Send` across an await.
 #[test]
 fn all_futures_and_streams_can_be_sent() {

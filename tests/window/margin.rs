@@ -1,4 +1,4 @@
-//! The margin that a limiter has unless told otherwise.
+//! The default margin of a limiter.
 
 use ringgate::time::ManualClock;
 use ringgate::{Limiter, LimiterBuilder, Rate, RateLimitPolicy, SlidingWindow};
@@ -34,7 +34,7 @@ fn a_limiter_without_a_margin_of_its_own_was_refused_by_the_provider() {
     assert_eq!(policy(RateLimitPolicy::per_second(1)), SECOND + Duration::from_millis(25));
 }
 
-/// Broken by: one margin for all rates, by the first.
+/// Broken by: the first rate's margin for all rates.
 #[test]
 fn each_rate_has_the_margin_of_its_own_window_also_after_a_change() {
     let limiter = builder().rate(Rate::per_minute(2)).rate(Rate::per_second(1)).build();

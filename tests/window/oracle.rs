@@ -1,5 +1,5 @@
-//! The sliding window against a plain log of every admission, and against its own promise when
-//! several threads use it at once.
+//! The sliding window against a log of all its stamps. With several threads: the limit holds, and every
+//! refusal is right.
 
 use crate::common::Dice;
 use proptest::prelude::*;
@@ -47,13 +47,13 @@ impl Log {
     }
 }
 
-/// A clock that is so much behind its window's newest stamp has jumped back.
+/// A clock that is this far behind its window's newest stamp has jumped back.
 const JUMP: u64 = 1_000_000_000;
 
 /// From this limit on the log may be split.
 const SPLIT: u32 = 128;
 
-// ---- what is tried -------------------------------------------------------------------------------
+// ---- the programs -------------------------------------------------------------------------------
 
 /// How time goes on; shares are thousandths of the window.
 #[derive(Debug, Clone, Copy)]
@@ -87,7 +87,7 @@ impl Case {
             Move::JustBeforeFree => log.free_at().map_or(now, |free_at| free_at - 1),
         };
         // Where the log is split, each part clamps by its own newest stamp, which this oracle does
-        // not know; `src/tests/oracle.rs` asks for the stamps.
+        // not know; `src/tests/oracle.rs` compares the stamps.
         if self.limit < SPLIT { then } else { then.max(now) }
     }
 
@@ -173,7 +173,7 @@ proptest! {
     #[test]
     fn a_refused_call_is_admitted_exactly_when_it_was_told(case in cases(small())) {
         let window = SlidingWindow::new(Rate::new(case.limit, Duration::from_nanos(case.window)));
-        // The log only steers the times here; what is asserted comes from the window alone.
+        // The log only steers the times. The assertions use the window alone.
         let mut log = Log::new(case.limit, case.window);
         let (mut now, mut history) = (case.start, Vec::new());
         for (step, share) in &case.steps {
@@ -191,7 +191,7 @@ proptest! {
         }
     }
 
-    /// Where the clock turns out to have jumped back, the window's time goes on from its newest stamp.
+    /// After the clock has jumped back, the window's time continues from its newest stamp.
     /// Broken by: `free = middle` for `middle + 1` (hangs), or no `min(limit)`, in
     /// `Ring::remaining`; `ask` reading the time before the last move; a jump that is not noticed, or
     /// noticed twice.
@@ -206,7 +206,7 @@ proptest! {
             shown = case.time_after(shown + ahead, *step, &log).saturating_sub(ahead);
             clock.set(at(shown));
             for attempt in 0..=case.attempts(*share) {
-                // Whoever asks in vain, for an admission or for what remains, finds it out.
+                // A refused call, or a `remaining` of zero, notices the jump.
                 let newest = log.stamps.newest();
                 if log.remaining(shown + ahead) == 0 && newest > shown + ahead + JUMP {
                     ahead = newest - shown;
@@ -243,7 +243,7 @@ proptest! {
 /// What happens to a clock, in ms.
 #[derive(Debug, Clone, Copy)]
 enum Event {
-    /// So much real time passes.
+    /// Real time passes.
     Passes(u64),
     /// It steps back.
     Back(u64),
@@ -260,8 +260,8 @@ fn events() -> impl Strategy<Value = Event> {
 proptest! {
     #![proptest_config(crate::common::cases(400))]
 
-    /// Whatever the clock shows, the limit holds by real time, and nobody waits for longer than a window and
-    /// what the clock may be behind without having jumped. Broken by: stamps that several rings keep as they are,
+    /// Whatever the clock shows, the limit holds by real time. No call waits longer than a window plus the
+    /// largest step back that is not a jump. Broken by: stamps that several rings keep as they are,
     /// or time that goes on from the clock, after a jump; a jump that is not noticed.
     #[test]
     fn around_jumps_the_limit_holds_by_real_time(
@@ -300,7 +300,7 @@ proptest! {
 /// The widest tick; times that are multiples of it are not rounded.
 const TICK: u64 = 4096;
 
-/// Every admission by its stamp: stamps and how many had them.
+/// Stamps, and the number of admissions that have each.
 #[derive(Default)]
 struct Tally(Vec<(u64, u64)>);
 
@@ -313,14 +313,14 @@ impl Tally {
         self.0.push((now.max(self.newest()), count));
     }
 
-    /// Those that have not left the window by `now`.
+    /// The number of admissions that have not left the window by `now`.
     fn busy(&self, now: u64, window: u64) -> u64 {
         let in_window = self.0.iter().filter(|(stamp, _)| stamp + window > now);
         in_window.map(|(_, count)| count).sum()
     }
 }
 
-/// As many admissions at `now` as there are, at most `most`; and whether one was refused.
+/// Admits up to `most` calls at `now`. Returns how many, and whether one was refused.
 fn burst(window: &SlidingWindow, now: u64, most: u64) -> (u64, bool) {
     for admitted in 0..most {
         if window.try_acquire_at(at(now)).is_err() {
@@ -330,8 +330,8 @@ fn burst(window: &SlidingWindow, now: u64, most: u64) -> (u64, bool) {
     (most, false)
 }
 
-/// Fills the window and then two thirds of it again, by bursts at odd times, some of them stepping
-/// back.
+/// Fills the window and then two thirds of it again, by bursts at odd times, with a clock that
+/// sometimes steps back.
 fn demand_on_shared_cells(limit: u32) {
     const WINDOW: u64 = TICK * 1_000_000;
     let held_back = u64::from(limit.div_ceil(1 << 20)) - 1;
@@ -426,15 +426,15 @@ struct Call {
     admitted: bool,
 }
 
-/// What can be proved from outside. The stamp of an admission is a reading of the clock made inside
-/// some call that began before this one ended, and not less than this call's own reading; the
-/// clock does not go back, so `before <= stamp <= after`.
+/// Checks what can be proved from outside. The stamp of an admission is a reading of the clock, made by a
+/// call that began before this one ended, and is not less than this call's own reading. The clock does not
+/// go back, so `before <= stamp <= after`.
 ///
-/// * Of any `limit + 1` admissions, first and last stamp lie at least a window apart; so do then
-///   the least `before` and the greatest `after`: no stretch shorter than a window has more than
-///   `limit` calls *wholly* inside it.
-/// * A refused call has seen `limit` cells stamped later than `before - window`, each by a call
-///   that had begun.
+/// * The first and last stamps of any `limit + 1` admissions are at least a window apart, and therefore
+///   the least `before` and the greatest `after` are, too. So no time shorter than a window has more
+///   than `limit` calls *wholly* inside it.
+/// * A refused call saw `limit` cells stamped later than `before - window`, each by a call that had
+///   begun.
 fn assert_kept(calls: &mut [Call], limit: usize, window: u64) {
     calls.sort_by_key(|call| call.before);
     let admitted: Vec<Call> = calls.iter().copied().filter(|call| call.admitted).collect();
@@ -445,7 +445,7 @@ fn assert_kept(calls: &mut [Call], limit: usize, window: u64) {
     }
     for refused in calls.iter().filter(|call| !call.admitted) {
         let begun = admitted.partition_point(|call| call.before <= refused.after);
-        // The newest come last, so enough of them are found soon.
+        // The newest are last, so the search ends early.
         let seen = admitted[..begun].iter().rev();
         let busy = seen.filter(|call| call.after + window > refused.before);
         assert_eq!(busy.take(limit).count(), limit, "refused although there was room");

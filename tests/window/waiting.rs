@@ -1,5 +1,5 @@
 //! Waiting for a window: place and turn, one timer for all, bursts; several limits at once; limits
-//! that change under those who wait.
+//! that change while calls wait.
 
 use crate::common::{Wakes, at_once, poll_once, poll_with};
 use ringgate::time::{Clock, ManualClock, Sleep, Timestamp};
@@ -74,7 +74,7 @@ impl Scene {
     }
 }
 
-/// How many are through, from the front on.
+/// The number of calls that were admitted, from the front on.
 fn through(calls: &mut [Call<'_>]) -> usize {
     let mut count = 0;
     while let Some(call) = calls.get_mut(count)
@@ -162,7 +162,7 @@ fn a_window_refuses_at_once_what_cannot_come_in_time() {
 
 // ---- one timer -----------------------------------------------------------------------------------
 
-/// Broken by: a new timer at each poll; those behind the head with timers of their own.
+/// Broken by: a new timer at each poll; a timer for each call behind the head.
 #[test]
 fn the_whole_line_has_one_timer() {
     let scene = Scene::new(3, s(10));
@@ -180,11 +180,11 @@ fn a_burst_of_freed_cells_is_handed_out_without_further_timers() {
     let mut calls = scene.queue(60);
     scene.set(s(10));
     assert_eq!(through(&mut calls), 50);
-    // The first one's, and now that of the one who is first after the burst.
+    // The timer of the first call, and that of the call that is first after the burst.
     assert_eq!(scene.clock.timers(), 2);
 }
 
-/// Each is woken as the one before it goes. Broken by: a turn that is given up without a wake.
+/// Each call is woken when the one before it leaves the line. Broken by: a turn that is given up without a wake.
 #[test]
 fn in_a_burst_each_wakes_the_next() {
     let scene = Scene::new(3, s(10));
@@ -215,11 +215,11 @@ fn several_limits_hold_together_or_nothing_is_counted() {
         .build();
     let admit = || (0..9).filter(|_| limiter.try_acquire().is_ok()).count();
     assert_eq!((limiter.remaining(), admit()), (2, 2));
-    // Refused by the second alone: the first has counted nothing.
+    // Only the second refuses: the first has counted nothing.
     assert_eq!(limiter.try_acquire().unwrap_err().retry_after(), Some(s(1)));
     clock.advance(s(1));
     assert_eq!((limiter.remaining(), admit()), (2, 2));
-    // Refused by both: told the later.
+    // Both refuse: the answer is the later time.
     assert_eq!(limiter.try_acquire().unwrap_err().retry_after(), Some(s(59)));
     clock.advance(s(59));
     assert_eq!((limiter.remaining(), admit()), (2, 2));
@@ -244,7 +244,7 @@ fn a_turn_is_told_rightly_under_several_limits() {
     }
 }
 
-/// Broken by: a margin for the rates that come after it alone.
+/// Broken by: a margin only for the rates that come after it.
 #[test]
 fn a_margin_lengthens_each_of_several_limits() {
     let second = Duration::from_secs(1);
@@ -263,7 +263,7 @@ fn a_margin_lengthens_each_of_several_limits() {
 
 // ---- limits that change --------------------------------------------------------------------------
 
-/// Broken by: `set_rate` waking nobody; `wait_for_rate` not looking again.
+/// Broken by: `set_rate` waking no call; `wait_for_rate` not looking again.
 #[test]
 fn a_higher_limit_lets_those_in_line_through() {
     let scene = Scene::new(1, s(10));
@@ -305,7 +305,7 @@ fn a_shorter_window_lets_the_first_in_line_through_earlier() {
     assert_eq!(scene.window.window(), s(5));
 }
 
-/// Broken by: the head waking by its old timer and going without another look.
+/// Broken by: the head woken by its old timer and admitted without another look.
 #[test]
 fn a_lower_limit_and_a_longer_window_hold_those_in_line_back() {
     let scene = Scene::new(2, s(10));
@@ -335,7 +335,7 @@ fn a_limit_of_zero_refuses_those_in_line_and_a_later_one_admits_again() {
     assert!(scene.window.try_acquire().is_err(), "the one from before counts");
 }
 
-/// Broken by: the admissions of before left behind as the log grows.
+/// Broken by: earlier admissions left behind as the log grows.
 #[test]
 fn a_limit_far_beyond_the_first_counts_what_was_admitted_before() {
     let scene = Scene::new(10, s(10));

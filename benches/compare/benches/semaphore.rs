@@ -124,7 +124,7 @@ macro_rules! each {
 /// Enough for all threads; saa counts few.
 const FREE: usize = 16;
 
-/// The time that `iterations` of `work` take on each of so many threads at once.
+/// The time that all threads take for `iterations` of `work` each.
 fn on_threads(threads: usize, iterations: u64, work: impl Fn() + Sync) -> Duration {
     let barrier = Barrier::new(threads + 1);
     thread::scope(|scope| {
@@ -163,7 +163,7 @@ fn acquire<S: Semaphore>(group: &mut Group<'_>, threads: usize) {
 
 // ---- permits are short -----------------------------------------------------------------------
 
-/// So many tasks share so many permits, and give way while they hold one.
+/// Tasks share permits, and yield while they hold one.
 fn share<S: Semaphore>(group: &mut Group<'_>, runtime: &Runtime, tasks: u64, permits: usize) {
     group.bench_function(S::NAME, |bencher| {
         bencher.iter_custom(|n| {
@@ -231,7 +231,7 @@ fn cancel_storm<S: Semaphore>(group: &mut Group<'_>) {
                 for waiter in line.iter_mut().flatten() {
                     poll_pending(waiter);
                 }
-                // Coprime with the number of waiters: everybody once, far apart.
+                // Coprime with the number of waiters: each waiter once, far apart.
                 let mut at = 0;
                 for _ in 0..MANY {
                     line[at as usize] = None;

@@ -73,7 +73,7 @@ impl Row {
     }
 
     /// A window for an exact limiter. Where it admits, it has room for a call in every two
-    /// nanoseconds: nobody calls so often, so what was admitted has always left the window when
+    /// nanoseconds: no caller is that fast, so what was admitted has always left the window when
     /// its place is needed. (A log is short then; a ring is as long as ever.) Where it refuses, it
     /// stays full.
     fn window(self, limit: u32) -> Duration {
@@ -117,7 +117,7 @@ fn whole(done: &[Done]) -> (Duration, u64) {
     (end - start, done.iter().map(|done| done.admitted).sum())
 }
 
-/// Makes the calls of `run`, which counts the admitted, on each of so many threads at once. They
+/// Runs `run` on all threads at once, and adds up the admitted calls that it counts. The threads
 /// have met once before.
 fn on_threads(threads: u32, run: impl Fn(&Meeting) -> u64 + Sync) -> (Duration, u64) {
     let meeting = Apart(Meeting { threads: u64::from(threads), arrivals: AtomicU64::new(0) });
@@ -297,7 +297,7 @@ async fn on_tasks(threads: u32, calls: u64, original: &Arc<Original>) -> (Durati
     let tasks: Vec<_> = (0..threads)
         .map(|_| {
             let (original, barrier) = (Arc::clone(original), Arc::clone(&barrier));
-            // Not cut short by tokio's budget: there is nobody to give way to.
+            // Not cut short by tokio's budget: no other task has to run.
             tokio::spawn(unconstrained(async move {
                 barrier.wait().await;
                 let start = Instant::now();
@@ -330,8 +330,7 @@ fn original(group: &mut Group<'_>, row: Row, runtime: &Runtime, limit: u32) {
 // ---- no clock --------------------------------------------------------------------------------
 
 thread_local! {
-    /// The time as the bench tells it, in nanoseconds: nobody pays for a reading, and no thread
-    /// for another's.
+    /// The time that the bench sets, in nanoseconds. Reading it costs nothing, and threads do not share it.
     static TOLD: Cell<u64> = const { Cell::new(0) };
 }
 

@@ -37,7 +37,7 @@ struct Flags {
 fn main() -> Result<(), Box<dyn Error>> {
     let flags = Flags::parse();
     let library = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    // The benches would else write into another directory than the one that is read.
+    // Otherwise the benches would write to another directory than the one this program reads.
     let target = env::var_os("CARGO_TARGET_DIR").map_or(library.join("target"), PathBuf::from);
     let criterion = flags.criterion.unwrap_or(target.join("criterion"));
     let out = flags.out.unwrap_or(library.join("docs/pictures"));

@@ -259,7 +259,7 @@ impl Model {
         self.slots.first()?.line.iter().position(|waiting| *waiting == id)
     }
 
-    /// How long a queued call waits for the rate, at least; `None` if for ever or not queued.
+    /// The least time that a queued call waits for the rate; `None` if the rate never admits it.
     #[must_use]
     pub fn estimated_wait(&self, id: Id) -> Option<u64> {
         let ahead = self.position(id)?;

@@ -96,7 +96,9 @@ mod tests {
 
     fn stamps(all: &[u64]) -> Stamps {
         let mut stamps = Stamps::default();
-        all.iter().for_each(|stamp| stamps.insert(*stamp));
+        for stamp in all {
+            stamps.insert(*stamp);
+        }
         stamps
     }
 

@@ -121,7 +121,7 @@ impl<P> Row<P> {
     }
 }
 
-/// What so many calls would have taken, if so many took `time`.
+/// The time for `calls` calls, if `made` calls took `time`.
 #[expect(clippy::cast_precision_loss, reason = "a ratio of small numbers")]
 fn scale(time: Duration, calls: u64, made: u64) -> Duration {
     time.mul_f64(calls as f64 / made as f64)

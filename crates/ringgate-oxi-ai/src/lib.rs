@@ -1,6 +1,6 @@
 //! Drop-in replacement for the provider pool of the crate oxi-ai 0.20, on a limiter of [`ringgate`].
 //!
-//! Code that uses that pool changes its `use` line and nothing else:
+//! Code that uses that pool changes only its `use` line:
 //!
 //! ```
 //! // use oxi_ai::provider_pool::{ProviderPool, RateLimitPolicy};
@@ -21,7 +21,7 @@
 //! | a call over the rate | sleeps one second with its slot, then fails with "retry after 5 s" | waits its turn in line, for exactly as long as it must |
 //! | a longer wait than a caller can bear | – | [`with_acquire_timeout`](ProviderPool::with_acquire_timeout): refused at once, with the exact wait |
 //! | `unlimited()` | panics in `ProviderPool::new` | limits nothing |
-//! | `max_concurrent: 0` | waits for ever | refuses at once |
+//! | `max_concurrent: 0` | never returns | refuses at once |
 //! | cost of a call | grows with `rpm` | does not |
 //!
 //! # Cost
@@ -45,7 +45,7 @@ use oxi_ai::{Context, Model, Provider, ProviderError, ProviderEvent, StreamOptio
 use ringgate::{EventStream, Limiter, OwnedLimiterPermit, PoolStream, Refused};
 use std::sync::Arc;
 
-/// Rate and concurrency that a pool keeps: the two fields of the original and nothing else.
+/// Rate and concurrency that a pool keeps: only the two fields of the original.
 ///
 /// ```
 /// use ringgate_oxi_ai::RateLimitPolicy;
@@ -67,16 +67,17 @@ pub struct RateLimitPolicy {
 }
 
 impl RateLimitPolicy {
-    /// So many requests per minute, and a sixth of it (at least one) in flight.
+    /// Limits requests to `rpm` per minute, and those in flight to a sixth of it (at least one).
     #[must_use]
     pub fn rpm(rpm: u32) -> Self {
         ringgate::RateLimitPolicy::rpm(rpm).into()
     }
 
-    /// A minute's worth of so many requests per second (at most `u32::MAX`), and as many in flight.
+    /// Limits requests to a minute's worth of this rate (at most `u32::MAX`), and those in flight to one
+    /// second's worth.
     ///
-    /// Two fields cannot say more: as with the original it is the minute that is limited, and a
-    /// whole minute's worth may go in its first second.
+    /// The two fields of the original can only limit the minute: all of its calls may start in the first
+    /// second.
     /// [`ringgate::RateLimitPolicy::per_second`] limits every
     /// second:
     ///
@@ -147,8 +148,8 @@ pub fn rate_limited(refused: Refused) -> ProviderError {
 /// until its stream ends or is dropped, or the provider fails or panics. A failed call stays counted, because
 /// providers count it too.
 ///
-/// The pool's own refusals are [`ProviderError::RateLimited`]. Everything else is the wrapped
-/// provider's, passed on as it came; a server's 429 is `HttpError(429, _)` with oxi-ai's own
+/// The pool's own refusals are [`ProviderError::RateLimited`]. All other errors are the wrapped
+/// provider's, passed on unchanged; a server's 429 is `HttpError(429, _)` with oxi-ai's own
 /// providers.
 ///
 /// ```
@@ -214,7 +215,7 @@ impl ProviderPool {
     /// must.
     ///
     /// A call that the rate admits only after the timeout fails immediately, with the exact wait. A call that
-    /// waits for a concurrency slot fails at the timeout, because nobody knows when a stream ends.
+    /// waits for a concurrency slot fails at the timeout, because the end of a stream is unknown.
     ///
     /// ```
     /// # use async_trait::async_trait;

@@ -350,7 +350,7 @@ async fn a_stream_that_its_caller_drops_half_way_frees_its_slot_and_its_connecti
     assert_eq!(pool.limiter().available_permits(), 0);
     drop(events);
     assert_eq!(pool.limiter().available_permits(), 1);
-    // The server sees it go, and would else wait for ever.
+    // The server sees that it is gone. Otherwise it would wait endlessly.
     answer.0.closed().await;
 }
 
@@ -510,7 +510,7 @@ async fn a_call_that_finds_no_slot_within_its_patience_is_told_no_time() {
     assert_eq!((seen.len(), seen.recv().await.unwrap().at), (2, start));
 }
 
-/// The original hangs for ever without slots. Broken by: `Slots::Shut` waiting.
+/// The original hangs without slots. Broken by: `Slots::Shut` waiting.
 #[tokio::test(start_paused = true)]
 async fn a_limit_of_zero_refuses_at_once_and_names_no_time() {
     let start = Instant::now();

@@ -49,7 +49,7 @@ impl Provider for Governed {
     }
 
     async fn stream(&self, request: ChatRequest) -> Result<EventStream<Event>, Error> {
-        let slot = Arc::clone(&self.slots).acquire_owned().await.expect("nobody closes it");
+        let slot = Arc::clone(&self.slots).acquire_owned().await.expect("it is never closed");
         self.rate.until_ready().await;
         let events = self.provider.stream(request).await?;
         Ok(Box::pin(events.inspect(move |_| {

@@ -1,8 +1,8 @@
-//! The pool that ringgate replaces, by what it does: oxi-ai 0.20's, with a window of any length.
+//! The behaviour of the pool that ringgate replaces (oxi-ai 0.20), with a window of any length.
 //!
 //! A call takes a permit, then looks at a list of the calls of the last window. If that is full,
-//! it waits a second, looks once more, and is turned away. All the while it holds the permit, and
-//! gives it back when the answer begins. The second is the original's, whose window is a minute.
+//! it waits a second, looks once more, and is refused. It holds the permit all the time, and
+//! returns it when the answer begins. The second is the original's, whose window is a minute.
 
 use super::Limits;
 use crate::Pool;
@@ -17,7 +17,7 @@ use tokio::time::sleep;
 
 /// How long a call waits before it looks again.
 const PAUSE: Duration = Duration::from_secs(1);
-/// When a call that is turned away should come again.
+/// When a refused call should be retried.
 const RETRY_AFTER: Duration = Duration::from_secs(5);
 
 /// A semaphore, and a list behind a lock.
@@ -66,7 +66,7 @@ impl Provider for Original {
     }
 
     async fn stream(&self, request: ChatRequest) -> Result<EventStream<Event>, Error> {
-        let _until_the_answer_begins = self.permits.acquire().await.expect("nobody closes it");
+        let _until_the_answer_begins = self.permits.acquire().await.expect("it is never closed");
         if self.enter_or_try_again().await {
             self.provider.stream(request).await
         } else {
