@@ -32,7 +32,8 @@
 //!   were, up to the jump itself. It moves to a new log, as after a [reset](crate::SlidingWindow::reset), and at
 //!   the same cost.
 //! * **Jumps ahead** look like a long pause: earlier calls leave the window early. Afterwards, if one reading
-//!   was far ahead of all later ones, call [`reset`](crate::Limiter::reset).
+//!   was far ahead of all later ones, call [`reset`](crate::Limiter::reset). It is also the only way on after a
+//!   reading beyond 219 years: until then the limiter refuses for good.
 //! * **Two clocks.** Give each runtime its own limiter if one is paused and the other is not: two clocks more
 //!   than a second apart behind one limiter make its time run too fast.
 

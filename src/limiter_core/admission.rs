@@ -1,10 +1,9 @@
 //! One call's way through the limiter, as a future that tells its place in line.
 
-use super::queued::Queued;
+use super::queued::{Deadline, Queued};
 use super::shared::Core;
 use crate::coop;
 use crate::error::Refused;
-use crate::time::Timestamp;
 use core::fmt;
 use core::future::Future;
 use core::ops::Deref;
@@ -112,7 +111,10 @@ impl<H: Handle> Admission<H> {
     #[inline]
     fn start(&mut self, may_go: bool) -> Poll<Result<(), Refused>> {
         let Some(core) = self.core.as_deref() else { return Poll::Pending };
-        let deadline = self.timeout.map(|timeout| core.time.now().saturating_add(timeout));
+        let deadline = self.timeout.map(|timeout| {
+            let set_at = core.time.now();
+            Deadline { at: set_at.saturating_add(timeout), set_at }
+        });
         let is_free = may_go && core.line.is_open_and_free();
         let decided = if is_free {
             Some(core.try_admit_uncontended())
@@ -128,14 +130,14 @@ impl<H: Handle> Admission<H> {
     }
 
     #[cold]
-    fn join(&mut self, deadline: Option<Timestamp>, waits: bool) -> Poll<Result<(), Refused>> {
+    fn join(&mut self, deadline: Option<Deadline>, waits: bool) -> Poll<Result<(), Refused>> {
         let Some(core) = self.core.as_deref() else { return Poll::Pending };
         // SAFETY: `Handle`: the core stays at its address until `self.core` is dropped or given out, and
         // `self.queued`, which alone gets this reference, is dropped before either.
         let core: &'static Core = unsafe { &*ptr::from_ref(core) };
-        if let Some(deadline) = deadline {
+        if let Some(deadline) = &deadline {
             let turn = core.estimate_for_newcomer();
-            if turn.is_some_and(|turn| !turn.is_over_by(deadline)) {
+            if turn.is_some_and(|turn| !turn.is_over_by(deadline.at)) {
                 return Poll::Ready(Err(core.refusal(turn)));
             }
         }

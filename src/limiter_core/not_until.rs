@@ -10,7 +10,7 @@ pub(crate) struct NotUntil {
     /// When the rate admits the call; `None` if never.
     pub(super) free_at: Option<Timestamp>,
     /// The clock when it was asked.
-    now: Timestamp,
+    pub(super) now: Timestamp,
 }
 
 impl NotUntil {

@@ -41,6 +41,13 @@ pin_project! {
     }
 }
 
+/// The end of a timeout.
+pub(super) struct Deadline {
+    pub(super) at: Timestamp,
+    /// The clock when it was set.
+    pub(super) set_at: Timestamp,
+}
+
 enum State<'a> {
     Queued(Waiting<'a>),
     AwaitingRate(WakeSources<'a>),
@@ -52,7 +59,7 @@ impl<'a> Queued<'a> {
     /// Joins the line of `core`. `takes_place`: it takes one of the limited places now.
     pub(super) fn new(
         core: &'a Core,
-        deadline: Option<Timestamp>,
+        deadline: Option<Deadline>,
         takes_place: bool,
     ) -> Result<Self, Refused> {
         let place = if takes_place { core.take_place()? } else { None };
@@ -63,7 +70,7 @@ impl<'a> Queued<'a> {
             has_yet_to_take_place: !takes_place,
             state: State::Queued(core.line.wait()),
             sleep: None,
-            alarm: deadline.map(|deadline| core.time.sleep_until(deadline)),
+            alarm: deadline.map(|deadline| core.time.sleep_until(deadline.at, deadline.set_at)),
             turn: None,
         })
     }

@@ -106,12 +106,12 @@ impl Core {
     /// How many calls the rate has room for now; `u32::MAX` if there is no rate.
     pub(crate) fn remaining(&self) -> u32 {
         let Some(log) = &self.rate else { return u32::MAX };
-        let remaining = log.remaining(self.now());
+        let remaining = log.remaining_by(&|| self.now());
         if remaining > 0 || self.peek().is_err() {
             return remaining;
         }
         // `peek` noticed that the clock jumped back, or time has passed.
-        log.remaining(self.now())
+        log.remaining_by(&|| self.now())
     }
 
     /// The clock, in ns.
@@ -284,15 +284,14 @@ impl Core {
         let log = self.rate.as_ref()?;
         // Notices a jump of the clock.
         let _ = self.peek();
-        let now = self.now();
-        let turn = log.free_at(ahead, now);
+        let (turn, now) = log.free_at_by(ahead, &|| self.now());
         if turn == Some(now) {
             return None;
         }
         // MUTANTS: estimate
         // Not permanent: waiters ahead may cancel.
         let only_behind_others = turn.is_none() && ahead > 0;
-        let at_the_end = || log.free_at(0, now).map(|_| u64::MAX);
+        let at_the_end = || log.free_at_by(0, &|| self.now()).0.map(|_| u64::MAX);
         Some(NotUntil::new(now, if only_behind_others { at_the_end() } else { turn }))
     }
 

@@ -90,6 +90,9 @@ impl<'a> SlotWait<'a> {
     }
 }
 
+/// How often one poll looks at the rate. A clock that falls at each reading is a change each time.
+const MAX_LOOKS: u32 = 4;
+
 /// Ready when the rate admits one call.
 pub(super) fn wait_for_rate<'a>(
     core: &'a Core,
@@ -97,7 +100,7 @@ pub(super) fn wait_for_rate<'a>(
     mut sleep: Pin<&mut Option<SleepUntil<'a>>>,
     cx: &mut Context<'_>,
 ) -> Poll<Result<(), Refused>> {
-    loop {
+    for _ in 0..MAX_LOOKS {
         // The look below covers all changes so far.
         core.changes.forget_permits(usize::MAX);
         let Err(not_until) = core.peek() else {
@@ -106,7 +109,7 @@ pub(super) fn wait_for_rate<'a>(
         };
         let free_at = wake_time(core.concurrency(), not_until)?;
         if sleep.as_ref().as_pin_ref().is_none_or(|sleep| sleep.deadline() != free_at) {
-            sleep.set(Some(core.time.sleep_until(free_at)));
+            sleep.set(Some(core.time.sleep_until(free_at, not_until.now)));
         }
         if sleep.as_mut().as_pin_mut().is_some_and(|sleep| sleep.poll(cx).is_ready()) {
             sleep.set(None);
@@ -121,6 +124,7 @@ pub(super) fn wait_for_rate<'a>(
             return Poll::Pending;
         }
     }
+    yield_now(cx)
 }
 
 /// When to look again; the refusal if that can never help.

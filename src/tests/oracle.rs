@@ -606,3 +606,18 @@ fn a_jump_that_was_noticed_late_counted_calls_as_new_once_more() {
     log.restart_time(noticed);
     assert_eq!(burst(&log, 15), 127);
 }
+
+/// Between a jump and its notice several rings became one, whose stamps kept their order: those from after the jump
+/// left the window at once. Broken by: `new_successor` that forgets `is_mixed`.
+#[test]
+fn a_jump_was_forgotten_when_several_rings_became_one() {
+    let layout = Layout { capacity: 128, rings_log2: 1, ..Layout::of(1, 256, 16) };
+    let log = Log::with_layout(&[(128, ns(60_000))], Duration::ZERO, layout);
+    assert_eq!((0..64).filter(|_| log.try_acquire(1_000_000).is_ok()).count(), 64);
+    assert_eq!(burst(&log, 900_000), 64);
+    log.set(0, 300, ns(60_000)).unwrap();
+    assert_eq!(log.per_cell(), 2);
+    let at_once = burst(&log, 900_000);
+    log.restart_time(log.time_base());
+    assert!(64 + 64 + at_once + burst(&log, 900_000) <= 300);
+}

@@ -92,9 +92,10 @@ impl Time {
         }
     }
 
-    /// Sleeps until the clock shows `deadline`, however often the timer wakes early.
-    pub(crate) fn sleep_until(&self, deadline: Timestamp) -> SleepUntil<'_> {
-        SleepUntil { time: self, deadline, seen: Timestamp::ZERO, sleep: None }
+    /// Sleeps until the clock shows `deadline`, however often the timer wakes early. The deadline was set when the
+    /// clock showed `seen`.
+    pub(crate) fn sleep_until(&self, deadline: Timestamp, seen: Timestamp) -> SleepUntil<'_> {
+        SleepUntil { time: self, deadline, seen, sleep: None }
     }
 
     fn timer(&self, deadline: Timestamp) -> Sleep {
@@ -127,14 +128,28 @@ impl SleepUntil<'_> {
         self.deadline
     }
 
+    /// Sets the timer. True if the deadline has come meanwhile.
+    fn arm(mut self: Pin<&mut Self>) -> bool {
+        let mut this = self.as_mut().project();
+        this.sleep.set(Some(this.time.timer(*this.deadline)));
+        // The timer has read the clock, too: what it waits for was not moved if the clock jumped just before.
+        let is_over = self.as_mut().is_over();
+        let mut this = self.project();
+        if this.sleep.is_none() {
+            this.sleep.set(Some(this.time.timer(*this.deadline)));
+        }
+        is_over
+    }
+
     /// Whether the deadline has come. If the clock has jumped back, the deadline moves back with it.
     fn is_over(self: Pin<&mut Self>) -> bool {
-        let this = self.project();
+        let mut this = self.project();
         let now = this.time.now();
         let back = this.seen.saturating_duration_since(now);
         if back > JUMP {
             *this.deadline =
                 now.saturating_add(this.deadline.saturating_duration_since(*this.seen));
+            this.sleep.set(None);
         }
         *this.seen = now;
         now >= *this.deadline
@@ -148,10 +163,10 @@ impl Future for SleepUntil<'_> {
         if self.as_mut().is_over() {
             return Poll::Ready(());
         }
-        let mut this = self.as_mut().project();
-        if this.sleep.is_none() {
-            this.sleep.set(Some(this.time.timer(*this.deadline)));
+        if self.sleep.is_none() && self.as_mut().arm() {
+            return Poll::Ready(());
         }
+        let mut this = self.as_mut().project();
         let rung = this.sleep.as_mut().as_pin_mut().is_some_and(|sleep| sleep.poll(cx).is_ready());
         if !rung {
             return Poll::Pending;

@@ -2,14 +2,16 @@
 
 use super::clock::{Clock, LONGEST_SLEEP, Timestamp};
 use super::sleep::Sleep;
+use core::time::Duration;
 use futures_timer::Delay;
 use tokio::runtime::Handle;
 use tokio::time::{Instant, sleep_until};
 
 /// Tokio's clock, paused time included, and tokio's timer (of one millisecond's grain).
 ///
-/// Outside a tokio runtime it shows the system's time and sleeps by a runtime-agnostic timer. Its
-/// epoch is its construction; clones share it. Under paused time construct it inside the runtime.
+/// Outside a tokio runtime it shows the system's time and sleeps by a runtime-agnostic timer. Its epoch is ten years
+/// before its construction, because the paused time of another runtime may be earlier; clones share it. Under paused
+/// time construct it inside the runtime.
 ///
 /// # Panics
 ///
@@ -31,14 +33,25 @@ use tokio::time::{Instant, sleep_until};
 /// ```
 #[derive(Debug, Clone)]
 pub struct TokioClock {
-    epoch: Instant,
+    made: Instant,
 }
+
+/// What it shows at its construction.
+const AT_FIRST: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
 
 impl TokioClock {
     /// A clock that starts now.
     #[must_use]
     pub fn new() -> Self {
-        Self { epoch: read() }
+        Self { made: read() }
+    }
+
+    #[inline]
+    fn shows(&self, now: Instant) -> Timestamp {
+        Timestamp::from_epoch(match now.checked_duration_since(self.made) {
+            Some(later) => AT_FIRST.saturating_add(later),
+            None => AT_FIRST.saturating_sub(self.made.saturating_duration_since(now)),
+        })
     }
 }
 
@@ -51,13 +64,12 @@ impl Default for TokioClock {
 impl Clock for TokioClock {
     #[inline]
     fn now(&self) -> Timestamp {
-        Timestamp::from_epoch(read().saturating_duration_since(self.epoch))
+        self.shows(read())
     }
 
     fn sleep_until(&self, deadline: Timestamp) -> Sleep {
         let now = read();
-        let shown = Timestamp::from_epoch(now.saturating_duration_since(self.epoch));
-        let wait = deadline.saturating_duration_since(shown).min(LONGEST_SLEEP);
+        let wait = deadline.saturating_duration_since(self.shows(now)).min(LONGEST_SLEEP);
         if Handle::try_current().is_ok() {
             Sleep::tokio(sleep_until(now + wait))
         } else {

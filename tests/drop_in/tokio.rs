@@ -4,6 +4,7 @@
 #![cfg(feature = "tokio")]
 
 use futures_util::FutureExt;
+use ringgate::time::{Clock, TokioClock};
 use ringgate::{Limiter, Rate, Semaphore, SlidingWindow};
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -180,14 +181,15 @@ fn a_task_must_not_block_and_a_blocking_thread_may() {
 
 // ---- paused time -----------------------------------------------------------------------------------
 
+fn runtime(paused: bool) -> tokio::runtime::Runtime {
+    let mut builder = tokio::runtime::Builder::new_current_thread();
+    builder.enable_time().start_paused(paused).build().unwrap()
+}
+
 /// "retry in 5999.99 s", of a window of a minute.
-/// Broken by: `notice_jump` left out of `ask`.
+/// Broken by: `with_fresh_clock` that notices no jump.
 #[test]
 fn a_limiter_that_had_been_used_under_paused_time_refused_for_as_long_as_that_ran() {
-    let runtime = |paused| {
-        let mut builder = tokio::runtime::Builder::new_current_thread();
-        builder.enable_time().start_paused(paused).build().unwrap()
-    };
     let limiter = Limiter::builder().margin(Duration::ZERO).rate(Rate::per_minute(2)).build();
     runtime(true).block_on(async {
         tokio::time::advance(100 * MINUTE).await;
@@ -196,5 +198,24 @@ fn a_limiter_that_had_been_used_under_paused_time_refused_for_as_long_as_that_ra
     runtime(false).block_on(async {
         let refused = limiter.try_acquire().unwrap_err();
         assert!(refused.retry_after().unwrap() <= MINUTE, "{refused}");
+    });
+}
+
+/// The clock had been made when paused time was an hour ahead; until then it showed zero, as if it stood still.
+/// Broken by: a clock that shows zero at its construction.
+#[test]
+fn a_limiter_made_late_in_paused_time_waited_for_as_long_in_another_runtime() {
+    let limiter = runtime(true).block_on(async {
+        tokio::time::advance(60 * MINUTE).await;
+        let limiter = Limiter::builder().margin(Duration::ZERO).rate(Rate::per_minute(1)).build();
+        drop(limiter.acquire().await.unwrap());
+        limiter
+    });
+    runtime(true).block_on(async {
+        let clock = TokioClock::new();
+        let start = clock.now();
+        drop(limiter.acquire().await.unwrap());
+        let waited = clock.now().saturating_duration_since(start);
+        assert!(waited <= MINUTE + Duration::from_secs(1), "{waited:?}");
     });
 }

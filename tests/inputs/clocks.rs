@@ -3,11 +3,13 @@
 use crate::common::{Calls, Wakes, poll_once, poll_with};
 use ringgate::time::{Clock, ManualClock, Sleep, Timestamp};
 use ringgate::{Rate, SlidingWindow};
+use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Barrier};
 use std::task::{Poll, Waker};
+use std::thread;
 use std::time::Duration;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -141,4 +143,94 @@ fn a_manual_clock_wakes_whoever_polled_its_sleep_last() {
     }
     clock.advance(SECOND);
     assert_eq!(wakes.map(|wakes| wakes.count()), [0, 1]);
+}
+
+// ---- a reading that comes late -------------------------------------------------------------------
+
+thread_local! {
+    /// So many readings later this thread stops, before it reads or with what it has read.
+    static STOPS: Cell<Option<(u32, Where)>> = const { Cell::new(None) };
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Where {
+    Before,
+    After,
+}
+
+/// A clock at which threads stop, one at each place.
+#[derive(Debug, Clone)]
+struct Stopping {
+    now: ManualClock,
+    /// For each place: it has come; it may go on.
+    barriers: Arc<[[Barrier; 2]; 2]>,
+}
+
+impl Stopping {
+    fn stop(&self, place: Where) {
+        let Some((readings, wanted)) = STOPS.get().filter(|(_, wanted)| *wanted == place) else {
+            return;
+        };
+        STOPS.set((readings > 1).then(|| (readings - 1, wanted)));
+        if readings == 1 {
+            for barrier in &self.barriers[place as usize] {
+                barrier.wait();
+            }
+        }
+    }
+
+    fn wait_for(&self, place: Where) {
+        self.barriers[place as usize][0].wait();
+    }
+
+    fn let_go(&self, place: Where) {
+        self.barriers[place as usize][1].wait();
+    }
+}
+
+impl Clock for Stopping {
+    fn now(&self) -> Timestamp {
+        self.stop(Where::Before);
+        let now = self.now.now();
+        self.stop(Where::After);
+        now
+    }
+
+    fn sleep_until(&self, deadline: Timestamp) -> Sleep {
+        self.now.sleep_until(deadline)
+    }
+}
+
+/// A thread that asks what remains reads the clock and stalls. Another notices that the clock has jumped, and stalls
+/// before it reads the clock for the new log. Then the first one's reading decided how far the log's time is ahead.
+/// Broken by: `remaining` that is given a reading.
+#[test]
+fn an_old_reading_decided_where_time_continued_after_a_jump() {
+    let seconds = |seconds: u64| Timestamp::from_nanos(seconds * 1_000_000_000);
+    let pair = || [Barrier::new(2), Barrier::new(2)];
+    let clock = Stopping { now: ManualClock::new(), barriers: Arc::new([pair(), pair()]) };
+    clock.now.set(seconds(1000));
+    let window = SlidingWindow::with_clock(Rate::per_minute(2), clock.clone());
+    window.try_acquire().unwrap();
+    clock.now.set(seconds(5));
+    thread::scope(|scope| {
+        let asks = scope.spawn(|| {
+            STOPS.set(Some((1, Where::After)));
+            window.remaining()
+        });
+        clock.wait_for(Where::After);
+        clock.now.set(seconds(50));
+        window.try_acquire().unwrap();
+        let notices = scope.spawn(|| {
+            STOPS.set(Some((3, Where::Before)));
+            window.try_acquire().is_ok()
+        });
+        clock.wait_for(Where::Before);
+        clock.let_go(Where::After);
+        asks.join().unwrap();
+        clock.now.set(seconds(66));
+        assert!(window.try_acquire().is_err(), "a third one in sixteen seconds");
+        clock.let_go(Where::Before);
+        assert!(!notices.join().unwrap());
+    });
 }

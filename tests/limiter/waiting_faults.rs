@@ -6,8 +6,8 @@ use ringgate::{Limit, Limiter, LimiterAcquire, Rate, Semaphore, SlidingWindow, W
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::{Pin, pin};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 use std::thread;
 use std::time::Duration;
@@ -283,4 +283,116 @@ fn a_timeout_lasted_longer_by_as_much_as_the_clock_jumped_back() {
     let Poll::Ready(Err(refused)) = poll_once(call.as_mut()) else { panic!("it waits on") };
     assert_eq!(refused.limit(), Limit::Concurrency);
     drop(permit);
+}
+
+/// A clock that jumps back to zero after some readings. Its timers never fire.
+#[derive(Debug, Clone, Default)]
+struct JumpsBetween {
+    now: Arc<AtomicU64>,
+    readings: Arc<AtomicU64>,
+    /// What the clock showed, and until when a call slept.
+    sleeps: Arc<Mutex<Vec<(Timestamp, Timestamp)>>>,
+}
+
+const SECOND: u64 = 1_000_000_000;
+
+impl JumpsBetween {
+    fn at(now: u64) -> Self {
+        let clock = Self::default();
+        clock.now.store(now, Ordering::SeqCst);
+        clock
+    }
+
+    /// The reading after this many more is zero.
+    fn jump_after(&self, readings: u64) {
+        self.readings.store(readings, Ordering::SeqCst);
+    }
+}
+
+impl Clock for JumpsBetween {
+    fn now(&self) -> Timestamp {
+        let now = self.now.load(Ordering::SeqCst);
+        let left = self.readings.load(Ordering::SeqCst);
+        self.readings.store(left.saturating_sub(1), Ordering::SeqCst);
+        if left == 1 {
+            self.now.store(0, Ordering::SeqCst);
+        }
+        at(now)
+    }
+
+    fn sleep_until(&self, deadline: Timestamp) -> Sleep {
+        self.sleeps.lock().unwrap().push((at(self.now.load(Ordering::SeqCst)), deadline));
+        Sleep::new(std::future::pending())
+    }
+}
+
+/// Broken by: `sleep_until` that knows no earlier reading.
+#[test]
+fn a_timeout_was_longer_if_the_clock_jumped_back_before_its_first_poll() {
+    let clock = JumpsBetween::at(1000 * SECOND);
+    let limiter = Limiter::builder().max_concurrent(1).clock(clock.clone()).build();
+    let _permit = limiter.try_acquire().unwrap();
+    let mut call = pin!(limiter.acquire_timeout(Duration::from_secs(5)));
+    clock.jump_after(1);
+    assert!(poll_once(call.as_mut()).is_pending());
+    clock.now.store(6 * SECOND, Ordering::SeqCst);
+    assert!(poll_once(call.as_mut()).is_ready());
+}
+
+/// Broken by: `arm` that does not read the clock again; `sleep_until` that knows no earlier reading.
+#[test]
+fn the_head_slept_until_a_time_from_before_a_jump() {
+    for readings in 1..8 {
+        let clock = JumpsBetween::at(1000 * SECOND);
+        let builder = Limiter::builder().rate(Rate::per_minute(1)).margin(Duration::ZERO);
+        let limiter = builder.clock(clock.clone()).build();
+        drop(limiter.try_acquire().unwrap());
+        let mut call = pin!(limiter.acquire());
+        clock.jump_after(readings);
+        assert!(poll_once(call.as_mut()).is_pending());
+        let (shown, until) = *clock.sleeps.lock().unwrap().last().unwrap();
+        let longest = Duration::from_secs(61);
+        assert!(until.saturating_duration_since(shown) <= longest, "{readings}: {until:?}");
+    }
+}
+
+/// Broken by: `is_over` that moves the deadline and keeps the timer.
+#[test]
+fn a_timeout_that_moved_back_kept_its_timer() {
+    let clock = JumpsBetween::at(100 * SECOND);
+    let limiter = Limiter::builder().max_concurrent(1).clock(clock.clone()).build();
+    let _permit = limiter.try_acquire().unwrap();
+    let mut call = pin!(limiter.acquire_timeout(Duration::from_secs(5)));
+    assert!(poll_once(call.as_mut()).is_pending());
+    clock.now.store(0, Ordering::SeqCst);
+    assert!(poll_once(call.as_mut()).is_pending());
+    assert_eq!(clock.sleeps.lock().unwrap().last().unwrap().1, at(5 * SECOND));
+}
+
+/// A clock that falls by two seconds at each reading.
+#[derive(Debug, Clone)]
+struct Falls(Arc<AtomicU64>);
+
+impl Clock for Falls {
+    fn now(&self) -> Timestamp {
+        at(self.0.fetch_sub(2 * SECOND, Ordering::SeqCst))
+    }
+
+    fn sleep_until(&self, _: Timestamp) -> Sleep {
+        Sleep::new(std::future::pending())
+    }
+}
+
+/// Each look at the rate noticed a jump, which made the head look again.
+/// Broken by: `wait_for_rate` that looks as often as there are changes.
+#[test]
+fn a_falling_clock_kept_the_thread() {
+    let start = 1 << 60;
+    let clock = Falls(Arc::new(AtomicU64::new(start)));
+    let limiter = Limiter::builder().rate(Rate::per_minute(1)).clock(clock.clone()).build();
+    drop(limiter.try_acquire().unwrap());
+    let mut call = pin!(limiter.acquire());
+    assert!(poll_once(call.as_mut()).is_pending());
+    let readings = (start - clock.0.load(Ordering::SeqCst)) / (2 * SECOND);
+    assert!(readings < 100, "{readings} readings in one poll");
 }

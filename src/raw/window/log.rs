@@ -24,7 +24,8 @@
 //! 3. Each reading belongs to one time base, which is read before the clock. A thread that meets shards of another base
 //!    reads both again.
 //!
-//! With several rings, some may have been stamped by the clock after it had jumped. So all stamps become the newest.
+//! With several rings, some may have been stamped by the clock after it had jumped. So all stamps become the newest, also
+//! if the several rings have become one meanwhile.
 
 mod acquire;
 mod change;

@@ -112,17 +112,36 @@ impl Log {
         Ok(Reservation { at, pinned })
     }
 
-    /// When the admission after `ahead` others is free, if each of those is claimed as soon as it is free, from `now`
-    /// (ns) on; `None` if time ends before. With several rules and more than 4096 ahead, that moment or an earlier one.
+    /// [`free_at_by`](Self::free_at_by) a given time.
+    #[cfg(test)]
     pub(crate) fn free_at(&self, ahead: u64, now: u64) -> Option<u64> {
-        let asked = self.ask(None, &|| now, |shards, at| Ok((at, shards.free_at(ahead, at)?)));
-        let Ok(((at, free_at), reading, _)) = asked else { return Some(now) };
-        if free_at == at { Some(now) } else { reading.clock_at(free_at) }
+        self.free_at_by(ahead, &|| now).0
     }
 
-    /// How many admissions could be claimed at `now` (ns). The count may be stale when it is read.
+    /// When the admission after `ahead` others is free, if each of those is claimed as soon as it is free, from a
+    /// reading of the clock on; `None` if time ends before. With several rules and more than 4096 ahead, that moment or
+    /// an earlier one. Returns the reading as well. (In ns.) It makes the reading itself: one from before the log's time
+    /// restarted would be wrong.
+    pub(crate) fn free_at_by(&self, ahead: u64, read: ReadClock<'_>) -> (Option<u64>, u64) {
+        let asked = self.ask(None, read, |shards, at| Ok((at, shards.free_at(ahead, at)?)));
+        let ((at, free_at), reading, _) = match asked {
+            Ok(asked) => asked,
+            Err(full) => return (Some(full.reading.clock), full.reading.clock),
+        };
+        let turn = if free_at == at { Some(reading.clock) } else { reading.clock_at(free_at) };
+        (turn, reading.clock)
+    }
+
+    /// [`remaining_by`](Self::remaining_by) a given time.
+    #[cfg(test)]
     pub(crate) fn remaining(&self, now: u64) -> u32 {
-        let remaining = self.ask(None, &|| now, Shards::remaining).map_or(0, |(many, ..)| many);
+        self.remaining_by(&|| now)
+    }
+
+    /// How many admissions could be claimed at a reading of the clock (ns), which it makes itself. The count may be
+    /// stale when it is read.
+    pub(crate) fn remaining_by(&self, read: ReadClock<'_>) -> u32 {
+        let remaining = self.ask(None, read, Shards::remaining).map_or(0, |(many, ..)| many);
         u32::try_from(remaining).unwrap_or(u32::MAX)
     }
 

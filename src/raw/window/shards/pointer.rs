@@ -4,7 +4,7 @@
 pub(super) const NEEDS_PIN: u8 = 1;
 /// A reset made them: they begin empty.
 pub(super) const FRESH: u8 = 2;
-/// A jump of the clock made them: all their stamps are at least the floor.
+/// A jump of the clock made them. If the stamps may be mixed, all become the newest.
 pub(super) const LIFTED: u8 = 4;
 
 pub(super) fn marked<T>(shards: *mut T, marks: u8) -> *mut T {

@@ -36,6 +36,9 @@ pub(crate) struct Shards {
     /// No stamp is earlier: the log may have forgotten what had left the window by then. (One ring's stamps grow by
     /// themselves; each of several rings knows only its own.)
     pub(super) floor: u64,
+    /// Some stamps may be from after a jump of the clock that no thread has noticed: there are several rings, or
+    /// there were several since time last restarted. (One ring clamps each stamp to the one before.)
+    pub(super) is_mixed: bool,
     /// Why they are closed, if not for growth or finer cells: `RESET`, `JUMP`.
     pub(super) closed_for: AtomicU32,
     /// How many resets and jumps came before them.
@@ -56,6 +59,7 @@ impl Shards {
         let rings = 1_u32 << layout.rings_log2;
         let ring = || CachePadded::new(Ring::new(cells.div_ceil(rings)));
         let rings: Box<[_]> = (0..rings).map(|_| ring()).collect();
+        let is_mixed = rings.len() > 1;
         Self {
             rule: AtomicU64::new(0),
             requested_window: AtomicU64::new(0),
@@ -69,6 +73,7 @@ impl Shards {
             successor: AtomicPtr::new(ptr::null_mut()),
             needs_pin: false,
             floor: 0,
+            is_mixed,
             closed_for: AtomicU32::new(0),
             epoch: 0,
             offset: AtomicU64::new(0),

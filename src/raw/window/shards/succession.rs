@@ -102,13 +102,15 @@ impl Shards {
     }
 
     fn with_time(self, epoch: u32, offset: u64) -> Self {
-        Self { epoch: epoch.wrapping_add(1), offset: AtomicU64::new(offset), ..self }
+        let is_mixed = self.rings.len() > 1;
+        Self { epoch: epoch.wrapping_add(1), offset: AtomicU64::new(offset), is_mixed, ..self }
     }
 
     fn new_successor(&self, capacity: u32, floor: u64) -> Self {
         let mut next = Self::new(self.layout.with_capacity(capacity));
         next.floor = floor;
         next.epoch = self.epoch;
+        next.is_mixed |= self.is_mixed;
         // If the offset is not set yet, each of the two continues from the newest stamp here.
         next.offset = AtomicU64::new(self.time_base().offset);
         next.needs_pin = self.needs_pin || self.is_shared() || next.is_shared();
@@ -191,7 +193,7 @@ impl Shards {
         if is_fresh(place) {
             return;
         }
-        let least = if is_lifted(place) && self.rings.len() > 1 { next.floor } else { 0 };
+        let least = if is_lifted(place) && self.is_mixed { next.floor } else { 0 };
         let history = Merged::new(&self.rings, self.format);
         // A cell of the successor has the stamp of the newest admission that it covers.
         let (here, there) = (self.format.per_cell, next.format.per_cell);
