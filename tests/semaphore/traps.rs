@@ -120,7 +120,7 @@ fn tokio_6450_a_permit_granted_but_never_seen_goes_to_the_next() {
     assert_eq!(semaphore.available_permits(), 1);
 }
 
-/// Broken by: `State::free` dropping the `CLOSED` bit.
+/// Broken by: `State::with_permits` dropping the `CLOSED` bit.
 #[test]
 fn tokio_8020_forgetting_permits_does_not_reopen_a_closed_semaphore() {
     let semaphore = Semaphore::new(3);
@@ -316,7 +316,7 @@ fn all_free_permits_can_be_taken_together() {
     assert_eq!(semaphore.try_acquire_all().unwrap_err(), TryAcquireError::Closed);
 }
 
-/// Broken by: `+` for the saturating sum in `owe`.
+/// Broken by: `+` for the saturating sum in `Debt::add`.
 #[test]
 fn a_debt_saturates_and_is_paid_before_anybody_is_served() {
     let semaphore = Semaphore::new(1);
@@ -397,7 +397,7 @@ fn panicking_waker() -> Waker {
     Calls::waker(|| panic!("a waker panics"))
 }
 
-/// Broken by: `Wakes::run` without `catch_unwind`.
+/// Broken by: `WakeRunner::run` without `catch_unwind`.
 #[test]
 fn a_waker_that_panics_loses_no_permit_and_the_others_are_still_woken() {
     let semaphore = Semaphore::new(0);
@@ -420,7 +420,7 @@ impl Drop for Bomb {
     }
 }
 
-/// Broken by: `Wakes::run` dropping the second payload.
+/// Broken by: `WakeRunner::run` dropping the second payload.
 #[test]
 fn a_panic_whose_payload_panics_too_breaks_nothing() {
     let semaphore = Semaphore::new(0);
@@ -561,7 +561,7 @@ fn a_waker_that_panics_does_not_keep_a_close_from_the_others() {
     assert!(matches!(poll_once(Pin::new(&mut bad)), Poll::Ready(Err(_))));
 }
 
-/// Broken by: `Wakes::finish` not looking whether the thread is unwinding (a panic in a drop
+/// Broken by: `WakeRunner::finish` not looking whether the thread is unwinding (a panic in a drop
 /// during a panic ends the process).
 #[test]
 fn a_permit_dropped_by_a_panic_may_meet_a_waker_that_panics() {
@@ -649,7 +649,7 @@ fn a_waker_that_releases_each_time_it_is_woken_comes_to_an_end() {
     });
 }
 
-/// What a waker gives to another semaphore is that one's, at once. Broken by: `leave_to_outer` taking
+/// What a waker gives to another semaphore is that one's, at once. Broken by: `defer_to_outer` taking
 /// any line for its own.
 #[test]
 fn a_waker_may_give_a_permit_to_another_semaphore_from_inside() {

@@ -756,7 +756,7 @@ fn model_permit_carries_memory() {
         let shared = Arc::new(loom::cell::UnsafeCell::new(0));
         let add = |semaphore: &Semaphore, shared: &loom::cell::UnsafeCell<u32>| {
             let _permit = block_on(semaphore.acquire()).unwrap();
-            // SAFETY: the only permit is held: nobody else touches the cell.
+            // SAFETY: the only permit is held: no other thread touches the cell.
             shared.with_mut(|value| unsafe { *value += 1 });
         };
         let theirs = Arc::clone(&shared);
@@ -806,7 +806,7 @@ fn model_collected_permits_carry_memory_when_they_are_given_back() {
         let shared = Arc::new(loom::cell::UnsafeCell::new(0));
         let theirs = Arc::clone(&shared);
         let payer = spawn(&semaphore, move |s| {
-            // SAFETY: read only by whoever has the permit.
+            // SAFETY: read only by the permit's holder.
             theirs.with_mut(|value| unsafe { *value = 1 });
             s.add_permits(1);
         });
