@@ -285,7 +285,7 @@ fn anyone_may_leave_the_line_at_no_cost_to_the_others() {
     }
 }
 
-/// Broken by: `Queued::advance` forgetting the slot where it is dropped between slot and stamp.
+/// Broken by: `Queued::advance` forgetting the slot if it is dropped between slot and stamp.
 #[test]
 fn a_head_that_leaves_while_it_waits_for_a_slot_costs_nobody() {
     let scene = Scene::new(5, s(10), 1);

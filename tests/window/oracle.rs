@@ -261,7 +261,7 @@ proptest! {
 
     /// Whatever the clock shows, the limit holds by real time. No call waits longer than a window plus the
     /// largest step back that is not a jump. Broken by: stamps that several rings keep as they are,
-    /// or time that goes on from the clock, after a jump; a jump that is not noticed.
+    /// or time that continues from the clock, after a jump; a jump that is not noticed.
     #[test]
     fn around_jumps_the_limit_holds_by_real_time(
         limit in prop_oneof![3 => 1..=8_u32, 1 => Just(100), 3 => 128..=600_u32],

@@ -116,7 +116,7 @@ fn each_one_in_line_is_told_its_place_and_its_turn() {
     assert_eq!(waits(&calls), [None, Some(s(3)), Some(s(10)), Some(s(13))]);
 }
 
-/// Broken by: the same turn told from each ring alone.
+/// Broken by: a turn computed from one ring alone.
 #[test]
 fn a_turn_is_told_rightly_where_the_log_is_split() {
     let scene = Scene::new(128, s(10));
