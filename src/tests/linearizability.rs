@@ -82,8 +82,8 @@ fn assert_explained<S: Specification>(start: S, mut calls: Vec<Call<S::Op, S::An
     }
 }
 
-/// Whether some sequence of steps explains these calls. The error is the call that no sequence explains.
-/// The calls are in the order of their beginnings.
+/// Whether some sequence of steps explains these calls. The error is the first call that no
+/// sequence explains. The calls are in the order of their beginnings.
 fn explain<S: Specification>(start: S, calls: &History<S>) -> Result<(), usize> {
     let begins = calls.iter().enumerate().map(|(call, record)| (record.begun, call, false));
     let ends = calls.iter().enumerate().map(|(call, record)| (record.ended, call, true));

@@ -415,7 +415,7 @@ fn a_reservation_in_a_cell_that_had_been_left_was_taken() {
     }
 }
 
-/// Broken by: `seal_spent_cell` left out of `check`, with one admission in a window.
+/// Broken by: `seal_spent_cell` left out of `check` (then the log admits one call a window).
 #[test]
 fn a_limit_below_what_a_cell_covers_is_used_in_full() {
     let layout = Layout { capacity: 64, ..Layout::of(1, 4, 1) };

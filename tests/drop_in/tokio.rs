@@ -181,7 +181,7 @@ fn a_task_must_not_block_and_a_blocking_thread_may() {
 // ---- paused time -----------------------------------------------------------------------------------
 
 /// "retry in 5999.99 s", of a window of a minute.
-/// Broken by: `notice_jump` left out of `ask`.
+/// Broken by: `notice_jump` left out of `with_fresh_clock`.
 #[test]
 fn a_limiter_that_had_been_used_under_paused_time_refused_for_as_long_as_that_ran() {
     let runtime = |paused| {

@@ -203,7 +203,7 @@ fn acquire_admits_refuses_for_good_or_waits_without_spinning() {
     }
 }
 
-/// Broken by: `Admission::begin` adding without saturation.
+/// Broken by: `Admission::start` adding without saturation.
 #[test]
 fn acquire_timeout_any_time_admits_refuses_for_good_or_waits_without_spinning() {
     for row in rows() {
@@ -271,7 +271,7 @@ fn a_sliding_window_of_any_shape_answers_as_documented() {
     }
 }
 
-/// Broken by: no `min(LATEST)` in `Ring::try_acquire`.
+/// Broken by: no `min(LATEST)` in `to_epoch`.
 #[test]
 fn a_time_named_by_the_caller_may_be_any() {
     let times = [0, 1, 1 << 61, 1 << 62, (1 << 63) - 1, 1 << 63, u64::MAX - 1, u64::MAX];

@@ -278,7 +278,7 @@ async fn retry_after_is_the_time_after_which_a_retry_succeeds() {
 }
 
 /// Sleepers wake together and newcomers overtake them. Broken by: each call sleeping by
-/// itself (no `line.acquire` in `Admission::begin`).
+/// itself (no `line.wait` in `Queued::new`).
 #[tokio::test(start_paused = true)]
 async fn waiting_calls_go_one_by_one_in_their_order_and_newcomers_go_behind() {
     let (pool, mut arrivals) = pool(per_minute(1));
