@@ -101,7 +101,7 @@ fn a_window_admits_and_refuses_without_allocating() {
     }
 }
 
-/// Broken by: `admit` lining up before it tries.
+/// Broken by: `Admission::start` joining the line before it tries.
 #[test]
 fn a_window_with_room_is_awaited_without_allocating() {
     for (window, _) in windows(1000) {
@@ -126,7 +126,7 @@ fn a_window_takes_eight_bytes_for_each_admission_of_its_limit() {
 
 // ---- the limiter ---------------------------------------------------------------------------------
 
-/// Broken by: `Admission::advance` being boxed, or entered before `try_admit`.
+/// Broken by: a boxed `Admission`; `Admission::start` joining the line before it tries.
 #[test]
 fn a_limiter_with_room_allocates_nothing() {
     let limiter = Limiter::new(Rate::per_minute(100_000), 2);

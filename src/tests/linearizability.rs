@@ -1,13 +1,13 @@
-//! Whether a recorded history of concurrent calls can be told by a sequential specification, each
-//! call somewhere between its beginning and its end (Herlihy and Wing 1990).
+//! Checks whether a sequential specification explains a recorded history of concurrent calls: each call
+//! takes effect between its beginning and its end (Herlihy and Wing 1990).
 //!
-//! Most calls are one step of the specification. One that promises less is several: others may come
-//! between them, but all lie between the call's beginning and its end. (A call that waits is several
-//! calls anyhow, each poll and the drop being one: Scherer and Scott 2004.)
+//! Most calls are one step of the specification. A call that promises less takes several: other calls may
+//! come between its steps, but all steps lie between its beginning and its end. (A call that waits is
+//! several calls anyway. Each poll is one, and so is the drop: Scherer and Scott 2004.)
 //!
-//! The check goes through the history once and keeps every state the thing can be in, together with
-//! how far each running call has come; steps are taken only when a call ends, and are to give the
-//! answer that was recorded (just in time: Lowe 2017). No state left: nothing explains the history.
+//! The check reads the history once. It keeps every possible state, together with how far each running call
+//! has come. It takes steps only when a call ends, and only those that give the recorded answer (just in
+//! time: Lowe 2017). If no state is left, nothing explains the history.
 
 mod semaphore;
 mod window;
@@ -39,7 +39,7 @@ struct Call<Op, Answer> {
     answer: Answer,
 }
 
-/// A waker that tells whether it was called.
+/// A waker that records whether it was called.
 #[derive(Default)]
 struct Flag(AtomicBool);
 
@@ -55,18 +55,18 @@ impl Wake for Flag {
     }
 }
 
-/// A thing that takes one step at a time.
+/// A specification that takes one step at a time.
 trait Specification: Clone + PartialEq {
     type Op: Debug;
     type Answer: PartialEq + Debug;
-    /// How far a call has come that needs several steps; the default has taken none.
+    /// How far a call of several steps has come; the default has taken none.
     type Progress: Clone + PartialEq + Default;
 
-    /// What a call may do next, and the thing afterwards.
+    /// The steps that a call may take next, and the state after each.
     fn steps(&self, op: &Self::Op, at: &Self::Progress) -> Vec<(Self, Step<Self>)>;
 }
 
-/// What a step brings a call to.
+/// The result of a step.
 enum Step<S: Specification> {
     Further(S::Progress),
     Answer(S::Answer),
@@ -82,8 +82,8 @@ fn assert_explained<S: Specification>(start: S, mut calls: Vec<Call<S::Op, S::An
     }
 }
 
-/// Whether some sequence of steps explains these calls; the one where there is none any more. The
-/// calls are in the order of their beginnings.
+/// Whether some sequence of steps explains these calls. The error is the first call that no
+/// sequence explains. The calls are in the order of their beginnings.
 fn explain<S: Specification>(start: S, calls: &History<S>) -> Result<(), usize> {
     let begins = calls.iter().enumerate().map(|(call, record)| (record.begun, call, false));
     let ends = calls.iter().enumerate().map(|(call, record)| (record.ended, call, true));
@@ -103,8 +103,8 @@ fn explain<S: Specification>(start: S, calls: &History<S>) -> Result<(), usize> 
     Ok(())
 }
 
-/// The worlds in which `call` has given its answer, each once. (They are few: comparing them one by
-/// one is quicker than hashing.)
+/// The worlds in which `call` has given its answer, without duplicates. (There are few, so comparing is
+/// faster than hashing.)
 fn after_end<S: Specification>(
     mut known: Vec<World<S>>,
     call: usize,
@@ -131,7 +131,7 @@ fn insert<T: PartialEq>(set: &mut Vec<T>, new: T) {
     }
 }
 
-/// One way things can be.
+/// One possible state.
 #[derive(Clone, PartialEq)]
 struct World<S: Specification> {
     thing: S,

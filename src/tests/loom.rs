@@ -1,4 +1,4 @@
-//! Single scenes under loom: every interleaving up to a bound of preemptions.
+//! Small scenes under loom: every interleaving up to a preemption bound.
 
 mod limiter;
 mod semaphore;

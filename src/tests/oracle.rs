@@ -1,6 +1,6 @@
-//! The log against a plain list of all its stamps, and what it foretells against what then happens:
-//! cells of one admission and of several, one ring and several, one rule and several; with clocks
-//! that step back, and rules that change.
+//! The log against a plain list of all its stamps, and its forecasts against what happens: cells of one
+//! admission and of several, one ring and several, one rule and several; with clocks that step back, and
+//! rules that change.
 
 use crate::raw::window::Layout;
 use crate::raw::window::{Log, LogFull};
@@ -14,7 +14,7 @@ use std::thread;
 struct Case {
     rules: Vec<(u32, Duration)>,
     layout: Layout,
-    /// Before each attempt time moves so far.
+    /// Time moves by this before each attempt.
     moves: Vec<i64>,
     ahead: u64,
 }
@@ -27,7 +27,7 @@ fn rules() -> impl Strategy<Value = Vec<(u32, Duration)>> {
     ]
 }
 
-/// Shared cells and several rings only for one rule, and not both.
+/// Shared cells and several rings only for one rule, and not together.
 fn layout(rules: &[(u32, Duration)], kind: u32) -> Layout {
     let capacity = rules.iter().map(|(limit, _)| *limit).max().unwrap();
     let plain = Layout { capacity, ..Layout::of(rules.len(), 64, 4) };
@@ -46,14 +46,14 @@ fn cases() -> impl Strategy<Value = Case> {
     })
 }
 
-/// The widest there is.
+/// The longest window there is.
 const TICK: u64 = 1 << 14;
 
 type Moves = Vec<(u64, u32)>;
-/// A limit, a window, and what is asked for before.
+/// A limit, a window, and the attempts before it applies.
 type Change = (u32, u64, Moves);
 
-/// Cells, rings, a first rule and others, each with what is asked for under the one before.
+/// Cells, rings, a first rule and further ones, each with the attempts under the one before.
 fn far_changes() -> impl Strategy<Value = (u32, u32, (u32, u64), Vec<Change>)> {
     let limit =
         || (0..24_u32, any::<u32>()).prop_map(|(by, any)| 1 + any % (1 << by).min(10_000_000));
@@ -65,7 +65,7 @@ fn far_changes() -> impl Strategy<Value = (u32, u32, (u32, u64), Vec<Change>)> {
     let all =
         (prop_oneof![Just(64), Just(4096), Just(700)], 0..4_u32, (limit(), window()), changes);
     all.prop_map(|(max_cells, rings_log2, mut first, mut changes)| {
-        // A cell is shared by no more than in the largest log.
+        // No cell covers more admissions than in the largest log.
         let most = max_cells * 4096;
         first.0 = first.0.min(most);
         for (limit, ..) in &mut changes {
@@ -75,7 +75,7 @@ fn far_changes() -> impl Strategy<Value = (u32, u32, (u32, u64), Vec<Change>)> {
     })
 }
 
-/// The log after some traffic, and the time then.
+/// The log after some attempts, and the time then.
 fn played(case: &Case) -> (Log, u64) {
     let log = Log::with_layout(&case.rules, Duration::ZERO, case.layout);
     let mut now = 50_u64;
@@ -86,7 +86,7 @@ fn played(case: &Case) -> (Log, u64) {
     (log, now)
 }
 
-/// Every stamp there was, in order.
+/// Every stamp so far, in order.
 #[derive(Default)]
 struct Stamps(Vec<u64>);
 
@@ -96,7 +96,7 @@ impl Stamps {
         self.0.insert(at, stamp);
     }
 
-    /// When the rule lets one more through; `now` if it does.
+    /// When the rule admits one more; `now` if it does now.
     fn free_at(&self, (limit, window): (u32, u64), now: u64) -> u64 {
         let busy = self.0.iter().filter(|stamp| **stamp + window > now).count();
         match busy.checked_sub(limit as usize) {
@@ -105,7 +105,7 @@ impl Stamps {
         }
     }
 
-    /// How many more the rule lets through at `now`.
+    /// How many more the rule admits at `now`.
     fn room(&self, (limit, window): (u32, u64), now: u64) -> u32 {
         let busy = self.0.iter().filter(|stamp| **stamp + window > now).count();
         limit.saturating_sub(u32::try_from(busy).unwrap())
@@ -122,7 +122,7 @@ fn nanos((limit, window): (u32, Duration)) -> (u32, u64) {
 }
 
 fn moment(full: LogFull) -> u64 {
-    full.free_at.expect("time does not end here")
+    full.free_at.expect("no permanent refusal")
 }
 
 /// Takes an admission as soon as there is one; returns when.
@@ -131,8 +131,8 @@ fn wait(log: &Log, now: u64) -> u64 {
         Ok(_) => now,
         Err(full) => {
             let free_at = moment(full);
-            assert!(log.try_acquire(free_at - 1).is_err(), "free before the time it told");
-            assert!(log.try_acquire(free_at).is_ok(), "not free at the time it told");
+            assert!(log.try_acquire(free_at - 1).is_err(), "admitted before the reported time");
+            assert!(log.try_acquire(free_at).is_ok(), "not admitted at the reported time");
             free_at
         }
     }
@@ -141,14 +141,14 @@ fn wait(log: &Log, now: u64) -> u64 {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 6000, failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// One admission a cell. Broken by: `<` for `<=` in `busy_until`; no clamp in `claim_at`; `is_unchanged`
-    /// always false; the first of several rules alone; one ring's refusal for all.
+    /// One admission a cell. Broken by: `<` for `<=` in `busy_until`; no clamp in `claim_at`;
+    /// `is_unchanged` always false; only the first of several rules; one ring's refusal for all.
     #[test]
     fn it_admits_and_refuses_as_a_list_of_its_stamps_does(case in cases()) {
         let layout = Layout { max_cells: 64, ..case.layout };
         let log = Log::with_layout(&case.rules, Duration::ZERO, layout);
         let (mut stamps, mut now) = (Stamps::default(), 50_u64);
-        // Rings that have not heard of later stamps elsewhere may admit at an earlier time, too.
+        // Rings that have not seen later stamps elsewhere may admit at an earlier time, too.
         let exactly = case.layout.rings_log2 == 0 || case.moves.iter().all(|by| *by >= 0);
         for by in &case.moves {
             now = now.saturating_add_signed(*by);
@@ -159,7 +159,7 @@ proptest! {
                 if exactly {
                     prop_assert_eq!(got.err().map(moment), (free_at > now).then_some(free_at));
                 }
-                prop_assert!(got.is_ok() || free_at > now, "refused although there was room");
+                prop_assert!(got.is_ok() || free_at > now, "refused although there is room");
                 let Ok(stamp) = got else { break };
                 prop_assert!(stamp >= now);
                 stamps.add(stamp);
@@ -170,11 +170,10 @@ proptest! {
         }
     }
 
-    /// Whatever the rule is changed to, between any two admissions: never more than the largest
-    /// limit in the shortest window, and exact again when one window has passed. The log may have
-    /// to grow, into shared cells, too.
-    /// Broken by: a rule that is not handed on when the log grows; stamps dealt to the rings oldest
-    /// first; a closed ring's last stamps left out.
+    /// Rules change between any two admissions: never more than the largest limit in the shortest window,
+    /// and exact again one window later. The log may have to grow, into shared cells, too. Broken by: a
+    /// rule that is not copied when the log grows; stamps dealt to the rings oldest first; a closed ring's
+    /// last stamps left out.
     #[test]
     fn a_change_admits_no_more_than_the_larger_of_both(
         case in cases(),
@@ -209,7 +208,7 @@ proptest! {
         // One window after the newest stamp.
         now = stamps.0.last().map_or(now, |newest| newest + 4000).max(now);
         let (limit, window) = last;
-        // Cells that are left for finer ones may keep a longer window.
+        // A log that had coarse cells may keep a longer window.
         let (_, kept) = nanos(log.rule(0).unwrap());
         let admitted = (0..=limit).map(|_| u32::from(log.try_acquire(now).is_ok())).sum::<u32>();
         let held_back = log.per_cell() - 1;
@@ -218,9 +217,9 @@ proptest! {
         prop_assert!(log.try_acquire(now + 2 * kept).is_ok());
     }
 
-    /// Between changes of limit and window every answer is as a list of all stamps would have it, on
-    /// any number of rings; growing too. A log may forget what had left the window by the rules that
-    /// were in force: after the window was lengthened it may admit where only such stamps are in it.
+    /// While limit and window change, every answer equals that of a list of all stamps, on any number of
+    /// rings and while the log grows. A log may forget what had left the window under the rules at that
+    /// time. If the window is then lengthened, it may admit where only such stamps are in the window.
     /// Broken by: even shares at a change.
     #[test]
     fn answers_are_exact_from_a_change_on(
@@ -238,7 +237,7 @@ proptest! {
         let rings_log2 = kind.min(first.0.ilog2());
         let layout = Layout { capacity: first.0, rings_log2, ..Layout::of(1, 1 << 20, 16) };
         let log = Log::with_layout(&[(first.0, ns(first.1))], Duration::ZERO, layout);
-        // Stamps, and those of them that may have been forgotten.
+        // All stamps, and those that may have been forgotten.
         let (mut stamps, mut forgotten) = (Stamps::default(), 0);
         let (mut now, mut rule) = (50_u64, first);
         for (limit, window, moves) in changes {
@@ -270,8 +269,8 @@ proptest! {
         }
     }
 
-    /// Broken by: laps counted from the old stamps; the newest cell's room left out; one ring's
-    /// turn for that of all; only the first of several rules.
+    /// Broken by: laps counted from the old stamps; the newest cell's room left out; one ring's turn for
+    /// that of all; only the first of several rules.
     #[test]
     fn a_turn_comes_when_it_was_foretold(case in cases()) {
         let (log, mut now) = played(&case);
@@ -282,7 +281,7 @@ proptest! {
         prop_assert_eq!(told, Some(log.peek(|| now, &|| now).map_or_else(moment, |_| now)));
     }
 
-    /// Broken by: counting the newest cell whole, where it is free but has been begun.
+    /// Broken by: counting a begun newest cell as a whole one.
     #[test]
     fn as_many_are_admitted_as_remain(case in cases()) {
         let (log, now) = played(&case);
@@ -297,11 +296,11 @@ proptest! {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 1000, failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// Limits that change by up to ten million times, in either direction: at once never more than a
-    /// list of the stamps has room for (but for those that may have been forgotten), and one window
-    /// after a change all of it, but for what cells that are shared hold back.
-    /// Broken by: no finer cells; those made for the limit alone; what the newest cell has given
-    /// counted as a whole cell; a change that goes on in the cell that was begun before it.
+    /// Limits change by up to ten million times, in either direction. Never more is admitted than the list
+    /// of stamps has room for (except for stamps that may have been forgotten). One window after a change
+    /// all of it is admitted, except for what shared cells hold back. Broken by: no finer cells; finer
+    /// cells for the limit alone; the newest cell counted as a whole one; a change that continues in the
+    /// cell that was begun before it.
     #[test]
     fn answers_are_exact_one_window_after_a_change_however_large(
         (max_cells, rings_log2, first, changes) in far_changes(),
@@ -318,18 +317,18 @@ proptest! {
                 let (remaining, shared_by) = (log.remaining(now), log.per_cell());
                 let got: Vec<_> = (0..most).map_while(|_| log.try_acquire(now).ok()).collect();
                 let admitted = u32::try_from(got.len()).unwrap();
-                prop_assert!(remaining <= known.room(rule, now), "more remain than there are");
+                prop_assert!(remaining <= known.room(rule, now), "more reported than remain");
                 prop_assert!(admitted <= known.room(rule, now), "more are admitted than there is room");
                 let held_back = log.per_cell() - 1;
                 if now >= changed + rule.1 + TICK {
-                    // A stamp that has been in shared cells was rounded up to a tick.
+                    // A stamp that was in shared cells was rounded up to a tick.
                     let room = stamps.room(rule, now - TICK).saturating_sub(held_back);
                     prop_assert!(admitted >= most.min(room), "{admitted} of {room} with room");
-                    // Said by cells that may have been left since.
+                    // Cells that may have been replaced since gave this count.
                     let least = remaining.saturating_sub(shared_by - 1);
                     prop_assert!(admitted >= most.min(least), "{admitted}, {remaining} remained");
                 }
-                // Cells that are shared stamp in ticks.
+                // Shared cells stamp in ticks.
                 now = got.last().map_or(now, |stamp| now.max(*stamp));
                 for stamp in got {
                     stamps.add(stamp);
@@ -343,9 +342,8 @@ proptest! {
         }
     }
 
-    /// Several rules whose limits change by up to ten thousand times: each answer is as a list of all
-    /// stamps would have it.
-    /// Broken by: further rules that are not handed on when the log grows.
+    /// Several rules whose limits change by up to ten thousand times: each answer equals that of a list of
+    /// all stamps. Broken by: further rules that are not copied when the log grows.
     #[test]
     fn several_rules_stay_exact_however_far_they_change(
         rules in prop::collection::vec((1..200_u32, 1..100_u64), 2..4),
@@ -390,9 +388,9 @@ fn stamps_at(log: &Log, now: u64) -> Vec<u64> {
     (0..100).map_while(|_| log.try_acquire(now).ok()).collect()
 }
 
-/// Two admissions a cell. A cell that has given more than a lowered limit was left with room, and a
-/// reservation made there before was taken after others had begun the next.
-/// Broken by: `seal_spent_cell` left out of `check`.
+/// Two admissions a cell. A cell that had given more than a lowered limit kept its room. A reservation made
+/// there before was claimed after others had begun the next cell. Broken by: `seal_spent_cell` left out of
+/// `check`.
 #[test]
 fn a_reservation_in_a_cell_that_had_been_left_was_taken() {
     let layout = Layout { capacity: 5, ..Layout::of(1, 3, 1) };
@@ -409,15 +407,15 @@ fn a_reservation_in_a_cell_that_had_been_left_was_taken() {
         let before = log.remaining(12);
         if let Some(stamp) = reservation.take() {
             stamps.push(stamp);
-            assert!(stamp >= 12, "stamped before others that count");
-            assert!(log.remaining(12) < before, "not counted");
+            assert!(stamp >= 12, "stamped before earlier admissions");
+            assert!(log.remaining(12) < before, "the admission was not counted");
         }
         stamps.sort_unstable();
         assert!(Stamps(stamps).most_in(12) <= if grows { 9 } else { 3 });
     }
 }
 
-/// Broken by: `seal_spent_cell` left out of `check`: one a window.
+/// Broken by: `seal_spent_cell` left out of `check` (then the log admits one call a window).
 #[test]
 fn a_limit_below_what_a_cell_covers_is_used_in_full() {
     let layout = Layout { capacity: 64, ..Layout::of(1, 4, 1) };
@@ -428,7 +426,7 @@ fn a_limit_below_what_a_cell_covers_is_used_in_full() {
     }
 }
 
-/// Broken by: `stamps_for` with as many new cells as old ones.
+/// Broken by: `migrate_to` filling as many new cells as there were old ones.
 #[test]
 fn growing_from_shared_cells_into_larger_ones_counted_half_as_much_again() {
     let layout = Layout { capacity: 65, ..Layout::of(1, 64, 1) };
@@ -442,9 +440,8 @@ fn growing_from_shared_cells_into_larger_ones_counted_half_as_much_again() {
     assert_eq!(stamps_at(&log, 0).len(), 80);
 }
 
-/// What had left the window by the newest stamp was forgotten on the way out of shared cells; then the
-/// log grew into rings of which one knew nothing of that stamp, and took an earlier one.
-/// Broken by: no `floor`.
+/// What had left the window by the newest stamp was forgotten on the way out of shared cells. Then the log
+/// grew into rings, of which one did not know that stamp and took an earlier one. Broken by: no `floor`.
 #[test]
 fn a_ring_that_knew_no_stamp_took_one_from_before_what_had_been_forgotten() {
     const W: u64 = 1 << 10;
@@ -457,13 +454,13 @@ fn a_ring_that_knew_no_stamp_took_one_from_before_what_had_been_forgotten() {
     assert_eq!(log.per_cell(), 1);
     log.set(0, 128, ns(W)).unwrap();
     while let Ok(stamp) = log.try_acquire(15 + W) {
-        assert!(stamp >= 16 + W, "stamped at {stamp}, among what was forgotten");
+        assert!(stamp >= 16 + W, "stamped at {stamp}, in the forgotten time");
     }
 }
 
 // ---- real threads and a real clock ---------------------------------------------------------------
 
-/// Threads claim by the system's clock; afterwards all stamps are looked at.
+/// Threads claim by the system's clock. Afterwards the test checks all stamps.
 fn stress(limit: u32, window: Duration, rings_log2: u32, change: impl Fn(&Log, u32) + Sync) -> Log {
     let layout = Layout { capacity: limit, rings_log2, ..Layout::of(1, 1 << 20, 1) };
     let log = Log::with_layout(&[(limit, window)], Duration::ZERO, layout);
@@ -501,7 +498,7 @@ fn stamps_by_a_real_clock_never_exceed_the_limit() {
     }
 }
 
-/// The limit goes up and down below the one it is checked by; the log has cells for all of it.
+/// The limit goes up and down, below the one that the test checks. The log has cells for all of it.
 /// Broken by: `set_rule` writing limit and window one after the other.
 #[test]
 fn stamps_by_a_real_clock_never_exceed_the_largest_limit_of_those_set() {
@@ -513,7 +510,7 @@ fn stamps_by_a_real_clock_never_exceed_the_largest_limit_of_those_set() {
     }
 }
 
-/// Broken by: stamps not handed on as the log grows.
+/// Broken by: stamps that are not copied when the log grows.
 #[test]
 fn stamps_by_a_real_clock_never_exceed_the_largest_limit_a_log_has_grown_to() {
     let window = Duration::from_micros(300);
@@ -541,13 +538,13 @@ fn stamps_by_a_real_clock_never_exceed_the_largest_limit_a_log_has_grown_to() {
 
 // ---- a clock that jumps back -----------------------------------------------------------------------
 
-/// Admissions at one time.
+/// The number of calls admitted at one time.
 fn burst(log: &Log, now: u64) -> usize {
     (0..1000).take_while(|_| log.try_acquire(now).is_ok()).count()
 }
 
-/// One ring was full, the other was stamped by the clock that had jumped: these stamps left the window as time
-/// went on from the newest. Broken by: `migrate_to` that copies the stamps as they are.
+/// One ring was full, and the other was stamped by the clock that had jumped. These stamps left the window
+/// as time continued from the newest. Broken by: `migrate_to` copying the stamps unchanged.
 #[test]
 fn a_jump_let_half_as_many_again_through_where_there_are_several_rings() {
     let layout = Layout { capacity: 128, rings_log2: 1, ..Layout::of(1, 1 << 20, 16) };
@@ -558,8 +555,8 @@ fn a_jump_let_half_as_many_again_through_where_there_are_several_rings() {
     assert_eq!((burst(&log, 0), burst(&log, 9), burst(&log, 10)), (0, 0, 128));
 }
 
-/// A call that had read the clock before it jumped was admitted after the others had gone on from an earlier
-/// stamp; its stamp then looked like another jump. Broken by: `ask` that keeps the reading.
+/// A call that had read the clock before it jumped was admitted after the others had continued from an
+/// earlier stamp. Its stamp then looked like another jump. Broken by: `Log::ask` keeping the reading.
 #[test]
 fn a_reading_from_before_a_jump_made_it_look_like_two() {
     let log = Log::new(&[(10, ns(10))], Duration::ZERO);
@@ -571,20 +568,21 @@ fn a_reading_from_before_a_jump_made_it_look_like_two() {
         others.set(burst(&log, 0));
         112
     };
-    assert!(log.try_acquire_by(read, &|| 0).is_err(), "admitted by a clock that is gone");
+    assert!(log.try_acquire_by(read, &|| 0).is_err(), "admitted by a stale reading");
     assert_eq!(others.get(), 9);
     let refused = log.try_acquire(0).unwrap_err();
     assert_eq!((refused.free_at, refused.newest), (Some(10), 0));
 }
 
-/// Who noticed was stopped before it moved the time on by what the clock had shown before. Broken by: the clock
-/// read before the log is closed.
+/// The thread that noticed the jump stalled before it moved the time by what the clock had shown before.
+/// Broken by: the clock read before the log is closed.
 #[test]
 fn a_jump_was_measured_by_a_clock_that_had_gone_on() {
     let log = Log::new(&[(10, ns(10))], Duration::ZERO);
     assert_eq!((0..9).filter(|_| log.try_acquire(85).is_ok()).count(), 9);
     assert!(log.try_acquire(100).is_ok());
-    // The clock shows 86, then 95: by that the nine are gone, but not who noticed.
+    // The clock shows 86, then 95. At 95 the nine have left the window, but the thread that noticed the
+    // jump has not continued.
     let noticed = log.time_base();
     assert_eq!(burst(&log, 86), 0);
     assert_eq!(burst(&log, 95), 9);
@@ -592,8 +590,8 @@ fn a_jump_was_measured_by_a_clock_that_had_gone_on() {
     assert_eq!((burst(&log, 95), burst(&log, 104), burst(&log, 105)), (0, 0, 10));
 }
 
-/// Who noticed was stopped meanwhile, and the others had gone on: all in the window became the newest once more.
-/// Broken by: `Log::restart_time` that does not ask for the base.
+/// The thread that noticed the jump stalled, and the others continued meanwhile. All stamps in the window
+/// became the newest again. Broken by: `Log::restart_time` not checking the base.
 #[test]
 fn a_jump_that_was_noticed_late_counted_calls_as_new_once_more() {
     let layout = Layout { capacity: 128, rings_log2: 1, ..Layout::of(1, 1 << 20, 16) };

@@ -1,13 +1,11 @@
-//! Any two public operations of a part at the same time: what loom and the frozen thread share.
+//! Any two public operations of a part at the same time, for loom and for the frozen thread.
 //!
-//! Each part has a table of its operations (the files under `pairs/`) with a few starts and one account
-//! of the end: what was there, what each operation says it took or left, and what must follow from that
-//! whatever the order was.
-//! Under loom every two operations run on two threads (one test a pair); under freeze every one
-//! stops at each of its steps while every other one is done.
+//! Each part has a table of its operations (the files under `pairs/`), a few starts and one account of the
+//! end. The account compares what was there, what each operation reports that it took or left, and what
+//! must follow in any order. Under loom every two operations run on two threads (one test a pair). Under
+//! freeze every one stops at each of its steps while another one runs to its end.
 //!
-//! Those who wait are polled when they are woken and at no other time, so a wake that is lost shows
-//! as somebody who waits for what is there.
+//! A waiter is polled only when it is woken. So a lost wake shows as a waiter that waits for what is there.
 
 pub(crate) mod limiter;
 pub(crate) mod semaphore;
@@ -20,24 +18,24 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::task::Wake;
 
-/// What is there before two operations begin.
+/// The state before two operations begin.
 pub(crate) trait Start: Send + 'static {
-    /// What an operation leaves behind.
+    /// What an operation leaves.
     type Left: Send + 'static;
 
-    /// While the first operation stands still for ever and the second is done: everybody else is
-    /// served. `stands_in_line`: the first one may have the turn.
+    /// The first operation has stalled and the second is done: every other caller is served.
+    /// `stands_in_line`: the first one may have the turn.
     #[cfg(ringgate_freeze)]
     fn serve_the_others(&mut self, left: &mut Self::Left, stands_in_line: bool);
 
-    /// Both are done: everything is accounted for, and everybody served.
+    /// Both are done: everything is accounted for, and every caller is served.
     fn settle(self, left: [Self::Left; 2]);
 }
 
-/// An operation that has what it needs.
+/// An operation that has taken what it needs from the start.
 pub(crate) struct Run<Left> {
     pub(crate) work: Box<dyn FnOnce() -> Left + Send>,
-    /// Whether others in line may have to wait for its owner.
+    /// Whether waiters may have to wait for the owner of this operation.
     #[cfg_attr(ringgate_loom, expect(dead_code, reason = "for the frozen thread"))]
     pub(crate) stands_in_line: bool,
 }
@@ -48,7 +46,7 @@ impl<Left> Run<Left> {
     }
 }
 
-/// Takes what it needs out of the start.
+/// Takes what it needs from the start.
 pub(crate) type Operation<S> = fn(&mut S) -> Run<<S as Start>::Left>;
 
 /// Runs two operations at the same time, from each of these starts.
@@ -70,8 +68,8 @@ pub(crate) fn model_pair<S: Start>(
                     [one, other].map(|operation| operation(&mut start).work).map(|work| {
                         let whistle = Arc::clone(&whistle);
                         move || {
-                            // A write for both, so that loom lets either be first: what begins
-                            // with a load it would leave where it stands.
+                            // Both threads write here, so that loom lets either be first. It would not
+                            // reorder an operation that begins with a load.
                             // ORDERING: Relaxed: it publishes nothing.
                             whistle.fetch_add(1, atomic::Ordering::Relaxed);
                             work()
@@ -84,8 +82,8 @@ pub(crate) fn model_pair<S: Start>(
     );
 }
 
-/// The list of a part's operations, and under loom a test for every two of them, each with itself
-/// included: `model::one::other`. Onlookers write nothing: no two of them are a pair.
+/// The list of a part's operations, and under loom a test for every two of them, each with itself included:
+/// `model::one::other`. Onlookers write nothing: two of them are no pair.
 macro_rules! every_pair {
     (
         starts of $start:ty: $($from:ident)*;
@@ -139,7 +137,7 @@ impl Wake for Wakes {
         self.wake_by_ref();
     }
 
-    /// A step by itself: a thread may stop when it has decided to wake and has not.
+    /// A step of its own: a thread may stop between the decision to wake and the wake.
     fn wake_by_ref(self: &Arc<Self>) {
         #[cfg(ringgate_freeze)]
         crate::sync::freeze::step();
@@ -147,21 +145,21 @@ impl Wake for Wakes {
     }
 }
 
-/// A future and its task, which polls it when it is woken and at no other time.
+/// A future and its task, which polls it only when it is woken.
 pub(crate) struct Waiter<F: Future> {
     future: Pin<Box<F>>,
     wakes: Arc<Wakes>,
     seen: usize,
-    /// Where it stands in line; those who came at the same time stand at the same place.
+    /// Its place in line; waiters that came at the same time have the same place.
     pub(crate) place: u8,
     pub(crate) output: Option<F::Output>,
 }
 
-/// The place of those who come while the other operation runs.
+/// The place of waiters that join while the other operation runs.
 pub(crate) const NEWCOMER: u8 = u8::MAX;
 
 impl<F: Future> Waiter<F> {
-    /// Polled once.
+    /// Polls once.
     pub(crate) fn new(place: u8, future: F) -> Self {
         let wakes = Arc::default();
         let mut waiter = Self { future: Box::pin(future), wakes, seen: 0, place, output: None };
@@ -177,7 +175,7 @@ impl<F: Future> Waiter<F> {
         }
     }
 
-    /// From another task.
+    /// Polls from another task.
     pub(crate) fn poll_anew(&mut self) {
         self.wakes = Arc::default();
         self.poll();
@@ -196,7 +194,7 @@ impl<F: Future> Waiter<F> {
     }
 }
 
-/// Polls whoever is woken until nobody is. Whoever waits still has not been told anything.
+/// Polls every woken waiter until none is woken. A waiter that still waits has not been told anything.
 pub(crate) fn go_on<'a, F: Future + 'a>(waiters: impl Iterator<Item = &'a mut Waiter<F>>) {
     let mut waiters: Vec<_> = waiters.collect();
     while let Some(woken) = waiters.iter_mut().find(|waiter| waiter.is_woken()) {
@@ -204,7 +202,7 @@ pub(crate) fn go_on<'a, F: Future + 'a>(waiters: impl Iterator<Item = &'a mut Wa
     }
 }
 
-/// Whoever was served (not refused) came before all who still wait.
+/// Every served (not refused) waiter came before all that still wait.
 pub(crate) fn assert_in_order<'a, T: 'a, E: 'a, F: Future<Output = Result<T, E>> + 'a>(
     waiters: impl Iterator<Item = &'a Waiter<F>>,
     a_newcomer_went: bool,

@@ -1,15 +1,15 @@
-//! Runs a program on many schedules, random ones and priority-based ones (PCT, Burckhardt and others
-//! 2010), from seeds that are printed and can be given again.
+//! Runs a program on many schedules, random ones and priority-based ones (PCT, Burckhardt and others 2010).
+//! Their seeds are printed and can be given again.
 //!
 //! | variable              |                                                                        |
 //! |-----------------------|------------------------------------------------------------------------|
 //! | `RINGGATE_SEED`       | begin with this seed instead of a fresh one                            |
-//! | `RINGGATE_SCHEDULES`  | so many schedules of each kind                                         |
+//! | `RINGGATE_SCHEDULES`  | the number of schedules of each kind                                   |
 //! | `RINGGATE_SCHEDULE`   | only this one, as a failure printed it (with `--exact` and one test)   |
 //!
-//! Schedules come in batches, each from a seed of its own: the first one's, and one more for each
-//! further batch. A failure names its batch's seed, so beginning with that the program fails again
-//! within the first batch. The seed decides the program's own random choices, too.
+//! Schedules come in batches. The first batch has the given seed, and each further one the next seed. A
+//! failure names its batch's seed. Started with that seed, the program fails again within the first batch.
+//! The seed decides the program's own random choices, too.
 
 use crate::sync::number_threads_anew;
 use shuttle::rand::{Rng, thread_rng};
@@ -20,12 +20,12 @@ use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::thread;
 
-/// Schedules of each kind from one seed.
+/// Schedules of each kind with one seed.
 const BATCH: usize = 100;
-/// Changes of priority in a schedule, and one.
+/// One more than the changes of priority in a schedule.
 const DEPTH: usize = 3;
 
-/// Checks a program on so many schedules of each kind.
+/// Checks a program on this many schedules of each kind.
 pub(crate) fn check(schedules: usize, program: impl Fn() + Send + Sync + 'static) {
     let program = Arc::new(move || {
         number_threads_anew();
@@ -42,12 +42,12 @@ pub(crate) fn check(schedules: usize, program: impl Fn() + Send + Sync + 'static
     for (seed, begun) in seeds.zip((0..schedules).step_by(BATCH)) {
         let batch = BATCH.min(schedules - begun);
         run(seed, "random", RandomScheduler::new_from_seed(seed, batch), &program);
-        // Not the programs that the random schedules had.
+        // Another seed, so that the program makes other random choices.
         run(seed, "PCT", PctScheduler::new_from_seed(!seed, DEPTH, batch), &program);
     }
 }
 
-/// A random number below `end`, by the seed.
+/// A random number below `end`, from the seed.
 pub(crate) fn below(end: u32) -> u32 {
     thread_rng().gen_range(0..end)
 }
@@ -62,7 +62,7 @@ where
     drop(batch);
 }
 
-/// Says how to run the batch again if it fails.
+/// Prints how to run the batch again if it fails.
 struct Batch {
     seed: u64,
     kind: &'static str,

@@ -1,5 +1,5 @@
-//! Everything mixed, on random and on priority-based [schedules](crate::tests::schedules): longer programs
-//! than loom can go through, without its weak memory.
+//! Mixed operations on random and priority-based [schedules](crate::tests::schedules): longer programs than
+//! loom can explore, without its weak memory.
 
 mod tasks;
 
@@ -36,7 +36,7 @@ fn poll_once<F: Future>(future: F) -> Poll<F::Output> {
     pin!(future).poll(&mut Context::from_waker(Waker::noop()))
 }
 
-/// Polls with a waker that is then replaced.
+/// Polls with a waker that the next poll replaces.
 async fn with_two_wakers<F: Future>(future: F) -> F::Output {
     let mut future = pin!(future);
     let mut first = true;
@@ -72,8 +72,8 @@ fn any_step(semaphore: &Semaphore) {
     }
 }
 
-/// Broken by: leaving out any one of: the wake, the retiring of a concluded front, the permits a
-/// cancelled waiter had collected.
+/// Broken by: no wake; a completed front that is not retired; a cancelled waiter that keeps what it had
+/// collected.
 #[test]
 fn shuttle_waits_and_cancellations_lose_no_permit() {
     check(50_000, || {
@@ -85,7 +85,7 @@ fn shuttle_waits_and_cancellations_lose_no_permit() {
     });
 }
 
-/// Broken by: `close` concluding the front alone; a granted waiter keeping its permit.
+/// Broken by: `close` completing only the front; a granted waiter keeping its permit.
 #[test]
 fn shuttle_a_close_in_the_middle_tells_everybody() {
     check(50_000, || {
@@ -115,7 +115,7 @@ fn log(limit: u32, rings_log2: u32) -> Arc<Log> {
     Arc::new(Log::with_layout(&[rule], Duration::ZERO, layout))
 }
 
-/// Stamps of what threads on clocks of their own are admitted, in order.
+/// The stamps that threads with clocks of their own get, in order.
 fn claims(log: &Arc<Log>, before_each: fn(&Log)) -> Vec<u64> {
     let claim = |log: Arc<Log>| {
         let mut now = 0;
@@ -143,36 +143,37 @@ fn set(log: &Log, limit: u32) {
     log.set(0, limit, Duration::from_nanos(WINDOW)).unwrap();
 }
 
-/// How many are admitted at this time, of the limit and one.
+/// How many calls are admitted at this time, of the limit and one more.
 fn burst(log: &Log, now: u64) -> u32 {
     let limit = log.rule(0).unwrap().0;
     (0..=limit).map(|_| u32::from(log.try_acquire(now).is_ok())).sum()
 }
 
-/// Claims while the limit changes: never more than the largest, four, and in the end all there are.
+/// Threads claim while the limit changes: never more than the largest, four, and in the end all of the last
+/// limit.
 fn assert_exact_through_changes(log: &Arc<Log>, before_each: fn(&Log)) {
     let stamps = claims(log, before_each);
     assert_exact(&stamps, 4);
     assert_eq!(burst(log, stamps.last().unwrap() + WINDOW), log.rule(0).unwrap().0);
 }
 
-/// Broken by: no second look at the newest cell; no clamp; a share of the whole limit.
+/// Broken by: no second look at the newest cell; no clamp; every ring gets the whole limit.
 #[test]
 fn shuttle_the_window_is_exact_for_clocks_that_disagree() {
     check(50_000, || {
         let (limit, rings_log2) = (1 + below(6), below(2));
-        // Shared cells and several rings do not go together.
+        // Shared cells and several rings exclude each other.
         let log = log(limit, if limit > 4 { 0 } else { rings_log2 });
         let stamps = claims(&log, |_| {});
         assert_exact(&stamps, limit as usize);
-        // And no place is lost; shared cells may hold one back, and their window is in whole ticks.
+        // No cell is lost. Shared cells may hold back one, and their window is in whole ticks.
         let window = u64::try_from(log.rule(0).unwrap().1.as_nanos()).unwrap();
         let admitted = burst(&log, stamps.last().unwrap() + window);
         assert!(admitted == limit || limit > 4 && admitted + 1 == limit, "{admitted} of {limit}");
     });
 }
 
-/// Broken by: a rule not handed on; rings left open; stamps not handed on.
+/// Broken by: a rule that is not copied; rings that stay open; stamps that are not copied.
 #[test]
 fn shuttle_a_window_that_changes_and_grows_admits_no_more_than_the_largest_limit() {
     check(50_000, || {
@@ -184,8 +185,8 @@ fn shuttle_a_window_that_changes_and_grows_admits_no_more_than_the_largest_limit
     });
 }
 
-/// Into shared cells, out of them into finer ones, and back.
-/// Broken by: a successor made for the limit alone; `has_successor` not asking whether a ring is closed.
+/// The log grows into shared cells, then into finer ones, and back. Broken by: a successor made for the
+/// limit alone; `has_successor` not checking whether a ring is closed.
 #[test]
 fn shuttle_a_window_that_changes_far_admits_no_more_than_the_largest_limit() {
     const LIMITS: [u32; 4] = [1, 2, 8, 16];
@@ -197,7 +198,7 @@ fn shuttle_a_window_that_changes_far_admits_no_more_than_the_largest_limit() {
             }
         });
         assert_exact(&stamps, 16);
-        // Two windows later, with what is left of a tick.
+        // Two windows later, plus the rest of a tick.
         let end = stamps.last().unwrap() + 2 * WINDOW + 8;
         let limit = log.rule(0).unwrap().0;
         let admitted = burst(&log, end);
@@ -206,8 +207,8 @@ fn shuttle_a_window_that_changes_far_admits_no_more_than_the_largest_limit() {
     });
 }
 
-/// Two rings share their limit anew while others claim, and grow.
-/// Broken by: a change without the touch; a claim that does not read the state again.
+/// Two rings redistribute their limit while others claim, and the log grows. Broken by: a change without
+/// the touch; a claim that does not read the state again.
 #[test]
 fn shuttle_a_split_window_that_changes_is_exact() {
     check(30_000, || {
@@ -221,8 +222,8 @@ fn shuttle_a_split_window_that_changes_is_exact() {
 
 // ---- the limiter -----------------------------------------------------------------------------
 
-/// Calls that wait, give up and try, while another thread moves the time until all are through.
-/// Broken by: `Admission::advance` returning without its turn given up; a lost wake of the clock's.
+/// Calls wait, give up and try, while another thread moves the time until all are done. Broken by:
+/// `Queued::leave` keeping the turn; a lost wake of the clock's.
 #[test]
 fn shuttle_every_call_comes_through_both_limits() {
     check(20_000, || {
@@ -251,8 +252,8 @@ fn shuttle_every_call_comes_through_both_limits() {
     });
 }
 
-/// While the first in line goes, a newcomer finds it in the log or still waiting, but not both.
-/// Broken by: `stamp` counting it as waiting until it has left; `newcomers_turn` without its second
+/// While the head leaves, a newcomer finds it in the log or still waiting, but not both. Broken by:
+/// `Queued::stamp` counting it as waiting until it has left; `estimate_for_newcomer` without its second
 /// look.
 #[test]
 fn shuttle_a_newcomer_counts_nobody_twice() {
@@ -271,7 +272,7 @@ fn shuttle_a_newcomer_counts_nobody_twice() {
         let there = limiter.clone();
         let newcomer = thread::spawn(move || {
             for _ in 0..3 {
-                // It is the head's turn now, and a second later the newcomer's.
+                // The head's turn is now, and the newcomer's a second later.
                 let refused = there.try_acquire().map(drop).unwrap_err();
                 assert!(refused.retry_after().unwrap() <= SECOND, "told a turn too many");
             }

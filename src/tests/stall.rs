@@ -1,17 +1,17 @@
-//! One thread stops for ever, at any of its steps; the others' work still completes.
+//! One thread stalls at any of its steps, and never continues while the others work. Their work still
+//! completes.
 //!
-//! `harness` plays a scene once for every atomic step of one operation: a thread stops just before
-//! that step, and meanwhile the others do theirs to the end, and are served. Then it goes on, and
-//! nothing must have been lost or made. At most what it held itself is missing meanwhile.
+//! `harness` plays a scene once for every atomic step of one operation. A thread stops just before that
+//! step. Meanwhile the others finish their work and are served. Then the thread continues, and nothing is
+//! lost or made. Meanwhile at most what that thread held is missing.
 //!
-//! Every public operation of a part stops so while every other one is done (the lists, the starts
-//! and the account of the end are those of the models: `pairs`); and some scenes that say more.
+//! Every public operation of a part stops so during every other one. The operations, the starts and the
+//! final account are those of the models (`pairs`). Some scenes of their own check more.
 //!
-//! What this cannot see: two threads that stop, and orderings weaker than the machine's. loom sees
-//! those.
+//! This does not show two threads that stop, or orderings weaker than the machine's. loom shows those.
 //!
-//! `work` counts the same steps for another question: whether any single call takes more of them the
-//! longer the line is, or the more has been cancelled.
+//! `work` counts the same steps for another question: does any single call take more of them if the queue
+//! is longer, or if more has been cancelled?
 
 mod harness;
 mod limiter;

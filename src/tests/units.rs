@@ -21,7 +21,7 @@ proptest! {
     }
 }
 
-/// Broken by: `Unread` that starts when it is made.
+/// Broken by: `Unread` reading the clock when it is made.
 #[test]
 fn a_clock_that_no_call_needs_is_not_read() {
     let time = Time::unread();
@@ -30,7 +30,7 @@ fn a_clock_that_no_call_needs_is_not_read() {
     assert!(!time.is_unread());
 }
 
-/// Broken by: rounding the mantissa down; an exponent one too small.
+/// Broken by: rounding the mantissa down; an exponent that is one too small.
 #[test]
 fn windows_of_human_length_are_exact() {
     let second = 1_000_000_000_u64;

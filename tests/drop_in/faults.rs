@@ -340,7 +340,7 @@ fn a_clock_that_jumped_back_kept_callers_out_for_as_long() {
 
 /// The first in line sleeps until a time that the clock had nearly reached before it jumped. The others get
 /// the time of their turn.
-/// Broken by: `notice_jump` that wakes no call; `rate_turn` that does not look.
+/// Broken by: `notice_jump` waking no call; `estimate` not noticing the jump.
 #[test]
 fn a_line_stood_still_when_the_clock_jumped_back() {
     let clock = ManualClock::new();
@@ -444,7 +444,7 @@ fn a_reset_used_up_time_and_forgot_for_one_window_only() {
 }
 
 /// Windows of each shape: several rings, shared cells, several limits.
-/// Broken by: `reset` of the first ring alone; a second limit that is not handed on.
+/// Broken by: `reset` of the first ring alone; a second limit that is not copied.
 #[test]
 fn a_reset_keeps_the_limits_and_forgets_the_rest() {
     let clock = ManualClock::new();

@@ -182,7 +182,7 @@ fn with_one_in_flight(row: &Row, second: impl FnOnce(&Limiter, &Impatient)) {
 
 // ---- the table -----------------------------------------------------------------------------------
 
-/// Broken by: `Margin::add_to` not looking at zero; `free_at` without saturation.
+/// Broken by: `Margin::add_to` not handling zero; `free_at` without saturation.
 #[test]
 fn try_acquire_answers_as_documented() {
     for row in rows() {
@@ -192,7 +192,7 @@ fn try_acquire_answers_as_documented() {
     }
 }
 
-/// Broken by: `wait_for_rate` looping where the time told has come and nothing is free.
+/// Broken by: `wait_for_rate` looping if the reported time has come and the rate still refuses.
 #[test]
 fn acquire_admits_refuses_for_good_or_waits_without_spinning() {
     for row in rows() {
@@ -203,7 +203,7 @@ fn acquire_admits_refuses_for_good_or_waits_without_spinning() {
     }
 }
 
-/// Broken by: `Admission::begin` adding without saturation.
+/// Broken by: `Admission::start` adding without saturation.
 #[test]
 fn acquire_timeout_any_time_admits_refuses_for_good_or_waits_without_spinning() {
     for row in rows() {
@@ -220,7 +220,7 @@ fn acquire_timeout_any_time_admits_refuses_for_good_or_waits_without_spinning() 
     }
 }
 
-/// Broken by: `Admission::begin` not asking the time before it lines up.
+/// Broken by: `Admission::start` not reading the clock before the call joins the line.
 #[test]
 fn acquire_timeout_no_time_always_answers_at_once() {
     for row in rows() {
@@ -232,7 +232,7 @@ fn acquire_timeout_no_time_always_answers_at_once() {
     }
 }
 
-/// Broken by: `Slots::Shut` counting as open.
+/// Broken by: `Concurrency::Zero` counting as open.
 #[test]
 fn what_is_free_is_told_for_any_limiter() {
     for row in rows() {
@@ -271,7 +271,7 @@ fn a_sliding_window_of_any_shape_answers_as_documented() {
     }
 }
 
-/// Broken by: no `min(LATEST)` in `Ring::try_acquire`.
+/// Broken by: no `min(LATEST)` in `to_epoch`.
 #[test]
 fn a_time_named_by_the_caller_may_be_any() {
     let times = [0, 1, 1 << 61, 1 << 62, (1 << 63) - 1, 1 << 63, u64::MAX - 1, u64::MAX];
@@ -288,8 +288,8 @@ fn a_time_named_by_the_caller_may_be_any() {
     }
 }
 
-/// A clock can come to its end while a call waits. Broken by: `wait_for_rate` looping where the time
-/// told has come and nothing is free.
+/// A clock can reach its end while a call waits. Broken by: `wait_for_rate` looping if the reported time
+/// has come and the rate still refuses.
 #[test]
 fn a_call_that_waits_does_not_spin_when_time_ends() {
     for window in [Duration::from_nanos(1), Duration::from_secs(1), Duration::MAX] {
@@ -327,13 +327,13 @@ fn a_clock_set_back_a_little_makes_calls_wait_until_it_has_caught_up() {
     waits_by_a_clock_set_back(&[99, 99, 105, 99, 104, 109], 110);
 }
 
-/// Broken by: `notice_jump` that goes on from elsewhere than the newest stamp.
+/// Broken by: a jump after which time does not continue from the newest stamp.
 #[test]
 fn a_clock_set_back_far_makes_calls_wait_for_a_window() {
     waits_by_a_clock_set_back(&[0, 0, 5, 9], 10);
 }
 
-/// Broken by: `succeed_closed` beginning a limit of zero as one.
+/// Broken by: `link_successor` starting a limit of zero as one.
 #[test]
 fn a_reset_of_any_shape_leaves_it_as_new() {
     for limit in LIMITS {
@@ -451,7 +451,7 @@ fn a_low_rate_still_allows_one_call_in_flight() {
     assert_eq!(RateLimitPolicy::rpm(60).max_concurrent, 10);
 }
 
-/// Broken by: `rate` looking at `per_second` before `rpm`.
+/// Broken by: `rate` reading `per_second` before `rpm`.
 #[test]
 fn writing_to_a_policys_fields_counts() {
     let never = with_rpm(RateLimitPolicy::per_second(5), 0);

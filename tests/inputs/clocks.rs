@@ -107,19 +107,19 @@ fn second_of_one_in_ten_nanoseconds(readings: &'static [u64]) -> (Result<(), u12
 }
 
 /// The thread stalls between reading the clock and asking, while others stamp.
-/// Broken by: `Gate::ask` refusing by the first reading.
+/// Broken by: `with_fresh_clock` refusing by the first reading.
 #[test]
 fn a_stale_reading_is_not_refused_by_a_newer_stamp() {
     assert_eq!(second_of_one_in_ten_nanoseconds(&[100, 90, 90, 110]), (Ok(()), 3));
 }
 
-/// Broken by: `Gate::ask` without a bound on its readings.
+/// Broken by: `with_fresh_clock` without a bound on its readings.
 #[test]
 fn a_clock_that_stays_behind_is_read_four_times() {
     assert_eq!(second_of_one_in_ten_nanoseconds(&[100, 90]), (Err(20), 4));
 }
 
-/// Broken by: `Gate::ask` reading again where the newest stamp is of this very moment.
+/// Broken by: `with_fresh_clock` reading again if the newest stamp equals the reading.
 #[test]
 fn a_clock_that_stands_still_is_read_once() {
     assert_eq!(second_of_one_in_ten_nanoseconds(&[100]), (Err(10), 1));
@@ -132,7 +132,7 @@ fn a_large_window_is_shown_in_a_line() {
     assert!(format!("{window:?}").len() < 500);
 }
 
-/// Broken by: `ManualSleep::poll` registering its waker only where it is not on the stack.
+/// Broken by: `ManualSleep::poll` registering its waker only if it is not on the stack.
 #[test]
 fn a_manual_clock_wakes_whoever_polled_its_sleep_last() {
     let clock = ManualClock::new();

@@ -107,7 +107,7 @@ fn go(calls: &mut Vec<(usize, Call<'_>)>) -> Vec<usize> {
 
 // ---- what is held, and when the stamp is taken ---------------------------------------------------
 
-/// Broken by: `Admission::advance` taking the slot before `wait_for_rate`.
+/// Broken by: `Queued::advance` taking the slot before `wait_for_rate`.
 #[test]
 fn a_call_that_waits_for_its_rate_holds_no_slot() {
     let scene = Scene::new(1, s(60), 1);
@@ -116,7 +116,7 @@ fn a_call_that_waits_for_its_rate_holds_no_slot() {
     assert_eq!(scene.limiter.available_permits(), 1);
 }
 
-/// Broken by: `Admission::advance` stamping before it has the slot.
+/// Broken by: `Queued::advance` stamping before it has the slot.
 #[test]
 fn a_call_is_counted_from_when_it_has_its_slot_not_from_when_its_rate_was_open() {
     let scene = Scene::new(1, s(10), 1);
@@ -133,7 +133,7 @@ fn a_call_is_counted_from_when_it_has_its_slot_not_from_when_its_rate_was_open()
     scene.admit();
 }
 
-/// Broken by: `Admission::advance` going on although the stamp was refused.
+/// Broken by: `Queued::stamp` returning `Ok` although the stamp was refused.
 #[test]
 fn a_call_whose_rate_was_taken_while_it_waited_for_a_slot_gives_the_slot_back() {
     let (clock, slots) = (ManualClock::new(), Arc::new(Semaphore::new(1)));
@@ -179,7 +179,7 @@ fn a_refusal_by_the_slots_counts_nothing() {
     assert_eq!(scene.limiter.remaining(), 4);
 }
 
-/// Broken by: `Gate::release` called twice, or not at all.
+/// Broken by: `Core::release` called twice, or not at all.
 #[test]
 fn an_owned_permit_gives_its_slot_back_after_the_limiter_is_gone() {
     let slots = Arc::new(Semaphore::new(1));
@@ -193,7 +193,7 @@ fn an_owned_permit_gives_its_slot_back_after_the_limiter_is_gone() {
 
 // ---- order ---------------------------------------------------------------------------------------
 
-/// Broken by: each call waiting for the rate by itself (no `line.acquire` in `Admission::begin`).
+/// Broken by: each call waiting for the rate by itself (no `line.wait` in `Queued::new`).
 #[tokio::test(start_paused = true)]
 async fn tasks_are_admitted_in_the_order_in_which_they_came() {
     let limiter = Limiter::builder()
@@ -218,7 +218,7 @@ async fn tasks_are_admitted_in_the_order_in_which_they_came() {
     }
 }
 
-/// Broken by: `try_admit` not looking at the line.
+/// Broken by: `try_admit` not checking the line.
 #[test]
 fn a_newcomer_does_not_overtake_those_who_wait_for_the_rate() {
     let scene = Scene::new(1, s(10), 5);
@@ -231,7 +231,7 @@ fn a_newcomer_does_not_overtake_those_who_wait_for_the_rate() {
     assert!(poll_once(late.as_mut()).is_pending());
 }
 
-/// Broken by: `try_admit` not looking at the line.
+/// Broken by: `try_admit` not checking the line.
 #[test]
 fn a_newcomer_does_not_overtake_those_who_wait_for_a_slot() {
     let scene = Scene::new(10, s(10), 1);
@@ -258,7 +258,7 @@ fn a_newcomer_does_not_overtake_those_who_wait_at_a_window() {
     assert!(window.try_acquire().is_ok());
 }
 
-/// As leaky-bucket #39, where a dropped call blocked it permanently. Broken by: `Waiting` not counting
+/// As leaky-bucket #39, where a dropped call blocked it permanently. Broken by: `Counted` not counting
 /// down on drop; a cancelled head keeping the line's permit.
 #[test]
 fn anyone_may_leave_the_line_at_no_cost_to_the_others() {
@@ -285,7 +285,7 @@ fn anyone_may_leave_the_line_at_no_cost_to_the_others() {
     }
 }
 
-/// Broken by: `Admission::advance` forgetting the slot where it is dropped between slot and stamp.
+/// Broken by: `Queued::advance` forgetting the slot if it is dropped between slot and stamp.
 #[test]
 fn a_head_that_leaves_while_it_waits_for_a_slot_costs_nobody() {
     let scene = Scene::new(5, s(10), 1);
@@ -301,7 +301,7 @@ fn a_head_that_leaves_while_it_waits_for_a_slot_costs_nobody() {
 
 // ---- what a refusal says -------------------------------------------------------------------------
 
-/// Broken by: `refusal` not counting those ahead; no `laps` in `Ring::turn_by`.
+/// Broken by: `refusal` not counting those ahead; no `laps` in `Ring::free_at_by_one`.
 #[test]
 fn a_refusal_tells_the_exact_wait_behind_any_number_of_others() {
     let turns = [10, 13, 20, 23, 30, 33].map(s);
@@ -327,7 +327,7 @@ fn a_refusal_tells_the_exact_wait_behind_any_number_of_others() {
     }
 }
 
-/// Those ahead begin their lap now, not when their cells became free. Broken by: `Ring::turn_by`
+/// Those ahead begin their lap now, not when their cells became free. Broken by: `Ring::free_at_by_one`
 /// counting laps from the old stamps.
 #[test]
 fn a_wait_behind_a_whole_lap_of_others_is_not_told_too_short() {
@@ -344,8 +344,8 @@ fn a_wait_behind_a_whole_lap_of_others_is_not_told_too_short() {
     assert_eq!(too_late.unwrap_err().limit(), Limit::Rate);
 }
 
-/// A waker asks while the admitted call gives up its turn. Broken by: `Admission::advance` counting that call
-/// as waiting until it returns.
+/// A waker asks while the admitted call gives up its turn. Broken by: `Queued::stamp` counting that call as
+/// waiting until it returns.
 #[test]
 fn a_call_that_has_been_admitted_is_not_counted_as_waiting_too() {
     let scene = Scene::new(1, s(60), 1);
@@ -364,7 +364,7 @@ fn a_call_that_has_been_admitted_is_not_counted_as_waiting_too() {
     assert_eq!(asked.try_iter().collect::<Vec<_>>(), [Some(s(120))]);
 }
 
-/// Broken by: `no_slot` telling a time; `refusal` not asking for the slots where others wait.
+/// Broken by: `no_slot` reporting a time; `refusal` not checking the slots while others wait.
 #[test]
 fn a_refusal_by_the_slots_tells_no_time() {
     let scene = Scene::new(5, s(10), 1);
@@ -390,7 +390,7 @@ fn a_refusal_while_a_slot_is_free_does_not_blame_the_slots() {
     assert_eq!(scene.refusal().limit(), Limit::Rate);
 }
 
-/// Broken by: `Admission::begin` lining up whatever the refusal said.
+/// Broken by: `Admission::join` queueing the call whatever its turn.
 #[test]
 fn a_call_whose_turn_comes_too_late_is_refused_at_once() {
     let scene = Scene::new(1, s(10), 5);
@@ -418,7 +418,7 @@ impl Clock for Ticking {
     }
 }
 
-/// Broken by: `Admission::begin` adding the wait to a later reading of the clock.
+/// Broken by: `Admission::start` adding the timeout to a later reading of the clock.
 #[test]
 fn a_turn_just_before_the_deadline_is_waited_for_although_time_goes_on() {
     let limit =
@@ -448,7 +448,7 @@ impl Clock for SlowTimer {
     }
 }
 
-/// Broken by: `Admission::begin` refusing when the alarm goes, without looking.
+/// Broken by: `Queued::poll` refusing when the alarm fires, without another look.
 #[test]
 fn a_turn_that_has_come_is_not_missed_for_a_slow_timer() {
     let clock = SlowTimer::default();
@@ -464,7 +464,7 @@ fn a_turn_that_has_come_is_not_missed_for_a_slow_timer() {
     assert!(matches!(poll_once(call), Poll::Ready(Ok(_))));
 }
 
-/// Broken by: `poll_in_line` polling the alarm first.
+/// Broken by: `Queued::poll` polling the alarm first.
 #[tokio::test(start_paused = true)]
 async fn a_call_whose_turn_comes_at_its_deadline_is_admitted() {
     let limiter = Limiter::builder()
@@ -480,7 +480,7 @@ async fn a_call_whose_turn_comes_at_its_deadline_is_admitted() {
     assert_eq!(start.elapsed(), s(20));
 }
 
-/// Broken by: `Admission::begin` without the alarm.
+/// Broken by: `Queued::new` without the alarm.
 #[tokio::test(start_paused = true)]
 async fn a_call_that_gets_no_slot_in_time_is_refused_then_and_leaves_the_line() {
     let limiter = Limiter::builder()
@@ -539,7 +539,7 @@ fn two_limiters_share_their_slots_and_nothing_else() {
     assert_eq!((slots.available_permits(), small.remaining()), (2, 2));
 }
 
-/// Broken by: `Admission::advance` holding the slot through `wait_for_rate`.
+/// Broken by: `Queued::advance` holding the slot through `wait_for_rate`.
 #[test]
 fn one_limiters_wait_for_its_rate_does_not_block_the_other() {
     let (slots, clock) = (Arc::new(Semaphore::new(1)), ManualClock::new());
@@ -555,7 +555,7 @@ fn one_limiters_wait_for_its_rate_does_not_block_the_other() {
     assert!(poll_once(waiting.as_mut()).is_pending());
 }
 
-/// Broken by: `no_slot` not asking whether the semaphore is closed.
+/// Broken by: `permanent_refusal` not checking whether the semaphore is closed.
 #[test]
 fn closing_a_shared_semaphore_refuses_for_good() {
     let (slots, clock) = (Arc::new(Semaphore::new(1)), ManualClock::new());
@@ -573,7 +573,7 @@ fn closing_a_shared_semaphore_refuses_for_good() {
     assert_eq!((slots.available_permits(), small.remaining()), (1, 3));
 }
 
-/// Broken by: `wait_for_rate` sleeping without an ear for the close.
+/// Broken by: `wait_for_rate` not watching for the close.
 #[test]
 fn closing_a_shared_semaphore_wakes_those_who_wait_for_the_rate() {
     let (slots, clock) = (Arc::new(Semaphore::new(1)), ManualClock::new());
@@ -595,7 +595,7 @@ fn closing_a_shared_semaphore_wakes_those_who_wait_for_the_rate() {
     assert_eq!(small.waiters(), 0);
 }
 
-/// Broken by: `Admission::advance` keeping the slot before it gives up its turn.
+/// Broken by: `Queued::stamp` keeping the slot before it gives up its turn.
 #[test]
 fn a_panicking_waker_of_the_next_in_line_costs_no_slot() {
     let scene = Scene::new(1, s(60), 1);
@@ -611,7 +611,7 @@ fn a_panicking_waker_of_the_next_in_line_costs_no_slot() {
     assert_eq!((scene.limiter.available_permits(), scene.limiter.waiters()), (1, 0));
 }
 
-/// Broken by: `wait_for_rate` sleeping although no slot will ever be had.
+/// Broken by: `wait_for_rate` sleeping although no slot can ever become free.
 #[test]
 fn a_closed_semaphore_refuses_for_good_even_while_the_rate_is_used_up() {
     let (slots, clock) = (Arc::new(Semaphore::new(1)), ManualClock::new());
@@ -624,7 +624,7 @@ fn a_closed_semaphore_refuses_for_good_even_while_the_rate_is_used_up() {
     assert!(at_once(small.acquire()).unwrap_err().is_permanent());
 }
 
-/// Broken by: `Gate::hopeless` asking for the rate alone.
+/// Broken by: `Core::check_satisfiable` checking only the rate.
 #[test]
 fn a_newcomer_hears_of_the_close_although_those_in_line_have_not_been_polled_since() {
     let (slots, clock) = (Arc::new(Semaphore::new(1)), ManualClock::new());
@@ -640,7 +640,7 @@ fn a_newcomer_hears_of_the_close_although_those_in_line_have_not_been_polled_sin
     assert!(matches!(poll_once(first), Poll::Ready(Err(refused)) if refused.is_permanent()));
 }
 
-/// Clones are the same limiter. Broken by: `Clone` making a new gate.
+/// Clones are the same limiter. Broken by: `Clone` making a new core.
 #[test]
 fn clones_are_the_same_limiter() {
     let scene = Scene::new(2, s(10), 5);

@@ -783,20 +783,20 @@ fn run_limiters(program: &Program) -> Checked {
 proptest! {
     #![proptest_config(cases(1000))]
 
-    /// Broken by: `try_admit_with_slot` stamping before it has the slot; `Place::stamp` keeping the
-    /// slot where it is refused; `leave` forgetting the turn, or staying counted; `comes_by` with `<`;
-    /// `set` of the log, `set_rate` of the gate or `close` of the semaphore waking no call; a call
-    /// that waits for its slot deaf to changes, or sent back by each; `try_admit` or `begin` passing
-    /// the line; `hopeless` never so; `outweigh` without the closed; no alarm; `again` without a wake;
-    /// `owned` futures without their timeout; `release` of two.
+    /// Broken by: `try_admit_with_slot` stamping before it has the slot; `Queued::stamp` keeping the
+    /// slot when the stamp is refused; `leave` forgetting the turn, or staying counted; `is_over_by` with
+    /// `<`; `Core::set_rate` or `Semaphore::close` waking no call; a call in `AwaitingSlot` that ignores
+    /// changes, or goes back to the rate at each; `try_admit` or `Admission::start` passing the line;
+    /// `check_satisfiable` accepting every call; `escalate_if_permanent` ignoring a closed semaphore; no
+    /// alarm; `yield_now` without a wake; `owned` futures without their timeout; `release` of two.
     #[test]
     fn a_limiter_does_what_the_model_does(program in programs(0, any_in_flight())) {
         run_limiters(&program)?;
     }
 
-    /// Broken by: `look` asking the first rule alone; `<` for `<=` in `busy_until` or `glance`; no clamp
-    /// in `glance`; `Margin::add_to` not adding the margin; stamps left behind as the log grows; a deadline or
-    /// a sleep 1 ns longer; a sleep that is not set anew.
+    /// Broken by: `Ring::check` asking only the first rule; `<` for `<=` in `busy_until` or `check_fast`; no
+    /// clamp in `check_fast`; `Margin::add_to` not adding the margin; stamps that are not copied as the log
+    /// grows; a deadline or a sleep 1 ns longer; a sleep that is not renewed.
     #[test]
     fn a_window_does_what_the_model_does(program in programs(1, Just(InFlight::Unlimited))) {
         let hand = Hand::new(program.start, program.longest);

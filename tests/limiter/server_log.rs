@@ -484,8 +484,8 @@ async fn with_a_margin_calls_that_are_late_on_their_way_keep_the_limit_on_arriva
 /// Three limits and four slots, like a provider's tier.
 const TIER: [Rule; 3] = [(60, s(60)), (1000, s(HOUR)), (10_000, s(24 * HOUR))];
 
-/// Broken by: `try_admit_with_slot` stamping before it has the slot; `look` asking the first rule
-/// alone; one call more than the limit; `release` of two; tokio's timer 3 ms late.
+/// Broken by: `try_admit_with_slot` stamping before it has the slot; `Ring::check` asking only the
+/// first rule; one call more than the limit; `release` of two; tokio's timer 3 ms late.
 #[tokio::test(start_paused = true)]
 async fn for_days_of_constant_demand_all_that_three_limits_allow_is_used_and_shared_evenly() {
     const DAYS: u64 = 4;
@@ -526,7 +526,7 @@ async fn change_tiers(limiter: Limiter, pen: Pen, days: u64) {
     }
 }
 
-/// Broken by: as above, and `set_rate` waking no call; `try_admit` or `begin` passing the line.
+/// Broken by: as above, and `set_rate` waking no call; `try_admit` or `Admission::start` passing the line.
 #[tokio::test(start_paused = true)]
 async fn for_days_of_bursts_nights_failures_and_changing_tiers_every_call_is_in_order_and_in_time()
 {

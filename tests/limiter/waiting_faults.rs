@@ -6,8 +6,8 @@ use ringgate::{Limit, Limiter, LimiterAcquire, Rate, Semaphore, SlidingWindow, W
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::{Pin, pin};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 use std::thread;
 use std::time::Duration;
@@ -65,7 +65,7 @@ impl Clock for WithBrittleSleeps {
 }
 
 /// Its alarm is dropped when a call is admitted.
-/// Broken by: `stamp` keeping the slot before it leaves the line.
+/// Broken by: `Queued::stamp` keeping the slot before it leaves the line.
 #[test]
 fn a_sleep_that_panics_as_it_is_dropped_cost_a_slot() {
     let clock = WithBrittleSleeps::default();
@@ -107,7 +107,7 @@ impl Clock for Wavering {
     }
 }
 
-/// Broken by: `again` looking at once, within the same poll, in either place.
+/// Broken by: `yield_now` looking again within the same poll, in either place.
 #[test]
 fn a_clock_that_shows_now_this_and_now_that_kept_the_thread() {
     for readings in
@@ -143,7 +143,7 @@ impl Clock for Running {
 }
 
 /// The rate opens between the look at it and the look at the alarm, in one poll.
-/// Broken by: `poll_in_line` leaving the line without a last `advance`.
+/// Broken by: `Queued::poll` leaving the line without a last `advance`.
 #[test]
 fn a_turn_that_came_with_the_alarm_was_given_to_the_one_behind() {
     for start in 1..=13 {
@@ -163,7 +163,7 @@ fn a_turn_that_came_with_the_alarm_was_given_to_the_one_behind() {
 
 // ---- calls that block others ----------------------------------------------------------------------
 
-/// Broken by: `no_slot` asking only whether the semaphore is closed.
+/// Broken by: `permanent_refusal` checking only whether the semaphore is closed.
 #[test]
 fn a_semaphore_that_never_has_a_permit_was_not_refused_for_good() {
     let none = Arc::new(Semaphore::with_max_permits(0));
@@ -178,7 +178,7 @@ fn a_semaphore_that_never_has_a_permit_was_not_refused_for_good() {
     }
 }
 
-/// Broken by: `Stage::Slot` not hearing of changes; `hopeless` queueing every call.
+/// Broken by: `State::AwaitingSlot` not watching for changes; `check_satisfiable` accepting every call.
 #[test]
 fn a_rate_of_zero_did_not_reach_a_call_that_waited_for_its_slot() {
     let limiter = Limiter::builder()
@@ -224,7 +224,7 @@ fn a_change_of_the_rate_cost_a_call_its_place_for_a_slot() {
 }
 
 /// Time ends before a second call could be admitted, if the first one stays in line.
-/// Broken by: `rate_turn` refusing the calls behind permanently.
+/// Broken by: `estimate` refusing the calls behind permanently.
 #[test]
 fn who_stood_behind_others_was_refused_for_good_where_time_ends_for_those() {
     let window = SlidingWindow::with_clock(Rate::new(1, Duration::MAX), ManualClock::new());
@@ -290,8 +290,8 @@ fn a_timeout_lasted_longer_by_as_much_as_the_clock_jumped_back() {
 struct JumpsBetween {
     now: Arc<AtomicU64>,
     readings: Arc<AtomicU64>,
-    /// What the clock showed, and until when a call slept.
-    sleeps: Arc<Mutex<Vec<(Timestamp, Timestamp)>>>,
+    /// What the clock showed at the last sleep, and until when that was to last.
+    sleep: Arc<[AtomicU64; 2]>,
 }
 
 const SECOND: u64 = 1_000_000_000;
@@ -301,6 +301,10 @@ impl JumpsBetween {
         let clock = Self::default();
         clock.now.store(now, Ordering::SeqCst);
         clock
+    }
+
+    fn last_sleep(&self) -> [Timestamp; 2] {
+        [0, 1].map(|which: usize| at(self.sleep[which].load(Ordering::SeqCst)))
     }
 
     /// The reading after this many more is zero.
@@ -321,7 +325,8 @@ impl Clock for JumpsBetween {
     }
 
     fn sleep_until(&self, deadline: Timestamp) -> Sleep {
-        self.sleeps.lock().unwrap().push((at(self.now.load(Ordering::SeqCst)), deadline));
+        self.sleep[0].store(self.now.load(Ordering::SeqCst), Ordering::SeqCst);
+        self.sleep[1].store(deadline.as_nanos(), Ordering::SeqCst);
         Sleep::new(std::future::pending())
     }
 }
@@ -350,7 +355,7 @@ fn the_head_slept_until_a_time_from_before_a_jump() {
         let mut call = pin!(limiter.acquire());
         clock.jump_after(readings);
         assert!(poll_once(call.as_mut()).is_pending());
-        let (shown, until) = *clock.sleeps.lock().unwrap().last().unwrap();
+        let [shown, until] = clock.last_sleep();
         let longest = Duration::from_secs(61);
         assert!(until.saturating_duration_since(shown) <= longest, "{readings}: {until:?}");
     }
@@ -366,7 +371,7 @@ fn a_timeout_that_moved_back_kept_its_timer() {
     assert!(poll_once(call.as_mut()).is_pending());
     clock.now.store(0, Ordering::SeqCst);
     assert!(poll_once(call.as_mut()).is_pending());
-    assert_eq!(clock.sleeps.lock().unwrap().last().unwrap().1, at(5 * SECOND));
+    assert_eq!(clock.last_sleep()[1], at(5 * SECOND));
 }
 
 /// A clock that falls by two seconds at each reading.

@@ -153,7 +153,7 @@ async fn the_permit_is_held_until_the_stream_has_ended() {
     assert_eq!(pool.limiter().available_permits(), 1);
 }
 
-/// Broken by: `PoolStream` forgetting the permit where it is dropped.
+/// Broken by: `PoolStream` forgetting the permit when it is dropped.
 #[tokio::test(start_paused = true)]
 async fn the_permit_is_held_until_the_stream_is_dropped() {
     let (pool, mut arrivals) = pool(single());
@@ -213,7 +213,7 @@ async fn per_second_does_not_overflow() {
     }
 }
 
-/// Broken by: `Rate::Shut` or `Slots::Shut` waiting.
+/// Broken by: a rate of zero or `Concurrency::Zero` waiting.
 #[tokio::test(start_paused = true)]
 async fn a_limit_of_zero_refuses_at_once_and_for_good() {
     let start = Instant::now();
@@ -256,7 +256,7 @@ async fn by_default_a_call_counts_a_little_longer_than_its_minute() {
     assert_eq!(start.elapsed(), ms(60_250));
 }
 
-/// Broken by: `rate_refusal` with a constant.
+/// Broken by: `Refused::for_now` with a constant.
 #[tokio::test(start_paused = true)]
 async fn retry_after_is_the_time_after_which_a_retry_succeeds() {
     let (pool, _arrivals) = pool(per_minute(1));
@@ -278,7 +278,7 @@ async fn retry_after_is_the_time_after_which_a_retry_succeeds() {
 }
 
 /// Sleepers wake together and newcomers overtake them. Broken by: each call sleeping by
-/// itself (no `line.acquire` in `Admission::begin`).
+/// itself (no `line.wait` in `Queued::new`).
 #[tokio::test(start_paused = true)]
 async fn waiting_calls_go_one_by_one_in_their_order_and_newcomers_go_behind() {
     let (pool, mut arrivals) = pool(per_minute(1));
@@ -347,7 +347,7 @@ async fn per_second_never_admits_more_in_any_second_and_uses_what_it_may() {
 
 // ---- what goes wrong at the provider ---------------------------------------------------------------
 
-/// Broken by: `ProviderPool::stream` forgetting the permit where the provider fails.
+/// Broken by: `ProviderPool::stream` forgetting the permit if the provider fails.
 #[tokio::test(start_paused = true)]
 async fn a_call_that_fails_gives_its_slot_back_and_stays_counted() {
     let (pool, mut arrivals) = pool(per_minute(3).with_max_concurrent(1));
@@ -368,7 +368,7 @@ async fn a_provider_that_panics_gives_its_slot_back_and_stays_counted() {
     assert_eq!((pool.limiter().available_permits(), pool.limiter().remaining()), (1, 2));
 }
 
-/// Broken by: `poll_next` keeping the permit where the provider's stream panics.
+/// Broken by: `poll_next` keeping the permit if the provider's stream panics.
 #[tokio::test(start_paused = true)]
 async fn a_stream_that_panics_gives_its_slot_back_at_once_and_is_over() {
     let (pool, _arrivals) = pool(single());

@@ -78,7 +78,7 @@ fn a_bounded_semaphore_never_has_more_in_use_than_its_bound() {
     assert_eq!(served.collect::<Vec<_>>().len(), 2);
 }
 
-/// A request for four blocked all later ones permanently. Broken by: no look at the bound in
+/// A request for four blocked all later ones permanently. Broken by: no check of the bound in
 /// `assign_permits`; none in `reduce`; none after a grant.
 #[test]
 fn a_request_that_can_never_be_met_any_more_is_refused_and_wedges_nobody() {

@@ -120,7 +120,7 @@ fn tokio_6450_a_permit_granted_but_never_seen_goes_to_the_next() {
     assert_eq!(semaphore.available_permits(), 1);
 }
 
-/// Broken by: `State::free` dropping the `CLOSED` bit.
+/// Broken by: `State::with_permits` dropping the `CLOSED` bit.
 #[test]
 fn tokio_8020_forgetting_permits_does_not_reopen_a_closed_semaphore() {
     let semaphore = Semaphore::new(3);
@@ -233,7 +233,7 @@ fn release_against_a_fickle_waiter(rounds: usize) {
 }
 
 /// Also kotlinx #1477: a grant during a cancellation has exactly one owner.
-/// Broken by: `Admission::advance` not giving back what a new waiter found free and did not want.
+/// Broken by: `cancel` giving nothing back for a granted claim.
 #[test]
 fn kotlinx_2380_a_waiter_that_gives_up_just_as_it_succeeds_loses_no_permit() {
     release_against_a_fickle_waiter(5_000);
@@ -270,7 +270,7 @@ fn async_lock_23_newcomers_that_come_all_the_time_do_not_starve_a_waiter() {
     }
 }
 
-/// Broken by: `n > capacity` being queued, where it blocks the waiters behind it permanently.
+/// Broken by: a cancelled request that stays in the queue and blocks the waiters behind it permanently.
 #[test]
 fn zio_11187_a_request_for_more_than_there_are_can_be_cancelled_and_wedges_nobody() {
     let semaphore = Semaphore::new(2);
@@ -283,7 +283,7 @@ fn zio_11187_a_request_for_more_than_there_are_can_be_cancelled_and_wedges_nobod
 
 // ---- order ---------------------------------------------------------------------------------------
 
-/// zio #11187, where the semaphore can know. Broken by: `begin_wait` not asking how many there can be.
+/// zio #11187, where the semaphore can know. Broken by: `begin_wait` not checking the bound.
 #[test]
 fn a_request_for_more_than_a_bounded_semaphore_has_is_refused_at_once_and_distinctly() {
     let semaphore = Semaphore::with_max_permits(2);
@@ -316,7 +316,7 @@ fn all_free_permits_can_be_taken_together() {
     assert_eq!(semaphore.try_acquire_all().unwrap_err(), TryAcquireError::Closed);
 }
 
-/// Broken by: `+` for the saturating sum in `owe`.
+/// Broken by: `+` for the saturating sum in `Debt::add`.
 #[test]
 fn a_debt_saturates_and_is_paid_before_anybody_is_served() {
     let semaphore = Semaphore::new(1);
@@ -343,7 +343,7 @@ fn the_place_in_line_is_taken_by_the_first_poll() {
     assert_eq!(semaphore.available_permits(), 1);
 }
 
-/// Broken by: `try_acquire` not looking at zero before the permits.
+/// Broken by: `try_acquire` not checking for zero before the permits.
 #[test]
 fn a_request_for_none_is_granted_at_once_even_while_others_wait() {
     let semaphore = Semaphore::new(0);
@@ -397,7 +397,7 @@ fn panicking_waker() -> Waker {
     Calls::waker(|| panic!("a waker panics"))
 }
 
-/// Broken by: `Wakes::run` without `catch_unwind`.
+/// Broken by: `WakeRunner::run` without `catch_unwind`.
 #[test]
 fn a_waker_that_panics_loses_no_permit_and_the_others_are_still_woken() {
     let semaphore = Semaphore::new(0);
@@ -420,7 +420,7 @@ impl Drop for Bomb {
     }
 }
 
-/// Broken by: `Wakes::run` dropping the second payload.
+/// Broken by: `WakeRunner::run` dropping the second payload.
 #[test]
 fn a_panic_whose_payload_panics_too_breaks_nothing() {
     let semaphore = Semaphore::new(0);
@@ -465,7 +465,7 @@ impl Drop for PollsAtItsEnd<'_, '_> {
     }
 }
 
-/// Broken by: `finish_poll` giving back although no panic goes on (the thread unwinds already).
+/// Broken by: `finish_poll` giving back although no panic is resumed (the thread unwinds already).
 #[test]
 fn a_permit_taken_while_unwinding_is_not_given_back_as_well() {
     let semaphore = Semaphore::new(0);
@@ -561,7 +561,7 @@ fn a_waker_that_panics_does_not_keep_a_close_from_the_others() {
     assert!(matches!(poll_once(Pin::new(&mut bad)), Poll::Ready(Err(_))));
 }
 
-/// Broken by: `Wakes::finish` not looking whether the thread is unwinding (a panic in a drop
+/// Broken by: `WakeRunner::finish` not checking whether the thread is unwinding (a panic in a drop
 /// during a panic ends the process).
 #[test]
 fn a_permit_dropped_by_a_panic_may_meet_a_waker_that_panics() {
@@ -649,7 +649,7 @@ fn a_waker_that_releases_each_time_it_is_woken_comes_to_an_end() {
     });
 }
 
-/// What a waker gives to another semaphore is that one's, at once. Broken by: `leave_to_outer` taking
+/// What a waker gives to another semaphore is that one's, at once. Broken by: `defer_to_outer` taking
 /// any line for its own.
 #[test]
 fn a_waker_may_give_a_permit_to_another_semaphore_from_inside() {

@@ -148,7 +148,7 @@ fn replayed(case: &Case, history: &[u64]) -> SlidingWindow {
 proptest! {
     #![proptest_config(crate::common::cases(400))]
 
-    /// Broken by: `<` for `<=` in `Ring::busy_until`; no `max` with the newest stamp in `Ring::try_stamp`;
+    /// Broken by: `<` for `<=` in `Ring::busy_until`; no `max` with the newest stamp in `Ring::check_fast`;
     /// no flip at cell 0 in `Ring::locate`.
     #[test]
     fn admits_refuses_and_tells_the_wait_as_a_full_log_does(case in cases(any_size())) {
@@ -169,7 +169,7 @@ proptest! {
         prop_assert!(log.holds());
     }
 
-    /// Broken by: `free_at` one nanosecond later in `Ring::try_stamp`.
+    /// Broken by: `free_at` one nanosecond later in `Ring::check_fast`.
     #[test]
     fn a_refused_call_is_admitted_exactly_when_it_was_told(case in cases(small())) {
         let window = SlidingWindow::new(Rate::new(case.limit, Duration::from_nanos(case.window)));
@@ -192,9 +192,8 @@ proptest! {
     }
 
     /// After the clock has jumped back, the window's time continues from its newest stamp.
-    /// Broken by: `free = middle` for `middle + 1` (hangs), or no `min(limit)`, in
-    /// `Ring::remaining`; `ask` reading the time before the last move; a jump that is not noticed, or
-    /// noticed twice.
+    /// Broken by: `full = middle` for `middle + 1` in `Ring::remaining_by` (hangs);
+    /// `Log::ask` keeping a reading from before the last jump; a jump that is not noticed, or noticed twice.
     #[test]
     fn by_its_clock_it_agrees_with_the_log_and_counts_what_remains(case in cases(any_size())) {
         let clock = ManualClock::new();
@@ -262,7 +261,7 @@ proptest! {
 
     /// Whatever the clock shows, the limit holds by real time. No call waits longer than a window plus the
     /// largest step back that is not a jump. Broken by: stamps that several rings keep as they are,
-    /// or time that goes on from the clock, after a jump; a jump that is not noticed.
+    /// or time that continues from the clock, after a jump; a jump that is not noticed.
     #[test]
     fn around_jumps_the_limit_holds_by_real_time(
         limit in prop_oneof![3 => 1..=8_u32, 1 => Just(100), 3 => 128..=600_u32],
@@ -356,8 +355,7 @@ fn demand_on_shared_cells(limit: u32) {
     assert!(refusals > 0, "the window was never full");
 }
 
-/// Broken by: `per_cell` for `per_cell - 1` in `spot`; `in_cells` rounding
-/// up.
+/// Broken by: `per_cell` for `per_cell - 1` in `claim_at`; `in_cells` rounding up.
 #[test]
 fn shared_cells_hold_the_limit_and_hold_back_less_than_one_cell_below_it() {
     for limit in [(1 << 20) + 1, (1 << 21) + 7] {
@@ -464,7 +462,7 @@ fn assert_both_happened(calls: &[Call]) {
     assert!(calls.iter().any(|call| call.admitted) && calls.iter().any(|call| !call.admitted));
 }
 
-/// Broken by: `store` for `compare_exchange` in `Ring::try_stamp`.
+/// Broken by: `store` for `compare_exchange` in `Ring::swap`.
 #[test]
 fn threads_on_a_logical_clock_never_exceed_the_limit_and_are_refused_rightly() {
     for (limit, window) in [(1, 5), (3, 9), (8, 30), (200, 800)] {
@@ -480,7 +478,7 @@ fn threads_on_a_logical_clock_never_exceed_the_limit_and_are_refused_rightly() {
     }
 }
 
-/// Broken by: `store` for `compare_exchange` in `Ring::try_stamp`.
+/// Broken by: `store` for `compare_exchange` in `Ring::swap`.
 #[test]
 fn threads_on_the_system_clock_never_exceed_the_limit_and_are_refused_rightly() {
     let (limit, window) = (40, 100_000);

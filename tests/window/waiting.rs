@@ -97,7 +97,7 @@ fn waits(calls: &[Call<'_>]) -> Vec<Option<Duration>> {
 
 // ---- place and turn ------------------------------------------------------------------------------
 
-/// Broken by: `position` without the one at the head; `estimated_wait` for the head's turn.
+/// Broken by: `position` not counting the head; `estimated_wait` returning the head's turn.
 #[test]
 fn each_one_in_line_is_told_its_place_and_its_turn() {
     let scene = Scene::new(2, s(10));
@@ -116,7 +116,7 @@ fn each_one_in_line_is_told_its_place_and_its_turn() {
     assert_eq!(waits(&calls), [None, Some(s(3)), Some(s(10)), Some(s(13))]);
 }
 
-/// Broken by: the same turn told from each ring alone.
+/// Broken by: a turn computed from one ring alone.
 #[test]
 fn a_turn_is_told_rightly_where_the_log_is_split() {
     let scene = Scene::new(128, s(10));
@@ -148,7 +148,7 @@ fn a_future_that_was_not_polled_or_is_done_has_no_place() {
     assert!(poll_once(call.as_mut()).is_pending(), "it stays pending");
 }
 
-/// Broken by: `begin` lining up whatever the turn.
+/// Broken by: `Admission::join` queueing the call whatever its turn.
 #[test]
 fn a_window_refuses_at_once_what_cannot_come_in_time() {
     let scene = Scene::new(1, s(10));
@@ -203,7 +203,7 @@ fn in_a_burst_each_wakes_the_next() {
 
 // ---- several limits ------------------------------------------------------------------------------
 
-/// Broken by: `look` asking the first rule alone.
+/// Broken by: `Ring::check` asking only the first rule.
 #[test]
 fn several_limits_hold_together_or_nothing_is_counted() {
     let clock = ManualClock::new();
@@ -225,7 +225,7 @@ fn several_limits_hold_together_or_nothing_is_counted() {
     assert_eq!((limiter.remaining(), admit()), (2, 2));
 }
 
-/// Broken by: `turn_by_all` with the first rule alone, or without the stamps to come.
+/// Broken by: `free_at_by_all` with only the first rule, or without the stamps to come.
 #[test]
 fn a_turn_is_told_rightly_under_several_limits() {
     let clock = ManualClock::new();
@@ -279,7 +279,7 @@ fn a_higher_limit_lets_those_in_line_through() {
     assert_eq!(waits(&behind), [None, Some(s(10)), Some(s(10))]);
 }
 
-/// Broken by: `wait_for_rate` not forgetting the changes of before.
+/// Broken by: `wait_for_rate` not forgetting earlier changes.
 #[test]
 fn changes_that_nobody_waited_for_do_not_occupy_who_comes_then() {
     let scene = Scene::new(1, s(10));
@@ -350,7 +350,7 @@ fn a_limit_far_beyond_the_first_counts_what_was_admitted_before() {
     assert_eq!(scene.window.try_acquire().unwrap_err().retry_after(), Some(s(10)));
 }
 
-/// Broken by: `look` stamping where nothing limits.
+/// Broken by: `Ring::check` claiming a cell if no rule limits.
 #[test]
 fn a_limit_can_be_lifted_and_set_again() {
     let scene = Scene::new(1, s(10));
@@ -362,7 +362,7 @@ fn a_limit_can_be_lifted_and_set_again() {
     assert_eq!(scene.window.try_acquire().unwrap_err().retry_after(), Some(s(6)));
 }
 
-/// Broken by: `set` without looking at the number.
+/// Broken by: `Log::set` not checking the index.
 #[test]
 fn a_rate_that_is_not_there_cannot_be_changed() {
     let builder = SlidingWindow::builder().rate(Rate::new(1, s(10)));

@@ -1,9 +1,9 @@
 //! The semaphore's histories.
 //!
-//! Taking permits, joining the line, being granted, leaving the line and closing are one step each.
-//! What an operation gives back (a release, a drop, a close) it first has in hand, and then spends
-//! front after front, each payment a step, before it ends. `reduce_permits` takes what is free,
-//! writes the rest down as a debt, and then pays of it what has come free, in a step each.
+//! Each of these is one step: to take permits, to join the line, to be granted, to leave the line, to
+//! close. An operation that gives permits back (a release, a drop, a close) first holds them. It then pays
+//! front after front, each payment a step, before it ends. `reduce_permits` takes what is free, records the
+//! rest as a debt, and then pays the debt with what was released meanwhile, a step each.
 
 use super::{
     AtomicUsize, Call, Flag, Order, Ordering, Specification, Step, assert_explained, explain,
@@ -18,17 +18,17 @@ use std::sync::Arc;
 
 // ---- the specification -----------------------------------------------------------------------
 
-/// A semaphore as one would write it for one thread.
+/// A semaphore for a single thread.
 #[derive(Clone, PartialEq, Default)]
 struct Plain {
     free: u32,
     is_closed: bool,
-    /// Oldest first. While it is not empty nothing is free.
+    /// Oldest first. While it is not empty, no permit is free.
     line: Vec<Waiter>,
-    /// Those who have been granted permits and have not been polled since: who, and how many.
+    /// Waiters that have been granted permits and not been polled since: name and number.
     granted: Vec<(u32, u32)>,
     debt: u32,
-    /// Whether a debt has been announced: from then on it is paid first.
+    /// Whether a debt was ever recorded. From then on debts are paid first.
     minds_debts: bool,
 }
 
@@ -36,19 +36,19 @@ struct Plain {
 struct Waiter {
     name: u32,
     need: u32,
-    /// What it has of it already.
+    /// What it has collected.
     has: u32,
 }
 
-/// A call. Waiters are told apart by a number.
+/// A call. Numbers identify waiters.
 #[derive(Clone, Copy, Debug)]
 enum Op {
     Try(u32),
     TryAll,
     Add(u32),
-    /// The first poll of a waiter for so many permits.
+    /// The first poll of a waiter for this many permits.
     Join(u32, u32),
-    /// A further one.
+    /// A later poll.
     Poll(u32),
     Drop(u32),
     Forget(u32),
@@ -75,23 +75,23 @@ enum Progress {
     Settling(Settling),
 }
 
-/// An operation that hands out.
+/// An operation that assigns permits.
 #[derive(Clone, PartialEq)]
 struct Serving {
     answer: Answer,
-    /// What it has yet to hand out.
+    /// What is left to assign.
     hand: u32,
-    /// It did not know of a close, or of debts, when it began to hand out.
+    /// It had not seen a close, or debts, when it began to assign.
     before_close: bool,
     before_debts: bool,
-    /// It has paid what was owed since it last handed out.
+    /// It has paid the debt since it last assigned.
     has_settled: bool,
 }
 
-/// An operation that pays debts with what is free.
+/// An operation that pays debts with free permits.
 #[derive(Clone, PartialEq)]
 struct Settling {
-    /// `None` if it tells how much of its own was paid.
+    /// `None` if the answer is how much of its own debt was paid.
     answer: Option<Answer>,
     taken: u32,
     owed: u32,
@@ -103,9 +103,9 @@ struct Settling {
 enum Next {
     Owe,
     Look,
-    /// So much was seen to be free.
+    /// This many were free.
     Claim(u32),
-    /// So much of the debt is to be paid.
+    /// This much of the debt is to be paid.
     Take(u32),
 }
 
@@ -148,7 +148,7 @@ impl Plain {
         Self { free, ..Self::default() }
     }
 
-    /// What the operation does at once: its answer, and what it has to hand out.
+    /// The first step of the operation: its answer, and what it has to assign.
     fn first_step(&mut self, op: Op) -> (Answer, u32) {
         let at_once = |answer| (answer, 0);
         match op {
@@ -200,7 +200,7 @@ impl Plain {
         }
     }
 
-    /// A waiter goes; what it had.
+    /// Removes a waiter; returns what it had.
     fn remove(&mut self, name: u32) -> u32 {
         if let Some(place) = self.granted.iter().position(|(other, _)| *other == name) {
             return self.granted.remove(place).1;
@@ -209,7 +209,7 @@ impl Plain {
         place.map_or(0, |place| self.line.remove(place).has)
     }
 
-    /// After a step: the operation is at its end, or has more to do.
+    /// After a step: the operation ends, or has more to do.
     fn go_on(self, op: Op, serving: Serving) -> Vec<(Self, Step<Self>)> {
         let mut next = Vec::new();
         let somebody_is_to_be_told = self.is_closed && !self.line.is_empty() && op.serves();
@@ -222,7 +222,7 @@ impl Plain {
         next
     }
 
-    /// A step of an operation that hands out, to the front alone.
+    /// A step of an operation that assigns, to the front alone.
     fn serve(&self, op: Op, serving: &Serving) -> Vec<(Self, Step<Self>)> {
         let mut next = Vec::new();
         let mut step = |make: &dyn Fn(&mut Self, &mut Serving)| {
@@ -232,7 +232,7 @@ impl Plain {
             next.extend(after.go_on(op, then));
         };
         let pays_debts = self.minds_debts && !serving.has_settled;
-        // Once more where a debt has come since: who is overtaken at the front looks anew.
+        // Once more if a debt came since: a thread that lost the race for the front reads anew.
         let may_settle = pays_debts || self.minds_debts && self.debt > 0;
         if may_settle && serving.hand > 0 {
             step(&|after, then| {
@@ -318,7 +318,7 @@ impl Plain {
 }
 
 impl Settling {
-    /// After permits were made free: a debt may have come meanwhile.
+    /// After permits became free: a debt may have come meanwhile.
     fn late(answer: Answer) -> Self {
         Self { answer: Some(answer), taken: 0, owed: 0, paid: 0, next: Next::Look }
     }
@@ -329,7 +329,7 @@ impl Settling {
 }
 
 impl Op {
-    /// Whether it hands out, or helps those who do.
+    /// Whether it assigns permits or helps to.
     fn serves(self) -> bool {
         matches!(self, Self::Add(_) | Self::Join(..) | Self::Poll(_) | Self::Drop(_) | Self::Close)
     }
@@ -339,7 +339,7 @@ impl Op {
     }
 }
 
-/// The same, but an operation hands out all it has in one step: more than the semaphore promises.
+/// The same, but an operation assigns all it has in one step. That is more than the semaphore promises.
 /// (Without closes and debts.)
 #[derive(Clone, PartialEq)]
 struct InOneStep(Plain);
@@ -370,7 +370,7 @@ struct Caller {
     order: Arc<Order>,
     calls: Vec<Call<Op, Answer>>,
     line: Vec<Waiting>,
-    /// For names that nobody else gives.
+    /// For unique names.
     next_name: u32,
 }
 
@@ -416,7 +416,7 @@ impl Caller {
         Self { semaphore, order, calls: Vec::new(), line: Vec::new(), next_name: 100 * number }
     }
 
-    /// A call that no waiter makes.
+    /// A call that belongs to no waiter.
     fn call(&mut self, op: Op) {
         let semaphore = &self.semaphore;
         let make = |op: &Op| match *op {
@@ -451,7 +451,7 @@ impl Caller {
         self.calls.push(call);
     }
 
-    /// Polls one that waits, perhaps with another waker.
+    /// Polls a waiter, perhaps with another waker.
     fn poll(&mut self, place: usize) {
         let waiting = &mut self.line[place];
         if below(2) == 0 {
@@ -473,13 +473,13 @@ impl Caller {
         self.calls.push(self.order.call(Op::Drop(name), drop_it));
     }
 
-    /// One that waits here.
+    /// One of this caller's waiters.
     fn anyone(&self) -> Option<usize> {
         let waiting = u32::try_from(self.line.len()).unwrap();
         (waiting > 0).then(|| below(waiting) as usize)
     }
 
-    /// Any call, or now and then one of these.
+    /// Any call, sometimes one of these.
     fn any_call(&mut self, rare: &[Op]) {
         match (below(16), self.anyone()) {
             (0..=3, Some(place)) => self.poll(place),
@@ -493,7 +493,7 @@ impl Caller {
         }
     }
 
-    /// When nobody else is at it: whoever has come through was told.
+    /// When all other threads have ended: every served waiter was woken.
     fn finish(&mut self) {
         self.call(Op::Available);
         while let Some(waiting) = self.line.last() {
@@ -510,7 +510,7 @@ impl Caller {
     }
 }
 
-/// Callers with some in line from the beginning, and all their calls.
+/// Runs callers, some of which have waiters from the start. Returns all calls.
 fn record(
     free: u32,
     any_call: impl Fn(&mut Caller) + Copy + Send + Sync + 'static,
@@ -546,34 +546,34 @@ fn check_histories(rare: &'static [Op]) {
     });
 }
 
-/// Broken by: `permits` of a state with QUEUE set not zero; a newcomer linked behind the front
-/// instead of the last; the rest after a grant lost, or given out again; a part payment made twice;
-/// permits taken along when joining not counted; a cancelled waiter keeping what it had collected or
-/// been granted; `forget` without comparing, or telling another number; a grant that wakes nobody, or
-/// the waker of the poll before; a front that is not marked; a link behind a marked node.
+/// Broken by: `State::permits` not zero with QUEUE set; a newcomer linked behind the front instead of the
+/// last; the rest after a grant lost, or assigned twice; a part payment made twice; permits not counted
+/// that a waiter takes when it joins; a cancelled waiter that keeps what it collected or was granted;
+/// `forget` that does not compare, or returns another number; a grant that wakes no waiter, or wakes the
+/// waker of the previous poll; a front that is not marked; a link behind a marked node.
 #[test]
 fn shuttle_histories_of_a_semaphore_can_be_told_one_step_at_a_time() {
     check_histories(&[Op::TryAll, Op::Forget(2)]);
 }
 
-/// Broken by: a waiter granted before the close that takes its permits after it, or keeps them; a
-/// closer that keeps what a waiter had collected, or tells nobody; a poll that does not look.
+/// Broken by: a waiter granted before the close that takes its permits after it, or keeps them; a closer
+/// that keeps what a waiter collected, or wakes no waiter; a poll that does not check for the close.
 #[test]
 fn shuttle_histories_of_a_semaphore_that_is_closed_can_be_told_one_step_at_a_time() {
     check_histories(&[Op::Close]);
 }
 
-/// Broken by: `assign_permits` without `settle_late`, or serving waiters before debts; `settle` not owing
-/// again what it could not take; DEBT set before the debt is written down; `is_plain` looking for
-/// QUEUE alone.
+/// Broken by: `assign_permits` without `settle_late`, or serving waiters before debts; `settle` not adding
+/// back to the debt what it could not take; DEBT set before the debt is recorded; `is_plain` checking only
+/// QUEUE.
 #[test]
 fn shuttle_histories_of_a_semaphore_that_is_reduced_can_be_told_one_step_at_a_time() {
     check_histories(&[Op::Reduce(1), Op::Reduce(2), Op::Reduce(3), Op::Owed, Op::Close]);
 }
 
-/// That more cannot be promised: between the grants of one release others see the first alone, and
-/// no sequence of whole calls explains what they see. So this also shows that the check can fail.
-/// Broken by: polling the second before the first.
+/// No more can be promised. Between the grants of one release, others see only the first, and no sequence
+/// of whole calls explains what they see. So this also shows that the check can fail. Broken by: polling
+/// the second before the first.
 #[test]
 fn shuttle_a_release_to_two_waiters_can_be_seen_half_done() {
     let seen = Arc::new(AtomicUsize::new(0));
@@ -598,5 +598,5 @@ fn shuttle_a_release_to_two_waiters_can_be_seen_half_done() {
         let half_done = explain(InOneStep(Plain::new(0)), &calls).is_err();
         count.fetch_add(usize::from(half_done), Ordering::SeqCst);
     });
-    assert!(seen.load(Ordering::SeqCst) > 0, "a stronger promise could be made");
+    assert!(seen.load(Ordering::SeqCst) > 0, "one step explains every history");
 }

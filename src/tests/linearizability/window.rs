@@ -1,12 +1,12 @@
 //! The window's histories.
 //!
-//! An admission, a refusal and a count are one step each; but which limit each goes by it reads in a
-//! step before. So a call that is under way while a limit changes may still go by the old one. And a
-//! change may be made more than once: if another changes the limit meanwhile and the log grows, the
-//! first one's limit, the other's, and the first one's again may be seen until both have returned.
+//! An admission, a refusal and a count are one step each. Each reads the limit in a step before. So a call
+//! that runs while a limit changes may still use the old one. A change may also be applied more than once:
+//! if another thread changes the limit meanwhile and the log grows, others may see the first limit, then
+//! the second, and then the first again, until both calls have returned.
 //!
-//! This is for one ring. Of several, each has histories like this by its share of the limit; all
-//! together they keep the limit exactly, but a count of what remains adds up moments.
+//! This covers one ring. Each of several rings has such histories by its share of the limit. All together
+//! they keep the limit exactly, but a count of what remains adds up different moments.
 
 use super::{Call, Order, Specification, Step, assert_explained};
 use crate::raw::window::Layout;
@@ -18,12 +18,12 @@ use std::sync::Arc;
 
 // ---- the specification -----------------------------------------------------------------------
 
-/// The window written for one thread: it keeps all stamps and checks the last ones.
+/// The window for a single thread: it keeps all stamps and checks the last ones.
 #[derive(Clone, PartialEq)]
 struct Plain {
     rules: Vec<Rule>,
     stamps: Vec<u64>,
-    /// The largest limit there is room for; as many stamps are kept.
+    /// The largest limit that fits. It keeps this many stamps.
     capacity: usize,
 }
 
@@ -35,7 +35,7 @@ struct Rule {
 
 #[derive(Clone, Copy, Debug)]
 enum Op {
-    /// An admission at this time.
+    /// An attempt at this time.
     Claim(u64),
     Remaining(u64),
     /// Changes the first rule.
@@ -45,7 +45,7 @@ enum Op {
 #[derive(PartialEq, Debug)]
 enum Answer {
     Stamped(u64),
-    /// Until when; `None` if for good.
+    /// Until when; `None` if permanent.
     Full(Option<u64>),
     Left(usize),
     Done,
@@ -156,7 +156,7 @@ fn make(log: &Log, op: Op) -> Answer {
     }
 }
 
-/// A log, what it is by the specification, and all calls of some threads.
+/// A log, its specification, and all calls of some threads.
 fn record(rules: Vec<Rule>, any_op: fn() -> Op) -> (Plain, Vec<Call<Op, Answer>>) {
     const THREADS: u32 = 3;
     const CALLS: u32 = 4;
@@ -185,9 +185,9 @@ fn any_time() -> u64 {
 
 // ---- the tests -------------------------------------------------------------------------------
 
-/// Answers and stamps, the times refusals tell, and what remains, all by one sequence of steps, for
-/// clocks that disagree.
-/// Broken by: no clamp; `is_unchanged` always true; no second look at the newest cell; `remaining` not
+/// One sequence of steps explains answers and stamps, the times in refusals, and what remains, for clocks
+/// that disagree. Broken by: no clamp; `is_unchanged` always true; no second look at the newest cell;
+/// `remaining` not reading the oldest admission, or not reading again.
 /// looking at the oldest admission, or not looking again.
 #[test]
 fn shuttle_histories_of_a_window_can_be_told_one_call_at_a_time() {
@@ -201,8 +201,8 @@ fn shuttle_histories_of_a_window_can_be_told_one_call_at_a_time() {
     });
 }
 
-/// Changes of the first limit, also while the log grows for them.
-/// Broken by: rings left open; stamps, the oldest of them, or a rule not handed on.
+/// The first limit changes, also while the log grows for that. Broken by: rings that stay open; stamps, the
+/// oldest of them, or a rule that is not copied.
 #[test]
 fn shuttle_histories_of_a_window_that_changes_can_be_told_one_step_at_a_time() {
     check(50_000, || {

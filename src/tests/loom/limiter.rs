@@ -1,5 +1,5 @@
-//! Both limits and the line under loom. The parts have models of their own; these are about what is
-//! between them: a turn, a slot or a wake that nobody passes on would end in a deadlock here.
+//! Both limits and the queue under loom. The parts have models of their own. These scenes test how the
+//! parts work together: a turn, a slot or a wake that no thread passes on ends in a deadlock here.
 
 use crate::sync::{model, thread};
 use crate::time::{ManualClock, Timestamp};
@@ -16,7 +16,7 @@ fn one_at_a_time() -> Limiter {
     Limiter::builder().max_concurrent(1).clock(ManualClock::new()).build()
 }
 
-/// One call in a window, which has gone, and one at a time.
+/// One call in a window, which is used, and one at a time.
 fn used_up() -> (Limiter, ManualClock) {
     let clock = ManualClock::new();
     let builder =
@@ -60,7 +60,7 @@ fn model_two_calls_for_one_slot() {
     });
 }
 
-/// Caught: `try_admit` keeps the slot it has taken when it is refused (and `Admission::advance` another).
+/// Caught: `try_admit_with_slot` keeps its slot when the rate refuses (and `Queued::stamp` does).
 #[test]
 fn model_a_waiting_call_against_the_end_of_one() {
     model(2, || {
@@ -73,7 +73,7 @@ fn model_a_waiting_call_against_the_end_of_one() {
     });
 }
 
-/// Caught: `Admission::advance` keeps its turn when it is dropped (the turn forgotten).
+/// Caught: `Queued` forgets the turn when it is dropped.
 #[test]
 fn model_the_first_in_line_gives_up_against_the_second() {
     model(1, || {
@@ -101,8 +101,8 @@ fn model_a_call_waits_for_its_rate_while_time_moves() {
     });
 }
 
-/// Time comes to the turn in two steps, the first of which wakes the call too early.
-/// Caught: `Sleeper::wake` that lets nobody join again.
+/// Time moves to the turn in two steps. The first one wakes the call too early. Caught: `Sleeper::wake`
+/// lets no sleeper join again.
 #[test]
 fn model_a_call_waits_for_its_rate_while_time_moves_twice() {
     model(2, || {
@@ -115,7 +115,7 @@ fn model_a_call_waits_for_its_rate_while_time_moves_twice() {
     });
 }
 
-/// Caught: `try_admit_with_slot` keeps going when its stamp is refused.
+/// Caught: `try_admit_with_slot` continues when its stamp is refused.
 #[test]
 fn model_two_tries_for_one_admission() {
     model(2, || {
@@ -131,8 +131,8 @@ fn model_two_tries_for_one_admission() {
     });
 }
 
-/// Where both are ready at once nobody is left behind.
-/// Caught: `wait_for_rate` sleeps without an ear for the close.
+/// The slots close while a call waits for its rate: the call is refused. Caught: `wait_for_rate` does not
+/// watch for the close.
 #[test]
 fn model_a_call_waits_for_its_rate_while_its_slots_are_closed() {
     model(2, || {
@@ -151,7 +151,7 @@ fn model_a_call_waits_for_its_rate_while_its_slots_are_closed() {
     });
 }
 
-/// What is polled by hand comes through, too.
+/// A call that is polled by hand is admitted, too.
 #[test]
 fn model_a_queued_call_against_the_end_of_one() {
     model(2, || {
@@ -159,7 +159,7 @@ fn model_a_queued_call_against_the_end_of_one() {
         let running = limiter.try_acquire_owned().unwrap();
         let mut call = queued(&limiter);
         let other = thread::spawn(move || drop(running));
-        // Polled while the slot is on its way.
+        // Polled while a releaser hands the slot over.
         let early = call.as_mut().poll(&mut Context::from_waker(Waker::noop()));
         other.join().unwrap();
         if let Poll::Pending = early {
@@ -173,7 +173,7 @@ fn model_a_queued_call_against_the_end_of_one() {
 
 // ---- a clock that jumps ----------------------------------------------------------------------------
 
-/// One call in a window, and then the clock shows nought again.
+/// One call in a window, and then the clock steps back to zero.
 fn jumped_back() -> (Limiter, ManualClock) {
     let clock = ManualClock::new();
     let limiter = Limiter::builder()
@@ -187,8 +187,8 @@ fn jumped_back() -> (Limiter, ManualClock) {
     (limiter, clock)
 }
 
-/// Both notice, and time goes on once: a window later one goes, and not before.
-/// Caught: a jump that is not noticed.
+/// Both threads notice the jump, and time restarts once: the next call is admitted one window later, and
+/// not before. Caught: a jump that is not noticed.
 #[test]
 fn model_a_jump_is_noticed_by_two() {
     model(1, || {
@@ -204,8 +204,7 @@ fn model_a_jump_is_noticed_by_two() {
     });
 }
 
-/// Whatever comes first, the limiter is as new.
-/// Caught: a reading that is kept though a reset has come.
+/// In either order the limiter is as new. Caught: a reading that is used although a reset came after it.
 #[test]
 fn model_a_jump_is_noticed_during_a_reset() {
     model(2, || {
@@ -214,8 +213,8 @@ fn model_a_jump_is_noticed_during_a_reset() {
         let other = thread::spawn(move || there.try_acquire().is_ok());
         limiter.reset();
         let ours = limiter.try_acquire().is_ok();
-        assert!(other.join().unwrap() != ours, "one goes, and no more");
-        // A reset moves time on by a nanosecond.
+        assert!(other.join().unwrap() != ours, "not exactly one call is admitted");
+        // A reset moves the time forward by a nanosecond.
         let wait = limiter.try_acquire().unwrap_err().retry_after().unwrap();
         assert!(wait == WINDOW || wait == WINDOW - Duration::from_nanos(1), "{wait:?}");
     });

@@ -1,8 +1,8 @@
 //! The semaphore under loom: every interleaving of small scenes, up to a preemption bound.
 //!
-//! Each scene ends by counting the permits: none lost, none made. A lost wakeup shows as a
-//! deadlock, a torn waker as a causality violation, a node freed twice or kept as a wrong count
-//! or a leak. Each test names a single change of the code that it catches.
+//! Each scene ends by counting the permits: none is lost, none is made. A lost wakeup shows as a deadlock.
+//! A torn waker shows as a causality violation. A node that is freed twice or kept shows as a wrong count
+//! or a leak. Each test names a change of the code that makes it fail.
 
 use crate::error::TryAcquireError;
 use crate::sync::{model, thread};
@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::task::Wake;
 
-/// A waker that does what the scene wants.
+/// A waker that calls a closure.
 struct Calls<F>(F);
 
 impl<F: Fn() + Send + Sync + 'static> Calls<F> {
@@ -61,7 +61,7 @@ fn assert_all_free(semaphore: &Semaphore, permits: usize) {
     assert_eq!(semaphore.nodes_in_use(), 0, "a node was not freed");
 }
 
-/// Caught: `assign_permits` grants without waking (leave out `wake_if_responsible`).
+/// Caught: `assign_permits` grants without waking (no `wake_if_responsible`).
 #[test]
 fn model_acquire_against_release() {
     model(3, || {
@@ -100,11 +100,11 @@ fn model_join_behind_a_front_against_release() {
     });
 }
 
-/// The hint still names a node that is now being prepared for somebody else, who will not need it.
+/// The hint still names a node that is now prepared for another waiter, which does not queue in the end.
 /// Caught: `enqueue` takes the hint's node without checking its generation.
 #[test]
 fn model_join_behind_a_node_of_another_life() {
-    // Every stale hint is tried, which is many: at 2 it takes minutes.
+    // It tries every stale hint: at bound 2 it takes minutes.
     model(1, || {
         let semaphore = semaphore(0);
         let mut first = semaphore.acquire();
@@ -112,7 +112,7 @@ fn model_join_behind_a_node_of_another_life() {
         assert!(poll_once(&mut first).is_pending());
         assert!(poll_once(&mut second).is_pending());
         semaphore.add_permits(2);
-        // Recycled such that the first to come gets the other node than the one the hint names.
+        // Recycled so that the first newcomer gets the node that the hint does not name.
         for waiter in [&mut second, &mut first] {
             let Poll::Ready(permit) = poll_once(waiter) else { panic!("not served") };
             permit.unwrap().forget();
@@ -137,7 +137,7 @@ fn model_join_behind_a_node_of_another_life() {
     });
 }
 
-/// Caught: a drop after the grant gives nothing back (`back = 0` for Granted in `cancel`).
+/// Caught: `cancel` gives nothing back for a granted claim (`back = 0`).
 #[test]
 fn model_drop_against_release() {
     model(3, || {
@@ -151,7 +151,7 @@ fn model_drop_against_release() {
     });
 }
 
-/// Caught: `cancel` keeps what the head had collected (leave out `assign_permits`).
+/// Caught: `cancel` keeps what the head has collected (no `assign_permits`).
 #[test]
 fn model_drop_of_a_big_head_against_a_small_waiter() {
     model(3, || {
@@ -166,7 +166,7 @@ fn model_drop_of_a_big_head_against_a_small_waiter() {
     });
 }
 
-/// Caught: `complete_cancelled` does not look again when the need has changed.
+/// Caught: `complete_cancelled` does not read the need again when it has changed.
 #[test]
 fn model_drop_of_a_big_head_against_release_and_a_small_waiter() {
     model(2, || {
@@ -183,7 +183,7 @@ fn model_drop_of_a_big_head_against_release_and_a_small_waiter() {
     });
 }
 
-/// Caught: `change_waker` returns the word from before the change.
+/// Caught: `change_waker` returns the word it read before the change.
 #[test]
 fn model_repoll_with_another_waker_against_grant() {
     model(3, || {
@@ -200,7 +200,7 @@ fn model_repoll_with_another_waker_against_grant() {
     });
 }
 
-/// Caught: `completed` counts a visitor although the owner is REGISTERING.
+/// Caught: `completed` counts a visitor while the owner is REGISTERING.
 #[test]
 fn model_repoll_with_another_waker_against_close() {
     model(3, || {
@@ -217,7 +217,7 @@ fn model_repoll_with_another_waker_against_close() {
     });
 }
 
-/// Nothing waits, `permits` are there, though closed.
+/// It is closed, no node is in use, and `permits` permits are free.
 fn assert_all_gone(semaphore: &Semaphore, permits: usize) {
     assert!(semaphore.is_closed());
     assert_eq!(semaphore.available_permits(), permits);
@@ -236,7 +236,7 @@ fn model_close_against_acquire() {
     });
 }
 
-/// Caught: `refuse_front` keeps what the node had collected.
+/// Caught: `refuse_front` keeps what the front has collected.
 #[test]
 fn model_close_against_a_part_paid_waiter_and_release() {
     model(2, || {
@@ -251,7 +251,7 @@ fn model_close_against_a_part_paid_waiter_and_release() {
     });
 }
 
-/// Caught: `close` concludes only the front.
+/// Caught: `close` completes only the front.
 #[test]
 fn model_close_against_drop_with_two_in_line() {
     model(2, || {
@@ -268,7 +268,7 @@ fn model_close_against_drop_with_two_in_line() {
     });
 }
 
-/// Caught: `permits` of a state with QUEUE set is not zero.
+/// Caught: `State::permits` is not zero with QUEUE set.
 #[test]
 fn model_try_acquire_against_enqueue() {
     model(2, || {
@@ -284,18 +284,18 @@ fn model_try_acquire_against_enqueue() {
     });
 }
 
-/// A node goes through several lives while a helper of an earlier one is still looking at it.
-/// Caught: `release_node` does not raise the generation; `release_node` ignores visitors.
+/// A helper still reads an earlier life of a node that is recycled several times. Caught: `release_node`
+/// does not raise the generation; `release_node` ignores visitors.
 #[test]
 fn model_reclamation() {
     model(2, || {
         let semaphore = semaphore(0);
         let mut waiting = semaphore.acquire();
         assert!(poll_once(&mut waiting).is_pending());
-        // Looks at the first life, and may be held up there.
+        // It reads the first life, and may stall there.
         let releaser = spawn(&semaphore, |s| s.add_permits(1));
         drop(waiting);
-        // The same node again, front again.
+        // The same node is the front again.
         let mut again = semaphore.acquire_many(2);
         assert!(poll_once(&mut again).is_pending());
         drop(again);
@@ -304,7 +304,7 @@ fn model_reclamation() {
     });
 }
 
-/// Two releasers meet at the same front. Caught: `assign_permits` forgets what is left after a grant.
+/// Two releasers serve the same front. Caught: `assign_permits` loses what is left after a grant.
 #[test]
 fn model_two_releases_against_two_waiters() {
     model(2, || {
@@ -332,7 +332,7 @@ fn model_two_releases_against_two_waiters() {
     });
 }
 
-/// Caught: `end_visit` does not free for an owner that has left.
+/// Caught: `end_visit` does not free the node of an owner that has left.
 #[test]
 fn model_drop_against_two_releases() {
     model(2, || {
@@ -348,7 +348,7 @@ fn model_drop_against_two_releases() {
     });
 }
 
-/// Both come to a semaphore without a waitlist. Caught: `waitlist_or_new` keeps both.
+/// Both are the first waiter. Caught: `waitlist_or_new` keeps both waitlists.
 #[test]
 fn model_two_first_waiters() {
     model(2, || {
@@ -363,7 +363,7 @@ fn model_two_first_waiters() {
     });
 }
 
-/// A sweep in the middle against a newcomer at the end. Caught: `unlink_after` does not mark.
+/// A sweep in the middle runs while a newcomer joins at the end. Caught: `unlink_after` does not mark.
 #[test]
 fn model_sweep_against_enqueue() {
     model(2, || {
@@ -383,7 +383,7 @@ fn model_sweep_against_enqueue() {
     });
 }
 
-/// Neighbours cancelled at once. Caught: `unlink_after` frees although it did not unlink.
+/// Two neighbours cancel at once. Caught: `unlink_after` frees a node that it did not unlink.
 #[test]
 fn model_two_sweeps() {
     model(2, || {
@@ -403,7 +403,7 @@ fn model_two_sweeps() {
     });
 }
 
-/// The front is retired while its successor is swept. Caught: `mark_front` does not mark.
+/// One thread retires the front while another sweeps its successor. Caught: `mark_front` does not mark.
 #[test]
 fn model_sweep_against_release() {
     model(2, || {
@@ -425,7 +425,7 @@ fn model_sweep_against_release() {
     });
 }
 
-/// Caught: `forget` does not compare (a plain store).
+/// Caught: `forget` stores instead of comparing.
 #[test]
 fn model_forget_against_release_and_acquire() {
     model(3, || {
@@ -438,8 +438,8 @@ fn model_forget_against_release_and_acquire() {
     });
 }
 
-/// Caught: `reduce` sets DEBT before it has written the debt down, or does not look at what came
-/// free meanwhile.
+/// Caught: `reduce` sets DEBT before it adds the debt; `reduce` does not claim permits that were released
+/// meanwhile.
 #[test]
 fn model_reduce_against_release() {
     model(3, || {
@@ -467,7 +467,7 @@ fn model_a_second_reduce_against_release() {
     });
 }
 
-/// Caught: `release` looks for QUEUE alone (`is_plain`).
+/// Caught: `is_plain` checks only QUEUE in `release`.
 #[test]
 fn model_reduce_against_release_to_a_waiter() {
     model(3, || {
@@ -483,13 +483,13 @@ fn model_reduce_against_release_to_a_waiter() {
     });
 }
 
-/// A walk that stands on a node which has left must not follow the free list.
-/// Caught: `walk` checks the node it stands on instead of the anchor.
+/// A walk may stand on a node that has left. It must not follow the free list from there. Caught: `walk`
+/// checks the node it stands on instead of the anchor.
 #[test]
 fn model_counting_against_those_who_are_served() {
     model(3, || {
         let semaphore = semaphore(0);
-        // Four nodes, two of them free again.
+        // Four nodes, of which two are free again.
         let mut line: Vec<_> = (0..4).map(|_| Arc::clone(&semaphore).acquire_owned()).collect();
         assert!(line.iter_mut().all(|waiting| poll_once(waiting).is_pending()));
         line.truncate(2);
@@ -499,7 +499,7 @@ fn model_counting_against_those_who_are_served() {
         });
         semaphore.add_permits(1);
         semaphore.add_permits(1);
-        // The second one's node is free before the first one's has gone.
+        // The second waiter's node is free before the first waiter leaves.
         assert!(poll_once(&mut line[1]).is_ready());
         counter.join().unwrap();
         drop(line);
@@ -507,18 +507,18 @@ fn model_counting_against_those_who_are_served() {
     });
 }
 
-/// Who is next to act. Relaxed: it orders the threads for loom, and tells them nothing of what those
-/// before them did.
+/// Which thread acts next. Relaxed: it orders the threads for loom, but publishes nothing that they did.
 #[derive(Clone, Default)]
 struct Turn(Arc<loom::sync::atomic::AtomicUsize>);
 
 impl Turn {
-    /// On to the next; says whose turn it was. An exchange even to look: never out of date.
+    /// Passes the turn on and returns whose turn it was. Even a look is an exchange, so it is never out of
+    /// date.
     fn pass(&self, turns: usize) -> usize {
         self.0.fetch_add(turns, Relaxed)
     }
 
-    /// Acts on another thread if that comes to run in this turn, else gives the act back.
+    /// Acts on another thread if that thread runs in this turn, otherwise gives the act back.
     fn act<R: 'static, F: FnOnce(&Arc<Semaphore>) -> R + 'static>(
         &self,
         turn: usize,
@@ -543,15 +543,15 @@ fn in_line<const N: usize>(semaphore: &Arc<Semaphore>) -> [AcquireOwned; N] {
     line
 }
 
-/// Gives up its place and takes another: the same node, in its next life.
+/// Cancels and joins again: the same node in its next life.
 fn leaves_and_comes_again(semaphore: &Arc<Semaphore>, waiting: AcquireOwned) -> AcquireOwned {
     drop(waiting);
     let [again] = in_line(semaphore);
     again
 }
 
-/// What a sweep finds behind a cancelled node may be of a life it has not heard of.
-/// Caught: `try_mark` reads the successor of a cancelled node with Relaxed.
+/// A sweep may find a node behind a cancelled one whose new life it has not seen. Caught: `try_mark` reads
+/// the successor of a cancelled node with Relaxed.
 #[test]
 fn model_sweep_after_one_who_leaves_and_comes_again() {
     model(1, || {
@@ -569,7 +569,7 @@ fn model_sweep_after_one_who_leaves_and_comes_again() {
     });
 }
 
-/// Who makes the second the first knows of its life by the link alone, which a sweep has made.
+/// A thread promotes the second node. It knows that node's life only by the link, which a sweep has made.
 /// Caught: `unlink_after` links without Release.
 #[test]
 fn model_release_after_a_sweep_up_to_one_who_came_again() {
@@ -591,7 +591,7 @@ fn model_release_after_a_sweep_up_to_one_who_came_again() {
     });
 }
 
-/// Who finds the front marked by another knows of the second's life by the link alone.
+/// A thread finds the front marked by another thread. It knows the second node's life only by the link.
 /// Caught: `mark_front` reads the link with Relaxed.
 #[test]
 fn model_two_releases_after_one_who_leaves_and_comes_again() {
@@ -616,8 +616,8 @@ fn model_two_releases_after_one_who_leaves_and_comes_again() {
     });
 }
 
-/// The second has gone to the end of the line: an old link to it must not lead there, past those in
-/// between. Caught: `generation` reads, or `bump_generation` and `alloc` write, with Relaxed.
+/// The second node has moved to the end of the queue. An old link to it must not lead a walk there, past
+/// the nodes in between. Caught: `generation` reads, or `bump_generation` and `alloc` write, with Relaxed.
 #[test]
 fn model_counting_after_one_who_leaves_and_comes_again() {
     model(0, || {
@@ -626,15 +626,15 @@ fn model_counting_after_one_who_leaves_and_comes_again() {
         let other = turn.act(0, &semaphore, move |there| leaves_and_comes_again(there, fickle));
         let counter = turn.act(1, &semaphore, move |there| there.waiters());
         let (again, waiters) = (other.join().unwrap(), counter.join().unwrap());
-        // Who comes again may be met twice, but those who stay are never missed.
+        // A waiter that joins again may be counted twice. A waiter that stays is never missed.
         assert!(waiters.is_err() || waiters.is_ok_and(|waiters| waiters >= 3));
         drop((again.ok(), front, third, fourth));
         assert_all_free(&semaphore, 0);
     });
 }
 
-/// Two neighbours have gone to the free list together: who stands on one of them by an old link must
-/// not follow that. Caught: `free_later` links with Relaxed.
+/// Two neighbours went to the free list together. A walk that reached one of them by an old link must not
+/// follow the free list. Caught: `free_later` links with Relaxed.
 #[test]
 fn model_counting_after_two_are_swept_together() {
     model(0, || {
@@ -650,8 +650,8 @@ fn model_counting_after_two_are_swept_together() {
     });
 }
 
-/// The hint names a node whose chunk the newcomer has not heard of. Caught: `last` or `set_last` with
-/// Relaxed.
+/// The hint names a node of a chunk that the newcomer has not seen. Caught: `tail_hint` or `move_tail_hint`
+/// with Relaxed.
 #[test]
 fn model_join_behind_a_node_of_a_new_chunk() {
     model(1, || {
@@ -669,8 +669,8 @@ fn model_join_behind_a_node_of_a_new_chunk() {
     });
 }
 
-/// Both want the one free node, and one gives it back before the other has it. Caught: an exchange in
-/// `pop` that fails and does not acquire; `push` without Release.
+/// Both take the one free node, and one returns it before the other has taken it. Caught: no Acquire on
+/// failure of the exchange in `pop`; `push` without Release.
 #[test]
 fn model_two_who_take_and_return_the_same_node() {
     model(1, || {
@@ -689,8 +689,8 @@ fn model_two_who_take_and_return_the_same_node() {
     });
 }
 
-/// It knows of its grant, and of nothing else that the releaser did. Caught: a grant that is not
-/// acquired before `release_node` looks at the front.
+/// The second waiter sees its grant, but nothing else that the releaser did. Caught: a grant that is not
+/// acquired before `release_node` reads the front.
 #[test]
 fn model_the_second_takes_its_grant_while_the_first_leaves() {
     model(2, || {
@@ -707,7 +707,7 @@ fn model_the_second_takes_its_grant_while_the_first_leaves() {
     });
 }
 
-/// Caught: `ahead_of` does not begin again where it did not meet its own node.
+/// Caught: `ahead_of` does not start again if it did not reach its own node.
 #[test]
 fn model_position_against_those_who_leave() {
     model(2, || {
@@ -727,8 +727,8 @@ fn model_position_against_those_who_leave() {
     });
 }
 
-/// Caught: `poll_closed` looks at the state by a plain load, or acquires nothing; `close` leaves out
-/// the watchers.
+/// Caught: `poll_closed` reads the state by a plain load, or without Acquire; `close` does not wake the
+/// waiters for the close.
 #[test]
 fn model_close_against_one_who_waits_for_it() {
     model(3, || {
@@ -748,7 +748,7 @@ fn model_close_against_one_who_waits_for_it() {
     });
 }
 
-/// What one holder wrote, the next one reads. Caught: Relaxed in `release` or in `try_acquire`.
+/// The next holder reads what the previous one wrote. Caught: Relaxed in `release` or in `try_acquire`.
 #[test]
 fn model_permit_carries_memory() {
     model(3, || {
@@ -756,7 +756,7 @@ fn model_permit_carries_memory() {
         let shared = Arc::new(loom::cell::UnsafeCell::new(0));
         let add = |semaphore: &Semaphore, shared: &loom::cell::UnsafeCell<u32>| {
             let _permit = block_on(semaphore.acquire()).unwrap();
-            // SAFETY: the only permit is held: nobody else touches the cell.
+            // SAFETY: the only permit is held: no other thread touches the cell.
             shared.with_mut(|value| unsafe { *value += 1 });
         };
         let theirs = Arc::clone(&shared);
@@ -768,7 +768,7 @@ fn model_permit_carries_memory() {
     });
 }
 
-/// Part payments carry their payers' memory too. Caught: Relaxed in `complete`.
+/// A part payment publishes what its payer did. Caught: Relaxed in `complete`.
 #[test]
 fn model_part_payments_carry_memory() {
     model(2, || {
@@ -795,8 +795,8 @@ fn model_part_payments_carry_memory() {
     });
 }
 
-/// What a cancelled waiter had collected carries its payers' memory on. Caught:
-/// `complete_cancelled` without Acquire.
+/// What a cancelled waiter gives back publishes what its payers did. Caught: `complete_cancelled` without
+/// Acquire.
 #[test]
 fn model_collected_permits_carry_memory_when_they_are_given_back() {
     model(3, || {
@@ -806,7 +806,7 @@ fn model_collected_permits_carry_memory_when_they_are_given_back() {
         let shared = Arc::new(loom::cell::UnsafeCell::new(0));
         let theirs = Arc::clone(&shared);
         let payer = spawn(&semaphore, move |s| {
-            // SAFETY: read only by whoever has the permit.
+            // SAFETY: read only by the permit's holder.
             theirs.with_mut(|value| unsafe { *value = 1 });
             s.add_permits(1);
         });
@@ -818,8 +818,8 @@ fn model_collected_permits_carry_memory_when_they_are_given_back() {
     });
 }
 
-/// Whoever is told of the close sees what led to it. Caught: Relaxed in `close`; no second look in
-/// `try_acquire`.
+/// A caller that sees the close sees what happened before it. Caught: Relaxed in `close`; no second read of
+/// the state in `try_acquire`.
 #[test]
 fn model_a_close_carries_memory() {
     model(3, || {
@@ -840,8 +840,8 @@ fn model_a_close_carries_memory() {
     });
 }
 
-/// Two releasers, one of whom is called from inside the other's wake. Caught: `assign_permits` drops what
-/// a waker left (`from_inside`).
+/// Two releasers, one of which runs inside the other's wake. Caught: `assign_permits` drops what a waker
+/// deferred (`defer_to_outer`).
 #[test]
 fn model_a_waker_that_releases_against_release() {
     model(2, || {
@@ -860,8 +860,8 @@ fn model_a_waker_that_releases_against_release() {
     });
 }
 
-/// Its waker goes with the wake, also when its owner looks in at that moment. Caught: `end_visit` takes no
-/// waker; the owner reads the slot to compare wakers.
+/// The waker is dropped after the wake, even if its owner polls at that moment. Caught: `end_visit` does
+/// not take the waker; the owner reads the slot to compare wakers.
 #[test]
 fn model_a_woken_waker_goes_while_its_owner_looks() {
     model(3, || {
@@ -887,9 +887,9 @@ fn model_a_woken_waker_goes_while_its_owner_looks() {
     });
 }
 
-/// Two wake it at the same time, where the second cannot know whether the first has stopped: the last
-/// one takes the waker. Caught: `end_visit` takes it although another visitor is inside, or
-/// looks and leaves in two steps.
+/// Two threads visit a granted front at once. The second cannot know whether the first has stalled, so the
+/// last to leave takes the waker. Caught: `end_visit` takes it while another visitor is inside, or reads
+/// and leaves in two steps.
 #[test]
 fn model_two_who_meet_a_granted_front_and_its_waker() {
     model(2, || {
@@ -911,7 +911,7 @@ fn model_two_who_meet_a_granted_front_and_its_waker() {
     });
 }
 
-/// Caught: `add` that adds what the bound lets there be twice over.
+/// Caught: two calls of `add` each add the one permit that the bound still allows.
 #[test]
 fn model_two_add_the_one_permit_that_is_missing() {
     model(3, || {
@@ -923,8 +923,8 @@ fn model_two_add_the_one_permit_that_is_missing() {
     });
 }
 
-/// Whichever comes first, the request is told. Caught: `acquire_or_enqueue` without a look at the bound;
-/// `refuse_unsatisfiable` left out, or looking by a plain load.
+/// The request is refused, whichever comes first. Caught: `acquire_or_enqueue` does not check the bound;
+/// `refuse_unsatisfiable` is left out, or reads by a plain load.
 #[test]
 fn model_a_bound_goes_down_while_a_request_lines_up() {
     model(2, || {
@@ -939,8 +939,8 @@ fn model_a_bound_goes_down_while_a_request_lines_up() {
     });
 }
 
-/// The second becomes the front when the first has gone, and can never be served. Caught: whoever
-/// retires a front does not look at the next one.
+/// The second waiter becomes the front when the first has left, and can never be served. Caught: the thread
+/// that retires a front does not check the next one against the bound.
 #[test]
 fn model_a_bound_goes_down_while_the_front_is_served() {
     model(1, || {
@@ -961,8 +961,8 @@ fn model_a_bound_goes_down_while_the_front_is_served() {
     });
 }
 
-/// What both take away is gone once: the one permit that may come after that is of use. Caught: debt
-/// that is claimed before the bound is lowered, or not cancelled.
+/// Both remove permits, and each permit goes once: the bound still allows one more. Caught: a debt that is
+/// claimed before the bound is lowered, or not cancelled.
 #[test]
 fn model_permits_are_forgotten_while_the_bound_goes_down() {
     model(3, || {

@@ -1,9 +1,8 @@
 //! The log under loom: every interleaving, and every stale read that the orderings allow.
 //!
-//! A log has cells for at most four admissions here, and a ring takes one step from a stale hint
-//! before it searches, so small scenes reach all of it. Each scene checks the stamps against the
-//! definition, and that no call was refused wrongly. Each names a change of the code
-//! that it catches.
+//! A log has cells for at most four admissions here, and a ring takes one step from a stale hint before it
+//! searches. So small scenes reach all of the code. Each scene checks the stamps against the definition,
+//! and that no call is refused wrongly. Each names a change of the code that makes it fail.
 
 use crate::raw::window::Layout;
 use crate::raw::window::Log;
@@ -51,14 +50,14 @@ fn assert_exact(stamps: &[u64], limit: usize) {
     }
 }
 
-/// The next place becomes free exactly when the oldest of the last `limit` stamps leaves the window.
+/// The next call is admitted exactly when the oldest of the last `limit` stamps leaves the window.
 fn assert_next_place(log: &Log, stamps: &[u64], limit: usize) {
     let free_at = stamps[stamps.len() - limit] + WINDOW;
     assert_eq!(log.try_acquire(free_at - 1).map_err(|full| full.free_at), Err(Some(free_at)));
     assert_eq!(log.try_acquire(free_at).ok(), Some(free_at.max(stamps[stamps.len() - 1])));
 }
 
-/// Caught: `check_fast` compares with `now + 1`, or stores instead of comparing.
+/// Caught: `check_fast` compares with `now + 1`; `swap` stores instead of comparing.
 #[test]
 fn model_never_more_than_the_limit_and_never_fewer() {
     model(3, || {
@@ -80,8 +79,8 @@ fn model_no_refusal_while_a_cell_is_free() {
     });
 }
 
-/// Wherever the two of the other thread are, one of them has left the window at 15, or is not there.
-/// Caught: `check_fast` without its last look at the oldest cell, or with Relaxed for the n-th.
+/// At 15 at most one stamp of this thread is in the window, so the other thread's call is admitted. Caught:
+/// `check_fast` without its last look at the oldest cell, or with Relaxed for the n-th.
 #[test]
 fn model_a_refusal_goes_by_the_right_cell() {
     model(3, || {
@@ -92,7 +91,7 @@ fn model_a_refusal_goes_by_the_right_cell() {
     });
 }
 
-/// One cell, which is its own predecessor. Caught: `this_lap` without `(oldest == 0)`.
+/// One cell, which is its own predecessor. Caught: `this_lap` in `locate` without `(oldest == 0)`.
 #[test]
 fn model_one_cell() {
     model(3, || {
@@ -103,8 +102,8 @@ fn model_one_cell() {
     });
 }
 
-/// Several laps on each side, so that both lap bits are met by stragglers.
-/// Caught: `check_fast` keeps the lap bit.
+/// Several laps on each side, so that stragglers meet both lap bits. Caught: `check_fast` keeps the lap
+/// bit.
 #[test]
 fn model_laps_wrap() {
     model(2, || {
@@ -112,14 +111,14 @@ fn model_laps_wrap() {
         assert_eq!(claim(&log, &[0, 0]), [0, 0]);
         let stamps = claim_at_once(&log, &[10, 20], &[10, 20, 30]);
         assert_exact(&stamps, 2);
-        // From 20 on there were at least two places: one for each of the late claims.
+        // From 20 on, at least two calls are admitted: one for each of the late claims.
         assert!(stamps.iter().filter(|&&stamp| stamp >= 20).count() >= 2, "{stamps:?}");
         assert_eq!(claim(&log, &[50, 50, 50]).len(), 2);
     });
 }
 
-/// The other thread goes once around while we look at two neighbours.
-/// Caught: `check_fast` does not read the newest word again; Relaxed in `word`, `swap` or `check_fast`.
+/// The other thread stamps a whole lap while this one reads two neighbours. Caught: `check_fast` does not
+/// read the newest word again; Relaxed in `word`, `swap` or `check_fast`.
 #[test]
 fn model_a_lap_passes_between_two_reads() {
     model(3, || {
@@ -132,8 +131,8 @@ fn model_a_lap_passes_between_two_reads() {
     });
 }
 
-/// The other thread moves the oldest cell on by two; our hint may be any older one.
-/// Caught: `locate` trusts the hint (returns without comparing the laps).
+/// The other thread moves the oldest cell on by two. This thread's hint may be any older one. Caught:
+/// `locate` trusts the hint (returns without comparing the laps).
 #[test]
 fn model_stale_hint() {
     model(3, || {
@@ -144,22 +143,22 @@ fn model_stale_hint() {
     });
 }
 
-/// A claimer that is held up for a whole lap sets the hint back when it goes on.
-/// Caught: `locate` stops after `WALK` steps instead of searching.
+/// A claimer that stalls for a whole lap sets the hint back when it continues. Caught: `locate` stops after
+/// `WALK` steps instead of searching.
 #[test]
 fn model_hint_set_back_by_a_straggler() {
     model(2, || {
         let log = log(2);
         let stamps = claim_at_once(&log, &[0], &[0, 0, 10, 10]);
         assert_exact(&stamps, 2);
-        // The last two of ours found at least one place free of the other's.
+        // The last two of ours find at least one cell free of the other thread's stamps.
         assert!(stamps.iter().filter(|&&stamp| stamp == 10).count() >= 1, "{stamps:?}");
         assert_eq!(claim(&log, &[30, 30, 30]).len(), 2);
     });
 }
 
-/// Clocks that disagree: stamps still never decrease along the ring, so the oldest is the oldest.
-/// Caught: `check_fast` and `claim_at` do not clamp the stamp.
+/// The threads' clocks disagree. Stamps still never decrease along the ring, so the oldest cell has the
+/// oldest stamp. Caught: `check_fast` and `claim_at` do not clamp the stamp.
 #[test]
 fn model_clocks_that_disagree() {
     model(3, || {
@@ -172,8 +171,8 @@ fn model_clocks_that_disagree() {
     });
 }
 
-/// A refusal says when: then, and not before, there is a place.
-/// Caught: `check_fast` reports the newest cell's time.
+/// A refusal reports the moment at which a call is admitted, and no earlier call is. Caught: `check_fast`
+/// reports the newest cell's time.
 #[test]
 fn model_a_refusal_tells_the_moment() {
     model(3, || {
@@ -200,8 +199,8 @@ fn model_shared_cells() {
     });
 }
 
-/// What was seen free is claimed by one.
-/// Caught: `take` that says so though its claim failed.
+/// Two threads find the same admission free. One of them claims it. Caught: `Reservation::take` returns a
+/// stamp although its claim failed.
 #[test]
 fn model_a_reservation_taken_by_another() {
     model(3, || {
@@ -215,7 +214,7 @@ fn model_a_reservation_taken_by_another() {
     });
 }
 
-/// Caught: `remaining` without another look at the oldest cell (0, though there was always room).
+/// Caught: `remaining` without another look at the oldest cell: it returns 0, though there is always room.
 #[test]
 fn model_what_remains_was_true_at_some_moment() {
     model(2, || {
@@ -228,8 +227,8 @@ fn model_what_remains_was_true_at_some_moment() {
     });
 }
 
-/// Onlookers see a count that was true at some moment, and always come to an end.
-/// Caught: `remaining` counts the cells after the first busy one.
+/// An onlooker gets a count that was true at some moment, and always returns. Caught: `remaining` counts
+/// the cells after the first busy one.
 #[test]
 fn model_remaining_against_claims() {
     model(2, || {
@@ -256,8 +255,8 @@ fn model_rings_keep_their_limit_together() {
     });
 }
 
-/// Both rings are free for both callers, whichever each goes to first.
-/// Caught: `check_all_fast` stops after the first ring.
+/// Both rings are free for both callers, in whichever order each tries them. Caught: `check_all_fast` stops
+/// after the first ring.
 #[test]
 fn model_no_refusal_while_another_ring_is_free() {
     model(3, || {
@@ -267,8 +266,8 @@ fn model_no_refusal_while_another_ring_is_free() {
     });
 }
 
-/// Three places in two rings, which are stamped again and again.
-/// Caught: `check_fast` stores instead of comparing; `share` gives every ring the whole limit.
+/// Three cells in two rings, which are stamped again and again. Caught: `swap` stores instead of comparing;
+/// `share` gives every ring the whole limit.
 #[test]
 fn model_laps_in_two_rings() {
     model(2, || {
@@ -282,8 +281,8 @@ fn model_laps_in_two_rings() {
 
 // ---- several rules -------------------------------------------------------------------------------
 
-/// Two in ten and one in three: all or nothing.
-/// Caught: `check` asks the first rule alone; `busy` is the last rule's moment.
+/// Two in ten and one in three: a call is admitted by both or by none. Caught: `check` asks only the first
+/// rule; `busy` is the moment of the last rule.
 #[test]
 fn model_two_rules_hold_together() {
     model(3, || {
@@ -309,12 +308,12 @@ fn set_elsewhere(log: &Arc<Log>, limit: u32) -> thread::JoinHandle<()> {
     thread::spawn(move || set(&there, limit))
 }
 
-/// How many are admitted at this time.
+/// How many calls are admitted now.
 fn burst(log: &Log, now: u64) -> usize {
     (0..8).filter(|_| log.try_acquire(now).is_ok()).count()
 }
 
-/// Caught: `set_in` changes the limit alone (the window to 1 ns).
+/// Caught: `set_in` changes only the limit, and sets the window to 1 ns.
 #[test]
 fn model_a_lower_limit_against_claims() {
     model(3, || {
@@ -328,8 +327,8 @@ fn model_a_lower_limit_against_claims() {
     });
 }
 
-/// Two rings with what each holds of two stamps; the limit goes down to one.
-/// Caught: a change without the touch; a claim that does not read the state again.
+/// Two rings share two stamps. The limit is lowered to one. Caught: a change without the touch; a claim
+/// that does not read the state again.
 #[test]
 fn model_a_lower_limit_of_two_rings_against_claims() {
     model(2, || {
@@ -339,14 +338,14 @@ fn model_a_lower_limit_of_two_rings_against_claims() {
         let ours = claim(&log, &[5]).len();
         let theirs = claimer.join().unwrap().len();
         assert!((1..=2).contains(&(ours + theirs)));
-        // What the change came after was counted by it.
+        // The change counted what was admitted before it.
         assert!(ours == 0 || theirs == 0, "{ours} admitted after {theirs}, of 1");
         assert_eq!((burst(&log, 14), log.remaining(15), burst(&log, 15)), (0, 1, 1));
     });
 }
 
-/// All that is used is in one ring, and the limit goes up: what is left is had at once, and no more.
-/// Caught: the rest of a limit not dealt out.
+/// One ring has all stamps, and the limit is raised. The difference is admitted at once, and no more.
+/// Caught: the rest of a limit is not dealt out.
 #[test]
 fn model_a_higher_limit_of_two_rings_against_claims() {
     model(1, || {
@@ -361,7 +360,7 @@ fn model_a_higher_limit_of_two_rings_against_claims() {
     });
 }
 
-/// Each is done in full, one after the other; a thread that is overtaken helps.
+/// Each change is made in full, one after the other. A thread that is overtaken helps.
 #[test]
 fn model_two_changes_of_two_rings() {
     model(2, || {
@@ -392,7 +391,7 @@ fn model_two_changes_of_two_rings_against_a_claim() {
     });
 }
 
-/// One makes it grow, the other lowers the limit: in the log that is left, or in its successor.
+/// One thread grows the log while the other lowers the limit, either in the old log or in its successor.
 #[test]
 fn model_a_change_of_two_rings_while_they_grow() {
     model(2, || {
@@ -408,9 +407,9 @@ fn model_a_change_of_two_rings_while_they_grow() {
     });
 }
 
-/// The log is closed and copied under the claimers' hands: none is lost, none counted twice.
-/// Caught: `close` without the mark on the newest cell's successor (rings left open); `seed` left
-/// out; a rule not handed on.
+/// The log is closed and copied while threads claim: no claim is lost, and none counts twice. Caught:
+/// `close` without the mark on the newest cell's successor (the rings stay open); `seed` left out; a rule
+/// that is not copied.
 #[test]
 fn model_growing_against_claims() {
     model(2, || {
@@ -425,8 +424,8 @@ fn model_growing_against_claims() {
     });
 }
 
-/// A claim that meets a closed ring goes on in the larger log, and is not refused.
-/// Caught: `check_fast` takes a closed ring for a full one.
+/// A claim that finds a closed ring continues in the larger log and is not refused. Caught: `check_fast`
+/// takes a closed ring for a full one.
 #[test]
 fn model_growing_refuses_no_call() {
     model(3, || {
@@ -438,8 +437,8 @@ fn model_growing_refuses_no_call() {
     });
 }
 
-/// The hint of a claimer that was held up may stand behind the cell that closed the ring.
-/// Caught: `check_fast` takes a closed ring for a full one.
+/// The hint of a claimer that stalled may point behind the cell that closed the ring. Caught: `check_fast`
+/// takes a closed ring for a full one.
 #[test]
 fn model_a_straggler_meets_a_closed_ring() {
     model(2, || {
@@ -463,7 +462,7 @@ fn model_a_closed_ring_admits_no_call() {
     });
 }
 
-/// As above, for a log that was in use. Caught: `history` without the last stamp.
+/// The same for a log that was in use. Caught: `history` without the last stamp.
 #[test]
 fn model_growing_keeps_what_was_admitted_before() {
     model(2, || {
@@ -477,9 +476,8 @@ fn model_growing_keeps_what_was_admitted_before() {
     });
 }
 
-/// Two who meet the closed ring copy what is in it, by the cell: what neither has done when the other
-/// looks, both do.
-/// Caught: `share` without the second round.
+/// Two threads find the closed ring and copy its cells in chunks. If each finds a chunk that the other has
+/// not finished, both copy it. Caught: `Chunks::share` without the second round.
 #[test]
 fn model_two_who_copy_the_same_cells() {
     model(2, || {
@@ -493,7 +491,8 @@ fn model_two_who_copy_the_same_cells() {
     });
 }
 
-/// Caught: `grow` without comparing; its loser's change dropped.
+/// Caught: `link` replaces a successor instead of comparing; the change of the thread that loses is
+/// dropped.
 #[test]
 fn model_two_who_let_it_grow() {
     model(2, || {
@@ -507,8 +506,7 @@ fn model_two_who_let_it_grow() {
     });
 }
 
-/// The one who lowers the limit may set it in the log that is being left.
-/// Caught: `has_successor` only loads.
+/// A thread lowers the limit, possibly in the log that is being replaced. Caught: `is_linked` only loads.
 #[test]
 fn model_a_change_while_it_grows() {
     model(3, || {
@@ -524,8 +522,8 @@ fn model_a_change_while_it_grows() {
     });
 }
 
-/// Out of shared cells. What is left of a begun cell is lost with the change, and no more.
-/// Caught: `close` leaves the newest cell its room.
+/// A log with shared cells is replaced. Only the unused room of a begun cell is lost. Caught: `close`
+/// leaves the newest cell its room.
 #[test]
 fn model_growing_out_of_shared_cells() {
     model(2, || {
@@ -542,7 +540,7 @@ fn model_growing_out_of_shared_cells() {
 
 // ---- cells that are too coarse ---------------------------------------------------------------------
 
-/// Made for sixteen, two a cell, and lowered: as soon as one more is stamped, finer cells are due.
+/// Made for sixteen, with two admissions a cell, and lowered: the next stamp makes finer cells due.
 fn coarse(limit: u32) -> Arc<Log> {
     let layout = Layout { capacity: 16, ..Layout::of(1, 8, 1) };
     let rule = (16, Duration::from_nanos(WINDOW));
@@ -551,9 +549,9 @@ fn coarse(limit: u32) -> Arc<Log> {
     log
 }
 
-/// Whoever finds the ring closed makes the successor; one is put in place, with all there is.
-/// Caught: what the newest cell has given counted as a whole cell; a close that is settled before the
-/// newest cell has another word.
+/// Each thread that finds the ring closed makes a successor. One of them is linked, with all stamps.
+/// Caught: the newest cell counts as a whole cell; a close that is settled before the newest cell has
+/// another word.
 #[test]
 fn model_coarse_cells_are_left_by_two() {
     model(1, || {
@@ -562,15 +560,14 @@ fn model_coarse_cells_are_left_by_two() {
         let claimer = claim_elsewhere(&log, &[8]);
         let ours = claim(&log, &[8]).len();
         assert_eq!(claimer.join().unwrap().len() + ours, 2);
-        // The newest stamp of a cell that was left with room is half a tick later.
+        // The newest stamp of a cell that is left with room is half a tick later.
         assert_eq!((log.per_cell(), burst(&log, 19), burst(&log, 20)), (1, 0, 3));
     });
 }
 
-/// The limit is raised again while finer cells are made: in the coarse ones, where it is taken along,
-/// or in the others.
-/// Caught: `has_successor` that does not ask whether the ring is closed; `is_linked` with Release only;
-/// `promote_successor` that does not read again which shards are current.
+/// A thread raises the limit while others make finer cells: either in the coarse cells, from which it is
+/// copied, or in the finer ones. Caught: `has_successor` does not check whether the ring is closed;
+/// `is_linked` with Release only; `promote_successor` does not read again which shards are current.
 #[test]
 fn model_a_limit_is_raised_while_coarse_cells_are_left() {
     model(1, || {
@@ -580,7 +577,7 @@ fn model_a_limit_is_raised_while_coarse_cells_are_left() {
         let ours = claim(&log, &[8]).len();
         setter.join().unwrap();
         assert_eq!((ours, log.rule(0).unwrap().0), (1, 5));
-        // In coarse cells one may be held back.
+        // Coarse cells may hold back one.
         let rest = burst(&log, 8);
         assert!(rest == 3 || rest == 2 && log.per_cell() == 2, "{rest} of 3");
         assert_eq!(burst(&log, 17), 0);
@@ -588,7 +585,7 @@ fn model_a_limit_is_raised_while_coarse_cells_are_left() {
     });
 }
 
-/// Shards that are counted, with room for two; one has gone.
+/// Shards that need a pin, with a limit of two, of which one is used.
 fn counted() -> Arc<Log> {
     let log = coarse(2);
     assert_eq!(claim(&log, &[4]), [4]);
@@ -596,7 +593,7 @@ fn counted() -> Arc<Log> {
     log
 }
 
-/// They are replaced by larger ones while another thread reads them, or has a reservation in them.
+/// A thread replaces the shards by larger ones while another reads them or has a reservation in them.
 /// Caught: a pin that ends with the check; the count of pins Relaxed; no pin in `promote_successor`.
 #[test]
 fn model_shards_are_left_under_the_hands_of_others() {
@@ -609,13 +606,12 @@ fn model_shards_are_left_under_the_hands_of_others() {
         });
         set(&log, 3);
         assert!(claimer.join().unwrap());
-        // The first has gone by 16, and that of 15 by 25.
+        // The stamp of 4 has left the window at 16, and that of 15 at 25.
         assert_eq!((burst(&log, 16), burst(&log, 24), burst(&log, 25)), (2, 0, 1));
     });
 }
 
-/// Two changes, of which the second leaves what the first has put in place.
-/// Caught: `push` that drops what is on the list.
+/// Two changes: the second replaces the shards that the first has linked. Caught: `push` drops the list.
 #[test]
 fn model_shards_are_left_twice_under_the_hands_of_others() {
     model(1, || {
@@ -631,8 +627,8 @@ fn model_shards_are_left_twice_under_the_hands_of_others() {
     });
 }
 
-/// What was left while somebody was inside is freed by one who comes later, at the end by the log.
-/// Caught: `unpin` that forgets what it cannot free.
+/// Shards that are retired while a reader has a pin are freed by a later caller, or else by the log's drop.
+/// Caught: `unpin` forgets what it cannot free.
 #[test]
 fn model_what_is_left_is_freed_once() {
     model(2, || {
@@ -645,8 +641,8 @@ fn model_what_is_left_is_freed_once() {
     });
 }
 
-/// All that was admitted before is forgotten, and what comes later counts.
-/// Caught: a fresh successor that is filled; `reset` that does not ask for whom the successor was made.
+/// A reset forgets all earlier admissions. Later ones count. Caught: a fresh successor gets stamps; `reset`
+/// does not check for what the successor was made.
 #[test]
 fn model_a_reset_against_claims_and_a_change() {
     model(1, || {
@@ -661,8 +657,8 @@ fn model_a_reset_against_claims_and_a_change() {
     });
 }
 
-/// Two rings; a claim that is under way counts in what was forgotten, or after it.
-/// Caught: a reset that leaves a ring open.
+/// Two rings: a claim during the reset is either forgotten or counted. Caught: a reset that leaves a ring
+/// open.
 #[test]
 fn model_a_reset_of_two_rings_against_a_claim() {
     model(2, || {
@@ -677,9 +673,8 @@ fn model_a_reset_of_two_rings_against_a_claim() {
     });
 }
 
-/// A jump that is noticed while the log grows may have to be noticed anew.
-/// Caught: `migrate_to` that always lifts; a successor that takes over the old one's time, though that
-/// is not known yet, as none.
+/// If the log grows while a thread notices a jump, another thread may have to notice it again. Caught:
+/// `migrate_to` always lifts the stamps; a successor copies an offset that is not set yet as zero.
 #[test]
 fn model_a_jump_while_it_grows() {
     model(1, || {

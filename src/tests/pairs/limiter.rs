@@ -1,11 +1,11 @@
 //! The operations of the limiter, and every two of them at once.
 //!
-//! Two limits together: a slot, a turn or a wake that nobody passes on.
+//! Both limits together: the account finds a slot, a turn or a wake that no thread passes on.
 //!
-//! Caught, each by the pairs named and by the frozen thread: `set_rate` tells nobody in line (most
-//! with `set_a_higher_rate`); the slot is kept when the stamp is refused (`try_acquire` against
-//! itself); no ear for the close in `wait_for_rate` (most with `close_the_slots`); `Gate::close` without
-//! the line, or without those who wait for a change (most with `close`).
+//! Caught, each by the pairs named and by the frozen thread: `set_rate` wakes no call in line (most with
+//! `set_a_higher_rate`); `try_admit_with_slot` keeps the slot when the rate refuses (`try_acquire` against
+//! itself); `wait_for_rate` does not watch for the close (most with `close_the_slots`); `Core::close`
+//! without the line, or without `changes` (most with `close`).
 
 use crate::error::Refused;
 use crate::tests::pairs::{NEWCOMER, Run, Start, Waiter, assert_in_order, every_pair, go_on};
@@ -31,7 +31,7 @@ every_pair! {
 /// The preemption bound and the starts for two operations.
 #[cfg(ringgate_loom)]
 fn plan(pair: [&str; 2]) -> (usize, Vec<fn() -> Scene>) {
-    /// What takes few steps, and none in the line.
+    /// Operations of few steps that do not touch the queue.
     const SHORT: &[&str] = &[
         "try_acquire",
         "end_of_a_call",
@@ -40,22 +40,22 @@ fn plan(pair: [&str; 2]) -> (usize, Vec<fn() -> Scene>) {
         "time_passes",
         "look_on",
     ];
-    // Where both go down the line, or let the log grow, all that each may find stale multiplies:
-    // minutes at 2 (the semaphore's pairs, and the window's, have those).
+    // If both walk the queue or let the log grow, their interleavings multiply: minutes at 2. The pairs of
+    // the semaphore and of the window cover those at 2.
     let bound = match pair {
-        // Every step of a log that grows is one of copying: the window's models have two at once.
+        // Every step of a growing log is one of copying. The window's models run two at once.
         ["set_a_lower_rate" | "set_a_higher_rate", "set_a_higher_rate" | "reset"]
         | ["reset", "reset"] => 0,
-        // The window's pairs have these at 2.
+        // The window's pairs run these at 2.
         pair if pair.contains(&"set_a_higher_rate") => 1,
         pair if pair.iter().any(|operation| SHORT.contains(operation)) => 2,
         _ => 1,
     };
-    // A close goes down all lines as well.
+    // A close walks all queues as well.
     let starts: Vec<fn() -> Scene> = match pair {
         ["cancel_the_front" | "cancel_behind" | "poll_again", "close"] => vec![a_line_for_a_slot],
         ["ask_for_the_place_and_leave", "close"] => vec![both_open],
-        // The only start in which it waits for what changes.
+        // Only in this start does it wait for a change of the rate.
         ["poll_again", "set_a_higher_rate"] => vec![a_line_for_the_rate],
         _ => vec![both_open, a_line_for_the_rate, a_line_for_a_slot],
     };
@@ -69,23 +69,23 @@ const LIMIT: u32 = 3;
 const LOWER: u32 = 2;
 const HIGHER: u32 = 4;
 
-/// A call in line, and then until it ends.
+/// A waiting call and, once it is admitted, its permit.
 type Waiting =
     Waiter<Pin<Box<dyn Future<Output = Result<Option<OwnedLimiterPermit>, Refused>> + Send>>>;
 
 pub(crate) struct Scene {
     limiter: Limiter,
-    /// Shared with others.
+    /// Shared with code outside the limiter.
     slots: Arc<Semaphore>,
     in_all: usize,
     clock: ManualClock,
     running: Vec<OwnedLimiterPermit>,
     line: Vec<Waiting>,
-    /// How many have come to the line.
+    /// How many calls have joined the line.
     came: u8,
     /// How many calls have been admitted.
     admitted: u32,
-    /// Others have called while an operation stood still.
+    /// Other calls were made while an operation was stalled.
     went_on: bool,
 }
 
@@ -115,7 +115,7 @@ impl Scene {
         }
     }
 
-    /// Until a call has to wait.
+    /// Makes calls until one would have to wait.
     fn fill(&mut self) {
         while let Ok(call) = self.limiter.try_acquire_owned() {
             drop(call);
@@ -127,7 +127,7 @@ impl Scene {
         self.fill();
         self.line.push(waiting(self.came, self.limiter.acquire_owned()));
         self.came += 1;
-        // As for the semaphore.
+        // As in the semaphore's pairs.
         self.limiter.core().sweep_at(2);
     }
 }
@@ -139,7 +139,7 @@ fn waiting(
     Waiter::new(place, Box::pin(async move { call.await.map(Some) }))
 }
 
-/// The window has room for one, and two slots are free.
+/// The window has room for one call, and two slots are free.
 fn both_open() -> Scene {
     Scene::new(4)
 }
@@ -165,20 +165,21 @@ fn a_line_for_a_slot() -> Scene {
 /// What an operation leaves.
 #[derive(Default)]
 pub(crate) struct Left {
-    /// Calls admitted at once, before all who wait; and those of them that go on.
+    /// How many of its calls were admitted at once, before all waiters.
     admitted: u32,
+    /// Those of them that still run.
     running: Vec<OwnedLimiterPermit>,
-    /// A slot that somebody beside the limiter holds.
+    /// A slot that is held outside the limiter.
     beside: Option<OwnedSemaphorePermit>,
     refused: Option<Refused>,
     waiting: Vec<Waiting>,
-    /// Its time may be over.
+    /// Its timeout may have expired.
     is_impatient: bool,
     /// It has closed the limiter, or the slots.
     closed: bool,
-    /// It may have kept others from being admitted meanwhile.
+    /// It may have kept other calls from being admitted.
     narrows: bool,
-    /// What was admitted before does not count any more.
+    /// Earlier admissions no longer count.
     forgets: bool,
 }
 
@@ -243,13 +244,13 @@ fn end_of_a_call(scene: &mut Scene) -> Run<Left> {
     })
 }
 
-/// By the semaphore that the limiter shares.
+/// Takes a slot of the semaphore that the limiter shares.
 fn another_takes_a_slot(scene: &mut Scene) -> Run<Left> {
     let slots = Arc::clone(&scene.slots);
     on(scene, move |_| Left { beside: slots.try_acquire_owned().ok(), ..narrows() })
 }
 
-/// The first in line; if the other operation has that one, the second.
+/// The head; if the other operation has taken that, the second.
 fn take_the_front(scene: &mut Scene) -> Waiting {
     if scene.line.is_empty() {
         scene.line_up();
@@ -265,7 +266,7 @@ fn cancel_the_front(scene: &mut Scene) -> Run<Left> {
     })
 }
 
-/// One more at the end of the line, or in the middle if the other operation does the same.
+/// Joins at the end of the line, or in the middle if the other operation does the same.
 fn cancel_behind(scene: &mut Scene) -> Run<Left> {
     scene.line_up();
     let last = scene.line.pop().unwrap();
@@ -290,7 +291,7 @@ fn set_a_lower_rate(scene: &mut Scene) -> Run<Left> {
     })
 }
 
-/// More than there are cells: it grows.
+/// More than there are cells, so the log grows.
 fn set_a_higher_rate(scene: &mut Scene) -> Run<Left> {
     on(scene, |limiter| {
         limiter.set_rate(Rate::new(HIGHER, WINDOW)).unwrap();
@@ -305,7 +306,7 @@ fn reset(scene: &mut Scene) -> Run<Left> {
     })
 }
 
-/// Whoever stops in it has those who sleep in its hands.
+/// A thread that stalls here has the sleepers in its hands.
 fn time_passes(scene: &mut Scene) -> Run<Left> {
     let clock = scene.clock.clone();
     in_line(scene, move |_| {
@@ -345,7 +346,7 @@ impl Start for Scene {
 
     #[cfg(ringgate_freeze)]
     fn serve_the_others(&mut self, left: &mut Left, stands_in_line: bool) {
-        // Whatever the answer.
+        // The answer does not matter.
         self.admitted += u32::from(self.limiter.try_acquire().is_ok());
         self.went_on = true;
         if stands_in_line {
@@ -359,7 +360,7 @@ impl Start for Scene {
             go_on(others.iter_mut().map(|waiter| &mut **waiter));
             others.iter_mut().for_each(|waiter| hang_up(waiter));
         }
-        assert!(others.iter().all(|waiter| waiter.is_over()), "the others are not served");
+        assert!(others.iter().all(|waiter| waiter.is_over()), "the other waiters are not served");
     }
 
     fn settle(mut self, mut left: [Left; 2]) {
@@ -369,7 +370,7 @@ impl Start for Scene {
         let a_newcomer_went = left.iter().any(|left| left.admitted > 0);
         assert_in_order(all(&mut self.line, &mut left).map(|waiter| &*waiter), a_newcomer_went);
 
-        // All calls end, and all in line come to their turn, and never too many at a time.
+        // All calls end. Every waiter is admitted, and never too many at a time.
         self.running.clear();
         left.iter_mut().for_each(Left::end);
         all(&mut self.line, &mut left).for_each(hang_up);
@@ -393,7 +394,7 @@ impl Start for Scene {
     }
 }
 
-/// All who have come to the line.
+/// All waiters of the scene and of both operations.
 fn all<'a>(
     line: &'a mut [Waiting],
     left: &'a mut [Left; 2],
@@ -401,7 +402,7 @@ fn all<'a>(
     line.iter_mut().chain(left.iter_mut().flat_map(|left| &mut left.waiting))
 }
 
-/// Its call, if it has been admitted, ends.
+/// Ends the call if it has been admitted.
 fn hang_up(waiter: &mut Waiting) {
     if let Some(Ok(call)) = &mut waiter.output {
         *call = None;
@@ -409,17 +410,17 @@ fn hang_up(waiter: &mut Waiting) {
 }
 
 impl Scene {
-    /// Nobody is refused while both limits are open all the time.
+    /// No call is refused while both limits have room throughout.
     fn assert_rightly_refused(&self, left: &[Left; 2]) {
         for (one, other) in [(&left[0], &left[1]), (&left[1], &left[0])] {
             let Some(refused) = &one.refused else { continue };
             let came = self.came > 0 || self.went_on;
-            assert!(came || other.narrows, "refused while both limits are open");
+            assert!(came || other.narrows, "refused though both limits have room");
             assert!(!refused.is_permanent() || other.closed);
         }
     }
 
-    /// Every slot is with somebody, no admission is lost or too many, and nobody waits in vain.
+    /// Every slot has an owner, no admission is lost or too many, and no call waits in vain.
     fn assert_accounted_for(&mut self, left: &mut [Left; 2]) {
         let free = self.slots.available_permits();
         let beside = left.iter().filter(|left| left.beside.is_some()).count();
@@ -442,7 +443,10 @@ impl Scene {
 
         let closed = self.slots.is_closed() || self.limiter.is_closed();
         let waits = all(&mut self.line, left).any(|waiter| !waiter.is_over());
-        assert!(!waits || !closed, "not told of the close");
-        assert!(!waits || free == 0 || self.limiter.remaining() == 0, "waits though there is room");
+        assert!(!waits || !closed, "a waiter missed the close");
+        assert!(
+            !waits || free == 0 || self.limiter.remaining() == 0,
+            "a call waits though there is room"
+        );
     }
 }

@@ -1,10 +1,9 @@
 //! The operations of the semaphore, and every two of them at once.
 //!
-//! Caught: permits of a state with QUEUE set are not zero (`try_acquire` against `release`, and
-//! others); `poll_closed` looks by a plain load (`close` against `closed`); `assign_permits` without
-//! `settle_late` (`release` against `reduce_permits`); a waiter is not woken (nearly all). Caught by
-//! the frozen thread: a granted front is woken after it was unlinked; a releaser that waits for an
-//! owner to clear REGISTERING.
+//! Caught: `State::permits` is not zero with QUEUE set (`try_acquire` against `release`, and others);
+//! `poll_closed` reads by a plain load (`close` against `closed`); `assign_permits` without `settle_late`
+//! (`release` against `reduce_permits`); a waiter is not woken (nearly all). Caught by the frozen thread: a
+//! granted front is woken after it was unlinked; a releaser waits until an owner clears REGISTERING.
 
 use crate::error::TryAcquireError;
 use crate::tests::pairs::{NEWCOMER, Run, Start, Waiter, assert_in_order, every_pair, go_on};
@@ -23,8 +22,8 @@ every_pair! {
     onlookers: look_on;
 }
 
-/// Where both go down the whole line, all that each may find stale multiplies: from a line of two
-/// these take minutes at bound 2, so they play from a line of one.
+/// If both walk the whole queue, their interleavings multiply. With two waiters these pairs take minutes at
+/// bound 2, so they start with one.
 #[cfg(ringgate_loom)]
 const SLOW: &[[&str; 2]] = &[
     ["add_permits", "add_permits"],
@@ -45,11 +44,11 @@ const SLOW: &[[&str; 2]] = &[
 #[cfg(ringgate_loom)]
 fn plan(pair: [&str; 2]) -> (usize, Vec<fn() -> Scene>) {
     match pair {
-        // Wherever they begin, they make a line first.
+        // They queue waiters first, whatever the start.
         ["cancel_the_front" | "cancel_behind", "cancel_the_front" | "cancel_behind"] => {
             (2, vec![a_line_of_two])
         }
-        // Minutes at bound 2, from a line of one, too.
+        // Takes minutes at bound 2 even with one waiter.
         ["cancel_behind", "close"] => (1, vec![permits_free, a_debt_is_paid, a_line_of_one]),
         pair if SLOW.contains(&pair) => (2, vec![permits_free, a_debt_is_paid, a_line_of_one]),
         _ => (2, vec![permits_free, a_debt_is_paid, a_line_of_two]),
@@ -62,14 +61,14 @@ type Waiting = Waiter<AcquireOwned>;
 
 pub(crate) struct Scene {
     semaphore: Arc<Semaphore>,
-    /// Permits in use, for those who release.
+    /// Permits in use, which an operation can release.
     in_use: Vec<OwnedSemaphorePermit>,
     line: Vec<Waiting>,
-    /// How many have come to the line.
+    /// How many waiters have joined the line.
     came: u8,
     /// How many permits there are.
     permits: i64,
-    /// How many of them are free, if nobody waits.
+    /// How many of them are free if there are no waiters.
     free: i64,
 }
 
@@ -85,7 +84,8 @@ impl Scene {
         let request = Arc::clone(&self.semaphore).acquire_many_owned(permits);
         self.line.push(Waiter::new(self.came, request));
         self.came += 1;
-        // The second who leaves from the middle sweeps. (`models` has those where every one does.)
+        // The second waiter that leaves from the middle starts a sweep. (In the `loom` models each one
+        // does.)
         self.semaphore.sweep_at(2);
     }
 }
@@ -95,7 +95,7 @@ fn permits_free() -> Scene {
     Scene::new(4)
 }
 
-/// None free, nobody waits; and there was a debt: releases go another way from then on.
+/// No permit is free, and no waiter queues. There was a debt, so releases take another path from now on.
 fn a_debt_is_paid() -> Scene {
     let scene = Scene::new(2);
     assert_eq!(scene.semaphore.reduce_permits(1), 0);
@@ -103,14 +103,14 @@ fn a_debt_is_paid() -> Scene {
     scene
 }
 
-/// It waits for two and has collected one.
+/// The waiter needs two and has collected one.
 fn a_line_of_one() -> Scene {
     let mut scene = Scene::new(3);
     scene.line_up(2);
     scene
 }
 
-/// The same, and one behind it.
+/// The same, with one waiter behind it.
 fn a_line_of_two() -> Scene {
     let mut scene = a_line_of_one();
     scene.line_up(1);
@@ -125,11 +125,11 @@ pub(crate) struct Left {
     held: Vec<OwnedSemaphorePermit>,
     waiting: Vec<Waiting>,
     watching: Option<Waiter<Pin<Box<dyn Future<Output = ()> + Send>>>>,
-    /// So many permits more (or fewer) than before.
+    /// The change in the number of permits.
     made: i64,
-    /// The most it may have kept from others meanwhile.
+    /// The most permits it may have kept from others.
     taken: i64,
-    /// It was refused so many.
+    /// The number of permits it asked for and did not get.
     refused: Option<(i64, TryAcquireError)>,
 }
 
@@ -154,7 +154,7 @@ fn number(permit: &OwnedSemaphorePermit) -> i64 {
     i64::try_from(permit.num_permits()).unwrap()
 }
 
-/// An operation on the semaphore alone.
+/// An operation that needs only the semaphore.
 fn on(scene: &Scene, work: impl FnOnce(Arc<Semaphore>) -> Left + Send + 'static) -> Run<Left> {
     let semaphore = Arc::clone(&scene.semaphore);
     Run::new(move || work(semaphore))
@@ -172,7 +172,7 @@ fn try_acquire_all(scene: &mut Scene) -> Run<Left> {
     on(scene, |semaphore| Left::tried(1, semaphore.try_acquire_all_owned()))
 }
 
-/// Is served, or stands in line.
+/// Is served at once, or queues.
 fn acquire(scene: &mut Scene) -> Run<Left> {
     on(scene, |semaphore| Left {
         taken: 1,
@@ -195,7 +195,7 @@ fn release(scene: &mut Scene) -> Run<Left> {
     })
 }
 
-/// Enough for both in line.
+/// Enough for both waiters.
 fn add_permits(scene: &mut Scene) -> Run<Left> {
     on(scene, |semaphore| {
         semaphore.add_permits(2);
@@ -207,7 +207,7 @@ fn forget_permits(scene: &mut Scene) -> Run<Left> {
     on(scene, |semaphore| Left::made(-i64::try_from(semaphore.forget_permits(1)).unwrap()))
 }
 
-/// More than are free where another takes one, too.
+/// More than are free if the other operation also takes one.
 fn reduce_permits(scene: &mut Scene) -> Run<Left> {
     on(scene, |semaphore| {
         assert!(semaphore.reduce_permits(2) <= 2);
@@ -215,7 +215,7 @@ fn reduce_permits(scene: &mut Scene) -> Run<Left> {
     })
 }
 
-/// The first in line; if the other operation has that one, the second.
+/// The front waiter; if the other operation has taken that, the second.
 fn take_the_front(scene: &mut Scene) -> Waiting {
     if scene.line.is_empty() {
         // More than there are.
@@ -224,7 +224,7 @@ fn take_the_front(scene: &mut Scene) -> Waiting {
     scene.line.remove(0)
 }
 
-/// The same, with its permits granted and not yet seen.
+/// The same, with its permits granted but not yet polled.
 fn take_the_granted(scene: &mut Scene) -> Waiting {
     let front = take_the_front(scene);
     while !front.is_woken() {
@@ -242,7 +242,7 @@ fn cancel_the_front(scene: &mut Scene) -> Run<Left> {
     })
 }
 
-/// One more at the end of the line, or in the middle if the other operation does the same.
+/// Joins at the end of the line, or in the middle if the other operation does the same.
 fn cancel_behind(scene: &mut Scene) -> Run<Left> {
     scene.line_up(3);
     let last = scene.line.pop().unwrap();
@@ -292,7 +292,7 @@ fn closed(scene: &mut Scene) -> Run<Left> {
     })
 }
 
-/// Counts; the last in line, if there is one, asks where it stands.
+/// Counts. The last waiter, if there is one, asks for its position.
 fn look_on(scene: &mut Scene) -> Run<Left> {
     let own = scene.line.pop();
     on(scene, |semaphore| {
@@ -308,7 +308,7 @@ fn look_on(scene: &mut Scene) -> Run<Left> {
 
 // ---- the account ---------------------------------------------------------------------------------
 
-/// Enough for everybody, whatever was taken away before.
+/// Enough for every waiter, whatever was taken away before.
 const PLENTY: u8 = 24;
 
 impl Start for Scene {
@@ -321,7 +321,7 @@ impl Start for Scene {
         let others = self.line.iter_mut().chain(&mut left.waiting);
         let mut others: Vec<_> = others.collect();
         go_on(others.iter_mut().map(|waiter| &mut **waiter));
-        assert!(others.iter().all(|waiter| waiter.is_over()), "the others are not served");
+        assert!(others.iter().all(|waiter| waiter.is_over()), "the other waiters are not served");
     }
 
     fn settle(mut self, mut left: [Left; 2]) {
@@ -331,7 +331,7 @@ impl Start for Scene {
         self.assert_accounted_for(&mut left);
         self.assert_told_of_the_close(&mut left);
 
-        // Everybody gives back, and there is plenty.
+        // All holders release, and many permits are added.
         self.in_use.clear();
         left.iter_mut().for_each(|left| left.held.clear());
         self.semaphore.add_permits(PLENTY.into());
@@ -345,7 +345,7 @@ impl Start for Scene {
     }
 }
 
-/// All who have come to the line.
+/// All waiters of the scene and of both operations.
 fn all<'a>(
     line: &'a mut [Waiting],
     left: &'a mut [Left; 2],
@@ -371,7 +371,7 @@ impl Scene {
         i64::try_from(self.semaphore.permits_owed()).unwrap()
     }
 
-    /// Nobody is refused what is free all the time, and nobody goes before those in line.
+    /// No request is refused for permits that are free throughout, and none overtakes the line.
     fn assert_rightly_refused(&self, left: &[Left; 2]) {
         for (one, other) in [(&left[0], &left[1]), (&left[1], &left[0])] {
             match one.refused {
@@ -384,7 +384,7 @@ impl Scene {
         }
     }
 
-    /// Every permit is with somebody, and the first in line does not wait for what is there.
+    /// Every permit has an owner, and the front does not wait for permits that are free.
     fn assert_accounted_for(&mut self, left: &mut [Left; 2]) {
         let (free, owed) = (self.free_now(), self.owed());
         assert!(owed == 0 || free == 0, "{free} permits are free, {owed} are owed");
@@ -405,8 +405,11 @@ impl Scene {
         match asks {
             None => assert_eq!(collected, 0, "permits lost or made"),
             Some(asks) => {
-                assert!((0..asks).contains(&collected), "waits for {asks}, {collected} are there");
-                assert_eq!(free, 0, "permits are free, and somebody waits");
+                assert!(
+                    (0..asks).contains(&collected),
+                    "a waiter needs {asks} and has {collected}"
+                );
+                assert_eq!(free, 0, "a waiter waits although permits are free");
             }
         }
     }

@@ -1,10 +1,10 @@
 //! The operations of the window, and every two of them at once.
 //!
-//! Time moves by whole windows, so every stamp is a multiple of one, and the account needs to know
-//! only how many there are at the latest.
+//! Time moves by whole windows, so every stamp is a multiple of one. The account needs to know only how
+//! many stamps there are at the latest time.
 //!
-//! Caught, each by the pairs named and by the frozen thread: `set_rate` tells nobody in line (most
-//! with `set_a_higher_rate`); `succeed` puts a larger log in place that was not filled (all with
+//! Caught, each by the pairs named and by the frozen thread: `set_rate` wakes no call in line (most with
+//! `set_a_higher_rate`); `promote_successor` publishes a larger log before it is filled (all with
 //! `set_a_higher_rate` that look at the log).
 
 use crate::Rate;
@@ -30,12 +30,12 @@ every_pair! {
 /// The preemption bound and the starts for two operations.
 #[cfg(ringgate_loom)]
 fn plan(pair: [&str; 2]) -> (usize, Vec<fn() -> Scene>) {
-    /// What takes few steps, and none in the line.
+    /// Operations of few steps that do not touch the queue.
     const SHORT: &[&str] = &["try_acquire", "set_a_lower_rate", "time_passes", "look_on"];
-    // Where both go down the line, or let the log grow, all that each may find stale multiplies:
-    // minutes at 2. (`models` has growth at 2.)
+    // If both walk the queue or let the log grow, their interleavings multiply: minutes at 2. (The `loom`
+    // models have growth at 2.)
     let bound = match pair {
-        // Every step of a log that grows is one of copying.
+        // Every step of a growing log is one of copying.
         ["set_a_lower_rate" | "set_a_higher_rate", "set_a_higher_rate" | "reset"]
         | ["reset", "reset"] => 0,
         pair if pair.iter().any(|operation| SHORT.contains(operation)) => 2,
@@ -58,7 +58,7 @@ pub(crate) struct Scene {
     clock: ManualClock,
     line: Vec<Waiting>,
     admitted: u32,
-    /// Time has moved on while an operation stood still.
+    /// Time has moved while an operation was stalled.
     time_went_on: bool,
 }
 
@@ -75,7 +75,7 @@ impl Scene {
     fn line_up(&mut self) {
         let place = u8::try_from(self.line.len()).unwrap();
         self.line.push(waiting(place, &self.window, None));
-        // As for the semaphore.
+        // As in the semaphore's pairs.
         self.window.core().sweep_at(2);
     }
 }
@@ -93,7 +93,7 @@ fn waiting(place: u8, window: &Arc<SlidingWindow>, timeout: Option<Duration>) ->
     )
 }
 
-/// One has gone, and there is room for another.
+/// One call has left the window, and there is room for another.
 fn a_cell_free() -> Scene {
     Scene::new(1)
 }
@@ -111,20 +111,20 @@ fn a_line_of_two() -> Scene {
 /// What an operation leaves.
 #[derive(Default)]
 pub(crate) struct Left {
-    /// Admitted at once, before all who wait.
+    /// Calls that were admitted at once, before all waiters.
     admitted: u32,
-    /// Admitted by a time of its own, one window later.
+    /// Calls that were admitted at a given time, one window later.
     ahead_of_time: u32,
     refused: bool,
     refused_ahead_of_time: bool,
     waiting: Vec<Waiting>,
-    /// Its time may be over.
+    /// Its timeout may have expired.
     is_impatient: bool,
     /// It has set this limit.
     limit: Option<u32>,
-    /// What was admitted before does not count any more.
+    /// Earlier admissions no longer count.
     forgets: bool,
-    /// The most it may have kept from others meanwhile.
+    /// The most it may have kept from others.
     taken: u32,
 }
 
@@ -151,7 +151,7 @@ fn try_acquire(scene: &mut Scene) -> Run<Left> {
     })
 }
 
-/// By then there is room, whatever another one does.
+/// There is room at that time, whatever another operation does.
 fn try_acquire_at(scene: &mut Scene) -> Run<Left> {
     on(scene, |window| match window.try_acquire_at(Timestamp::from_epoch(WINDOW)) {
         Ok(()) => Left { ahead_of_time: 1, taken: 1, ..Left::default() },
@@ -185,7 +185,7 @@ fn ask_for_the_place_and_leave(scene: &mut Scene) -> Run<Left> {
     })
 }
 
-/// The first in line; if the other operation has that one, the second.
+/// The head; if the other operation has taken that, the second.
 fn take_the_front(scene: &mut Scene) -> Waiting {
     if scene.line.is_empty() {
         fill(scene);
@@ -194,7 +194,7 @@ fn take_the_front(scene: &mut Scene) -> Waiting {
     scene.line.remove(0)
 }
 
-/// A line needs a full window.
+/// Calls queue only if the window is full.
 fn fill(scene: &mut Scene) {
     while scene.window.try_acquire().is_ok() {
         scene.admitted += 1;
@@ -209,7 +209,7 @@ fn cancel_the_front(scene: &mut Scene) -> Run<Left> {
     })
 }
 
-/// One more at the end of the line, or in the middle if the other operation does the same.
+/// Joins at the end of the line, or in the middle if the other operation does the same.
 fn cancel_behind(scene: &mut Scene) -> Run<Left> {
     fill(scene);
     scene.line_up();
@@ -235,7 +235,7 @@ fn set_a_lower_rate(scene: &mut Scene) -> Run<Left> {
     })
 }
 
-/// More than there are cells: it grows.
+/// More than there are cells, so the log grows.
 fn set_a_higher_rate(scene: &mut Scene) -> Run<Left> {
     on(scene, |window| {
         window.set_rate(Rate::new(HIGHER, WINDOW));
@@ -250,7 +250,7 @@ fn reset(scene: &mut Scene) -> Run<Left> {
     })
 }
 
-/// Whoever stops in it has those who sleep in its hands.
+/// A thread that stalls here has the sleepers in its hands.
 fn time_passes(scene: &mut Scene) -> Run<Left> {
     let clock = scene.clock.clone();
     in_line(scene, move |_| {
@@ -279,7 +279,7 @@ impl Start for Scene {
 
     #[cfg(ringgate_freeze)]
     fn serve_the_others(&mut self, left: &mut Left, stands_in_line: bool) {
-        // Whatever the answer.
+        // The answer does not matter.
         let _ = (self.window.remaining(), self.window.waiters());
         if stands_in_line {
             return;
@@ -290,7 +290,7 @@ impl Start for Scene {
             self.clock.advance(WINDOW);
             go_on(others.iter_mut().map(|waiter| &mut **waiter));
         }
-        assert!(others.iter().all(|waiter| waiter.is_over()), "the others are not served");
+        assert!(others.iter().all(|waiter| waiter.is_over()), "the other waiters are not served");
     }
 
     fn settle(mut self, mut left: [Left; 2]) {
@@ -301,7 +301,7 @@ impl Start for Scene {
         let a_newcomer_went = left.iter().any(|left| left.admitted > 0);
         assert_in_order(all(&mut self.line, &mut left).map(|waiter| &*waiter), a_newcomer_went);
 
-        // All in line come to their turn, and never too many at a time.
+        // Every waiter is admitted, and never too many at a time.
         for _ in 0..all(&mut self.line, &mut left).count() + 1 {
             let before = admitted(&mut self.line, &mut left);
             self.clock.advance(WINDOW);
@@ -320,7 +320,7 @@ impl Start for Scene {
     }
 }
 
-/// All who have come to the line.
+/// All waiters of the scene and of both operations.
 fn all<'a>(
     line: &'a mut [Waiting],
     left: &'a mut [Left; 2],
@@ -328,7 +328,7 @@ fn all<'a>(
     line.iter_mut().chain(left.iter_mut().flat_map(|left| &mut left.waiting))
 }
 
-/// How many of them have been admitted.
+/// How many of all waiters have been admitted.
 fn admitted(line: &mut [Waiting], left: &mut [Left; 2]) -> u32 {
     all(line, left).map(|waiter| u32::from(waiter.output == Some(Ok(())))).sum()
 }
@@ -338,17 +338,20 @@ impl Scene {
         self.clock.now().as_nanos()
     }
 
-    /// Nobody is refused while a cell is free all the time.
+    /// No call is refused while a cell is free throughout.
     fn assert_rightly_refused(&self, left: &[Left; 2]) {
         for (one, other) in [(&left[0], &left[1]), (&left[1], &left[0])] {
             let room = LIMIT.saturating_sub(self.admitted + other.taken);
             assert!(!one.refused || room == 0, "refused while a cell is free");
-            // The line that has been served since came to that time, too.
-            assert!(!one.refused_ahead_of_time || self.time_went_on, "refused without reason");
+            // Waiters that were served since used that time, too.
+            assert!(
+                !one.refused_ahead_of_time || self.time_went_on,
+                "refused although that time has room"
+            );
         }
     }
 
-    /// No admission is lost, none is counted twice, and none is too many.
+    /// No admission is lost, none counts twice, and none is too many.
     fn assert_exact(&mut self, left: &mut [Left; 2]) {
         let limit = self.window.limit();
         let set: Vec<_> = left.iter().filter_map(|left| left.limit).collect();
@@ -365,12 +368,12 @@ impl Scene {
         let room = self.window.core().rate().unwrap().remaining(latest);
         let mut before = windows_before * largest;
         if left.iter().any(|left| left.forgets) {
-            // All that had been admitted by then.
+            // Everything that was admitted before the reset.
             before += (windows_before + 1) * largest;
         }
         assert!(in_all <= before + largest, "{in_all} admissions");
         if room > 0 {
-            // So many stamps are in the last window, and no more than was allowed came before.
+            // `limit - room` stamps are in the last window, and no more than allowed came before.
             assert!(
                 (limit - room..=limit - room + before).contains(&in_all),
                 "{in_all} admissions"
@@ -382,6 +385,6 @@ impl Scene {
 
     fn assert_nobody_waits_in_vain(&mut self, left: &mut [Left; 2]) {
         let waits = all(&mut self.line, left).any(|waiter| !waiter.is_over());
-        assert!(!waits || self.window.remaining() == 0, "waits though there is room");
+        assert!(!waits || self.window.remaining() == 0, "a call waits though there is room");
     }
 }

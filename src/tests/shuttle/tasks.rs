@@ -1,7 +1,8 @@
-//! Longer programs, of tasks: some ten at once, some ten steps each, aborted in the middle of any
-//! wait, with several futures in a task, permits handed from task to task, and wakers that call back.
+//! Longer programs, of tasks: some ten at once, with some ten steps each. A task may be aborted in the
+//! middle of any wait, and may have several futures. Tasks pass permits to each other, and wakers call
+//! back.
 //!
-//! A lost wake is a deadlock, which is reported: a task that is not aborted has to finish.
+//! A lost wake is a deadlock, which shuttle reports: a task that is not aborted has to finish.
 
 use super::{AtomicUsize, Ordering, poll_once, with_two_wakers};
 use crate::sync::thread;
@@ -25,7 +26,7 @@ const ABORTERS: u32 = 2;
 
 // ---- tasks -----------------------------------------------------------------------------------
 
-/// Tasks that each take all steps, and others that abort some of them.
+/// Tasks that each run all their steps, and others that abort some of them.
 fn spawn_all<F>(task: impl Fn() -> F) -> Vec<JoinHandle<()>>
 where
     F: Future<Output = ()> + Send + 'static,
@@ -47,7 +48,7 @@ async fn abort_some(tasks: Vec<AbortHandle>) {
     }
 }
 
-/// Whether somebody is at it: what goes on after the last task's end, too.
+/// Counts the permits in use and the guards alive. Guards may outlive the last task.
 #[derive(Default)]
 struct Guards {
     in_use: AtomicUsize,
@@ -60,7 +61,7 @@ impl Guards {
         self.in_use.fetch_add(permits, Ordering::SeqCst) + permits
     }
 
-    /// Gives back in between: no longer in use, but not gone yet.
+    /// Releases in between: no longer in use, but still alive.
     fn end<P>(&self, permits: usize, permit: P) {
         self.in_use.fetch_sub(permits, Ordering::SeqCst);
         drop(permit);
@@ -82,7 +83,7 @@ struct Scene {
     guards: Guards,
 }
 
-/// A permit whose like are counted: there are never more than the semaphore has.
+/// A counted permit: there are never more than the semaphore has.
 struct Held(Arc<Scene>, Option<OwnedSemaphorePermit>);
 
 impl Held {
@@ -101,7 +102,7 @@ impl Drop for Held {
     }
 }
 
-/// Permits that come back, whatever happens.
+/// Permits that are always returned.
 struct Missing<'a>(&'a Semaphore, usize);
 
 impl Drop for Missing<'_> {
@@ -219,8 +220,8 @@ fn semaphore_program(closes: bool) {
     assert_eq!(left, (permits, 0, 0));
 }
 
-/// Broken by: a grant that wakes nobody, or an old waker; a cancelled waiter keeping what it had
-/// collected or been granted.
+/// Broken by: a grant that wakes no waiter, or an old waker; a cancelled waiter that keeps what it
+/// collected or was granted.
 #[test]
 fn shuttle_tasks_aborted_while_they_wait_lose_no_permit_and_no_turn() {
     check(5_000, || semaphore_program(false));
@@ -242,10 +243,10 @@ struct Calls {
     most: usize,
     clock: ManualClock,
     guards: Guards,
-    /// The largest limit there was.
+    /// The largest limit so far.
     largest: AtomicUsize,
     is_closed: AtomicUsize,
-    /// When an admitting poll began and ended.
+    /// When the poll that was admitted began and ended.
     admitted: Sender<(Timestamp, Timestamp)>,
 }
 
@@ -259,7 +260,7 @@ impl<P> Drop for InFlight<P> {
 }
 
 impl Calls {
-    /// Polls until admitted, and records between which times that was.
+    /// Polls until it is admitted, and records the interval of that poll.
     async fn admit<P>(
         self: &Arc<Self>,
         call: impl Future<Output = Result<P, Refused>>,
@@ -330,12 +331,12 @@ impl Calls {
     fn look_on(&self) {
         let mut call = pin!(self.limiter.acquire());
         let polled = call.as_mut().poll(&mut Context::from_waker(Waker::noop()));
-        // The one in line before may have left since.
+        // The waiter ahead may have left since.
         assert!(polled.is_pending() || call.position().is_none());
         let _ = (call.estimated_wait(), self.limiter.remaining());
     }
 
-    /// When all is over: slots and places are all there.
+    /// At the end all slots and places are free.
     fn assert_whole(&self) {
         assert_eq!(self.limiter.waiters(), 0);
         if self.is_closed.load(Ordering::SeqCst) > 0 {
@@ -350,7 +351,7 @@ impl Calls {
     }
 }
 
-/// Where all polls of more calls than the largest limit lie inside a window, their stamps do, too.
+/// If the polls of more calls than the largest limit all lie inside a window, so do their stamps.
 fn assert_exact(admitted: &[(Timestamp, Timestamp)], largest: usize) {
     for (start, _) in admitted {
         let end = start.saturating_add(WINDOW);
@@ -389,7 +390,7 @@ fn limiter_program(closes: bool) {
         calls.clock.advance(Duration::from_nanos(u64::from(below(8))));
         thread::yield_now();
         moments += 1;
-        assert!(moments < 20_000, "somebody is not woken");
+        assert!(moments < 20_000, "a waiter was not woken");
     }
     calls.guards.wait_for_all();
     let admitted: Vec<_> = admissions.try_iter().collect();
@@ -397,7 +398,7 @@ fn limiter_program(closes: bool) {
     calls.assert_whole();
 }
 
-/// Broken by: a grant that wakes nobody, or an old waker; a cancelled waiter keeping what it had been
+/// Broken by: a grant that wakes no waiter, or an old waker; a cancelled waiter that keeps what it was
 /// granted.
 #[test]
 fn shuttle_tasks_come_through_both_limits_whoever_is_aborted() {

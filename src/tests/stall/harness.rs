@@ -1,4 +1,4 @@
-//! Plays scenes in which a thread stops, for every step at which it can.
+//! Plays scenes in which a thread stops, once for every step at which it can stop.
 
 use crate::sync::freeze::{frozen_at, step};
 use crate::tests::pairs::{Operation, Start};
@@ -15,13 +15,13 @@ use std::task::Wake;
 use std::thread;
 
 pub(super) const SECOND: Duration = Duration::from_secs(1);
-/// So long must nothing take; reached only where somebody waits for the stopped thread.
+/// Longer than any operation takes. A scene reaches it only if a thread waits for the stopped one.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 // ---- every two operations ------------------------------------------------------------------------
 
-/// From every start, every operation stops at each of its steps while every one, itself included,
-/// is done by another thread, and everybody else is served.
+/// From every start, every operation stops at each of its steps. Another thread completes every operation
+/// meanwhile, and every other caller is served.
 pub(super) fn every_pair<S: Start>(
     part: &str,
     starts: &[(&str, fn() -> S)],
@@ -41,7 +41,7 @@ pub(super) fn every_pair<S: Start>(
         .report(&format!("{part}: every operation during every one, from {} starts", starts.len()));
 }
 
-/// Returns at how many steps the first one stopped.
+/// Returns the number of steps at which the first one stopped.
 fn pair_at_every_step<S: Start>(
     name: &str,
     start: fn() -> S,
@@ -76,7 +76,7 @@ pub(super) struct Scene {
     stops: Box<dyn FnOnce() + Send>,
     /// Completes meanwhile.
     others: Box<dyn FnOnce() + Send>,
-    /// Holds when all is over.
+    /// Holds at the end.
     after: Box<dyn FnOnce()>,
 }
 
@@ -103,7 +103,7 @@ pub(super) fn at_every_step(name: &str, scene: impl Fn() -> Scene) {
     }
 }
 
-/// What the others do, on a thread of their own: it must come to an end.
+/// Runs the others' work on a thread of its own. It must end.
 fn complete<T: Send + 'static>(
     name: &str,
     k: u64,
@@ -120,7 +120,7 @@ fn complete<T: Send + 'static>(
         "{name}: the others wait for a thread that stopped at step {k}"
     );
     let Ok(result) = thread.join() else {
-        panic!("{name}: the others were not served, stopped at step {k}")
+        panic!("{name}: the others were not served while a thread stopped at step {k}")
     };
     result
 }
@@ -137,13 +137,13 @@ struct Tally {
 }
 
 impl Tally {
-    /// Prints this, and the sum of all that has been reported; so the last line is the whole.
+    /// Prints this and the sum of all reports so far. So the last line has the total.
     fn report(self, name: &str) {
         static OPERATIONS: AtomicUsize = AtomicUsize::new(0);
         static PAIRS: AtomicUsize = AtomicUsize::new(0);
         static SCENES: AtomicUsize = AtomicUsize::new(0);
         static POINTS: AtomicU64 = AtomicU64::new(0);
-        // One at a time, so that sums are printed in their order.
+        // One report at a time, so that sums are printed in order.
         let mut out = std::io::stdout().lock();
         let operations = OPERATIONS.fetch_add(self.operations, SeqCst) + self.operations;
         let pairs = PAIRS.fetch_add(self.pairs, SeqCst) + self.pairs;
@@ -168,14 +168,14 @@ impl Wake for Count {
         self.wake_by_ref();
     }
 
-    /// A step by itself: a thread may stop when it has decided to wake and has not.
+    /// A step of its own: a thread may stop between the decision to wake and the wake.
     fn wake_by_ref(self: &Arc<Self>) {
         step();
         self.0.fetch_add(1, SeqCst);
     }
 }
 
-/// A future that waits, with a waker that counts.
+/// A waiting future, with a waker that counts.
 pub(super) struct Waiter<F> {
     pub(super) future: Pin<Box<F>>,
     pub(super) wakes: Arc<Count>,
@@ -197,7 +197,7 @@ impl<F: Future> Waiter<F> {
         self.wakes.0.load(SeqCst) > 0
     }
 
-    /// Its turn has come, and it has been told.
+    /// Asserts that it was woken, and returns its output.
     #[track_caller]
     pub(super) fn ready(mut self) -> F::Output {
         assert!(self.wakes.0.load(SeqCst) > 0, "not woken");

@@ -1,4 +1,4 @@
-//! The limiter, and the clock of the tests, with one thread that stops.
+//! The limiter, and the clock of the tests, with one stalled thread.
 
 use super::harness::{SECOND, Waiter, at_every_step, every_pair, poll_once, scene};
 use crate::tests::pairs::limiter::{OPERATIONS, STARTS};
@@ -86,7 +86,7 @@ fn freeze_a_call_that_gives_up_in_line() {
     });
 }
 
-/// The first in line hears of a change by somebody else although the first changer has stopped.
+/// The head hears of another thread's change although the first changer has stalled.
 #[test]
 fn freeze_a_change_that_the_first_in_line_waits_for() {
     at_every_step("limiter: set_rate, with a call in line", || {
@@ -106,7 +106,7 @@ fn freeze_a_change_that_the_first_in_line_waits_for() {
     });
 }
 
-/// The stopped thread takes its time from a clock that others move.
+/// The stalled thread reads a clock that others move.
 #[test]
 fn freeze_a_change_of_time() {
     at_every_step("manual clock: advance", || {

@@ -1,4 +1,4 @@
-//! The semaphore with one thread that stops.
+//! The semaphore with one stalled thread.
 
 use super::harness::{Count, Scene, Waiter, at_every_step, every_pair, poll_once, scene};
 use crate::tests::pairs::semaphore::{OPERATIONS, STARTS};
@@ -26,7 +26,7 @@ fn served(waiters: impl IntoIterator<Item = Waiting>) -> Vec<OwnedSemaphorePermi
     waiters.into_iter().map(|waiter| waiter.ready().unwrap()).collect()
 }
 
-/// A scene on one semaphore that has all its `permits` back in the end.
+/// A scene on one semaphore, which has all its `permits` back at the end.
 fn on_semaphore(
     semaphore: &Arc<Semaphore>,
     permits: usize,
@@ -77,7 +77,7 @@ fn freeze_release_while_a_waiter_comes() {
     });
 }
 
-/// The first waiter of a semaphore brings its store along.
+/// The first waiter allocates the waitlist.
 #[test]
 fn freeze_the_first_waiter() {
     at_every_step("semaphore: first wait, cancel", || {
@@ -118,7 +118,7 @@ fn freeze_a_release_to_waiters() {
     });
 }
 
-/// Gives permits to a semaphore when it is called.
+/// A waker that adds permits to a semaphore.
 struct Gives(Arc<Semaphore>, usize);
 
 impl Wake for Gives {
@@ -127,7 +127,7 @@ impl Wake for Gives {
     }
 }
 
-/// Whoever finishes the stopped release is inside a wake of another semaphore.
+/// The thread that finishes the stalled release is inside a wake of another semaphore.
 #[test]
 fn freeze_a_release_met_from_inside_a_wake() {
     at_every_step("semaphore: release, met from inside a wake", || {
@@ -145,7 +145,7 @@ fn freeze_a_release_met_from_inside_a_wake() {
     });
 }
 
-/// Panics when it is called.
+/// A waker that panics.
 struct Panics;
 
 impl Wake for Panics {
@@ -154,8 +154,8 @@ impl Wake for Panics {
     }
 }
 
-/// The newcomer finishes the stopped release, and gets the panic of the other one's waker. It leaves
-/// nothing behind.
+/// The newcomer finishes the stalled release. The other waiter's waker panics, and the newcomer gets that
+/// panic. It leaves nothing behind.
 #[test]
 fn freeze_a_release_whose_waker_panics() {
     at_every_step("semaphore: release to a waker that panics", || {
@@ -221,7 +221,7 @@ fn freeze_a_drop_in_the_middle() {
     });
 }
 
-/// The first in line has been granted; somebody stands behind it.
+/// The front has been granted, and another waiter stands behind it.
 fn with_a_granted_waiter(name: &str, stops: fn(Waiting)) {
     at_every_step(name, || {
         let s = semaphore(0);
@@ -275,7 +275,7 @@ fn freeze_close() {
     });
 }
 
-/// Whoever meets the half-done close finishes it: here a release.
+/// Any thread that finds the unfinished close finishes it. Here it is a release.
 #[test]
 fn freeze_close_against_release() {
     at_every_step("semaphore: close, met by a release", || {
@@ -330,7 +330,7 @@ fn freeze_reduce() {
     });
 }
 
-/// Whoever stops has taken too little away, never too much: what is given back twice over is there.
+/// A stalled thread may have removed too few permits, never too many. What is released in addition stays.
 #[test]
 fn freeze_reduce_between_releases() {
     at_every_step("semaphore: a second reduce_permits, and a release", || {

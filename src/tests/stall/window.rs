@@ -1,4 +1,4 @@
-//! The window with one thread that stops.
+//! The window with one stalled thread.
 
 use super::harness::{SECOND, Waiter, at_every_step, every_pair, poll_once, scene};
 use crate::raw::window::Layout;
@@ -17,7 +17,7 @@ fn freeze_every_operation_against_every_other() {
 
 const LIMIT: u32 = 3;
 
-/// How many are admitted now.
+/// How many calls are admitted now.
 fn burst(window: &SlidingWindow) -> u32 {
     let mut admitted = 0;
     while window.try_acquire().is_ok() {
@@ -42,7 +42,7 @@ fn freeze_a_claim() {
                 let _ = first.try_acquire();
             },
             move || {
-                // All but what the stopped thread may have claimed.
+                // All, except what the stalled thread may have claimed.
                 assert!([LIMIT - 1, LIMIT].contains(&burst(&second)));
                 clock.advance(SECOND);
                 assert_eq!(burst(&second), LIMIT);
@@ -77,7 +77,7 @@ fn freeze_the_onlookers_of_a_window() {
     });
 }
 
-/// More than one ring, where more than one thread can run.
+/// Several rings, if several threads can run.
 #[test]
 fn freeze_a_claim_in_one_of_several_rings() {
     at_every_step("window: try_acquire in one of several rings", || {
@@ -124,7 +124,7 @@ fn freeze_a_claim_under_two_rules() {
     });
 }
 
-/// A change of the limit that stops half-way is finished by the next thread that finds it, or has not begun.
+/// A change of the limit that stalls has not begun, or the next thread that finds it finishes it.
 fn with_a_change(name: &str, limit: u32, other_limit: u32) {
     at_every_step(name, || {
         let (window, clock) = window();
@@ -165,8 +165,7 @@ fn freeze_a_change_met_by_a_smaller_one() {
     with_a_change("window: set_rate to more, then to less", 5, 2);
 }
 
-/// More than one ring, where more than one thread can run. The next thread that finds a begun
-/// change finishes it in full.
+/// Several rings, if several threads can run. The next thread that finds a begun change finishes all of it.
 #[test]
 fn freeze_a_change_of_several_rings() {
     const MANY: u32 = 128;
@@ -198,7 +197,7 @@ fn freeze_a_change_of_several_rings() {
     }
 }
 
-/// A claim in one of several rings stops; the limit is lowered meanwhile.
+/// A claim in one of several rings stalls. Meanwhile another thread lowers the limit.
 #[test]
 fn freeze_a_claim_that_a_change_of_several_rings_overtakes() {
     const MANY: u32 = 128;
@@ -221,7 +220,7 @@ fn freeze_a_claim_that_a_change_of_several_rings_overtakes() {
     });
 }
 
-/// A place in the middle of the line is given up; those before and behind are served.
+/// A waiter leaves the middle of the line. Those before and behind it are served.
 #[test]
 fn freeze_one_who_leaves_the_line_of_a_window() {
     at_every_step("window: acquire behind others, cancel", || {
@@ -241,7 +240,7 @@ fn freeze_one_who_leaves_the_line_of_a_window() {
             move || {
                 clock.advance(SECOND);
                 assert!(head.ready().is_ok());
-                // A newcomer is answered, whatever the answer.
+                // A newcomer gets an answer. Which one does not matter.
                 let _ = second.try_acquire();
             },
             move || assert!(third.remaining() >= LIMIT - 3),
@@ -249,7 +248,7 @@ fn freeze_one_who_leaves_the_line_of_a_window() {
     });
 }
 
-/// Whoever notices it stops; the others wait for a window, and no longer.
+/// The thread that notices the jump stalls. The others wait for one window, and no longer.
 #[test]
 fn freeze_a_clock_that_has_jumped_back() {
     at_every_step("window: a clock that has jumped back", || {
@@ -273,7 +272,7 @@ fn freeze_a_clock_that_has_jumped_back() {
     });
 }
 
-/// A clock whose timer never fires: what sleeps by it is woken by others or not at all.
+/// A clock whose timer never fires. Only others wake a sleeper.
 #[derive(Debug)]
 struct Timerless(ManualClock);
 
@@ -340,7 +339,7 @@ fn freeze_a_reset() {
 
 // ---- cells that are too coarse ---------------------------------------------------------------------
 
-/// Two a cell, made for sixteen and lowered to three; with the next claim finer ones are due.
+/// Two admissions a cell, made for sixteen and lowered to three. The next claim makes finer cells due.
 fn coarse() -> Arc<Log> {
     let layout = Layout { capacity: 16, ..Layout::of(1, 8, 1) };
     let log = Log::with_layout(&[(16, TEN)], Duration::ZERO, layout);
@@ -374,7 +373,7 @@ fn freeze_a_claim_that_leaves_coarse_cells() {
     });
 }
 
-/// From the first shared cells on who looks is counted, and what was left is freed.
+/// Since the first shared cells, readers are counted and replaced shards are freed.
 #[test]
 fn freeze_a_change_of_what_is_freed_while_others_look() {
     at_every_step("log: a change of counted shards", || {
@@ -394,7 +393,7 @@ fn freeze_a_change_of_what_is_freed_while_others_look() {
                 }
                 assert_eq!((second.rule(0).unwrap().0, burst_at(&second, 900)), (8, 8));
             },
-            // Unless it is the first one's change that was the last.
+            // The last change may be the first thread's.
             move || assert!([5, 8].contains(&burst_at(&third, 1800))),
         )
     });

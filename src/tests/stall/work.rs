@@ -1,4 +1,4 @@
-//! No call's work grows with what came before it: atomic steps of single calls, counted.
+//! No call's work grows with what came before it. The tests count the atomic steps of single calls.
 
 use super::harness::poll_once;
 use crate::sync::freeze::steps;
@@ -8,9 +8,9 @@ use core::time::Duration;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 
-/// So many stand in line.
+/// The number of waiters in line.
 const LINE: usize = 20_000;
-/// No call takes more steps: a step of the sweep, with room to spare.
+/// The most steps that a call may take: one step of the sweep, and some to spare.
 const MOST: u64 = 4_000;
 
 type Waiting = Pin<Box<AcquireOwned>>;
@@ -34,8 +34,8 @@ fn shuffle<T>(items: &mut [T]) {
     }
 }
 
-/// Caught: chunks of doubling size (their nodes are brought by one call: not by steps, but see
-/// `tests/semaphore/faults.rs`); a walk from the front where the last in line has left.
+/// Caught: chunks of doubling size (one call allocates their nodes: not counted in steps, but see
+/// `tests/semaphore/faults.rs`); a walk from the front when the last waiter has left.
 #[test]
 fn freeze_joining_a_long_line_is_no_more_work() {
     let semaphore = Arc::new(Semaphore::new(0));
@@ -44,13 +44,13 @@ fn freeze_joining_a_long_line_is_no_more_work() {
         let (taken, waiting) = steps(|| wait(&semaphore));
         assert!(taken < 200, "{taken} steps with {} in line", line.len());
         line.push(waiting);
-        // The last leaves, and another comes.
+        // The last waiter leaves, and another joins.
         let (taken, ()) = steps(|| drop(wait(&semaphore)));
         assert!(taken < 200, "{taken} steps with {} in line", line.len());
     }
 }
 
-/// Caught: cancelled waiters left for a sweep that goes down the whole line.
+/// Caught: cancelled waiters left for a sweep of the whole line.
 #[test]
 fn freeze_leaving_a_long_line_is_no_more_work() {
     type Order = fn(&mut Vec<Waiting>);
@@ -63,7 +63,7 @@ fn freeze_leaving_a_long_line_is_no_more_work() {
         order(&mut fickle);
         let taken = most(fickle, drop);
         assert!(taken < MOST, "{taken} steps to leave");
-        // All that have gone are off the line.
+        // All that have left are unlinked.
         let taken = most([2], |permits| semaphore.add_permits(permits));
         assert!(taken < MOST, "{taken} steps to release");
         for mut waiting in [front, last] {
@@ -73,7 +73,7 @@ fn freeze_leaving_a_long_line_is_no_more_work() {
     }
 }
 
-/// Caught: a release that goes past everybody who has left behind the front.
+/// Caught: a release that passes all waiters that have left behind the front.
 #[test]
 fn freeze_a_release_behind_many_who_left_is_no_more_work() {
     let semaphore = Arc::new(Semaphore::new(0));
@@ -88,8 +88,8 @@ fn freeze_a_release_behind_many_who_left_is_no_more_work() {
     assert!(poll_once(last.as_mut()).is_ready());
 }
 
-/// Nobody knows who stands before them: all are left for the sweep, which goes on in steps and leaves
-/// few. Caught: no sweep; one that goes down the whole line; one that waits for a part of a long line.
+/// No node knows its predecessor, so all are left for the sweep. It goes on in steps and leaves few.
+/// Caught: no sweep; a sweep of the whole line; a sweep that waits for a part of a long line.
 #[test]
 fn freeze_a_sweep_is_no_more_work_in_a_long_line() {
     let semaphore = Arc::new(Semaphore::new(0));
@@ -104,7 +104,7 @@ fn freeze_a_sweep_is_no_more_work_in_a_long_line() {
     assert!(left_over < 4_500, "{left_over} are still in line");
 }
 
-/// Caught: a change heard of by itself, one after the other.
+/// Caught: a call that handles each change by itself, one after the other.
 #[test]
 fn freeze_many_changes_of_a_rate_are_no_more_work() {
     let builder =
