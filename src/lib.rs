@@ -4,7 +4,7 @@
 //! * [`Limiter`]: requests in any window of time and calls in flight, with one fair line.
 //! * [`ProviderPool`]: a [`Provider`] behind a limiter, by a [`RateLimitPolicy`].
 //! * [`SlidingWindow`] and [`Semaphore`]: the two lock-free parts, each of use by itself.
-//! * [`time`]: which clock to go by, and a [`ManualClock`](time::ManualClock) for tests.
+//! * [`time`]: choosing a clock, and a [`ManualClock`](time::ManualClock) for tests.
 //!
 //! The [`guide`] shows them in agent loops and in tests, and how to choose limits.
 //!
@@ -34,7 +34,7 @@
 //! # Guarantees
 //!
 //! **Exact.** Never more admissions in any window than the limit, by the recorded stamps, and never
-//! a refusal while there is room. **Fair.** First in, first out. **Cancel-safe.** Any future can be
+//! a refusal while there is room (with limits above 2^20, within a stated granularity). **Fair.** First in, first out. **Cancel-safe.** Any future can be
 //! dropped at any point. **Lock-free.** No operation waits for another thread. Each type says in
 //! which sense; [`verification`] says how to check.
 //!
@@ -57,8 +57,10 @@
 //! limiter · window               the public types `Limiter` and `SlidingWindow`
 //! limiter_core                   one line before rates and slots
 //! semaphore                      the public type `Semaphore`
-//! raw                            the lock-free engines; they take `now` as an argument
-//! rate · error · time · sync     limits, errors, the one door to clocks, the one door to primitives
+//! raw                            the lock-free engines; they read no clock themselves
+//! blocking · coop · rate · error · time
+//!                                parking, tokio's budget, limits, errors, the one door to clocks
+//! sync                           the one door to primitives
 //! ```
 
 #[cfg(not(target_has_atomic = "64"))]

@@ -1,7 +1,7 @@
 //! The core of a limiter: one line before all its limits.
 //!
-//! A call that cannot go at once joins the line. Only the call at the head looks at the limits; the others
-//! sleep:
+//! A call that cannot go at once joins the line. In the line only the call at the head looks at the limits; the
+//! others sleep:
 //!
 //! ```text
 //! await the rate, holding nothing ──► take a slot ──► stamp ──► admitted, the next moves up
@@ -9,7 +9,7 @@
 //!        └─────────────── give the slot back ───────────┘
 //! ```
 //!
-//! A stamp is taken only with a slot in hand. Otherwise calls could start later than their stamps, and the
+//! If calls in flight are limited, a stamp is taken only with a slot in hand. Otherwise calls could start later than their stamps, and the
 //! provider would see more calls than the limit. A call holds no slot while it awaits the rate: that would
 //! waste the slot and block other limiters that share the semaphore. If the line is empty, a slot free and the
 //! rate open, a call passes straight through: one load for the line, one compare-and-swap for each limit.

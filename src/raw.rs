@@ -1,4 +1,4 @@
-//! The lock-free engines. They take time as an argument and know nothing of limiters.
+//! The lock-free engines. They read no clock and know nothing of limiters.
 
 pub(crate) mod semaphore;
 pub(crate) mod window;

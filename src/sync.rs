@@ -1,4 +1,5 @@
-//! The one door to primitives: every atomic and every cell of the crate comes from here.
+//! The one door to primitives: the crate's own atomics and cells come from here. (Two of other crates are used beside
+//! them: a `OnceBox` in `time`, and an `AtomicWaker` in `ManualClock`.)
 //!
 //! Four bodies, chosen by `cfg`, with the same face:
 //!

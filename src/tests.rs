@@ -6,6 +6,7 @@
 //! | `pairs` | every two public operations of a part: tables for `loom` and `stall` | `cargo loom`, `cargo freeze` |
 //! | `stall` | one thread stalled at each of its steps | `cargo freeze` |
 //! | `shuttle` | random schedules of larger programs | `cargo shuttle` |
+//! | `schedules` | seeds and numbers of random schedules, for the two around it | |
 //! | `linearizability` | histories from random schedules against a sequential specification | `cargo shuttle` |
 //! | `oracle` | the log's layouts against a list of its stamps | `cargo test` |
 //! | `units` | small parts by themselves | `cargo test` |

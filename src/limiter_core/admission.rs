@@ -132,8 +132,8 @@ impl<H: Handle> Admission<H> {
     #[cold]
     fn join(&mut self, deadline: Option<Deadline>, waits: bool) -> Poll<Result<(), Refused>> {
         let Some(core) = self.core.as_deref() else { return Poll::Pending };
-        // SAFETY: `Handle`: the core stays at its address until `self.core` is dropped or given out, and
-        // `self.queued`, which alone gets this reference, is dropped before either.
+        // SAFETY: by `Handle` the core stays at its address until `self.core` is dropped or given out. Only
+        // `self.queued` gets this reference, and it is dropped before that.
         let core: &'static Core = unsafe { &*ptr::from_ref(core) };
         if let Some(deadline) = &deadline {
             let turn = core.estimate_for_newcomer();

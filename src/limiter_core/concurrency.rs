@@ -10,7 +10,8 @@ pub(crate) enum Concurrency {
     Unlimited,
     /// Never a slot.
     Zero,
-    /// A slot is a permit of each: first of the limiter's own semaphore, then of one that may be shared.
+    /// A slot is a permit of each: first of the limiter's own semaphore, then of one that may be shared. With only
+    /// a shared one, that is the first.
     Limited(Arc<Semaphore>, Option<Arc<Semaphore>>),
 }
 

@@ -21,7 +21,7 @@ use core::task::{Context, Poll, ready};
 use pin_project_lite::pin_project;
 
 pin_project! {
-    /// A call in line. Fields are dropped in this order: a call that leaves is not counted any more when it
+    /// A call in line. Fields are dropped in this order: a call that leaves stops being counted before it
     /// passes its turn on.
     pub(super) struct Queued<'a> {
         core: &'a Core,
@@ -79,7 +79,7 @@ impl<'a> Queued<'a> {
     pub(super) fn position(&self) -> Option<usize> {
         match &self.state {
             // MUTANTS: position
-            // The head is ahead, too. Without a position in the semaphore it just became the head itself.
+            // The head is ahead, too. Without a position in the semaphore it has just been granted the turn.
             State::Queued(line) => Some(line.position().map_or(0, |ahead| ahead + 1)),
             State::AwaitingRate(_) | State::AwaitingSlot(..) => Some(0),
             State::Done => None,
@@ -153,8 +153,8 @@ impl<'a> Queued<'a> {
         match core.stamp() {
             Ok(()) => {
                 // MUTANTS: stamp 3
-                // While a guard holds the slot: the next call's waker may panic, and so may the drop of what a
-                // timer keeps.
+                // Before the guard lets go of the slot: leaving runs user code, which may panic (the next call's
+                // waker, the drop of a timer).
                 self.leave();
                 slot.keep();
                 Some(Ok(()))

@@ -18,7 +18,7 @@ const READINGS: u32 = 4;
 pub(crate) struct Core {
     /// Has one permit. Its holder is the head of the line.
     pub(super) line: Semaphore,
-    /// Gets a permit for each change of a rate, to wake the head.
+    /// Gets a permit to wake the head: for each change of a rate, reset, or jump of the clock.
     pub(super) changes: Semaphore,
     pub(super) waiting: QueueLength,
     queue_limit: Option<QueueLimit>,
@@ -175,7 +175,7 @@ impl Core {
     }
 
     fn try_admit_with_slot(&self) -> Result<(), Refused> {
-        // First, so that a call refused by the rate takes no slot away from another.
+        // The rate first, so that a call it refuses takes no slot away from another.
         let reservation =
             self.peek().map_err(|busy| self.concurrency.escalate_if_permanent(busy.into()))?;
         let slot = self.concurrency.try_acquire()?;
@@ -190,7 +190,7 @@ impl Core {
         self.concurrency.release();
     }
 
-    /// An error if the call would queue pointlessly: no limit in its way can ever let it pass.
+    /// An error if the call would queue pointlessly: a limit in its way can never let it pass.
     pub(super) fn check_satisfiable(&self) -> Result<(), Refused> {
         if self.is_closed() {
             return Err(Refused::closed());
@@ -237,8 +237,8 @@ impl Core {
         loop {
             match question(log) {
                 Ok(answer) => return Ok(Some(answer)),
-                // Another call stamped later than our reading. By a new reading a cell may be free: without
-                // it, newcomers would be refused wrongly under a tiny window.
+                // Another call stamped later than our reading. Reads the clock again: under a tiny window a cell
+                // may be free by now.
                 Err(busy) if busy.newest > busy.reading.clock && readings < READINGS => {
                     if let Some((newest, base)) = seen
                         && base == busy.reading.base
@@ -259,8 +259,8 @@ impl Core {
         let back = Duration::from_nanos(seen.saturating_sub(reading.clock));
         // MUTANTS: notice_jump
         if back > JUMP {
-            // Wakes the head, which sleeps until a time of the old log. Before the move: if this thread stalls
-            // after the move, no other has a jump to notice. A head that wakes too early notices it itself.
+            // Wakes the head first, which sleeps until a time of the old log. After the move no thread can notice
+            // the jump, so a stall in between would leave the head asleep. Woken too early, it notices by itself.
             self.changes.add_permits(1);
             log.restart_time(reading.base);
         }
@@ -273,7 +273,7 @@ impl Core {
     pub(super) fn refusal(&self, turn: Option<NotUntil>) -> Refused {
         let refused = match turn {
             Some(turn) => turn.into(),
-            // Without a refusal by the slots the head is about to go.
+            // If no slot is lacking, only the head is in the way, and it is about to be admitted.
             None => self.concurrency.refusal().unwrap_or_else(|| Refused::for_now(Limit::Rate, 0)),
         };
         self.concurrency.escalate_if_permanent(refused)
@@ -300,7 +300,7 @@ impl Core {
         let mut waiting = self.waiters();
         loop {
             let turn = self.estimate(waiting);
-            // A call that left the line meanwhile may have been found in the log, too.
+            // A call that was admitted between the two counts is in the log already: it would count twice.
             let still = self.waiters();
             // MUTANTS: estimate_for_newcomer
             if still >= waiting {

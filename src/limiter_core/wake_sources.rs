@@ -26,7 +26,7 @@ impl<'a> WakeSources<'a> {
     }
 }
 
-/// The next change of a rate.
+/// The next change of a rate, reset, or jump of the clock.
 pub(super) struct RateChanges<'a> {
     core: &'a Core,
     next: Waiting<'a>,
@@ -90,7 +90,7 @@ impl<'a> SlotWait<'a> {
     }
 }
 
-/// How often one poll looks at the rate. A clock that falls at each reading is a change each time.
+/// How often one poll looks at the rate. With a clock that steps back at each reading it would never end.
 const MAX_LOOKS: u32 = 4;
 
 /// Ready when the rate admits one call.

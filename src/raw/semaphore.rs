@@ -25,21 +25,21 @@
 //! * **retire** takes a completed front off. It marks the front's `next`, so that no thread links behind it
 //!   any more. Then it moves `state` to the next node, or to "0 permits".
 //! * **cancel** completes its own node. At the front, it retires the node. In the middle, it unlinks the node
-//!   (Harris 2001, Michael 2002) behind the node that the hint `prev` names, or behind the one before if that
-//!   one has left itself. If neighbours leave at the same moment, the hints may lead nowhere. Then the node is
+//!   (Harris 2001, Michael 2002) from the predecessor that the hint `prev` names. If that one has left, too,
+//!   it unlinks the node from the one before. If neighbours leave at the same moment, the hints may lead nowhere. Then the node is
 //!   a leftover for the sweep.
 //! * **sweep** goes through the queue in steps of at most 128 nodes. Once there are many leftovers, each
 //!   canceller that leaves one more does one step.
 //! * **close** sets `CLOSED` and refuses every waiter, front to back.
 //! * **reduce(k)** takes what is free. It records the rest as a debt before it sets `DEBT`. A release that
-//!   sees `DEBT` pays the debt first. The bit is never cleared: a thread that stalls before it clears the bit
-//!   would later wipe out that of a newer debt.
+//!   sees `DEBT` pays the debt first. The bit is never cleared: a late clear could erase the bit of a newer
+//!   debt.
 //!
 //! # The state word
 //!
 //! | from | to | by | when |
 //! |---|---|---|---|
-//! | permits | fewer permits | any thread: `try_acquire`, `take_free` | enough are free |
+//! | permits | fewer permits | any thread: `try_acquire`, `try_acquire_all`, `take_free` | enough are free |
 //! | permits | more permits | any thread: `release`, `assign_permits` | no task waits, the debt is paid |
 //! | permits | front | a newcomer, with its own node: `acquire_or_enqueue` | too few are free |
 //! | front | the next front, or 0 permits | any thread: `retire` | the front is completed and marked |
@@ -108,7 +108,7 @@
 //!
 //! # Files
 //!
-//! Each file uses only those above it.
+//! From the bottom up: each file uses only those above it in the table.
 //!
 //! | file | what it holds |
 //! |---|---|
@@ -121,7 +121,7 @@
 //! | `raw_semaphore` | the struct; taking what is free |
 //! | `retire`, `release` | waking, handing out |
 //! | `resize`, `sweep`, `leave`, `acquire`, `close` | the other operations |
-//! | `count` | counting waiters |
+//! | `count`, `probes` | counting waiters; what the checks ask |
 //!
 //! # Sources
 //!

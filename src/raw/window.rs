@@ -1,6 +1,6 @@
 //! The engine of the sliding window: stamps in rings, and logs that replace one another.
 //!
-//! It takes time as an argument and knows nothing of limiters. The files import one another downwards only:
+//! It is given times, or a function that reads the clock, and knows nothing of limiters. The files import one another downwards only:
 //!
 //! | room | what it holds |
 //! |---|---|
@@ -34,14 +34,14 @@
 //! |---|---|---|---|
 //! | open | a clock's time; the n-th newest has left the window | Any thread may stamp, seal or touch. | The n-th newest is in the window: full. A close: closing or closed. |
 //! | full | a clock's time; the n-th newest is in the window | No thread may stamp. Any thread may touch or seal. | Time passes: open. A close: closing or closed. |
-//! | closing | `closed`, beside a shared cell with room | A claim that has read the shared cell may still win it. Any thread may bump that cell. | The bump, then `settled`: closed. |
+//! | closing | `closed`; the cell before it is shared and still has room | A claim that has read the shared cell may still win it. Any thread may bump that cell. | The bump, then `settled`: closed. |
 //! | closed | `settled` | No thread may write. Any thread may read and copy. | Never. |
 //!
 //! A log of one size (a `Shards`) follows its rings.
 //!
 //! | shards | how to tell | who may act | leaves it |
 //! |---|---|---|---|
-//! | current | `Log::current` points to them, no successor, rings open | Any thread may claim and set rules. | A larger limit links a successor: succeeded. Finer cells, a reset or a jump of the clock close the rings: closed. |
+//! | current | `Log::current` points to them, no successor, rings open | Any thread may claim and set rules. | A larger limit, or a change that finds no slot for its rule, links a successor: succeeded. Finer cells, a reset or a jump of the clock close the rings: closed. |
 //! | closed | rings closed, no successor | Any thread may link a successor. | The first link: succeeded. |
 //! | succeeded | the `successor` pointer is set | Any thread may close the rings and copy rules and cells; all of it can be done twice. | The exchange of `Log::current`: retired. |
 //! | retired | `Log::current` points past them | Readers that came before may still read. | The last reader unpins, or the whole log is dropped: freed. |
@@ -79,14 +79,14 @@
 //!
 //! **A rule set while the log is replaced** (`has_successor`).
 //! 1. Thread A sets a rule. Thread B links a successor.
-//! 2. A writes to the `successor` pointer, although that changes nothing.
-//! 3. If A's write comes first, B's exchange is after it, and threads that copy see A's rule. If B's comes first, A sees
-//!    the successor and sets the rule there.
+//! 2. A does a compare-and-swap on `successor` that changes nothing, so that one of the two comes first.
+//! 3. If A's comes first, every thread that copies after B's link sees A's rule. If B's comes first, A sees the successor
+//!    and sets the rule there.
 //!
 //! **A reader against a free** (`reclaim.rs`).
 //! 1. Thread A pins, then loads which shards are current.
 //! 2. Thread B replaces them and retires them.
-//! 3. B frees them only if its own unpin finds no other pin. A is still counted, so B puts them back on the list.
+//! 3. B frees them only if its own unpin is the last. A is still pinned, so they stay on the list.
 //! 4. A reader that pins after the free loads what B put in their place.
 //!
 //! # Sources

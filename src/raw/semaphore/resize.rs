@@ -38,7 +38,7 @@ impl RawSemaphore {
     }
 
     /// Permanently removes `permits` permits: free ones now, the rest when they are released. Returns how
-    /// many were free.
+    /// many are gone already.
     ///
     /// Lowers a bound as well, and then removes no more than there are.
     pub(crate) fn reduce(&self, permits: u64) -> u64 {

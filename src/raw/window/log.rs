@@ -1,7 +1,7 @@
 //! The log of admissions: shards of one size, and the shards that have replaced them.
 //!
 //! **Changing a rule.** Every later admission obeys the new rule, and counts the admissions from before. An admission
-//! that had read the old rule obeys that one. The log counts what it remembers: as many stamps as it has cells, and at
+//! under way that had read the old rule still obeys that one. The log counts what it remembers: as many stamps as it has cells, and at
 //! least all that were in the window by the old rule. If a window becomes longer, older stamps may have been forgotten.
 //!
 //! **Growing** beyond the cells there are: larger shards are linked behind the old ones, whose rings are then closed and
@@ -13,9 +13,9 @@
 //! that finds the ring closed links a successor of that size.
 //!
 //! **Old shards.** A stalled thread may be reading them. Up to 2^20 capacities double, so old shards together take little
-//! more memory than the newest: they stay until the log is dropped, and readers need not announce themselves. From the
-//! first shards on that had shared cells, came out of such, or were made by a reset or a jump, they are freed earlier,
-//! and readers pin them (`reclaim.rs`).
+//! more memory than the newest: they stay until the log is dropped, and readers need not announce themselves. Shards
+//! with shared cells, those that follow such, and those made by a reset or a jump are freed earlier, like all that follow
+//! them. Readers pin them (`reclaim.rs`).
 //!
 //! **Time.** After the clock has jumped back, new shards replace the old ones, and their time continues from the newest
 //! stamp.
@@ -24,8 +24,8 @@
 //! 3. Each reading belongs to one time base, which is read before the clock. A thread that meets shards of another base
 //!    reads both again.
 //!
-//! With several rings, some may have been stamped by the clock after it had jumped. So all stamps become the newest, also
-//! if the several rings have become one meanwhile.
+//! With several rings, some may have been stamped by the clock after it had jumped. So every stamp is
+//! raised to the newest, even if the rings were merged in between.
 
 mod acquire;
 mod change;

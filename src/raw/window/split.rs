@@ -1,9 +1,9 @@
 //! One limit for several rings: each ring's share, and how they change together.
 //!
 //! **Shares.** A ring admits by a share of the limit; all shares add up to the limit. When the limit changes to N, a
-//! ring's share becomes the number of the N newest stamps of all rings that are in it. If there are fewer than N stamps,
-//! the rest is dealt out so that shares become as even as they can. So a ring is free exactly when the oldest of its
-//! part of the N newest has left the window. From the change on, all rings together are as free as one ring would be.
+//! ring's share becomes the number of stamps that it holds of the N newest of all rings. If there are fewer than N stamps,
+//! the rest is dealt out so that shares become as even as they can. So a ring has room exactly when the oldest of those
+//! stamps has left the window. From the change on, all rings together have room exactly when one ring would.
 //!
 //! ```text
 //! state   [ sequence : 40 | current slot : 12 | pending slot : 12 ]     pending = current: no change is pending
@@ -25,7 +25,8 @@
 //!    changed does it exchange the cell's word.
 //! 2. Thread B proposes a change in `state`, then touches every ring.
 //! 3. If A read the cell before the touch, A's exchange fails, because the touch has changed the word.
-//! 4. If A read the cell after the touch, A finds `state` changed: the thread that made the touch had read the proposal.
+//! 4. If A read the cell after the touch, A finds `state` changed: the thread that made the touch had read the proposal, so the
+//!    proposal precedes the touch that A saw.
 //!
 //! So between the last touch and the end of the change no ring is stamped, and all threads that help compute the same
 //! shares.
