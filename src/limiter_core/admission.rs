@@ -136,9 +136,9 @@ impl<H: Handle> Admission<H> {
         // `self.queued` gets this reference, and it is dropped before that.
         let core: &'static Core = unsafe { &*ptr::from_ref(core) };
         if let Some(deadline) = &deadline {
-            let turn = core.estimate_for_newcomer();
-            if turn.is_some_and(|turn| !turn.is_over_by(deadline.at)) {
-                return Poll::Ready(Err(core.refusal(turn)));
+            let wait = core.estimate_for_newcomer();
+            if wait.is_some_and(|wait| !wait.is_over_by(deadline.at)) {
+                return Poll::Ready(Err(core.refusal(wait)));
             }
         }
         match Queued::new(core, deadline, waits) {

@@ -268,11 +268,11 @@ impl Core {
 
     // ---- estimates -----------------------------------------------------------------------------
 
-    /// The refusal of a call that would have to wait for `turn`, or whose turn by the rate has come.
+    /// The refusal of a call that the rate refuses by `wait`, or that only others in line keep from going.
     #[cold]
-    pub(super) fn refusal(&self, turn: Option<NotUntil>) -> Refused {
-        let refused = match turn {
-            Some(turn) => turn.into(),
+    pub(super) fn refusal(&self, wait: Option<NotUntil>) -> Refused {
+        let refused = match wait {
+            Some(wait) => wait.into(),
             // If no slot is lacking, only the head is in the way, and it is about to be admitted.
             None => self.concurrency.refusal().unwrap_or_else(|| Refused::for_now(Limit::Rate, 0)),
         };
@@ -284,27 +284,27 @@ impl Core {
         let log = self.rate.as_ref()?;
         // Notices a jump of the clock.
         let _ = self.peek();
-        let (turn, now) = log.free_at_by(ahead, &|| self.now());
-        if turn == Some(now) {
+        let (free_at, now) = log.free_at_by(ahead, &|| self.now());
+        if free_at == Some(now) {
             return None;
         }
         // MUTANTS: estimate
         // Not permanent: waiters ahead may cancel.
-        let only_behind_others = turn.is_none() && ahead > 0;
+        let only_behind_others = free_at.is_none() && ahead > 0;
         let at_the_end = || log.free_at_by(0, &|| self.now()).0.map(|_| u64::MAX);
-        Some(NotUntil::new(now, if only_behind_others { at_the_end() } else { turn }))
+        Some(NotUntil::new(now, if only_behind_others { at_the_end() } else { free_at }))
     }
 
     /// When the rate admits a call that joins the line now; `None` if it does now.
     pub(super) fn estimate_for_newcomer(&self) -> Option<NotUntil> {
         let mut waiting = self.waiters();
         loop {
-            let turn = self.estimate(waiting);
+            let wait = self.estimate(waiting);
             // A call that was admitted between the two counts is in the log already: it would count twice.
             let still = self.waiters();
             // MUTANTS: estimate_for_newcomer
             if still >= waiting {
-                return turn;
+                return wait;
             }
             waiting = still;
         }

@@ -732,7 +732,7 @@ const CHANGES: &[Change] = &[
     Change {
         name: "estimate: others who never leave",
         at: "estimate",
-        edit: Edit::Replace("turn.is_none() && ahead > 0", "false"),
+        edit: Edit::Replace("free_at.is_none() && ahead > 0", "false"),
     },
     Change {
         name: "rate: looks again at once",
