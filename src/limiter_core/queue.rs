@@ -25,12 +25,12 @@ impl QueueLength {
     }
 }
 
-/// A call that is counted as in line.
+/// One call in a count, until it is dropped.
 pub(super) struct Counted<'a>(&'a AtomicU64);
 
 impl Drop for Counted<'_> {
     fn drop(&mut self) {
-        // ORDERING: Relaxed: a count for information.
+        // ORDERING: Relaxed: the count guards nothing but itself.
         self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
@@ -47,7 +47,8 @@ impl QueueLimit {
         Self { max: u64::try_from(max).unwrap_or(u64::MAX), taken: AtomicU64::new(0) }
     }
 
-    pub(super) fn take(&self) -> Result<QueuePlace<'_>, Refused> {
+    /// Takes one of the places for as long as the guard lives.
+    pub(super) fn take(&self) -> Result<Counted<'_>, Refused> {
         // ORDERING: Relaxed: the count guards nothing but itself.
         let mut taken = self.taken.load(Ordering::Relaxed);
         loop {
@@ -62,19 +63,9 @@ impl QueueLimit {
                 Ordering::Relaxed,
                 Ordering::Relaxed,
             ) {
-                Ok(_) => return Ok(QueuePlace(&self.taken)),
+                Ok(_) => return Ok(Counted(&self.taken)),
                 Err(now) => taken = now,
             }
         }
-    }
-}
-
-/// One of the limited places in line; free again on drop.
-pub(super) struct QueuePlace<'a>(&'a AtomicU64);
-
-impl Drop for QueuePlace<'_> {
-    fn drop(&mut self) {
-        // ORDERING: Relaxed: the count guards nothing but itself.
-        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }

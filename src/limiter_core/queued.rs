@@ -8,7 +8,7 @@
 //! | `Done` | admitted, refused or out of time | – | – |
 
 use super::concurrency::Slot;
-use super::queue::{Counted, QueuePlace};
+use super::queue::Counted;
 use super::shared::Core;
 use super::wake_sources::{RateChanges, SlotWait, WakeSources, wait_for_rate, yield_now};
 use crate::error::Refused;
@@ -26,7 +26,7 @@ pin_project! {
     pub(super) struct Queued<'a> {
         core: &'a Core,
         counted: Option<Counted<'a>>,
-        place: Option<QueuePlace<'a>>,
+        place: Option<Counted<'a>>,
         // It is in line only because its task's budget was spent. It takes one of the limited places when it
         // really has to wait.
         has_yet_to_take_place: bool,

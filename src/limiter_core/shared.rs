@@ -2,7 +2,7 @@
 
 use super::concurrency::Concurrency;
 use super::not_until::NotUntil;
-use super::queue::{QueueLength, QueueLimit, QueuePlace};
+use super::queue::{Counted, QueueLength, QueueLimit};
 use crate::error::{Limit, NoSuchRateError, Refused};
 use crate::rate::Rate;
 use crate::raw::window::{Log, LogFull, Reading, Reservation};
@@ -48,7 +48,7 @@ impl Core {
     }
 
     /// Takes one of the places in line, if they are limited.
-    pub(super) fn take_place(&self) -> Result<Option<QueuePlace<'_>>, Refused> {
+    pub(super) fn take_place(&self) -> Result<Option<Counted<'_>>, Refused> {
         self.queue_limit.as_ref().map(QueueLimit::take).transpose()
     }
 

@@ -14,13 +14,15 @@
 #[allow(dead_code, reason = "a part of it is for the tests")]
 #[path = "../../../tests/common/counting.rs"]
 mod counting;
+#[path = "../tests/common/ready.rs"]
+mod ready;
 
-use async_trait::async_trait;
 use counting::{Counting, allocations};
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
-use futures_util::{FutureExt, stream};
+use futures_util::FutureExt;
 use oxi_ai::provider_pool;
-use oxi_ai::{Api, Context, Model, Provider, ProviderError, ProviderEvent, StreamOptions};
+use oxi_ai::{Api, Context, Model, Provider, ProviderError, ProviderEvent};
+use ready::Ready;
 use ringgate::time::{Clock, FastClock, SystemClock};
 use ringgate::{EventStream, Limiter, Rate};
 use ringgate_oxi_ai as in_its_place;
@@ -33,25 +35,6 @@ static ALLOCATOR: Counting = Counting;
 
 /// More than are made at a time.
 const CONCURRENCY: usize = 16;
-
-/// Ready at once, with a stream that has ended.
-struct Ready;
-
-#[async_trait]
-impl Provider for Ready {
-    fn name(&self) -> &'static str {
-        "ready"
-    }
-
-    async fn stream(
-        &self,
-        _: &Model,
-        _: &Context,
-        _: Option<StreamOptions>,
-    ) -> Result<EventStream<ProviderEvent>, ProviderError> {
-        Ok(Box::pin(stream::iter(Vec::new())))
-    }
-}
 
 fn original(rpm: u32) -> provider_pool::ProviderPool {
     let policy = provider_pool::RateLimitPolicy { rpm, max_concurrent: CONCURRENCY };

@@ -4,12 +4,13 @@
 #[allow(dead_code, reason = "a part of it is for the library's tests")]
 #[path = "../../../tests/common/counting.rs"]
 mod counting;
+#[path = "common/ready.rs"]
+mod ready;
 
-use async_trait::async_trait;
 use counting::{Counting, allocations};
-use futures_util::{FutureExt, stream};
-use oxi_ai::{Api, Context, Model, Provider, ProviderError, ProviderEvent, StreamOptions};
-use ringgate::EventStream;
+use futures_util::FutureExt;
+use oxi_ai::{Api, Context, Model, Provider};
+use ready::Ready;
 use ringgate_oxi_ai::{ProviderPool, RateLimitPolicy};
 use std::sync::Arc;
 
@@ -24,25 +25,6 @@ fn of_many<R>(mut work: impl FnMut() -> R) -> u64 {
 /// The output of a future that must not have to wait.
 fn at_once<F: Future>(future: F) -> F::Output {
     future.now_or_never().expect("it waits")
-}
-
-/// A provider that answers at once.
-struct Ready;
-
-#[async_trait]
-impl Provider for Ready {
-    fn name(&self) -> &'static str {
-        "ready"
-    }
-
-    async fn stream(
-        &self,
-        _: &Model,
-        _: &Context,
-        _: Option<StreamOptions>,
-    ) -> Result<EventStream<ProviderEvent>, ProviderError> {
-        Ok(Box::pin(stream::iter(Vec::new())))
-    }
 }
 
 fn ready() -> (ProviderPool, Model, Context) {

@@ -22,6 +22,15 @@ const KNOWN: &[(&str, &str)] = &[
         "the other end of the same pair",
     ),
     (
+        "src/raw/window/shards/rings.rs time_base ordering 1: Acquire to Relaxed",
+        "needed if the thread that linked the shards had closed the old ones for finer cells and only then saw the \
+         cause of a jump; no model has a jump, finer cells and a clock together",
+    ),
+    (
+        "src/raw/window/shards/rings.rs set_offset ordering 1: Release to Relaxed",
+        "the other end of the same pair",
+    ),
+    (
         "src/raw/window/reclaim.rs push ordering 3: Acquire to Relaxed",
         "as in `unpin`, where two push back",
     ),

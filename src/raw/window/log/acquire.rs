@@ -128,8 +128,8 @@ impl Log {
             Ok(asked) => asked,
             Err(full) => return (Some(full.reading.clock), full.reading.clock),
         };
-        let turn = if free_at == at { Some(reading.clock) } else { reading.clock_at(free_at) };
-        (turn, reading.clock)
+        let free_at = if free_at == at { Some(reading.clock) } else { reading.clock_at(free_at) };
+        (free_at, reading.clock)
     }
 
     /// [`remaining_by`](Self::remaining_by) a given time.

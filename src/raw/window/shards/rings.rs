@@ -118,7 +118,9 @@ impl Shards {
     /// How their time follows the clock's.
     #[inline]
     pub(crate) fn time_base(&self) -> TimeBase {
-        // ORDERING: Acquire pairs with the Release in `set_offset`: the clock is read after it has jumped.
+        // ORDERING: Acquire pairs with the Release in `set_offset`: the clock is read after it has jumped. (Mostly
+        // the Acquire of the current shards tells that, too; not if the thread that linked them had closed the rings
+        // for finer cells and only then saw the cause of the jump.)
         TimeBase { epoch: self.epoch, offset: self.offset.load(Ordering::Acquire) }
     }
 

@@ -78,32 +78,30 @@ impl Shards {
         // ORDERING: Relaxed: a thread that has seen a ring closed for a cause has seen the cause before (the Release of
         // the close and the Acquire of `Ring::word`).
         let closed_for = self.closed_for.load(Ordering::Relaxed);
-        let (cells, newest) = Merged::new(&self.rings, self.format).within(rule.window);
-        let next = if closed_for & RESET != 0 {
-            self.new_successor(least, 0).with_time(self.epoch, 0)
-        } else if closed_for & JUMP != 0 {
-            let floor = newest.max(self.floor);
-            self.new_successor(self.layout.capacity, floor).with_time(self.epoch, TimeBase::UNSET)
+        let (next, marks) = if closed_for & RESET != 0 {
+            (self.new_successor(least, 0).in_new_base(0), NEEDS_PIN | FRESH)
         } else {
-            let unused = self.rings[0].unused_room(self.format);
-            let busy = (cells as u64 * self.format.per_cell).saturating_sub(unused);
-            let busy = u32::try_from(busy).unwrap_or(u32::MAX);
-            self.new_successor(busy.max(least), newest.max(self.floor))
+            let (cells, newest) = Merged::new(&self.rings, self.format).within(rule.window);
+            let floor = newest.max(self.floor);
+            if closed_for & JUMP != 0 {
+                let next = self.new_successor(self.layout.capacity, floor);
+                (next.in_new_base(TimeBase::UNSET), NEEDS_PIN | LIFTED)
+            } else {
+                let unused = self.rings[0].unused_room(self.format);
+                let busy = (cells as u64 * self.format.per_cell).saturating_sub(unused);
+                let busy = u32::try_from(busy).unwrap_or(u32::MAX);
+                (self.new_successor(busy.max(least), floor), 0)
+            }
         };
         next.seed_rule(0, limit, self.requested_window(limit, rule));
-        let marks = if closed_for & RESET != 0 {
-            NEEDS_PIN | FRESH
-        } else if closed_for & JUMP != 0 {
-            NEEDS_PIN | LIFTED
-        } else {
-            0
-        };
         self.link(next, marks);
     }
 
-    fn with_time(self, epoch: u32, offset: u64) -> Self {
+    /// A successor whose time restarts.
+    fn in_new_base(self, offset: u64) -> Self {
         let is_mixed = self.rings.len() > 1;
-        Self { epoch: epoch.wrapping_add(1), offset: AtomicU64::new(offset), is_mixed, ..self }
+        let epoch = self.epoch.wrapping_add(1);
+        Self { epoch, offset: AtomicU64::new(offset), is_mixed, ..self }
     }
 
     fn new_successor(&self, capacity: u32, floor: u64) -> Self {
