@@ -8,34 +8,35 @@
 
 #![allow(clippy::disallowed_methods, reason = "a bench reads clocks")]
 
+#[path = "common/admit.rs"]
+mod admit;
+#[path = "common/waiting.rs"]
+mod waiting;
+
+use admit::{Admit, Original, WINDOW};
 use ringgate::time::ManualClock;
 use ringgate::{Limiter, Rate, SlidingWindow};
 use std::future::{Future, pending, poll_fn};
 use std::hint::{black_box, spin_loop};
-use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
-use std::task::{Context, Poll, Waker};
+use std::task::Poll;
 use std::thread;
 use std::time::{Duration, Instant};
 use tokio::runtime::{Builder, Runtime};
 use tokio::task::yield_now;
 use tokio::time::sleep;
+use waiting::{poll, shuffle};
 
 const SLOTS: usize = 64;
-/// More than any part uses.
-const NEVER_BINDS: Rate = Rate::per_second(100_000);
+/// Calls a minute, more than any part makes.
+const RPM: u32 = 6_000_000;
 
 // ---- sides ---------------------------------------------------------------------------------------
 
-/// One call: its admission, what it does with its slot, and its end.
-trait Admit: Send + Sync + 'static {
-    fn admit(&self, inside: impl Future<Output = ()> + Send) -> impl Future<Output = ()> + Send;
-}
-
 macro_rules! admits {
-    ($($limiter:ty),*) => { $(
-        impl Admit for $limiter {
+    ($($semaphore:ty),*) => { $(
+        impl Admit for $semaphore {
             async fn admit(&self, inside: impl Future<Output = ()> + Send) {
                 let _permit = self.acquire().await.expect("never closed");
                 inside.await;
@@ -44,36 +45,10 @@ macro_rules! admits {
     )* };
 }
 
-admits!(tokio::sync::Semaphore, ringgate::Semaphore, Limiter);
+admits!(tokio::sync::Semaphore, ringgate::Semaphore);
 
-/// The original's design, as short as possible: see `original.rs`.
-struct Original {
-    slots: tokio::sync::Semaphore,
-    stamps: tokio::sync::Mutex<Vec<Instant>>,
-}
-
-impl Original {
-    const WINDOW: Duration = Duration::from_secs(60);
-    /// Never binds.
-    const RPM: usize = 6_000_000;
-
-    fn new(slots: usize) -> Self {
-        Self { slots: tokio::sync::Semaphore::new(slots), stamps: tokio::sync::Mutex::default() }
-    }
-}
-
-impl Admit for Original {
-    async fn admit(&self, inside: impl Future<Output = ()> + Send) {
-        let _slot = self.slots.acquire().await.expect("never closed");
-        {
-            let mut stamps = self.stamps.lock().await;
-            let now = Instant::now();
-            stamps.retain(|&stamp| now.duration_since(stamp) < Self::WINDOW);
-            assert!(stamps.len() < Self::RPM);
-            stamps.push(now);
-        }
-        inside.await;
-    }
+fn original(slots: usize) -> Original<impl Fn() -> Instant> {
+    Original::new(RPM, slots, || Instant::now() + WINDOW)
 }
 
 fn slots(slots: usize) -> Limiter {
@@ -81,7 +56,7 @@ fn slots(slots: usize) -> Limiter {
 }
 
 fn slots_and_rate(slots: usize) -> Limiter {
-    Limiter::builder().max_concurrent(slots).rate(NEVER_BINDS).build()
+    Limiter::builder().max_concurrent(slots).rate(Rate::per_minute(RPM)).build()
 }
 
 // ---- rounds --------------------------------------------------------------------------------------
@@ -114,10 +89,6 @@ fn runtime(workers: usize) -> Runtime {
         _ => Builder::new_multi_thread(),
     };
     builder.worker_threads(workers).enable_time().build().expect("a runtime")
-}
-
-fn millis(time: Duration) -> f64 {
-    time.as_secs_f64() * 1e3
 }
 
 // ---- neighbours ----------------------------------------------------------------------------------
@@ -271,7 +242,7 @@ fn report_neighbours(load: Load, rounds: usize, length: Duration) {
             &|| beside_neighbours(load, length, ringgate::Semaphore::new(SLOTS)),
             &|| beside_neighbours(load, length, slots(SLOTS)),
             &|| beside_neighbours(load, length, slots_and_rate(SLOTS)),
-            &|| beside_neighbours(load, length, Original::new(SLOTS)),
+            &|| beside_neighbours(load, length, original(SLOTS)),
         ],
     );
     let style = match load.style {
@@ -360,39 +331,35 @@ fn opens<A: Admit>(
         line.all_joined(calls).await;
         line.all_admitted(calls, open()).await
     });
-    [millis(time) * 1e3]
+    [time.as_secs_f64() * 1e6]
+}
+
+/// Does it, and returns when that began.
+fn begin(work: impl FnOnce()) -> Instant {
+    let start = Instant::now();
+    work();
+    start
 }
 
 fn tokio_opens(workers: usize, calls: usize) -> [f64; 1] {
     let semaphore = Arc::new(tokio::sync::Semaphore::new(0));
-    opens(workers, calls, &semaphore, || {
-        let opening = Instant::now();
-        semaphore.add_permits(calls);
-        opening
-    })
+    opens(workers, calls, &semaphore, || begin(|| semaphore.add_permits(calls)))
 }
 
 fn semaphore_opens(workers: usize, calls: usize) -> [f64; 1] {
     let semaphore = Arc::new(ringgate::Semaphore::new(0));
-    opens(workers, calls, &semaphore, || {
-        let opening = Instant::now();
-        semaphore.add_permits(calls);
-        opening
-    })
+    opens(workers, calls, &semaphore, || begin(|| semaphore.add_permits(calls)))
 }
 
 fn shared_slots_open(workers: usize, calls: usize) -> [f64; 1] {
     let semaphore = Arc::new(ringgate::Semaphore::new(0));
     let limiter = Arc::new(Limiter::builder().semaphore(Arc::clone(&semaphore)).build());
-    opens(workers, calls, &limiter, || {
-        let opening = Instant::now();
-        semaphore.add_permits(calls);
-        opening
-    })
+    opens(workers, calls, &limiter, || begin(|| semaphore.add_permits(calls)))
 }
 
+/// Its window is long beside the time to join a line, also on a busy machine.
 fn rate_for(calls: usize) -> Rate {
-    Rate::new(u32::try_from(calls).expect("few"), Duration::from_millis(200))
+    Rate::new(u32::try_from(calls).expect("few"), Duration::from_secs(1))
 }
 
 /// A window opens because its clock is set.
@@ -400,11 +367,7 @@ fn window_opens(workers: usize, calls: usize) -> [f64; 1] {
     let (rate, clock) = (rate_for(calls), ManualClock::new());
     let limiter = Limiter::builder().rate(rate).margin(Duration::ZERO).clock(clock.clone()).build();
     while limiter.try_acquire().is_ok() {}
-    opens(workers, calls, &Arc::new(limiter), || {
-        let opening = Instant::now();
-        clock.advance(rate.window());
-        opening
-    })
+    opens(workers, calls, &Arc::new(limiter), || begin(|| clock.advance(rate.window())))
 }
 
 /// A window opens because the time is over: the timer's tick of 1 ms is part of it.
@@ -448,14 +411,6 @@ fn opening(quick: bool) {
 
 // ---- cancelled while it drains -------------------------------------------------------------------
 
-fn shuffle<T>(items: &mut [T]) {
-    let mut seed = 7_u64;
-    for i in (1..items.len()).rev() {
-        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-        items.swap(i, usize::try_from(seed >> 33).unwrap_or(0) % (i + 1));
-    }
-}
-
 /// How long a line takes to drain, and how many of its calls were made.
 fn drains<A: Admit>(workers: usize, calls: usize, limiter: A) -> [f64; 2] {
     let limiter = Arc::new(limiter);
@@ -497,7 +452,7 @@ fn drains<A: Admit>(workers: usize, calls: usize, limiter: A) -> [f64; 2] {
         for task in tasks {
             made += u32::from(task.await.is_ok());
         }
-        [millis(start.elapsed()), f64::from(made)]
+        [start.elapsed().as_secs_f64() * 1e3, f64::from(made)]
     })
 }
 
@@ -529,10 +484,6 @@ fn cancelled(quick: bool) {
 }
 
 // ---- refusal -------------------------------------------------------------------------------------
-
-fn poll<F: Future>(call: Pin<&mut F>) -> bool {
-    call.poll(&mut Context::from_waker(Waker::noop())).is_ready()
-}
 
 /// Nanoseconds for one refusal while the calls of `line` wait.
 fn refuses<F: Future>(

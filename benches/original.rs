@@ -11,16 +11,18 @@
 //! `cargo bench --bench original`
 
 #![allow(clippy::disallowed_methods, reason = "a bench reads clocks")]
-#![allow(clippy::unchecked_time_subtraction, reason = "as the original does")]
 #![allow(missing_docs, reason = "criterion's macros")]
 
+#[path = "common/admit.rs"]
+mod admit;
+
+use admit::{Admit, Original, WINDOW};
 use criterion::measurement::WallTime;
 use criterion::{
     BenchmarkGroup, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main,
 };
 use ringgate::time::{Clock, Sleep, Timestamp};
 use ringgate::{Limiter, Rate};
-use std::future::Future;
 use std::hint::black_box;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -28,7 +30,6 @@ use std::time::{Duration, Instant};
 use tokio::runtime::{Builder, Runtime};
 use tokio::task::{unconstrained, yield_now};
 
-const WINDOW: Duration = Duration::from_secs(60);
 /// More than there are threads: neither side waits here.
 const CONCURRENCY: usize = 16;
 
@@ -63,41 +64,10 @@ impl Clock for Stepping {
     }
 }
 
-/// The original's design, as short as possible.
-struct Original {
-    epoch: Instant,
-    clock: Stepping,
-    slots: tokio::sync::Semaphore,
-    rpm: usize,
-    stamps: tokio::sync::Mutex<Vec<Instant>>,
-}
-
-impl Original {
-    /// Far enough from the epoch for a window to lie before it.
-    fn new(rpm: u32, slots: usize) -> Self {
-        Self {
-            epoch: Instant::now() + WINDOW,
-            clock: Stepping::new(rpm, 2),
-            slots: tokio::sync::Semaphore::new(slots),
-            rpm: rpm as usize,
-            stamps: tokio::sync::Mutex::new(Vec::with_capacity(64)),
-        }
-    }
-
-    fn now(&self) -> Instant {
-        self.epoch + self.clock.read()
-    }
-
-    async fn check_and_record(&self) -> bool {
-        let mut stamps = self.stamps.lock().await;
-        let cutoff = self.now() - WINDOW;
-        stamps.retain(|&stamp| stamp > cutoff);
-        let admitted = stamps.len() < self.rpm;
-        if admitted {
-            stamps.push(self.now());
-        }
-        admitted
-    }
+fn original(rpm: u32, slots: usize) -> Original<impl Fn() -> Instant> {
+    // Far enough from the epoch for a window to lie before it.
+    let (epoch, clock) = (Instant::now() + WINDOW, Stepping::new(rpm, 2));
+    Original::new(rpm, slots, move || epoch + clock.read())
 }
 
 fn ringgate(rpm: u32, slots: usize) -> Limiter {
@@ -107,26 +77,6 @@ fn ringgate(rpm: u32, slots: usize) -> Limiter {
         .max_concurrent(slots)
         .clock(Stepping::new(rpm, 1))
         .build()
-}
-
-/// One call: its admission, what it does with its slot, and its end.
-trait Admit: Send + Sync + 'static {
-    fn admit(&self, inside: impl Future<Output = ()> + Send) -> impl Future<Output = ()> + Send;
-}
-
-impl Admit for Original {
-    async fn admit(&self, inside: impl Future<Output = ()> + Send) {
-        let _slot = self.slots.acquire().await.expect("never closed");
-        assert!(self.check_and_record().await);
-        inside.await;
-    }
-}
-
-impl Admit for Limiter {
-    async fn admit(&self, inside: impl Future<Output = ()> + Send) {
-        let _slot = self.acquire().await.expect("never closed");
-        inside.await;
-    }
 }
 
 /// Admits `iterations` calls on each thread.
@@ -180,8 +130,7 @@ fn check_and_record(criterion: &mut Criterion) {
     for threads in [1, 2] {
         let mut group = criterion.benchmark_group(format!("check_and_record/{threads}_threads"));
         for rpm in [60, 6_000, 60_000] {
-            let (original, ringgate) =
-                (Original::new(rpm, CONCURRENCY), ringgate(rpm, CONCURRENCY));
+            let (original, ringgate) = (original(rpm, CONCURRENCY), ringgate(rpm, CONCURRENCY));
             compare(&mut group, &runtime, threads, ("original", rpm.into()), rpm, original);
             compare(&mut group, &runtime, threads, ("ringgate", rpm.into()), rpm, ringgate);
         }
@@ -195,7 +144,7 @@ fn throughput(criterion: &mut Criterion) {
     for threads in [1, 2, 4, 8] {
         let runtime = runtime(threads);
         group.throughput(Throughput::Elements(threads));
-        let (original, ringgate) = (Original::new(RPM, CONCURRENCY), ringgate(RPM, CONCURRENCY));
+        let (original, ringgate) = (original(RPM, CONCURRENCY), ringgate(RPM, CONCURRENCY));
         compare(&mut group, &runtime, threads, ("original", threads), RPM, original);
         compare(&mut group, &runtime, threads, ("ringgate", threads), RPM, ringgate);
     }
@@ -223,7 +172,7 @@ fn waiting(criterion: &mut Criterion) {
     const SLOTS: usize = 4;
     let mut group = criterion.benchmark_group("waiting");
     for tasks in [8, 64, 512] {
-        let (original, ringgate) = (Original::new(RPM, SLOTS), ringgate(RPM, SLOTS));
+        let (original, ringgate) = (original(RPM, SLOTS), ringgate(RPM, SLOTS));
         compare_waiting(&mut group, tasks, "original", original);
         compare_waiting(&mut group, tasks, "ringgate", ringgate);
     }

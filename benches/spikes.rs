@@ -5,16 +5,18 @@
 //! then: the 99.99th percentile and the sum stand beside it. Memory is what the allocator was asked for,
 //! beyond what was there before; kept is what is still there afterwards.
 
+#[path = "common/waiting.rs"]
+mod waiting;
+
 use ringgate::{Limiter, Rate, SlidingWindow};
 use std::alloc::{GlobalAlloc, Layout, System};
-use std::future::Future;
 use std::hint::black_box;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicIsize, Ordering::Relaxed};
 use std::sync::{Arc, Barrier};
-use std::task::{Context, Waker};
 use std::thread;
 use std::time::Instant;
+use waiting::{poll, shuffle};
 
 // ---- memory --------------------------------------------------------------------------------------
 
@@ -99,18 +101,6 @@ fn timed<R>(call: impl FnOnce() -> R) -> (R, u64) {
     let start = Instant::now();
     let result = call();
     (result, u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX))
-}
-
-fn poll<F: Future + ?Sized>(future: Pin<&mut F>) -> bool {
-    future.poll(&mut Context::from_waker(Waker::noop())).is_ready()
-}
-
-fn shuffle<T>(items: &mut [T]) {
-    let mut seed = 7_u64;
-    for i in (1..items.len()).rev() {
-        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-        items.swap(i, usize::try_from(seed >> 33).unwrap_or(0) % (i + 1));
-    }
 }
 
 /// The same for each semaphore.
