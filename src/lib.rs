@@ -92,7 +92,8 @@ mod window;
 
 pub use error::{AcquireError, Limit, NoSuchRateError, Refused, TryAcquireError};
 pub use limiter::{
-    Limiter, LimiterAcquire, LimiterAcquireOwned, LimiterBuilder, LimiterPermit, OwnedLimiterPermit,
+    Limiter, LimiterAcquire, LimiterAcquireOwned, LimiterBuilder, LimiterCall, LimiterPermit,
+    OwnedLimiterPermit, Priority,
 };
 pub use policy::RateLimitPolicy;
 pub use pool::{PoolStream, ProviderPool};

@@ -2,10 +2,13 @@
 
 mod acquire;
 mod builder;
+mod call;
 mod permit;
 
+pub use crate::limiter_core::Priority;
 pub use acquire::{LimiterAcquire, LimiterAcquireOwned};
 pub use builder::LimiterBuilder;
+pub use call::LimiterCall;
 pub use permit::{LimiterPermit, OwnedLimiterPermit};
 
 use crate::error::NoSuchRateError;
@@ -21,9 +24,10 @@ use std::sync::Arc;
 ///
 /// # Fairness
 ///
-/// Calls are admitted in the order in which they first had to wait; newcomers do not overtake them. A call
-/// that waits for the rate holds no slot, and is stamped when it is admitted. If the first future in line
-/// is neither polled nor dropped, those behind it wait.
+/// Calls of one [priority](LimiterCall::priority) are admitted in the order in which they first had to wait;
+/// newcomers do not overtake them. A call that waits in the limiter's line holds no slot, and is stamped when it is
+/// admitted. When there is room for many, all of them are woken together. A future in line that is neither polled nor
+/// dropped holds up the others for at most a [grace](LimiterBuilder::grace), and goes first when it is polled again.
 ///
 /// # Cancel safety
 ///
@@ -170,7 +174,7 @@ impl Limiter {
     /// How many concurrency slots are free now; `usize::MAX` if they are not limited.
     #[must_use]
     pub fn available_permits(&self) -> usize {
-        self.core.concurrency().available().unwrap_or(usize::MAX)
+        self.core.available().map_or(usize::MAX, |free| usize::try_from(free).unwrap_or(usize::MAX))
     }
 
     /// How many calls are in line now.

@@ -1,27 +1,39 @@
 //! The core of a limiter: one line before all its limits.
 //!
-//! A call that cannot go at once joins the line. In the line only the call at the head looks at the limits; the
-//! others sleep:
+//! A call that cannot go at once joins the line and sleeps. Whoever sees room hands out turns, to as many calls as
+//! there is room for:
 //!
 //! ```text
-//! await the rate, holding nothing ──► take a slot ──► stamp ──► admitted, the next moves up
-//!        ▲                                              │ another call stamped first
-//!        └─────────────── give the slot back ───────────┘
+//! await a turn, holding nothing ──► look at the rate, take a slot ──► stamp ──► admitted, look for more room
+//!        ▲                                  │ no room after all
+//!        └──── wait in front of others ◄────┘
 //! ```
 //!
-//! If calls in flight are limited, a stamp is taken only with a slot in hand. Otherwise calls could start later than their stamps, and the
-//! provider would see more calls than the limit. A call holds no slot while it awaits the rate: that would
-//! waste the slot and block other limiters that share the semaphore. If the line is empty, a slot free and the
-//! rate open, a call passes straight through: one load for the line, one compare-and-swap for each limit.
+//! A turn is a hint. A call takes its slot and its stamp itself, when it goes. So a turn that nobody uses holds up
+//! nothing: after a while it does not count any more, and others get turns beside it. Every call in line sleeps at most
+//! until some time after it could have gone itself (`grace.rs`), and then hands out turns past those that are silent.
+//!
+//! If calls in flight are limited, a stamp is taken only with a slot in hand. Otherwise calls could start later than
+//! their stamps, and the provider would see more calls than the limit. If the line is empty, a slot free and the rate
+//! open, a call passes straight through: one load for the line, one compare-and-swap for each limit.
 
 mod admission;
 mod concurrency;
+mod estimates;
+mod gate;
+mod grace;
+mod hand_out;
+mod line;
 mod not_until;
+mod place;
+mod priority;
 mod queue;
 mod queued;
 mod shared;
-mod wake_sources;
+mod turns;
 
-pub(crate) use admission::{Admission, Handle};
+pub(crate) use admission::{Admission, Ask, Handle};
 pub(crate) use concurrency::Concurrency;
+pub(crate) use grace::Grace;
+pub use priority::Priority;
 pub(crate) use shared::Core;

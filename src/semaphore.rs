@@ -268,9 +268,9 @@ impl Semaphore {
     }
 
     /// Whether a permit is free, no task waits, and it is not closed: one load.
-    #[inline]
-    pub(crate) fn is_open_and_free(&self) -> bool {
-        self.raw.is_open_and_free()
+    /// Whether a task waits, or has just been served.
+    pub(crate) fn has_waiters(&self) -> bool {
+        self.raw.has_waiters()
     }
 
     /// Nodes of waiters that have not been freed.

@@ -7,7 +7,7 @@ pub use acquire::{WindowAcquire, WindowAcquireOwned};
 pub use builder::SlidingWindowBuilder;
 
 use crate::error::{NoSuchRateError, Refused};
-use crate::limiter_core::Core;
+use crate::limiter_core::{Core, Priority};
 use crate::rate::Rate;
 use crate::raw::window::Log;
 use crate::time::Timestamp;
@@ -90,7 +90,7 @@ impl SlidingWindow {
     /// [`Refused`] while the window is full or others wait.
     #[inline]
     pub fn try_acquire(&self) -> Result<(), Refused> {
-        self.core.try_admit()
+        self.core.try_admit(Priority::default())
     }
 
     /// Admits at the given time, for tests and simulations: reads no clock and ignores the line.

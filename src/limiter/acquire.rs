@@ -4,7 +4,7 @@ use super::Limiter;
 use super::permit::{LimiterPermit, OwnedLimiterPermit};
 use crate::blocking::block_on;
 use crate::error::Refused;
-use crate::limiter_core::{Admission, Core};
+use crate::limiter_core::{Admission, Ask, Core};
 use core::future::Future;
 use core::pin::Pin;
 use core::task::{Context, Poll};
@@ -27,7 +27,7 @@ impl Limiter {
     /// Dropping the future gives up the place in line; nothing is counted.
     #[inline]
     pub fn acquire(&self) -> LimiterAcquire<'_> {
-        LimiterAcquire { admission: Admission::new(&self.core, None) }
+        LimiterAcquire { admission: Admission::new(&self.core, Ask::default()) }
     }
 
     /// Waits in line, for at most `timeout` from the first poll on.
@@ -52,7 +52,7 @@ impl Limiter {
     /// ```
     #[inline]
     pub fn acquire_timeout(&self, timeout: Duration) -> LimiterAcquire<'_> {
-        LimiterAcquire { admission: Admission::new(&self.core, Some(timeout)) }
+        LimiterAcquire { admission: Admission::new(&self.core, Ask::within(timeout)) }
     }
 
     /// [`acquire`](Self::acquire) with a future and a permit that borrow nothing.
@@ -61,7 +61,7 @@ impl Limiter {
     ///
     /// As [`acquire`](Self::acquire).
     pub fn acquire_owned(&self) -> LimiterAcquireOwned {
-        LimiterAcquireOwned { admission: Admission::new(Arc::clone(&self.core), None) }
+        LimiterAcquireOwned { admission: Admission::new(Arc::clone(&self.core), Ask::default()) }
     }
 
     /// [`acquire_timeout`](Self::acquire_timeout) with a future and a permit that borrow nothing.
@@ -70,7 +70,9 @@ impl Limiter {
     ///
     /// As [`acquire_timeout`](Self::acquire_timeout).
     pub fn acquire_timeout_owned(&self, timeout: Duration) -> LimiterAcquireOwned {
-        LimiterAcquireOwned { admission: Admission::new(Arc::clone(&self.core), Some(timeout)) }
+        LimiterAcquireOwned {
+            admission: Admission::new(Arc::clone(&self.core), Ask::within(timeout)),
+        }
     }
 
     /// [`acquire`](Self::acquire) for a thread: it waits in the same line as tasks do.

@@ -1,7 +1,7 @@
 //! Building a limiter.
 
 use super::Limiter;
-use crate::limiter_core::{Concurrency, Core};
+use crate::limiter_core::{Concurrency, Core, Grace};
 use crate::rate::{Margin, Rate};
 use crate::raw::window::Log;
 use crate::semaphore::Semaphore;
@@ -45,6 +45,7 @@ impl Limiter {
             max_concurrent: None,
             semaphore: None,
             max_waiters: None,
+            grace: Grace::DEFAULT,
             time: None,
         }
     }
@@ -61,6 +62,7 @@ pub struct LimiterBuilder {
     max_concurrent: Option<usize>,
     semaphore: Option<Arc<Semaphore>>,
     max_waiters: Option<usize>,
+    grace: Duration,
     time: Option<Time>,
 }
 
@@ -113,7 +115,7 @@ impl LimiterBuilder {
         self
     }
 
-    /// At most `max_concurrent` calls at a time, by a semaphore of the limiter's own.
+    /// At most `max_concurrent` calls at a time, by slots of the limiter's own.
     pub fn max_concurrent(mut self, max_concurrent: usize) -> Self {
         self.max_concurrent = Some(max_concurrent);
         self
@@ -121,8 +123,12 @@ impl LimiterBuilder {
 
     /// Uses the permits of this semaphore as concurrency slots. Other limiters may share it.
     ///
-    /// With [`max_concurrent`](Self::max_concurrent) both limits hold: a call takes a permit of each, first of
-    /// the limiter's own semaphore.
+    /// With [`max_concurrent`](Self::max_concurrent) both limits hold: a call takes a slot of each, first of the
+    /// limiter's own.
+    ///
+    /// A call that has only a permit to wait for waits in the semaphore's own line, among all who use it: the semaphore
+    /// is shared fairly by call. A permit that was granted there to a call that nobody polls stays with it until it is
+    /// polled or dropped; the [grace](Self::grace) does not cover that.
     ///
     /// ```
     /// use ringgate::{Limiter, Semaphore};
@@ -164,6 +170,41 @@ impl LimiterBuilder {
         self
     }
 
+    /// How long a silent call may hold up the others: one in line whose future nobody polls any more, because its task
+    /// computes, its runtime has stopped, or it was leaked. From 1 ms to an hour; the default is a second.
+    ///
+    /// A call that waits looks by itself, some time after it could have gone, whether those ahead are silent: after a
+    /// quarter of the grace, and 1/256 of the grace more for each call ahead. It finds turns of silent calls given
+    /// up after another quarter. So the next call goes within the grace if up to 128 have fallen silent at once, and
+    /// for each further one 1/256 of the grace later. A short grace costs wakes: while a call has to wait, it
+    /// looks as often as that.
+    ///
+    /// ```
+    /// use ringgate::{Limiter, Rate};
+    /// use std::time::Duration;
+    ///
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() {
+    /// let limiter = Limiter::builder()
+    ///     .rate(Rate::per_minute(1))
+    ///     .margin(Duration::ZERO)
+    ///     .grace(Duration::from_millis(100))
+    ///     .build();
+    /// let start = tokio::time::Instant::now();
+    /// drop(limiter.acquire().await);
+    /// let mut silent = Box::pin(limiter.acquire());
+    /// assert!(futures::poll!(silent.as_mut()).is_pending());
+    /// std::mem::forget(silent); // first in line, for ever
+    ///
+    /// drop(limiter.acquire().await);
+    /// assert!(start.elapsed() <= Duration::from_millis(60_100));
+    /// # }
+    /// ```
+    pub fn grace(mut self, grace: Duration) -> Self {
+        self.grace = grace;
+        self
+    }
+
     /// Uses this clock instead of the [default](crate::time).
     pub fn clock(mut self, clock: impl Clock) -> Self {
         self.time = Some(Time::new(clock));
@@ -178,6 +219,6 @@ impl LimiterBuilder {
         let time =
             self.time.unwrap_or_else(if rate.is_some() { Time::default } else { Time::unread });
         let core = Core::new(rate, concurrency, time);
-        Limiter { core: Arc::new(core.with_max_waiters(self.max_waiters)) }
+        Limiter { core: Arc::new(core.with_max_waiters(self.max_waiters).with_grace(self.grace)) }
     }
 }

@@ -2,7 +2,7 @@
 
 use super::Limiter;
 use crate::error::Refused;
-use crate::limiter_core::Core;
+use crate::limiter_core::{Core, Priority};
 use core::fmt;
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ impl Limiter {
     /// [`Refused`] says which limit refused, and how long to wait if that is known.
     #[inline]
     pub fn try_acquire(&self) -> Result<LimiterPermit<'_>, Refused> {
-        self.core.try_admit()?;
+        self.core.try_admit(Priority::default())?;
         Ok(LimiterPermit { core: &self.core })
     }
 
@@ -25,7 +25,7 @@ impl Limiter {
     /// As [`try_acquire`](Self::try_acquire).
     #[inline]
     pub fn try_acquire_owned(&self) -> Result<OwnedLimiterPermit, Refused> {
-        self.core.try_admit()?;
+        self.core.try_admit(Priority::default())?;
         Ok(OwnedLimiterPermit { core: Arc::clone(&self.core) })
     }
 }

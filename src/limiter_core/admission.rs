@@ -1,5 +1,6 @@
 //! One call's way through the limiter, as a future that tells its place in line.
 
+use super::priority::Priority;
 use super::queued::{Deadline, Queued};
 use super::shared::Core;
 use crate::coop;
@@ -25,26 +26,40 @@ unsafe impl Handle for &Core {}
 // SAFETY: the core is in the allocation, which an `Arc` keeps.
 unsafe impl Handle for Arc<Core> {}
 
+/// What a call asks for.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Ask {
+    pub(crate) class: Priority,
+    pub(crate) timeout: Option<Duration>,
+}
+
+impl Ask {
+    pub(crate) fn within(timeout: Duration) -> Self {
+        Self { timeout: Some(timeout), ..Self::default() }
+    }
+}
+
 /// A call. It is small until it has to wait: then its place in line is an allocation of its own.
 pub(crate) struct Admission<H: Handle> {
     /// Borrows the core, so it comes first: fields are dropped in this order.
     queued: Option<Pin<Box<Queued<'static>>>>,
     /// `None` once it has completed.
     core: Option<H>,
-    timeout: Option<Duration>,
+    ask: Ask,
     /// Decided while the task's budget was spent; the next poll returns it.
     undelivered: Option<Refused>,
 }
 
 impl<H: Handle> Admission<H> {
     #[inline]
-    pub(crate) fn new(core: H, timeout: Option<Duration>) -> Self {
-        Self { queued: None, core: Some(core), timeout, undelivered: None }
+    pub(crate) fn new(core: H, ask: Ask) -> Self {
+        Self { queued: None, core: Some(core), ask, undelivered: None }
     }
 
     /// How many calls are ahead in line; `None` unless it waits.
     pub(crate) fn position(&self) -> Option<usize> {
-        self.queued.as_ref()?.position()
+        let position = self.queued.as_ref()?.position()?;
+        Some(usize::try_from(position).unwrap_or(usize::MAX))
     }
 
     /// How long until the rate admits it; `None` unless it waits, or if that is never.
@@ -101,7 +116,7 @@ impl<H: Handle> Admission<H> {
             self.undelivered = Some(refused);
         }
         if let Some(queued) = &mut self.queued
-            && let Poll::Ready(Err(refused)) = queued.as_mut().take_turn(cx)
+            && let Err(refused) = queued.as_mut().take_place(cx)
         {
             (self.queued, self.undelivered) = (None, Some(refused));
         }
@@ -111,11 +126,11 @@ impl<H: Handle> Admission<H> {
     #[inline]
     fn start(&mut self, may_go: bool) -> Poll<Result<(), Refused>> {
         let Some(core) = self.core.as_deref() else { return Poll::Pending };
-        let deadline = self.timeout.map(|timeout| {
+        let deadline = self.ask.timeout.map(|timeout| {
             let set_at = core.time.now();
             Deadline { at: set_at.saturating_add(timeout), set_at }
         });
-        let is_free = may_go && core.line.is_open_and_free();
+        let is_free = may_go && (core.gate.is_open() || core.passes_the_line());
         let decided = if is_free {
             Some(core.try_admit_uncontended())
         } else {
@@ -136,12 +151,12 @@ impl<H: Handle> Admission<H> {
         // `self.queued` gets this reference, and it is dropped before that.
         let core: &'static Core = unsafe { &*ptr::from_ref(core) };
         if let Some(deadline) = &deadline {
-            let wait = core.estimate_for_newcomer();
+            let wait = core.estimate_for_newcomer(self.ask.class);
             if wait.is_some_and(|wait| !wait.is_over_by(deadline.at)) {
                 return Poll::Ready(Err(core.refusal(wait)));
             }
         }
-        match Queued::new(core, deadline, waits) {
+        match Queued::new(core, self.ask.class, deadline, waits) {
             Ok(queued) => self.queued = Some(Box::pin(queued)),
             Err(refused) => return Poll::Ready(Err(refused)),
         }

@@ -1,115 +1,90 @@
-//! The limit on calls in flight: slots, each a permit of one semaphore or of two.
+//! The limit on calls in flight: slots. Each is one of the limiter's own, a permit of a shared semaphore, or both.
 
+use super::gate::Gate;
+use super::shared::Core;
 use crate::error::{Limit, Refused};
 use crate::semaphore::{Semaphore, SemaphorePermit};
 use std::sync::Arc;
 
 /// The limit on calls in flight.
 #[derive(Debug)]
-pub(crate) enum Concurrency {
-    Unlimited,
-    /// Never a slot.
-    Zero,
-    /// A slot is a permit of each: first of the limiter's own semaphore, then of one that may be shared. With only
-    /// a shared one, that is the first.
-    Limited(Arc<Semaphore>, Option<Arc<Semaphore>>),
+pub(crate) struct Concurrency {
+    /// The limiter's own slots; `None` if they are not limited.
+    own: Option<u64>,
+    shared: Option<Arc<Semaphore>>,
 }
 
 impl Concurrency {
+    pub(crate) fn unlimited() -> Self {
+        Self { own: None, shared: None }
+    }
+
     /// A maximum beyond what a semaphore can count is no limit.
     pub(crate) fn new(max_concurrent: Option<usize>, shared: Option<Arc<Semaphore>>) -> Self {
-        let own = match max_concurrent {
-            Some(0) => return Self::Zero,
-            Some(n) if n < Semaphore::MAX_PERMITS => Some(Arc::new(Semaphore::new(n))),
-            _ => None,
-        };
-        match (own, shared) {
-            (Some(own), shared) => Self::Limited(own, shared),
-            (None, Some(shared)) => Self::Limited(shared, None),
-            (None, None) => Self::Unlimited,
-        }
+        let own = max_concurrent.filter(|max| *max < Semaphore::MAX_PERMITS);
+        let own = own.and_then(|max| u64::try_from(max).ok()).map(|max| max.min(Gate::MAX_SLOTS));
+        Self { own, shared }
     }
 
-    pub(super) fn try_acquire(&self) -> Result<Slot<'_>, Refused> {
-        match self {
-            Self::Unlimited => Ok(Slot::default()),
-            Self::Zero => Err(Refused::for_ever(Limit::Concurrency)),
-            Self::Limited(first, second) => {
-                let first = first.try_acquire().map_err(|_| no_slot(first))?;
-                let second =
-                    second.as_ref().map(|second| second.try_acquire().map_err(|_| no_slot(second)));
-                Ok(Slot { first: Some(first), second: second.transpose()? })
-            }
-        }
+    pub(super) fn gate(&self) -> Gate {
+        Gate::new(self.own)
     }
 
-    /// Gives back a slot that was taken out of its guard by [`Slot::keep`].
-    #[inline]
-    pub(super) fn release(&self) {
-        if let Self::Limited(first, second) = self {
-            first.release(1);
-            if let Some(second) = second {
-                second.release(1);
-            }
-        }
+    pub(super) fn shared(&self) -> Option<&Semaphore> {
+        self.shared.as_deref()
+    }
+
+    pub(super) fn is_limited(&self) -> bool {
+        self.own.is_some() || self.shared.is_some()
     }
 
     /// Makes the refusal permanent if no slot can ever become available.
     pub(super) fn escalate_if_permanent(&self, refused: Refused) -> Refused {
-        match self {
-            _ if refused.is_permanent() => refused,
-            Self::Zero => Refused::for_ever(Limit::Concurrency),
-            _ => self.semaphores().find_map(permanent_refusal).unwrap_or(refused),
+        if refused.is_permanent() { refused } else { self.permanent_refusal().unwrap_or(refused) }
+    }
+
+    /// The refusal if no slot can ever become available again.
+    pub(super) fn permanent_refusal(&self) -> Option<Refused> {
+        if self.own == Some(0) {
+            return Some(Refused::for_ever(Limit::Concurrency));
         }
-    }
-
-    /// The refusal of a semaphore without a free permit, if there is one.
-    pub(super) fn refusal(&self) -> Option<Refused> {
-        self.semaphores().find(|semaphore| semaphore.available_permits() == 0).map(no_slot)
-    }
-
-    /// In the order in which their permits are taken.
-    pub(super) fn semaphores(&self) -> impl Iterator<Item = &Semaphore> {
-        let (first, second) = match self {
-            Self::Unlimited | Self::Zero => (None, None),
-            Self::Limited(first, second) => (Some(first), second.as_ref()),
-        };
-        first.into_iter().chain(second).map(|semaphore| &**semaphore)
-    }
-
-    /// How many slots are free; `None` if they are not limited.
-    pub(crate) fn available(&self) -> Option<usize> {
-        match self {
-            Self::Zero => Some(0),
-            _ => self.semaphores().map(Semaphore::available_permits).min(),
+        let shared = self.shared()?;
+        if shared.is_closed() {
+            return Some(Refused::closed());
         }
-    }
-}
-
-/// A permit of each of the semaphores.
-#[derive(Debug, Default)]
-pub(super) struct Slot<'a> {
-    pub(super) first: Option<SemaphorePermit<'a>>,
-    pub(super) second: Option<SemaphorePermit<'a>>,
-}
-
-impl Slot<'_> {
-    /// The call holds the slot without a guard, until [`Concurrency::release`].
-    pub(super) fn keep(self) {
-        [self.first, self.second].into_iter().flatten().for_each(SemaphorePermit::keep);
-    }
-}
-
-/// The refusal of a semaphore that can never grant a permit again; `None` if it can.
-pub(super) fn permanent_refusal(semaphore: &Semaphore) -> Option<Refused> {
-    if semaphore.is_closed() {
-        Some(Refused::closed())
-    } else {
         // MUTANTS: permanent_refusal
-        semaphore.is_permanently_empty().then(|| Refused::for_ever(Limit::Concurrency))
+        shared.is_permanently_empty().then(|| Refused::for_ever(Limit::Concurrency))
     }
 }
 
-fn no_slot(semaphore: &Semaphore) -> Refused {
-    permanent_refusal(semaphore).unwrap_or_else(Refused::until_released)
+/// What an admitted call holds until it ends.
+pub(super) struct Slot<'a> {
+    own: Option<&'a Core>,
+    pub(super) shared: Option<SemaphorePermit<'a>>,
+}
+
+impl<'a> Slot<'a> {
+    /// One of the limiter's own, if one is free.
+    #[inline]
+    pub(super) fn take_own(core: &'a Core) -> Option<Self> {
+        core.gate.try_take().then_some(Self { own: Some(core), shared: None })
+    }
+
+    /// The call holds the slot without a guard, until [`Core::release`].
+    #[inline]
+    pub(super) fn keep(mut self) {
+        self.own = None;
+        if let Some(permit) = self.shared.take() {
+            permit.keep();
+        }
+    }
+}
+
+impl Drop for Slot<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        if let Some(core) = self.own.take() {
+            core.release_own();
+        }
+    }
 }

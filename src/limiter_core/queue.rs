@@ -1,39 +1,8 @@
-//! How many calls are in line, and how many may be.
+//! How many calls may be in line.
 
+use super::line::Counted;
 use crate::error::Refused;
 use crate::sync::atomic::{AtomicU64, Ordering};
-
-/// The number of calls in line, the head included.
-#[derive(Debug)]
-pub(super) struct QueueLength(AtomicU64);
-
-impl QueueLength {
-    pub(super) fn new() -> Self {
-        Self(AtomicU64::new(0))
-    }
-
-    pub(super) fn get(&self) -> u64 {
-        // ORDERING: Relaxed: a count for information.
-        self.0.load(Ordering::Relaxed)
-    }
-
-    /// Counts one more call for as long as the guard lives.
-    pub(super) fn count(&self) -> Counted<'_> {
-        // ORDERING: Relaxed: a count for information.
-        self.0.fetch_add(1, Ordering::Relaxed);
-        Counted(&self.0)
-    }
-}
-
-/// One call in a count, until it is dropped.
-pub(super) struct Counted<'a>(&'a AtomicU64);
-
-impl Drop for Counted<'_> {
-    fn drop(&mut self) {
-        // ORDERING: Relaxed: the count guards nothing but itself.
-        self.0.fetch_sub(1, Ordering::Relaxed);
-    }
-}
 
 /// The maximum of calls in line.
 #[derive(Debug)]

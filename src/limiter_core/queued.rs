@@ -1,23 +1,24 @@
 //! A call in line.
 //!
-//! | state | who is in it | what it waits for | goes on to |
-//! |---|---|---|---|
-//! | `Queued` | every call behind the head | the line's one permit, the turn | `AwaitingRate` |
-//! | `AwaitingRate` | the head | the time the log gives, a change of a rate, a close | `AwaitingSlot` |
-//! | `AwaitingSlot` | the head | a permit of each semaphore, a change of a rate, a close | `Done`; `AwaitingRate` if another call stamped first, or a changed rate refuses |
-//! | `Done` | admitted, refused or out of time | – | – |
+//! | state | what it waits for | goes on to |
+//! |---|---|---|
+//! | `Waiting` | a turn; the first in line also for the time that the log gives and for a close | `Done`; `Standing`; `Waiting` in front of others, if there is no room at its turn |
+//! | `Standing` | a permit of the shared semaphore, in that one's line | `Done`; `Waiting` in front of others, if the rate refuses |
+//! | `Done` | – | – |
 
 use super::concurrency::Slot;
-use super::queue::Counted;
+use super::hand_out::Reason;
+use super::line::{Counted, Lane, Number};
+use super::not_until::NotUntil;
+use super::place::{Found, Place, Stand};
+use super::priority::Priority;
 use super::shared::Core;
-use super::wake_sources::{RateChanges, SlotWait, WakeSources, wait_for_rate, yield_now};
 use crate::error::Refused;
-use crate::semaphore::{SemaphorePermit, Waiting};
 use crate::time::{SleepUntil, Timestamp};
 use core::future::Future;
 use core::mem;
 use core::pin::Pin;
-use core::task::{Context, Poll, ready};
+use core::task::{Context, Poll};
 use pin_project_lite::pin_project;
 
 pin_project! {
@@ -25,19 +26,18 @@ pin_project! {
     /// passes its turn on.
     pub(super) struct Queued<'a> {
         core: &'a Core,
+        number: Number<'a>,
         counted: Option<Counted<'a>>,
-        place: Option<Counted<'a>>,
         // It is in line only because its task's budget was spent. It takes one of the limited places when it
         // really has to wait.
-        has_yet_to_take_place: bool,
+        has_yet_to_be_counted: bool,
         state: State<'a>,
-        // The line's one timer: only the head has it.
-        #[pin]
-        sleep: Option<SleepUntil<'a>>,
-        // The end of the timeout.
+        // When it looks for room itself.
         #[pin]
         alarm: Option<SleepUntil<'a>>,
-        turn: Option<SemaphorePermit<'a>>,
+        // The end of the timeout.
+        #[pin]
+        timeout: Option<SleepUntil<'a>>,
     }
 }
 
@@ -49,106 +49,217 @@ pub(super) struct Deadline {
 }
 
 enum State<'a> {
-    Queued(Waiting<'a>),
-    AwaitingRate(WakeSources<'a>),
-    AwaitingSlot(SlotWait<'a>, RateChanges<'a>),
+    Waiting(Place<'a>),
+    Standing(Stand<'a>),
     Done,
 }
 
+/// How a call tries to go.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Turn {
+    /// It was given a turn, in this lane.
+    Given(Lane),
+    /// It is the first in line, and looks by itself.
+    Own,
+    /// It has a permit of the shared semaphore.
+    Stood,
+}
+
+/// How often one poll tries. With a clock that steps back at each reading it would never end.
+const MAX_TRIES: u32 = 4;
+
 impl<'a> Queued<'a> {
-    /// Joins the line of `core`. `takes_place`: it takes one of the limited places now.
+    /// Joins the line of `core`. `is_counted`: it takes one of the limited places now.
     pub(super) fn new(
         core: &'a Core,
+        class: Priority,
         deadline: Option<Deadline>,
-        takes_place: bool,
+        is_counted: bool,
     ) -> Result<Self, Refused> {
-        let place = if takes_place { core.take_place()? } else { None };
+        let counted = if is_counted { core.take_place()? } else { None };
+        let number = core.line.join(class);
+        let lane = if number.came_first() { number.lane_ahead() } else { Lane::Class(class) };
         Ok(Self {
             core,
-            counted: Some(core.waiting.count()),
-            place,
-            has_yet_to_take_place: !takes_place,
-            state: State::Queued(core.line.wait()),
-            sleep: None,
-            alarm: deadline.map(|deadline| core.time.sleep_until(deadline.at, deadline.set_at)),
-            turn: None,
+            number,
+            counted,
+            has_yet_to_be_counted: !is_counted,
+            state: State::Waiting(Place::new(core, lane)),
+            alarm: None,
+            timeout: deadline.map(|deadline| core.time.sleep_until(deadline.at, deadline.set_at)),
         })
     }
 
     /// How many calls are ahead in line; `None` once it is done.
-    pub(super) fn position(&self) -> Option<usize> {
+    pub(super) fn position(&self) -> Option<u64> {
         match &self.state {
-            // MUTANTS: position
-            // The head is ahead, too. Without a position in the semaphore it has just been granted the turn.
-            State::Queued(line) => Some(line.position().map_or(0, |ahead| ahead + 1)),
-            State::AwaitingRate(_) | State::AwaitingSlot(..) => Some(0),
+            State::Waiting(place) => Some(place.position()),
+            State::Standing(_) => Some(0),
             State::Done => None,
         }
     }
 
+    /// Takes its place in line, and decides later.
+    pub(super) fn take_place(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Result<(), Refused> {
+        let this = self.project();
+        let State::Waiting(place) = this.state else { return Ok(()) };
+        match place.poll(cx) {
+            Found::Closed => return Err(Refused::closed()),
+            // It has met what another call has left.
+            Found::Turn => place.keep_turn(),
+            Found::Nothing { .. } => this.core.hand_out(Reason::Room),
+        }
+        Ok(())
+    }
+
     /// Goes from state to state.
     fn advance(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Refused>> {
-        loop {
+        for _ in 0..MAX_TRIES {
             let this = self.as_mut().project();
-            let core = *this.core;
-            match this.state {
+            let turn = match this.state {
                 State::Done => return Poll::Pending,
-                State::Queued(_) => ready!(self.as_mut().take_turn(cx))?,
-                State::AwaitingRate(sources) => {
-                    ready!(wait_for_rate(core, sources, this.sleep, cx))?;
-                    *this.state = State::AwaitingSlot(SlotWait::of(core), RateChanges::of(core));
-                }
-                State::AwaitingSlot(slot, changes) => match slot.poll(core, cx) {
-                    Poll::Ready(slot) => match self.as_mut().stamp(slot?) {
-                        // MUTANTS: advance 1
-                        Some(decided) => return Poll::Ready(decided),
-                        None => return yield_now(cx),
-                    },
-                    // A changed rate may refuse it again, perhaps for good.
-                    Poll::Pending => {
-                        // MUTANTS: advance 2
-                        if !changes.has_come(cx)? {
-                            return Poll::Pending;
+                State::Standing(stand) => match stand.poll(cx) {
+                    Poll::Pending => return Poll::Pending,
+                    Poll::Ready(slot) => {
+                        if let Some(decided) = self.as_mut().stamp(slot?, Turn::Stood, cx) {
+                            return Poll::Ready(decided);
                         }
-                        // MUTANTS: advance 3
-                        if core.peek().is_err() {
-                            *this.state = State::AwaitingRate(WakeSources::of(core));
-                        }
+                        continue;
                     }
                 },
+                State::Waiting(place) => match place.poll(cx) {
+                    Found::Closed => {
+                        let refused = this.core.concurrency().permanent_refusal();
+                        return Poll::Ready(Err(refused.unwrap_or_else(Refused::closed)));
+                    }
+                    Found::Turn => Turn::Given(place.lane()),
+                    Found::Nothing { is_new: true } => {
+                        // MUTANTS: advance 1
+                        this.core.hand_out(Reason::Room);
+                        continue;
+                    }
+                    Found::Nothing { is_new: false } if place.is_first() => {
+                        // MUTANTS: advance 2
+                        // Those that have a turn came before it.
+                        if !this.core.has_room_beside_turns() {
+                            if self.as_mut().sleep(true, cx)?.is_pending() {
+                                return Poll::Pending;
+                            }
+                            continue;
+                        }
+                        Turn::Own
+                    }
+                    Found::Nothing { is_new: false } => {
+                        if self.as_mut().sleep(false, cx)?.is_pending() {
+                            return Poll::Pending;
+                        }
+                        let ahead = self.number.ahead().max(1);
+                        self.core.hand_out(Reason::Silent(ahead));
+                        continue;
+                    }
+                },
+            };
+            if let Some(decided) = self.as_mut().go(turn, cx) {
+                return Poll::Ready(decided);
+            }
+            // MUTANTS: advance 3
+            if turn == Turn::Own
+                && matches!(self.state, State::Waiting(_))
+                && self.as_mut().sleep(true, cx)?.is_pending()
+            {
+                return Poll::Pending;
             }
         }
+        yield_now(cx)
     }
 
-    /// Waits until it is the head.
-    pub(super) fn take_turn(
+    /// Sleeps until it is time to look for room. An error if that is never.
+    fn sleep(
         self: Pin<&mut Self>,
+        is_first: bool,
         cx: &mut Context<'_>,
-    ) -> Poll<Result<(), Refused>> {
-        let this = self.project();
-        if let State::Queued(line) = this.state {
-            match ready!(Pin::new(line).poll(cx)) {
-                Ok(turn) => {
-                    *this.turn = Some(turn);
-                    *this.state = State::AwaitingRate(WakeSources::of(this.core));
-                }
-                Err(_) => return Poll::Ready(Err(Refused::closed())),
+    ) -> Result<Poll<()>, Refused> {
+        let mut this = self.project();
+        let core = *this.core;
+        let wanted = match core.peek() {
+            Err(busy) if busy.free_at.is_none() => return Err(refusal(core, busy)),
+            Err(NotUntil { free_at, now }) if is_first => free_at.map(|at| (at, now)),
+            by_rate => {
+                let now = core.time.now();
+                let from = by_rate.err().and_then(|busy| busy.free_at).unwrap_or(now);
+                let ahead = if is_first { 0 } else { this.number.ahead().max(1) };
+                // Nobody else is in line: whoever frees a slot gives it to this one.
+                let is_alone = is_first && core.line.len() == 1;
+                (!is_alone).then(|| (from.saturating_add(core.grace.patience(ahead)), now))
             }
+        };
+        let Some((at, now)) = wanted else {
+            this.alarm.set(None);
+            return Ok(Poll::Pending);
+        };
+        let set = this.alarm.as_ref().as_pin_ref().map(|alarm| alarm.deadline());
+        // One that looks whether others are silent keeps its time, else it would never come.
+        if set.is_none_or(|set| if is_first { set != at } else { set > at }) {
+            this.alarm.set(Some(core.time.sleep_until(at, now)));
         }
-        Poll::Ready(Ok(()))
+        let Some(alarm) = this.alarm.as_mut().as_pin_mut() else { return Ok(Poll::Pending) };
+        let rung = alarm.poll(cx);
+        if rung.is_ready() {
+            this.alarm.set(None);
+        }
+        Ok(rung)
     }
 
-    /// Stamps with the slot in hand. `None` if another call was faster or the clock stepped back: then the slot
-    /// goes back and the call awaits the rate again.
-    fn stamp(mut self: Pin<&mut Self>, slot: Slot<'_>) -> Option<Result<(), Refused>> {
+    /// Tries to go. `None` if there is no room: then it waits.
+    fn go(
+        mut self: Pin<&mut Self>,
+        turn: Turn,
+        cx: &mut Context<'_>,
+    ) -> Option<Result<(), Refused>> {
+        let core = self.core;
+        if core.is_closed() {
+            return Some(self.refuse(turn, Refused::closed()));
+        }
+        if let Err(busy) = core.peek() {
+            let refused = refusal(core, busy);
+            return self.wait_again(turn, refused, cx);
+        }
+        let Some(mut slot) = Slot::take_own(core) else {
+            return self.wait_again(turn, core.no_slot(), cx);
+        };
+        if let Some(shared) = core.concurrency().shared() {
+            let mut waiting = shared.wait();
+            match Pin::new(&mut waiting).poll(cx) {
+                Poll::Ready(Ok(permit)) => slot.shared = Some(permit),
+                Poll::Ready(Err(_)) => return Some(self.refuse(turn, core.no_slot())),
+                Poll::Pending => {
+                    let stand = State::Standing(Stand::new(core, waiting, slot));
+                    let before = mem::replace(self.as_mut().project().state, stand);
+                    self.project().alarm.set(None);
+                    drop(before);
+                    answer(core, turn);
+                    return None;
+                }
+            }
+        }
+        self.stamp(slot, turn, cx)
+    }
+
+    /// Stamps with the slot in hand. `None` if another call was faster or the clock stepped back.
+    fn stamp(
+        mut self: Pin<&mut Self>,
+        slot: Slot<'_>,
+        turn: Turn,
+        cx: &mut Context<'_>,
+    ) -> Option<Result<(), Refused>> {
         let this = self.as_mut().project();
         let core = *this.core;
         // MUTANTS: stamp 1
         // Once it is in the log it must not be counted as waiting, too.
-        *this.counted = None;
+        this.number.count_out();
         // MUTANTS: stamp 2
         if core.is_closed() {
-            return Some(Err(Refused::closed()));
+            return Some(self.refuse(turn, Refused::closed()));
         }
         match core.stamp() {
             Ok(()) => {
@@ -156,29 +267,88 @@ impl<'a> Queued<'a> {
                 // Before the guard lets go of the slot: leaving runs user code, which may panic (the next call's
                 // waker, the drop of a timer).
                 self.leave();
+                answer(core, turn);
                 slot.keep();
                 Some(Ok(()))
             }
-            Err(not_until) => {
-                *this.counted = Some(core.waiting.count());
-                *this.state = State::AwaitingRate(WakeSources::of(core));
+            Err(busy) => {
+                self.as_mut().project().number.count_in();
                 // MUTANTS: stamp 4
                 drop(slot);
-                not_until.free_at.is_none().then(|| Err(not_until.into()))
+                self.wait_again(turn, refusal(core, busy), cx)
             }
         }
+    }
+
+    /// There is no room. It waits in front of the others, or is refused for good.
+    fn wait_again(
+        mut self: Pin<&mut Self>,
+        turn: Turn,
+        refused: Refused,
+        cx: &mut Context<'_>,
+    ) -> Option<Result<(), Refused>> {
+        if refused.is_permanent() {
+            return Some(self.refuse(turn, refused));
+        }
+        // MUTANTS: wait_again
+        if turn == Turn::Own {
+            return None;
+        }
+        let mut this = self.as_mut().project();
+        let core = *this.core;
+        this.alarm.set(None);
+        let mut place = Place::new(core, this.number.lane_ahead());
+        // Before its turn is answered: otherwise those behind it could get the next one.
+        let found = place.poll(cx);
+        if let Found::Turn = found {
+            // It has met what another call has left.
+            place.keep_turn();
+        }
+        drop(mem::replace(this.state, State::Waiting(place)));
+        answer(core, turn);
+        match found {
+            Found::Closed => Some(Err(Refused::closed())),
+            Found::Turn | Found::Nothing { .. } => None,
+        }
+    }
+
+    /// It leaves without being admitted, and the next one looks.
+    fn refuse(self: Pin<&mut Self>, turn: Turn, refused: Refused) -> Result<(), Refused> {
+        let core = self.core;
+        self.leave();
+        if let Turn::Given(_) = turn {
+            core.hand_out_after(1, Reason::Successor);
+        }
+        Err(refused)
     }
 
     /// Leaves the line.
     fn leave(self: Pin<&mut Self>) {
         let mut this = self.project();
+        this.number.count_out();
         *this.counted = None;
-        *this.place = None;
         *this.state = State::Done;
-        this.sleep.set(None);
         this.alarm.set(None);
-        *this.turn = None;
+        this.timeout.set(None);
     }
+}
+
+/// The turn is answered: it is used, or there was no room for it.
+fn answer(core: &Core, turn: Turn) {
+    if let Turn::Given(lane) = turn {
+        let reason = if lane.is_ahead() { Reason::Successor } else { Reason::Room };
+        core.hand_out_after(1, reason);
+    }
+}
+
+fn refusal(core: &Core, busy: NotUntil) -> Refused {
+    core.concurrency().escalate_if_permanent(busy.into())
+}
+
+/// Looks again after other tasks have run: an erratic clock must not keep the thread.
+fn yield_now<T>(cx: &Context<'_>) -> Poll<T> {
+    cx.waker().wake_by_ref();
+    Poll::Pending
 }
 
 impl Future for Queued<'_> {
@@ -191,25 +361,27 @@ impl Future for Queued<'_> {
             return Poll::Ready(decided);
         }
         let this = self.as_mut().project();
-        if mem::take(this.has_yet_to_take_place) {
+        if mem::take(this.has_yet_to_be_counted) {
             match this.core.take_place() {
-                Ok(place) => *this.place = place,
+                Ok(counted) => *this.counted = counted,
                 Err(refused) => {
                     self.leave();
                     return Poll::Ready(Err(refused));
                 }
             }
         }
-        let alarm = self.as_mut().project().alarm.as_pin_mut();
-        let Some(Poll::Ready(())) = alarm.map(|alarm| alarm.poll(cx)) else { return Poll::Pending };
+        let timeout = self.as_mut().project().timeout.as_pin_mut();
+        let Some(Poll::Ready(())) = timeout.map(|timeout| timeout.poll(cx)) else {
+            return Poll::Pending;
+        };
         // MUTANTS: poll
-        // What it waits for may have come together with the alarm.
+        // What it waits for may have come together with the end of the timeout.
         let last = self.as_mut().advance(cx);
-        let core = self.core;
+        let (core, class) = (self.core, self.number.class());
         self.leave();
         Poll::Ready(match last {
             Poll::Ready(decided) => decided,
-            Poll::Pending => core.try_admit(),
+            Poll::Pending => core.try_admit(class),
         })
     }
 }

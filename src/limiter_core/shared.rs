@@ -1,9 +1,14 @@
 //! What all clones of a limiter share, and what can be decided without a place in line.
 
-use super::concurrency::Concurrency;
+use super::concurrency::{Concurrency, Slot};
+use super::gate::Gate;
+use super::grace::Grace;
+use super::hand_out::Reason;
+use super::line::{Counted, Line, Panics};
 use super::not_until::NotUntil;
-use super::queue::{Counted, QueueLength, QueueLimit};
-use crate::error::{Limit, NoSuchRateError, Refused};
+use super::priority::Priority;
+use super::queue::QueueLimit;
+use crate::error::{NoSuchRateError, Refused};
 use crate::rate::Rate;
 use crate::raw::window::{Log, LogFull, Reading, Reservation};
 use crate::semaphore::Semaphore;
@@ -16,35 +21,37 @@ const READINGS: u32 = 4;
 /// All limits of a limiter, and the line before them.
 #[derive(Debug)]
 pub(crate) struct Core {
-    /// Has one permit. Its holder is the head of the line.
-    pub(super) line: Semaphore,
-    /// Gets a permit to wake the head: for each change of a rate, reset, or jump of the clock.
-    pub(super) changes: Semaphore,
-    pub(super) waiting: QueueLength,
+    pub(super) gate: Gate,
+    pub(super) line: Line,
     queue_limit: Option<QueueLimit>,
     /// `None` if admissions in time are not limited.
     rate: Option<Log>,
     concurrency: Concurrency,
     pub(super) time: Time,
+    pub(super) grace: Grace,
 }
 
 impl Core {
     pub(crate) fn new(rate: Option<Log>, concurrency: Concurrency, time: Time) -> Self {
-        let (line, changes) = (Semaphore::new(1), Semaphore::new(0));
         Self {
-            line,
-            changes,
-            waiting: QueueLength::new(),
+            gate: concurrency.gate(),
+            line: Line::new(),
             queue_limit: None,
             rate,
             concurrency,
             time,
+            grace: Grace::new(Grace::DEFAULT),
         }
     }
 
     /// The same, with at most `max` calls in line.
     pub(crate) fn with_max_waiters(self, max: Option<usize>) -> Self {
         Self { queue_limit: max.map(QueueLimit::new), ..self }
+    }
+
+    /// The same, with another grace.
+    pub(crate) fn with_grace(self, grace: Duration) -> Self {
+        Self { grace: Grace::new(grace), ..self }
     }
 
     /// Takes one of the places in line, if they are limited.
@@ -56,29 +63,24 @@ impl Core {
 
     /// Refuses every call in line and every later one.
     pub(crate) fn close(&self) {
-        /// Closes the line even if a waker panics.
-        struct CloseOnDrop<'a>(&'a Semaphore);
-        impl Drop for CloseOnDrop<'_> {
-            fn drop(&mut self) {
-                self.0.close();
-            }
-        }
-        let _line = CloseOnDrop(&self.line);
-        // MUTANTS: drop 1
-        // First: a call that is the head, or becomes it meanwhile, sees this and leaves.
-        self.changes.close();
+        // MUTANTS: close
+        // First: a call that has a turn, or gets one meanwhile, sees this and leaves.
+        self.gate.close();
+        let mut panics = Panics::default();
+        self.line.close(&mut panics);
+        panics.resume();
     }
 
     pub(crate) fn is_closed(&self) -> bool {
-        self.changes.is_closed()
+        self.gate.is_closed()
     }
 
-    /// Changes a rate from now on, and wakes the head to look again.
+    /// Changes a rate from now on, and wakes the first in line to look again.
     pub(crate) fn set_rate(&self, index: usize, rate: Rate) -> Result<(), NoSuchRateError> {
         let (limit, window) = rate.parts();
         self.rate.as_ref().ok_or(NoSuchRateError)?.set(index, limit, window)?;
         // MUTANTS: set_rate
-        self.changes.add_permits(1);
+        self.look_again();
         Ok(())
     }
 
@@ -86,7 +88,7 @@ impl Core {
     pub(crate) fn reset(&self) {
         let Some(log) = &self.rate else { return };
         log.reset();
-        self.changes.add_permits(1);
+        self.look_again();
     }
 
     // ---- questions -----------------------------------------------------------------------------
@@ -99,8 +101,15 @@ impl Core {
         &self.concurrency
     }
 
+    /// How many slots are free; `None` if they are not limited.
+    pub(crate) fn available(&self) -> Option<u64> {
+        let shared = self.concurrency.shared().map(Semaphore::available_permits);
+        let shared = shared.map(|free| u64::try_from(free).unwrap_or(u64::MAX));
+        [self.gate.free(), shared].into_iter().flatten().min()
+    }
+
     pub(crate) fn waiters(&self) -> u64 {
-        self.waiting.get()
+        self.line.len()
     }
 
     /// How many calls the rate has room for now; `u32::MAX` if there is no rate.
@@ -116,15 +125,14 @@ impl Core {
 
     /// The clock, in ns.
     #[inline]
-    fn now(&self) -> u64 {
+    pub(super) fn now(&self) -> u64 {
         self.time.now().as_nanos()
     }
 
     /// Waiters' nodes in its semaphores that are not recycled.
     #[cfg(all(test, any(ringgate_loom, ringgate_freeze)))]
     pub(crate) fn nodes_in_use(&self) -> u32 {
-        let slots: u32 = self.concurrency.semaphores().map(Semaphore::nodes_in_use).sum();
-        self.line.nodes_in_use() + self.changes.nodes_in_use() + slots
+        self.line.nodes_in_use() + self.concurrency.shared().map_or(0, Semaphore::nodes_in_use)
     }
 
     /// Delays the sweep of the line until `dead` waiters have cancelled.
@@ -137,11 +145,11 @@ impl Core {
 
     /// Admits a call now, or says why not. An admitted call holds a slot until `release`.
     #[inline]
-    pub(crate) fn try_admit(&self) -> Result<(), Refused> {
-        if self.line.is_open_and_free() {
+    pub(crate) fn try_admit(&self, class: Priority) -> Result<(), Refused> {
+        if self.gate.is_open() {
             self.try_admit_uncontended()
         } else {
-            Err(self.refuse_newcomer())
+            self.try_admit_beside_a_line(class)
         }
     }
 
@@ -156,21 +164,25 @@ impl Core {
         }
     }
 
+    /// Others may be in line. If there is room for more than have a turn, the call goes.
     #[cold]
-    fn refuse_newcomer(&self) -> Refused {
+    fn try_admit_beside_a_line(&self, class: Priority) -> Result<(), Refused> {
         if self.is_closed() {
-            Refused::closed()
+            Err(Refused::closed())
+        } else if self.passes_the_line() {
+            self.try_admit_uncontended()
         } else {
-            self.refusal(self.estimate_for_newcomer())
+            Err(self.refusal(self.estimate_for_newcomer(class)))
         }
     }
 
-    /// Admits a call while the line is empty.
+    /// Admits a call that has nobody before it.
     #[inline]
     pub(super) fn try_admit_uncontended(&self) -> Result<(), Refused> {
-        match self.concurrency {
-            Concurrency::Unlimited => self.stamp().map_err(Refused::from),
-            _ => self.try_admit_with_slot(),
+        if self.concurrency.is_limited() {
+            self.try_admit_with_slot()
+        } else {
+            self.stamp().map_err(Refused::from)
         }
     }
 
@@ -178,16 +190,44 @@ impl Core {
         // The rate first, so that a call it refuses takes no slot away from another.
         let reservation =
             self.peek().map_err(|busy| self.concurrency.escalate_if_permanent(busy.into()))?;
-        let slot = self.concurrency.try_acquire()?;
+        let mut slot = Slot::take_own(self).ok_or_else(|| self.no_slot())?;
+        if let Some(shared) = self.concurrency.shared() {
+            slot.shared = Some(shared.try_acquire().map_err(|_| self.no_slot())?);
+        }
         self.stamp_in(reservation)?;
         slot.keep();
         Ok(())
     }
 
-    /// Ends an admitted call: frees its concurrency slot.
+    #[cold]
+    pub(super) fn no_slot(&self) -> Refused {
+        self.concurrency.escalate_if_permanent(Refused::until_released())
+    }
+
+    /// Ends an admitted call: frees its slot.
     #[inline]
     pub(crate) fn release(&self) {
-        self.concurrency.release();
+        /// Frees the shared slot even if a waker panics.
+        struct ReleaseOnDrop<'a>(Option<&'a Semaphore>);
+        impl Drop for ReleaseOnDrop<'_> {
+            #[inline]
+            fn drop(&mut self) {
+                if let Some(shared) = self.0 {
+                    shared.release(1);
+                }
+            }
+        }
+        let _shared = ReleaseOnDrop(self.concurrency.shared());
+        self.release_own();
+    }
+
+    /// Frees one of the limiter's own slots.
+    #[inline]
+    pub(super) fn release_own(&self) {
+        // MUTANTS: release_own
+        if self.gate.release() {
+            self.hand_out(Reason::Room);
+        }
     }
 
     /// An error if the call would queue pointlessly: a limit in its way can never let it pass.
@@ -259,54 +299,10 @@ impl Core {
         let back = Duration::from_nanos(seen.saturating_sub(reading.clock));
         // MUTANTS: notice_jump
         if back > JUMP {
-            // Wakes the head first, which sleeps until a time of the old log. After the move no thread can notice
-            // the jump, so a stall in between would leave the head asleep. Woken too early, it notices by itself.
-            self.changes.add_permits(1);
+            // Wakes the first in line first, which sleeps until a time of the old log. After the move no thread can
+            // notice the jump, so a stall in between would leave it asleep. Woken too early, it notices by itself.
+            self.look_again();
             log.restart_time(reading.base);
-        }
-    }
-
-    // ---- estimates -----------------------------------------------------------------------------
-
-    /// The refusal of a call that the rate refuses by `wait`, or that only others in line keep from going.
-    #[cold]
-    pub(super) fn refusal(&self, wait: Option<NotUntil>) -> Refused {
-        let refused = match wait {
-            Some(wait) => wait.into(),
-            // If no slot is lacking, only the head is in the way, and it is about to be admitted.
-            None => self.concurrency.refusal().unwrap_or_else(|| Refused::for_now(Limit::Rate, 0)),
-        };
-        self.concurrency.escalate_if_permanent(refused)
-    }
-
-    /// When the rate admits a call with `ahead` others before it; `None` if it does now.
-    pub(super) fn estimate(&self, ahead: u64) -> Option<NotUntil> {
-        let log = self.rate.as_ref()?;
-        // Notices a jump of the clock.
-        let _ = self.peek();
-        let (free_at, now) = log.free_at_by(ahead, &|| self.now());
-        if free_at == Some(now) {
-            return None;
-        }
-        // MUTANTS: estimate
-        // Not permanent: waiters ahead may cancel.
-        let only_behind_others = free_at.is_none() && ahead > 0;
-        let at_the_end = || log.free_at_by(0, &|| self.now()).0.map(|_| u64::MAX);
-        Some(NotUntil::new(now, if only_behind_others { at_the_end() } else { free_at }))
-    }
-
-    /// When the rate admits a call that joins the line now; `None` if it does now.
-    pub(super) fn estimate_for_newcomer(&self) -> Option<NotUntil> {
-        let mut waiting = self.waiters();
-        loop {
-            let wait = self.estimate(waiting);
-            // A call that was admitted between the two counts is in the log already: it would count twice.
-            let still = self.waiters();
-            // MUTANTS: estimate_for_newcomer
-            if still >= waiting {
-                return wait;
-            }
-            waiting = still;
         }
     }
 }

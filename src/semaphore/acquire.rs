@@ -224,6 +224,12 @@ impl<S: Deref<Target = Semaphore>> Drop for Acquiring<S> {
 pub(crate) struct Waiting<'a>(Acquiring<&'a Semaphore>);
 
 impl Waiting<'_> {
+    /// Whether it waits and nobody is ahead.
+    pub(crate) fn is_first(&self) -> bool {
+        let acquiring = &self.0;
+        acquiring.semaphore.is_some_and(|semaphore| semaphore.raw.is_front(&acquiring.waiter))
+    }
+
     pub(crate) fn position(&self) -> Option<usize> {
         self.0.position()
     }

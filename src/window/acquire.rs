@@ -3,7 +3,7 @@
 use super::SlidingWindow;
 use crate::blocking::block_on;
 use crate::error::Refused;
-use crate::limiter_core::{Admission, Core, Handle};
+use crate::limiter_core::{Admission, Ask, Core, Handle};
 use core::future::Future;
 use core::ops::Deref;
 use core::pin::Pin;
@@ -26,7 +26,7 @@ impl SlidingWindow {
     /// Dropping the future leaves the line; nothing has been counted.
     #[inline]
     pub fn acquire(&self) -> WindowAcquire<'_> {
-        WindowAcquire { admission: Admission::new(&self.core, None) }
+        WindowAcquire { admission: Admission::new(&self.core, Ask::default()) }
     }
 
     /// Waits in line, but no longer than `timeout` after the first poll.
@@ -41,7 +41,7 @@ impl SlidingWindow {
     /// As [`acquire`](Self::acquire).
     #[inline]
     pub fn acquire_timeout(&self, timeout: Duration) -> WindowAcquire<'_> {
-        WindowAcquire { admission: Admission::new(&self.core, Some(timeout)) }
+        WindowAcquire { admission: Admission::new(&self.core, Ask::within(timeout)) }
     }
 
     /// [`acquire`](Self::acquire) with a future that keeps the window alive and borrows nothing.
@@ -50,7 +50,7 @@ impl SlidingWindow {
     ///
     /// As [`acquire`](Self::acquire).
     pub fn acquire_owned(self: Arc<Self>) -> WindowAcquireOwned {
-        WindowAcquireOwned { admission: Admission::new(Owned(self), None) }
+        WindowAcquireOwned { admission: Admission::new(Owned(self), Ask::default()) }
     }
 
     /// [`acquire_timeout`](Self::acquire_timeout) with a future that borrows nothing.
@@ -59,7 +59,7 @@ impl SlidingWindow {
     ///
     /// As [`acquire_timeout`](Self::acquire_timeout).
     pub fn acquire_timeout_owned(self: Arc<Self>, timeout: Duration) -> WindowAcquireOwned {
-        WindowAcquireOwned { admission: Admission::new(Owned(self), Some(timeout)) }
+        WindowAcquireOwned { admission: Admission::new(Owned(self), Ask::within(timeout)) }
     }
 
     /// [`acquire`](Self::acquire) for a thread, which waits in the same line as tasks.

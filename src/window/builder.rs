@@ -1,7 +1,7 @@
 //! Building a window.
 
 use super::SlidingWindow;
-use crate::limiter_core::{Concurrency, Core};
+use crate::limiter_core::{Concurrency, Core, Grace};
 use crate::rate::{Margin, Rate};
 use crate::raw::window::Log;
 use crate::time::{Clock, Time};
@@ -27,7 +27,12 @@ impl SlidingWindow {
 
     /// A builder for a window, with no rate yet.
     pub fn builder() -> SlidingWindowBuilder {
-        SlidingWindowBuilder { rates: Vec::new(), margin: Margin::ZERO, time: None }
+        SlidingWindowBuilder {
+            rates: Vec::new(),
+            margin: Margin::ZERO,
+            grace: Grace::DEFAULT,
+            time: None,
+        }
     }
 }
 
@@ -37,6 +42,7 @@ impl SlidingWindow {
 pub struct SlidingWindowBuilder {
     rates: Vec<(u32, Duration)>,
     margin: Margin,
+    grace: Duration,
     time: Option<Time>,
 }
 
@@ -82,6 +88,13 @@ impl SlidingWindowBuilder {
         self
     }
 
+    /// How long a silent call in line may hold up the others. See
+    /// [`LimiterBuilder::grace`](crate::LimiterBuilder::grace).
+    pub fn grace(mut self, grace: Duration) -> Self {
+        self.grace = grace;
+        self
+    }
+
     /// The clock to go by, instead of the [default](crate::time).
     pub fn clock(mut self, clock: impl Clock) -> Self {
         self.time = Some(Time::new(clock));
@@ -96,6 +109,7 @@ impl SlidingWindowBuilder {
         }
         let log = Log::new(&self.rates, self.margin);
         let time = self.time.unwrap_or_default();
-        SlidingWindow { core: Core::new(Some(log), Concurrency::Unlimited, time) }
+        let core = Core::new(Some(log), Concurrency::unlimited(), time);
+        SlidingWindow { core: core.with_grace(self.grace) }
     }
 }

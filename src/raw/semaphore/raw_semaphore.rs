@@ -4,6 +4,7 @@ use super::debt::Debt;
 use super::leftovers::Leftovers;
 use super::queue::Queue;
 use super::state::{Bound, Refusal, State};
+use super::waiter::Waiter;
 use crate::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
 use crate::sync::const_fn;
 use crate::sync::leak::Tracked;
@@ -88,9 +89,14 @@ impl RawSemaphore {
         self.state().is_closed()
     }
 
-    pub(crate) fn is_open_and_free(&self) -> bool {
-        let state = self.state();
-        state.permits() > 0 && !state.is_closed()
+    /// Whether the queue has a front, which may have been served already.
+    pub(crate) fn has_waiters(&self) -> bool {
+        self.state().front().is_some()
+    }
+
+    /// Whether this waiter is the front of the queue.
+    pub(crate) fn is_front(&self, waiter: &Waiter) -> bool {
+        waiter.node.is_some() && self.state().front() == waiter.node
     }
 
     /// Whether it can never have a permit.

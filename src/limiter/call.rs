@@ -1,0 +1,129 @@
+//! What a call asks for, put together step by step.
+
+use super::acquire::{LimiterAcquire, LimiterAcquireOwned};
+use super::permit::{LimiterPermit, OwnedLimiterPermit};
+use super::{Limiter, Priority};
+use crate::blocking::block_on;
+use crate::error::Refused;
+use crate::limiter_core::{Admission, Ask};
+use core::time::Duration;
+use std::sync::Arc;
+
+impl Limiter {
+    /// A call that says more about itself: its [priority](LimiterCall::priority), its [timeout](LimiterCall::timeout).
+    ///
+    /// ```
+    /// use ringgate::{Limiter, Priority, Rate};
+    /// use std::time::Duration;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), ringgate::Refused> {
+    /// let limiter = Limiter::new(Rate::per_minute(60), 4);
+    /// let batch = limiter.call().priority(Priority::Low);
+    /// let first = batch.timeout(Duration::from_secs(5)).acquire().await?;
+    /// let second = batch.try_acquire()?;
+    /// # drop((first, second));
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[inline]
+    pub fn call(&self) -> LimiterCall<'_> {
+        LimiterCall { limiter: self, ask: Ask::default() }
+    }
+}
+
+/// A call of a [`Limiter`], before it is made. From [`Limiter::call`].
+///
+/// It is small and can be copied; one may be made as often as you like. It counts nothing until one of its
+/// methods is called.
+#[derive(Debug, Clone, Copy)]
+#[must_use = "a call does nothing until it is acquired"]
+pub struct LimiterCall<'a> {
+    limiter: &'a Limiter,
+    ask: Ask,
+}
+
+impl<'a> LimiterCall<'a> {
+    /// How urgent it is, compared with the others in line. [`Normal`](Priority::Normal) unless it is set here.
+    #[inline]
+    pub fn priority(mut self, priority: Priority) -> Self {
+        self.ask.class = priority;
+        self
+    }
+
+    /// Waits for at most `timeout`, from the first poll on. See [`Limiter::acquire_timeout`].
+    #[inline]
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.ask.timeout = Some(timeout);
+        self
+    }
+
+    /// Waits in line. See [`Limiter::acquire`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Limiter::acquire`]; with a timeout also as [`Limiter::acquire_timeout`].
+    #[inline]
+    pub fn acquire(self) -> LimiterAcquire<'a> {
+        LimiterAcquire { admission: Admission::new(&self.limiter.core, self.ask) }
+    }
+
+    /// [`acquire`](Self::acquire) with a future and a permit that borrow nothing.
+    ///
+    /// # Errors
+    ///
+    /// As [`acquire`](Self::acquire).
+    pub fn acquire_owned(self) -> LimiterAcquireOwned {
+        LimiterAcquireOwned { admission: Admission::new(Arc::clone(&self.limiter.core), self.ask) }
+    }
+
+    /// Admits the call now, or refuses. It does not wait, so a timeout means nothing to it.
+    ///
+    /// # Errors
+    ///
+    /// As [`Limiter::try_acquire`]. The time it tells is that of a call of this priority.
+    #[inline]
+    pub fn try_acquire(self) -> Result<LimiterPermit<'a>, Refused> {
+        self.limiter.core.try_admit(self.ask.class)?;
+        Ok(LimiterPermit { core: &self.limiter.core })
+    }
+
+    /// [`try_acquire`](Self::try_acquire) with a permit that borrows nothing.
+    ///
+    /// # Errors
+    ///
+    /// As [`try_acquire`](Self::try_acquire).
+    #[inline]
+    pub fn try_acquire_owned(self) -> Result<OwnedLimiterPermit, Refused> {
+        self.limiter.core.try_admit(self.ask.class)?;
+        Ok(OwnedLimiterPermit { core: Arc::clone(&self.limiter.core) })
+    }
+
+    /// [`acquire`](Self::acquire) for a thread: it waits in the same line as tasks do.
+    ///
+    /// # Errors
+    ///
+    /// As [`acquire`](Self::acquire).
+    ///
+    /// # Panics
+    ///
+    /// As [`Semaphore::blocking_acquire`](crate::Semaphore::blocking_acquire).
+    #[track_caller]
+    pub fn blocking_acquire(self) -> Result<LimiterPermit<'a>, Refused> {
+        block_on(self.acquire())
+    }
+
+    /// [`blocking_acquire`](Self::blocking_acquire) with a permit that borrows nothing.
+    ///
+    /// # Errors
+    ///
+    /// As [`acquire`](Self::acquire).
+    ///
+    /// # Panics
+    ///
+    /// As [`blocking_acquire`](Self::blocking_acquire).
+    #[track_caller]
+    pub fn blocking_acquire_owned(self) -> Result<OwnedLimiterPermit, Refused> {
+        block_on(self.acquire_owned())
+    }
+}

@@ -1,0 +1,54 @@
+//! What the limiter says about later times.
+
+use super::not_until::NotUntil;
+use super::priority::Priority;
+use super::shared::Core;
+use crate::error::{Limit, Refused};
+
+impl Core {
+    /// The refusal of a call that the rate refuses by `wait`, or that only others in line keep from going.
+    #[cold]
+    pub(super) fn refusal(&self, wait: Option<NotUntil>) -> Refused {
+        let refused = match wait {
+            Some(wait) => wait.into(),
+            None if self.available() == Some(0) => Refused::until_released(),
+            // Only calls with a turn are in the way. They answer by then, or their turns count no more.
+            None => Refused::for_now(Limit::Rate, self.grace.turn_ends_in()),
+        };
+        self.concurrency().escalate_if_permanent(refused)
+    }
+
+    /// When the rate admits a call with `ahead` others before it; `None` if it does now.
+    pub(super) fn estimate(&self, ahead: u64) -> Option<NotUntil> {
+        let log = self.rate()?;
+        // Notices a jump of the clock.
+        let _ = self.peek();
+        let (free_at, now) = log.free_at_by(ahead, &|| self.now());
+        if free_at == Some(now) {
+            return None;
+        }
+        // MUTANTS: estimate
+        // Not permanent: waiters ahead may cancel.
+        let only_behind_others = free_at.is_none() && ahead > 0;
+        let at_the_end = || log.free_at_by(0, &|| self.now()).0.map(|_| u64::MAX);
+        Some(NotUntil::new(now, if only_behind_others { at_the_end() } else { free_at }))
+    }
+
+    /// When the rate admits a call that joins the line now; `None` if it does now. Calls that have had a turn for long
+    /// and do not answer are not counted.
+    pub(super) fn estimate_for_newcomer(&self, class: Priority) -> Option<NotUntil> {
+        let mut waiting = self.line.len_of(class);
+        loop {
+            let silent = self.line.turns.silent(self.grace.period(self.time.now()));
+            let ahead = waiting + self.line.before(class, waiting);
+            let wait = self.estimate(ahead.saturating_sub(silent));
+            // A call that was admitted between the two counts is in the log already: it would count twice.
+            let still = self.line.len_of(class);
+            // MUTANTS: estimate_for_newcomer
+            if still >= waiting {
+                return wait;
+            }
+            waiting = still;
+        }
+    }
+}

@@ -1,0 +1,47 @@
+//! How long a silent call may hold up the others.
+
+use crate::time::Timestamp;
+use core::time::Duration;
+
+/// The grace, and the times that follow from it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Grace {
+    /// In ns.
+    nanos: u64,
+}
+
+impl Grace {
+    /// Long enough that a busy runtime answers in time, and short enough that nobody minds a call that never does.
+    pub(crate) const DEFAULT: Duration = Duration::from_secs(1);
+    const MIN: Duration = Duration::from_millis(1);
+    const MAX: Duration = Duration::from_secs(3600);
+
+    /// Within a millisecond and an hour.
+    pub(crate) fn new(grace: Duration) -> Self {
+        let nanos = grace.clamp(Self::MIN, Self::MAX).as_nanos();
+        Self { nanos: u64::try_from(nanos).unwrap_or(u64::MAX) }
+    }
+
+    /// The number of the period in which turns that are handed out at `now` are counted. They count for one to two
+    /// periods, a quarter of the grace at most.
+    pub(super) fn period(self, now: Timestamp) -> u32 {
+        #[expect(clippy::cast_possible_truncation, reason = "periods are compared modulo 2^32")]
+        let period = (now.as_nanos() / (self.nanos / 8)) as u32;
+        period
+    }
+
+    /// In ns: how long a turn counts at most.
+    pub(super) fn turn_ends_in(self) -> u64 {
+        self.nanos / 4
+    }
+
+    /// How long after it could have gone a call with `ahead` others before it looks whether they are silent.
+    ///
+    /// A quarter of the grace, so that it finds the turns of silent calls no longer counted at its second look. Those
+    /// further behind wait longer, so that few look in vain, and those ahead look first.
+    pub(super) fn patience(self, ahead: u64) -> Duration {
+        let quarter = u128::from(self.nanos / 4);
+        let nanos = quarter * (64 + u128::from(ahead)) / 64;
+        Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
+    }
+}

@@ -1,0 +1,154 @@
+//! Hands out turns: whoever may have made room, or has joined the line, looks for both.
+//!
+//! ```text
+//! look at the count of turns out ─► any call in line? ─► room for how many? ─► count the turns ─► hand them out
+//!          ▲                                                                                         │
+//!          └──────────────────── some were not taken: look again ◄── uncount them ◄──────────────────┘
+//! ```
+//!
+//! A turn only says "try now". The call takes its slot and its stamp itself when it is polled, so no turn can admit too
+//! many. Nothing is lost between two that look at the same time: each changes something first (it joins, frees a
+//! slot, answers a turn), then writes the count, then looks. Whoever writes later sees what both have changed.
+//!
+//! If there is no room by the rate, one call at least waits in front and sleeps until the time by the rate. It gets a
+//! turn like any other, finds no room, and stays there.
+
+use super::line::Panics;
+use super::shared::Core;
+
+/// The most turns handed out by one look. Calls that have left look again.
+const MAX_TURNS: u64 = 1024;
+
+/// How often one call looks. More often only if others change something each time, and they look as well.
+const MAX_LOOKS: u32 = 64;
+
+/// Why someone looks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Reason {
+    /// There may be room, or a new call in line.
+    Room,
+    /// A call has left that may have slept until the time by the rate. Another one must.
+    Successor,
+    /// Something has changed that the first in line cannot see.
+    Change,
+    /// So many calls must be silent: room has been unused for long.
+    Silent(u64),
+}
+
+/// How many calls could go now.
+enum Room {
+    /// For so many.
+    For(u64),
+    /// None: not before a time by the rate, or a close, which someone in line has to watch for.
+    Watch,
+}
+
+impl Core {
+    /// Hands out turns for the room there is.
+    #[cold]
+    pub(super) fn hand_out(&self, reason: Reason) {
+        let mut panics = Panics::default();
+        self.hand_out_in(reason, &mut panics);
+        panics.resume();
+    }
+
+    /// Turns are answered; others get what is left.
+    pub(super) fn hand_out_after(&self, answered: u64, reason: Reason) {
+        self.line.turns.remove(answered);
+        self.hand_out(reason);
+    }
+
+    /// Something has changed that the first in line cannot see.
+    pub(super) fn look_again(&self) {
+        if !self.gate.is_open() {
+            self.hand_out(Reason::Change);
+        }
+    }
+
+    fn hand_out_in(&self, mut reason: Reason, panics: &mut Panics) {
+        for _ in 0..MAX_LOOKS {
+            let seen = self.line.turns.look();
+            if self.is_closed() {
+                return;
+            }
+            let period = self.grace.period(self.time.now());
+            let out = seen.out(period).saturating_add(self.line.standing.get());
+            if !self.line.is_waiting() {
+                if out > 0 {
+                    return;
+                }
+                self.gate.end_line();
+                // MUTANTS: hand_out_in 1
+                if !self.line.is_waiting() {
+                    return;
+                }
+                self.gate.form_line();
+                continue;
+            }
+            let turns = self.turns_for(reason, out);
+            if turns == 0 {
+                return;
+            }
+            // MUTANTS: hand_out_in 2
+            if !self.line.turns.add(seen, period, turns) {
+                continue;
+            }
+            reason = Reason::Room;
+            let left = self.line.give(turns, panics);
+            // MUTANTS: hand_out_in 3
+            if left == 0 {
+                return;
+            }
+            self.line.turns.remove(left);
+        }
+    }
+
+    /// How many turns to hand out while `out` are out.
+    fn turns_for(&self, reason: Reason, out: u64) -> u64 {
+        let (room, needs_watch) = match self.room() {
+            Room::For(calls) => (calls, false),
+            Room::Watch => (0, true),
+        };
+        let turns = room.saturating_sub(out).min(MAX_TURNS);
+        match reason {
+            Reason::Change => turns.max(1),
+            Reason::Silent(ahead) if room > 0 => turns.max(ahead.min(MAX_TURNS) + 1),
+            _ if turns == 0 && out == 0 && needs_watch => {
+                // MUTANTS: turns_for
+                u64::from(reason == Reason::Successor || !self.line.is_watched())
+            }
+            _ => turns,
+        }
+    }
+
+    fn room(&self) -> Room {
+        let by_rate = match (self.rate(), self.peek()) {
+            (_, Err(_)) => return Room::Watch,
+            (None, Ok(_)) => u64::MAX,
+            // At least the one that `peek` has found.
+            (Some(log), Ok(_)) => u64::from(log.remaining_by(&|| self.now()).max(1)),
+        };
+        match self.gate.free() {
+            // Someone in line watches for the close of the semaphore.
+            Some(0) if self.concurrency().shared().is_some() => Room::Watch,
+            Some(free) => Room::For(by_rate.min(free)),
+            None => Room::For(by_rate),
+        }
+    }
+
+    /// Whether a call may go although others are in line: nobody waits for a turn, and there is room for more than
+    /// have one.
+    #[cold]
+    pub(super) fn passes_the_line(&self) -> bool {
+        self.hand_out(Reason::Room);
+        !self.line.is_waiting() && self.has_room_beside_turns()
+    }
+
+    /// Whether there is room for more calls than have a turn.
+    pub(super) fn has_room_beside_turns(&self) -> bool {
+        let period = self.grace.period(self.time.now());
+        let out = self.line.turns.look().out(period).saturating_add(self.line.standing.get());
+        // Without turns out, the call finds out by itself.
+        out == 0 || matches!(self.room(), Room::For(calls) if calls > out)
+    }
+}

@@ -1,0 +1,330 @@
+//! The line: lanes of calls that wait for a turn.
+//!
+//! | lane | who waits in it |
+//! |---|---|
+//! | late | a call that found no room at its turn and is older than those in front |
+//! | front | calls that found no room at their turn; the first of them waits for the time by the rate |
+//! | high, normal, low | all others, by [`Priority`] |
+//!
+//! Turns go to the lanes in this order, and to the last three by their shares. A lane is a semaphore without permits.
+//! A turn is a permit that is released to it and, if nobody waits there, taken back at once.
+
+use super::priority::{CLASSES, Priority};
+use super::turns::TurnsOut;
+use crate::semaphore::{Semaphore, Waiting};
+use crate::sync::atomic::{AtomicU64, Ordering};
+use core::any::Any;
+use core::mem::forget;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+
+const LANES: usize = 2 + CLASSES;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Lane {
+    Late,
+    Front,
+    Class(Priority),
+}
+
+impl Lane {
+    fn index(self) -> usize {
+        match self {
+            Self::Late => 0,
+            Self::Front => 1,
+            Self::Class(class) => 2 + class.index(),
+        }
+    }
+
+    /// Whether its calls have had a turn, or came first.
+    pub(super) fn is_ahead(self) -> bool {
+        !matches!(self, Self::Class(_))
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct Line {
+    lanes: [Semaphore; LANES],
+    pub(super) turns: TurnsOut,
+    /// The calls in line by class, those with a turn included.
+    calls: [AtomicU64; CLASSES],
+    /// How many calls have ever joined.
+    joined: AtomicU64,
+    /// How many of them have left.
+    left: AtomicU64,
+    /// One more than the number of the newest call that has ever waited in front.
+    newest_in_front: AtomicU64,
+    /// How many turns the classes have had.
+    shared_out: AtomicU64,
+    /// Calls that have a turn and stand in the line of a shared semaphore.
+    pub(super) standing: Count,
+}
+
+impl Line {
+    pub(super) fn new() -> Self {
+        Self {
+            lanes: core::array::from_fn(|_| Semaphore::new(0)),
+            turns: TurnsOut::new(),
+            calls: core::array::from_fn(|_| AtomicU64::new(0)),
+            joined: AtomicU64::new(0),
+            left: AtomicU64::new(0),
+            newest_in_front: AtomicU64::new(0),
+            shared_out: AtomicU64::new(0),
+            standing: Count::default(),
+        }
+    }
+
+    // ---- who is in it ----------------------------------------------------------------------------
+
+    /// Counts one more call for as long as its number lives.
+    pub(super) fn join(&self, class: Priority) -> Number<'_> {
+        let ahead = self.len();
+        // ORDERING: Relaxed: counts for estimates and for sleeps. Nothing else is read by them.
+        let number = self.joined.fetch_add(1, Ordering::Relaxed);
+        // ORDERING: Relaxed, as above.
+        let left = self.left.load(Ordering::Relaxed);
+        // ORDERING: Relaxed, as above.
+        self.calls[class.index()].fetch_add(1, Ordering::Relaxed);
+        Number { line: self, number, class, ahead, left, is_counted: true }
+    }
+
+    /// How many calls are in line.
+    pub(super) fn len(&self) -> u64 {
+        Priority::ALL.into_iter().map(|class| self.len_of(class)).sum()
+    }
+
+    pub(super) fn len_of(&self, class: Priority) -> u64 {
+        // ORDERING: Relaxed: a count for information.
+        self.calls[class.index()].load(Ordering::Relaxed)
+    }
+
+    /// Whether a call waits for a turn.
+    pub(super) fn is_waiting(&self) -> bool {
+        self.lanes.iter().any(Semaphore::has_waiters)
+    }
+
+    /// Whether a call waits that had a turn, or came first.
+    pub(super) fn is_watched(&self) -> bool {
+        self.lanes[..2].iter().any(Semaphore::has_waiters)
+    }
+
+    fn lane(&self, lane: Lane) -> &Semaphore {
+        &self.lanes[lane.index()]
+    }
+
+    pub(super) fn wait(&self, lane: Lane) -> Waiting<'_> {
+        self.lane(lane).wait()
+    }
+
+    /// A semaphore that is closed with the line.
+    pub(super) fn any_lane(&self) -> &Semaphore {
+        self.lane(Lane::Front)
+    }
+
+    /// Whether the call is the first of all.
+    pub(super) fn is_first(&self, lane: Lane, waiting: &Waiting<'_>) -> bool {
+        match lane {
+            Lane::Late => waiting.is_first(),
+            Lane::Front => !self.lane(Lane::Late).has_waiters() && waiting.is_first(),
+            Lane::Class(_) => false,
+        }
+    }
+
+    /// How many calls wait for a turn before this one; `None` if it has one.
+    pub(super) fn position(&self, lane: Lane, waiting: &Waiting<'_>) -> Option<u64> {
+        let within = waiting.position()?;
+        let before: usize = match lane {
+            Lane::Late => 0,
+            Lane::Front => self.lane(Lane::Late).waiters(),
+            Lane::Class(_) => self.lanes[..2].iter().map(Semaphore::waiters).sum(),
+        };
+        let within = u64::try_from(within).unwrap_or(u64::MAX);
+        let others = match lane {
+            Lane::Class(class) => self.before(class, within),
+            Lane::Late | Lane::Front => 0,
+        };
+        Some(within + others + u64::try_from(before).unwrap_or(u64::MAX))
+    }
+
+    /// How many calls of other classes at least go before one that has `ahead` of its own before it.
+    pub(super) fn before(&self, class: Priority, ahead: u64) -> u64 {
+        let others = Priority::ALL.into_iter().filter(|other| *other != class);
+        let turns = |other: Priority| ahead.saturating_mul(other.share()) / class.share();
+        others.map(|other| turns(other).min(self.len_of(other))).sum()
+    }
+
+    // ---- handing out -----------------------------------------------------------------------------
+
+    /// Hands out turns, and returns how many nobody took. That may be more than it was given: others' leftovers.
+    pub(super) fn give(&self, turns: u64, panics: &mut Panics) -> u64 {
+        let mut left = turns;
+        for lane in [Lane::Late, Lane::Front] {
+            left = self.give_to(self.lane(lane), left, panics);
+        }
+        let mut waits = Priority::ALL.map(|class| self.lane(Lane::Class(class)).has_waiters());
+        while left > 0 && waits.contains(&true) {
+            // ORDERING: Relaxed: a count that only decides whose turn is next.
+            let first = Priority::of_turn(self.shared_out.load(Ordering::Relaxed)).index();
+            let is_alone = waits.iter().filter(|waits| **waits).count() == 1;
+            let class =
+                if waits[first] { first } else { waits.iter().position(|w| *w).unwrap_or(0) };
+            let now = if is_alone { left } else { 1 };
+            let untaken = self.give_to(&self.lanes[2 + class], now, panics);
+            // ORDERING: Relaxed, as above.
+            self.shared_out.fetch_add(now.saturating_sub(untaken), Ordering::Relaxed);
+            left = (left - now).saturating_add(untaken);
+            waits[class] = untaken == 0 && self.lanes[2 + class].has_waiters();
+        }
+        left
+    }
+
+    fn give_to(&self, lane: &Semaphore, turns: u64, panics: &mut Panics) -> u64 {
+        if turns == 0 || !lane.has_waiters() {
+            return turns;
+        }
+        panics.catch(|| lane.release(usize::try_from(turns).unwrap_or(usize::MAX)));
+        Self::take_back(lane)
+    }
+
+    fn take_back(lane: &Semaphore) -> u64 {
+        lane.forget_permits(usize::MAX) as u64
+    }
+
+    /// Takes back what a call that had a turn has left, because nobody waited behind it.
+    pub(super) fn take_back_from(&self, lane: Lane) -> u64 {
+        Self::take_back(self.lane(lane))
+    }
+
+    /// Refuses every call that waits for a turn.
+    pub(super) fn close(&self, panics: &mut Panics) {
+        for lane in &self.lanes {
+            panics.catch(|| lane.close());
+        }
+    }
+
+    #[cfg(all(test, any(ringgate_loom, ringgate_freeze)))]
+    pub(super) fn nodes_in_use(&self) -> u32 {
+        self.lanes.iter().map(Semaphore::nodes_in_use).sum()
+    }
+
+    #[cfg(all(test, any(ringgate_loom, ringgate_freeze)))]
+    pub(super) fn sweep_at(&self, dead: u64) {
+        self.lanes.iter().for_each(|lane| lane.sweep_at(dead));
+    }
+}
+
+/// A call's number in line. It is counted until it is dropped.
+pub(super) struct Number<'a> {
+    line: &'a Line,
+    number: u64,
+    class: Priority,
+    /// How many were in line when it joined.
+    ahead: u64,
+    /// How many had left by then.
+    left: u64,
+    is_counted: bool,
+}
+
+impl Number<'_> {
+    /// How many calls are ahead, if none but those has left.
+    pub(super) fn ahead(&self) -> u64 {
+        // ORDERING: Relaxed: an estimate.
+        let left = self.line.left.load(Ordering::Relaxed);
+        self.ahead.saturating_sub(left.saturating_sub(self.left))
+    }
+
+    /// Whether no other was in line when it joined.
+    pub(super) fn came_first(&self) -> bool {
+        self.ahead == 0
+    }
+
+    /// The lane in which it waits after it found no room.
+    pub(super) fn lane_ahead(&self) -> Lane {
+        // ORDERING: Relaxed: it only decides the order of calls that found no room at the same moment.
+        let newest = self.line.newest_in_front.fetch_max(self.number + 1, Ordering::Relaxed);
+        // MUTANTS: lane_ahead
+        if self.number < newest { Lane::Late } else { Lane::Front }
+    }
+
+    pub(super) fn class(&self) -> Priority {
+        self.class
+    }
+
+    /// It counts as waiting no more: it is in the log, or has left.
+    pub(super) fn count_out(&mut self) {
+        if core::mem::replace(&mut self.is_counted, false) {
+            // ORDERING: Relaxed: counts for estimates and for sleeps.
+            self.line.calls[self.class.index()].fetch_sub(1, Ordering::Relaxed);
+            // ORDERING: Relaxed, as above.
+            self.line.left.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// It waits again: the log did not take it.
+    pub(super) fn count_in(&mut self) {
+        if !core::mem::replace(&mut self.is_counted, true) {
+            // ORDERING: Relaxed: counts for estimates and for sleeps.
+            self.line.left.fetch_sub(1, Ordering::Relaxed);
+            // ORDERING: Relaxed, as above.
+            self.line.calls[self.class.index()].fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+impl Drop for Number<'_> {
+    fn drop(&mut self) {
+        self.count_out();
+    }
+}
+
+/// A number of calls.
+#[derive(Debug, Default)]
+pub(super) struct Count(AtomicU64);
+
+impl Count {
+    pub(super) fn get(&self) -> u64 {
+        // ORDERING: Relaxed: who looks for room has acquired what was counted before it; see `TurnsOut::look`.
+        self.0.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn count(&self) -> Counted<'_> {
+        // ORDERING: Relaxed, as in `get`.
+        self.0.fetch_add(1, Ordering::Relaxed);
+        Counted(&self.0)
+    }
+}
+
+/// One call in a count, until it is dropped.
+pub(super) struct Counted<'a>(pub(super) &'a AtomicU64);
+
+impl Drop for Counted<'_> {
+    fn drop(&mut self) {
+        // ORDERING: Relaxed: the count guards nothing but itself.
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// The first panic of a waker, kept until everything is in order.
+#[derive(Default)]
+pub(super) struct Panics(Option<Box<dyn Any + Send>>);
+
+impl Panics {
+    pub(super) fn catch(&mut self, user_code: impl FnOnce()) {
+        // Unwind safe: the semaphores are consistent whenever they run a waker.
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(user_code)) {
+            match self.0 {
+                None => self.0 = Some(panic),
+                // Leaked: dropping it would run the user's code.
+                Some(_) => forget(panic),
+            }
+        }
+    }
+
+    /// Resumes the first panic, unless this thread is unwinding already.
+    pub(super) fn resume(self) {
+        match self.0 {
+            Some(panic) if std::thread::panicking() => forget(panic),
+            Some(panic) => resume_unwind(panic),
+            None => {}
+        }
+    }
+}

@@ -1,0 +1,158 @@
+//! A call's place in a lane, and its stand in the line of a shared semaphore.
+
+use super::concurrency::Slot;
+use super::hand_out::Reason;
+use super::line::{Counted, Lane};
+use super::shared::Core;
+use crate::error::Refused;
+use crate::semaphore::{Closed, Semaphore, Waiting};
+use core::future::Future;
+use core::mem;
+use core::pin::Pin;
+use core::task::{Context, Poll};
+
+/// A place in a lane. Fields are dropped in this order.
+pub(super) struct Place<'a> {
+    waiting: Waiting<'a>,
+    leaving: Leaving<'a>,
+    /// Watches for the close of the shared semaphore.
+    closed: Option<Closed<'a>>,
+}
+
+/// What a poll of a place finds.
+pub(super) enum Found {
+    Turn,
+    Closed,
+    /// It has no turn. `is_new`: it has just taken its place.
+    Nothing {
+        is_new: bool,
+    },
+}
+
+impl<'a> Place<'a> {
+    /// It is taken at the first poll.
+    pub(super) fn new(core: &'a Core, lane: Lane) -> Self {
+        let closed = if lane.is_ahead() { core.concurrency().shared() } else { None };
+        Self {
+            waiting: core.line.wait(lane),
+            leaving: Leaving { core, lane, is_taken: false, has_turn: false },
+            closed: closed.map(Semaphore::closed),
+        }
+    }
+
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Found {
+        if self.closed.as_mut().is_some_and(|closed| Pin::new(closed).poll(cx).is_ready()) {
+            return Found::Closed;
+        }
+        if mem::replace(&mut self.leaving.has_turn, false) {
+            return Found::Turn;
+        }
+        match Pin::new(&mut self.waiting).poll(cx) {
+            Poll::Ready(Ok(turn)) => {
+                turn.keep();
+                self.leaving.is_taken = false;
+                Found::Turn
+            }
+            Poll::Ready(Err(_)) => Found::Closed,
+            Poll::Pending if self.leaving.is_taken => Found::Nothing { is_new: false },
+            Poll::Pending => {
+                self.leaving.is_taken = true;
+                self.leaving.core.gate.form_line();
+                Found::Nothing { is_new: true }
+            }
+        }
+    }
+
+    /// The next poll finds the turn again.
+    pub(super) fn keep_turn(&mut self) {
+        self.leaving.has_turn = true;
+    }
+
+    pub(super) fn lane(&self) -> Lane {
+        self.leaving.lane
+    }
+
+    /// Whether it is the first in line.
+    pub(super) fn is_first(&self) -> bool {
+        self.leaving.core.line.is_first(self.leaving.lane, &self.waiting)
+    }
+
+    /// How many calls wait for a turn before it; 0 if it has one.
+    pub(super) fn position(&self) -> u64 {
+        self.leaving.core.line.position(self.leaving.lane, &self.waiting).unwrap_or(0)
+    }
+}
+
+/// Looks for others after a call has left its place.
+struct Leaving<'a> {
+    core: &'a Core,
+    lane: Lane,
+    is_taken: bool,
+    /// Found, and not answered yet.
+    has_turn: bool,
+}
+
+impl Drop for Leaving<'_> {
+    fn drop(&mut self) {
+        if !self.is_taken && !self.has_turn {
+            return;
+        }
+        // It may have been granted a turn, and nobody waits behind it in the lane.
+        let unused = self.core.line.take_back_from(self.lane) + u64::from(self.has_turn);
+        // MUTANTS: drop 1
+        if self.lane.is_ahead() {
+            self.core.hand_out_after(unused, Reason::Successor);
+        } else if unused > 0 {
+            self.core.hand_out_after(unused, Reason::Room);
+        }
+    }
+}
+
+/// A stand in the line of the shared semaphore. Fields are dropped in this order.
+pub(super) struct Stand<'a> {
+    waiting: Waiting<'a>,
+    own: Option<Slot<'a>>,
+    closed: Closed<'a>,
+    _counted: Counted<'a>,
+    leaving: LeavingStand<'a>,
+}
+
+impl<'a> Stand<'a> {
+    /// `waiting` is in that line already, and the call has taken one of the limiter's own slots.
+    pub(super) fn new(core: &'a Core, waiting: Waiting<'a>, own: Slot<'a>) -> Self {
+        Self {
+            waiting,
+            own: Some(own),
+            closed: core.line.any_lane().closed(),
+            _counted: core.line.standing.count(),
+            leaving: LeavingStand(core),
+        }
+    }
+
+    /// Ready with a slot.
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Slot<'a>, Refused>> {
+        if Pin::new(&mut self.closed).poll(cx).is_ready() {
+            return Poll::Ready(Err(Refused::closed()));
+        }
+        match (Pin::new(&mut self.waiting).poll(cx), &mut self.own) {
+            (Poll::Ready(Ok(permit)), own @ Some(_)) => {
+                let Some(mut slot) = own.take() else { return Poll::Pending };
+                slot.shared = Some(permit);
+                Poll::Ready(Ok(slot))
+            }
+            (Poll::Ready(Err(_)), _) => {
+                let refused = self.leaving.0.concurrency().permanent_refusal();
+                Poll::Ready(Err(refused.unwrap_or_else(Refused::closed)))
+            }
+            _ => Poll::Pending,
+        }
+    }
+}
+
+struct LeavingStand<'a>(&'a Core);
+
+impl Drop for LeavingStand<'_> {
+    fn drop(&mut self) {
+        self.0.hand_out(Reason::Room);
+    }
+}
