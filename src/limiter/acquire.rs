@@ -158,7 +158,7 @@ impl Limiter {
 #[derive(Debug)]
 #[must_use = "futures do nothing unless you `.await` or poll them"]
 pub struct LimiterAcquire<'a> {
-    admission: Admission<&'a Core>,
+    pub(super) admission: Admission<&'a Core>,
 }
 
 impl LimiterAcquire<'_> {
@@ -212,7 +212,7 @@ impl<'a> Future for LimiterAcquire<'a> {
 #[derive(Debug)]
 #[must_use = "futures do nothing unless you `.await` or poll them"]
 pub struct LimiterAcquireOwned {
-    admission: Admission<Arc<Core>>,
+    pub(super) admission: Admission<Arc<Core>>,
 }
 
 impl LimiterAcquireOwned {

@@ -67,7 +67,7 @@ impl<'a> Slot<'a> {
     /// One of the limiter's own, if one is free.
     #[inline]
     pub(super) fn take_own(core: &'a Core) -> Option<Self> {
-        core.gate.try_take().then_some(Self { own: Some(core), shared: None })
+        core.gate.try_take().then(|| Self { own: Some(core), shared: None })
     }
 
     /// The call holds the slot without a guard, until [`Core::release`].

@@ -79,12 +79,12 @@ impl Line {
     pub(super) fn join(&self, class: Priority) -> Number<'_> {
         let ahead = self.len();
         // ORDERING: Relaxed: counts for estimates and for sleeps. Nothing else is read by them.
-        let number = self.joined.fetch_add(1, Ordering::Relaxed);
+        let nth = self.joined.fetch_add(1, Ordering::Relaxed);
         // ORDERING: Relaxed, as above.
         let left = self.left.load(Ordering::Relaxed);
         // ORDERING: Relaxed, as above.
         self.calls[class.index()].fetch_add(1, Ordering::Relaxed);
-        Number { line: self, number, class, ahead, left, is_counted: true }
+        Number { line: self, nth, class, ahead, left, is_counted: true }
     }
 
     /// How many calls are in line.
@@ -158,7 +158,7 @@ impl Line {
     pub(super) fn give(&self, turns: u64, panics: &mut Panics) -> u64 {
         let mut left = turns;
         for lane in [Lane::Late, Lane::Front] {
-            left = self.give_to(self.lane(lane), left, panics);
+            left = Self::give_to(self.lane(lane), left, panics);
         }
         let mut waits = Priority::ALL.map(|class| self.lane(Lane::Class(class)).has_waiters());
         while left > 0 && waits.contains(&true) {
@@ -168,7 +168,7 @@ impl Line {
             let class =
                 if waits[first] { first } else { waits.iter().position(|w| *w).unwrap_or(0) };
             let now = if is_alone { left } else { 1 };
-            let untaken = self.give_to(&self.lanes[2 + class], now, panics);
+            let untaken = Self::give_to(&self.lanes[2 + class], now, panics);
             // ORDERING: Relaxed, as above.
             self.shared_out.fetch_add(now.saturating_sub(untaken), Ordering::Relaxed);
             left = (left - now).saturating_add(untaken);
@@ -177,7 +177,7 @@ impl Line {
         left
     }
 
-    fn give_to(&self, lane: &Semaphore, turns: u64, panics: &mut Panics) -> u64 {
+    fn give_to(lane: &Semaphore, turns: u64, panics: &mut Panics) -> u64 {
         if turns == 0 || !lane.has_waiters() {
             return turns;
         }
@@ -215,7 +215,7 @@ impl Line {
 /// A call's number in line. It is counted until it is dropped.
 pub(super) struct Number<'a> {
     line: &'a Line,
-    number: u64,
+    nth: u64,
     class: Priority,
     /// How many were in line when it joined.
     ahead: u64,
@@ -240,9 +240,9 @@ impl Number<'_> {
     /// The lane in which it waits after it found no room.
     pub(super) fn lane_ahead(&self) -> Lane {
         // ORDERING: Relaxed: it only decides the order of calls that found no room at the same moment.
-        let newest = self.line.newest_in_front.fetch_max(self.number + 1, Ordering::Relaxed);
+        let newest = self.line.newest_in_front.fetch_max(self.nth + 1, Ordering::Relaxed);
         // MUTANTS: lane_ahead
-        if self.number < newest { Lane::Late } else { Lane::Front }
+        if self.nth < newest { Lane::Late } else { Lane::Front }
     }
 
     pub(super) fn class(&self) -> Priority {

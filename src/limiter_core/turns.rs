@@ -30,9 +30,7 @@ impl Seen {
     }
 
     fn period(self) -> u32 {
-        #[expect(clippy::cast_possible_truncation, reason = "the upper half")]
-        let period = (self.0 >> 32) as u32;
-        period
+        (self.0 >> 32) as u32
     }
 
     fn parts(self) -> (u64, u64) {
