@@ -173,11 +173,11 @@ impl LimiterBuilder {
     /// How long a silent call may hold up the others: one in line whose future nobody polls any more, because its task
     /// computes, its runtime has stopped, or it was leaked. From 1 ms to an hour; the default is a second.
     ///
-    /// A call that waits looks by itself, some time after it could have gone, whether those ahead are silent: after a
-    /// quarter of the grace, and 1/256 of the grace more for each call ahead. It finds turns of silent calls given
-    /// up after another quarter. So the next call goes within the grace if up to 128 have fallen silent at once, and
-    /// for each further one 1/256 of the grace later. A short grace costs wakes: while a call has to wait, it
-    /// looks as often as that.
+    /// A call that waits looks by itself, some time after it could have gone: after a quarter of the grace, and 1/256 of
+    /// the grace more for each call ahead. If there is room then, it looks again as long after that; if nobody
+    /// has used the room meanwhile, those ahead are silent, and it goes. So it goes within the grace if up to 64 have
+    /// fallen silent at once, and 1/128 of the grace later for each further one. A short grace costs wakes:
+    /// while calls wait they look as often as that.
     ///
     /// ```
     /// use ringgate::{Limiter, Rate};

@@ -35,10 +35,11 @@ impl Grace {
         self.nanos / 4
     }
 
-    /// How long after it could have gone a call with `ahead` others before it looks whether they are silent.
+    /// How long after it could have gone a call with `ahead` others before it looks whether room is unused, and how
+    /// long after that it looks again: then those ahead must be silent.
     ///
-    /// A quarter of the grace, so that it finds the turns of silent calls no longer counted at its second look. Those
-    /// further behind wait longer, so that few look in vain, and those ahead look first.
+    /// A quarter of the grace, in which turns out have been answered or count no more. Those further behind wait longer,
+    /// so that few look in vain, and those ahead look first.
     pub(super) fn patience(self, ahead: u64) -> Duration {
         let quarter = u128::from(self.nanos / 4);
         let nanos = quarter * (64 + u128::from(ahead)) / 64;

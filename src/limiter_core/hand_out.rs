@@ -147,6 +147,10 @@ impl Core {
         !self.line.is_waiting() && self.has_room_beside_turns()
     }
 
+    pub(super) fn has_room(&self) -> bool {
+        matches!(self.room(), Room::For(calls) if calls > 0)
+    }
+
     /// Whether there is room for more calls than have a turn.
     pub(super) fn has_room_beside_turns(&self) -> bool {
         let period = self.grace.period(self.time.now());

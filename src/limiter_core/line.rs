@@ -51,6 +51,8 @@ pub(super) struct Line {
     joined: AtomicU64,
     /// How many of them have left.
     left: AtomicU64,
+    /// How many of them were admitted.
+    pub(super) went: Progress,
     /// One more than the number of the newest call that has ever waited in front.
     newest_in_front: AtomicU64,
     /// How many turns the classes have had.
@@ -67,6 +69,7 @@ impl Line {
             calls: core::array::from_fn(|_| AtomicU64::new(0)),
             joined: AtomicU64::new(0),
             left: AtomicU64::new(0),
+            went: Progress::default(),
             newest_in_front: AtomicU64::new(0),
             shared_out: AtomicU64::new(0),
             standing: Count::default(),
@@ -273,6 +276,22 @@ impl Number<'_> {
 impl Drop for Number<'_> {
     fn drop(&mut self) {
         self.count_out();
+    }
+}
+
+/// How many calls have been admitted from the line.
+#[derive(Debug, Default)]
+pub(super) struct Progress(AtomicU64);
+
+impl Progress {
+    pub(super) fn made(&self) {
+        // ORDERING: Relaxed: it only tells whether to look once more before others are taken for silent.
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn so_far(&self) -> u64 {
+        // ORDERING: Relaxed, as above.
+        self.0.load(Ordering::Relaxed)
     }
 }
 

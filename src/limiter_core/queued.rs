@@ -32,6 +32,8 @@ pin_project! {
         // really has to wait.
         has_yet_to_be_counted: bool,
         state: State<'a>,
+        // How many had gone when it last found room that was not for it.
+        unused_since: Option<u64>,
         // When it looks for room itself.
         #[pin]
         alarm: Option<SleepUntil<'a>>,
@@ -85,6 +87,7 @@ impl<'a> Queued<'a> {
             counted,
             has_yet_to_be_counted: !is_counted,
             state: State::Waiting(Place::new(core, lane)),
+            unused_since: None,
             alarm: None,
             timeout: deadline.map(|deadline| core.time.sleep_until(deadline.at, deadline.set_at)),
         })
@@ -153,8 +156,7 @@ impl<'a> Queued<'a> {
                         if self.as_mut().sleep(false, cx)?.is_pending() {
                             return Poll::Pending;
                         }
-                        let ahead = self.number.ahead().max(1);
-                        self.core.hand_out(Reason::Silent(ahead));
+                        self.as_mut().look_past_silent();
                         continue;
                     }
                 },
@@ -171,6 +173,18 @@ impl<'a> Queued<'a> {
             }
         }
         yield_now(cx)
+    }
+
+    /// If there is room, and nobody has used it since this call saw that before, those ahead are silent.
+    fn look_past_silent(self: Pin<&mut Self>) {
+        let this = self.project();
+        let core = *this.core;
+        let went = core.has_room().then(|| core.line.went.so_far());
+        // MUTANTS: look_past_silent
+        if went.is_some() && went == *this.unused_since {
+            core.hand_out(Reason::Silent(this.number.ahead().max(1)));
+        }
+        *this.unused_since = went;
     }
 
     /// Sleeps until it is time to look for room. An error if that is never.
@@ -263,6 +277,7 @@ impl<'a> Queued<'a> {
         }
         match core.stamp() {
             Ok(()) => {
+                core.line.went.made();
                 // MUTANTS: stamp 3
                 // Before the guard lets go of the slot: leaving runs user code, which may panic (the next call's
                 // waker, the drop of a timer).
@@ -305,7 +320,10 @@ impl<'a> Queued<'a> {
             place.keep_turn();
         }
         drop(mem::replace(this.state, State::Waiting(place)));
-        answer(core, turn);
+        if let Turn::Given(_) = turn {
+            // This call watches for the others now.
+            core.hand_out_after(1, Reason::Room);
+        }
         match found {
             Found::Closed => Some(Err(Refused::closed())),
             Found::Turn | Found::Nothing { .. } => None,
@@ -333,7 +351,7 @@ impl<'a> Queued<'a> {
     }
 }
 
-/// The turn is answered: it is used, or there was no room for it.
+/// The turn is used.
 fn answer(core: &Core, turn: Turn) {
     if let Turn::Given(lane) = turn {
         let reason = if lane.is_ahead() { Reason::Successor } else { Reason::Room };
