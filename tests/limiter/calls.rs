@@ -13,7 +13,7 @@ use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Poll, Waker};
 use std::time::Duration;
 use tokio::sync::mpsc::unbounded_channel;
@@ -253,9 +253,11 @@ fn a_newcomer_does_not_overtake_those_who_wait_at_a_window() {
     let mut waiting = pin!(window.acquire());
     assert!(poll_once(waiting.as_mut()).is_pending());
     clock.advance(s(10));
+    // There is room for two, and one waits.
+    assert!(window.try_acquire().is_ok());
     assert!(window.try_acquire().is_err());
     assert!(poll_once(waiting.as_mut()).is_ready());
-    assert!(window.try_acquire().is_ok());
+    assert!(window.try_acquire().is_err());
 }
 
 /// As leaky-bucket #39, where a dropped call blocked it permanently. Broken by: `Counted` not counting
@@ -359,7 +361,9 @@ fn a_call_that_has_been_admitted_is_not_counted_as_waiting_too() {
     });
     let mut second = pin!(scene.limiter.acquire());
     assert!(poll_with(second.as_mut(), &asks).is_pending());
+    // The clock wakes everybody who sleeps by it.
     scene.set(s(60));
+    assert_eq!(asked.try_iter().collect::<Vec<_>>(), [Some(s(60))]);
     drop(admitted(&mut first));
     assert_eq!(asked.try_iter().collect::<Vec<_>>(), [Some(s(120))]);
 }
@@ -377,14 +381,14 @@ fn a_refusal_by_the_slots_tells_no_time() {
     }
 }
 
-/// The head of the line may be about to go, both limits being open. Broken by: `refusal` blaming
-/// the slots while some are free.
+/// Those in line may be about to go, both limits being open. Broken by: `refusal` blaming the slots while some
+/// are free.
 #[test]
 fn a_refusal_while_a_slot_is_free_does_not_blame_the_slots() {
     let scene = Scene::new(2, s(10), 3);
     scene.admit();
     scene.admit();
-    let _head = scene.queued();
+    let _line = [scene.queued(), scene.queued()];
     scene.set(s(10));
     assert_eq!(scene.limiter.available_permits(), 3);
     assert_eq!(scene.refusal().limit(), Limit::Rate);
@@ -601,10 +605,14 @@ fn a_panicking_waker_of_the_next_in_line_costs_no_slot() {
     let scene = Scene::new(1, s(60), 1);
     scene.admit();
     let mut first = scene.queued();
-    let panics = Calls::waker(|| panic!("the waker panics"));
+    let is_armed = Arc::new(AtomicBool::new(false));
+    let armed = Arc::clone(&is_armed);
+    let panics = Calls::waker(move || assert!(!armed.load(Ordering::Relaxed), "the waker panics"));
     let mut second = Box::pin(scene.limiter.acquire());
     assert!(poll_with(second.as_mut(), &panics).is_pending());
+    // The clock wakes everybody who sleeps by it.
     scene.set(s(60));
+    is_armed.store(true, Ordering::Relaxed);
     let poll = catch_unwind(AssertUnwindSafe(|| poll_once(first.as_mut()).is_ready()));
     assert!(poll.is_err());
     drop((first, second));
