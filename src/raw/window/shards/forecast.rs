@@ -46,7 +46,7 @@ impl Shards {
         }
     }
 
-    /// That moment for several rings, or an earlier one. Exact if `ahead` is 0, and whenever it is `now`.
+    /// That moment for several rings, or an earlier one. Exact for two rings, if `ahead` is 0, and whenever it is `now`.
     ///
     /// **Why it is not too late.** Deal `ahead` out to the rings in any way. Before the first moment when some ring allows
     /// one more than its part, no ring has allowed more than its part, so all together have allowed at most `ahead`. Hence
@@ -133,7 +133,7 @@ impl<'a> Outlook<'a> {
 
     #[inline]
     fn deal(&mut self, ring: usize, piece: u64) -> Result<(), RingError> {
-        self.parts[ring] = self.parts[ring].saturating_add(piece);
+        self.parts[ring] += piece;
         self.free_at[ring] = self.free_at(ring, self.parts[ring])?;
         Ok(())
     }
