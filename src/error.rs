@@ -167,6 +167,9 @@ impl Refused {
 
     /// How long after the refusal the call can be admitted, if no other call comes first.
     ///
+    /// Behind calls in line it counts those as well, as a future's
+    /// [`estimated_wait`](crate::LimiterAcquire::estimated_wait) does: exact, or the earliest time possible.
+    ///
     /// `None` if no time is known: the call depends on other calls that have to finish or to leave the line, or
     /// waiting will never help ([`is_permanent`](Self::is_permanent)).
     #[must_use]

@@ -34,8 +34,9 @@ impl Limiter {
     ///
     /// # Errors
     ///
-    /// [`Refused`] immediately if the calls now in line make the deadline unreachable, otherwise at the deadline.
-    /// Also as [`acquire`](Self::acquire).
+    /// [`Refused`] immediately if the calls now in line make the deadline unreachable, by the
+    /// [estimated wait](LimiterAcquire::estimated_wait) behind them, otherwise at the deadline. Also as
+    /// [`acquire`](Self::acquire).
     ///
     /// ```
     /// use ringgate::{Limit, Limiter, Rate};
@@ -173,8 +174,14 @@ impl LimiterAcquire<'_> {
     /// How long until the rate admits this call, if each call ahead goes as soon as the rate admits it and none
     /// leaves. Waiting for a slot may take longer. `None` unless it waits, or if the rate never admits it.
     ///
-    /// Cost: as [`position`](Self::position). With several rates also a step for each call ahead; with more than
-    /// 4096 ahead it returns the earliest time possible.
+    /// Exact for the next call in line. Behind others it is exact
+    /// * with one rate, if its largest limit so far is below 256 or above 2^20, or on one or two processors;
+    /// * with several rates, if fewer calls are ahead than each limit.
+    ///
+    /// Otherwise it is the earliest time possible: never too long, and zero only if the rate has room for this call and
+    /// all that are ahead.
+    ///
+    /// Cost: as [`position`](Self::position).
     #[must_use]
     pub fn estimated_wait(&self) -> Option<Duration> {
         self.admission.estimated_wait()

@@ -71,16 +71,22 @@ impl Rates {
         self.free_at().is_some_and(|free_at| free_at <= now)
     }
 
-    /// When a call with `ahead` others before it is admitted, if each of them goes as soon as it can; `None`
-    /// for never.
+    /// The time that is told to a call with `ahead` others before it: when it is admitted, if each of them goes as soon as
+    /// it can. With several rules it is the earliest possible: the latest that any rule demands by itself. `None` for never.
     #[must_use]
     pub fn turn(&self, ahead: usize, now: u64) -> Option<u64> {
-        let mut foreseen = self.clone();
+        self.limiting()
+            .try_fold(now, |latest, rule| Some(latest.max(self.turn_by(rule, ahead, now)?)))
+    }
+
+    /// The same by one rule.
+    fn turn_by(&self, rule: Rule, ahead: usize, now: u64) -> Option<u64> {
+        let mut foreseen = self.stamps.clone();
         for _ in 0..ahead {
-            let turn = foreseen.free_at()?;
-            foreseen.stamp(turn.max(now));
+            let turn = foreseen.free_at([rule], now)?;
+            foreseen.admit(turn);
         }
-        Some(foreseen.free_at()?.max(now))
+        foreseen.free_at([rule], now)
     }
 
     fn stamp(&mut self, now: u64) {

@@ -56,6 +56,6 @@ mod rules;
 
 pub(super) use cells::{Ring, RingError, RingFull};
 pub(super) use claim::{Claim, Fast};
-pub(super) use forecast::MAX_SNAPSHOTS;
+pub(super) use forecast::{Forecast, MAX_SNAPSHOTS};
 pub(super) use history::History;
 pub(super) use rules::Rules;

@@ -119,9 +119,11 @@ impl Log {
     }
 
     /// When the admission after `ahead` others is free, if each of those is claimed as soon as it is free, from a
-    /// reading of the clock on; `None` if time ends before. With several rules and more than 4096 ahead, that moment or
-    /// an earlier one. Returns the reading as well. (In ns.) It makes the reading itself: one from before the log's time
-    /// restarted would be wrong.
+    /// reading of the clock on; `None` if time ends before. Returns the reading as well. (In ns.) It makes the reading
+    /// itself: one from before the log's time restarted would be wrong.
+    ///
+    /// With several rules or more than two rings it is that moment or an earlier one. It is exact if none is ahead, and
+    /// it is the reading only if the admission is free then.
     pub(crate) fn free_at_by(&self, ahead: u64, read: ReadClock<'_>) -> (Option<u64>, u64) {
         let asked = self.ask(None, read, |shards, at| Ok((at, shards.free_at(ahead, at)?)));
         let ((at, free_at), reading, _) = match asked {

@@ -1,38 +1,88 @@
 //! What a ring will allow: how many admissions now, and when a later one.
 
-use super::cells::{Boundary, Ring, RingError, in_cells, index, used};
+use super::cells::{Boundary, Ring, RingError, in_cells, used};
 use super::rules::Rules;
 use crate::raw::window::cell::{Format, NEVER, Rule};
 
 /// How often a snapshot that others change is taken anew.
 pub(crate) const MAX_SNAPSHOTS: u32 = 16;
 
-/// With several rules, up to this many admissions are foreseen exactly. Later ones are foreseen at the earliest.
-const MAX_FORESEEN: u64 = 4096;
+/// What one ring will allow, from one boundary for as long as that stands.
+#[derive(Clone, Copy)]
+pub(crate) struct Forecast<'a> {
+    ring: &'a Ring,
+    format: Format,
+    found: Boundary,
+}
 
-impl Ring {
+impl Forecast<'_> {
     /// How many more admissions the rules allow at `now`.
-    pub(crate) fn remaining(&self, rules: Rules<'_>, now: u64) -> Result<u64, RingError> {
-        self.snapshot(rules.format, |found| {
+    pub(crate) fn remaining(&mut self, rules: Rules<'_>, now: u64) -> Result<u64, RingError> {
+        self.snapshot(|ring, found| {
             let all = rules.all().filter(|rule| !rule.is_unlimited());
-            let remaining = all.map(|rule| self.remaining_by(rules.format, rule, found, now));
+            let remaining = all.map(|rule| ring.remaining_by(rules.format, rule, found, now));
             remaining.min().unwrap_or(NEVER)
         })
     }
 
-    /// Reads cells that belong together, from one boundary.
-    fn snapshot(&self, format: Format, read: impl Fn(&Boundary) -> u64) -> Result<u64, RingError> {
+    /// When the admission after `ahead` others is free, if each of those is claimed as soon as it is free, from `now`
+    /// on.
+    ///
+    /// With several rules, that moment or an earlier one: the latest that any rule names by itself. Other rules only
+    /// delay the stamps that a rule looks back to. It is exact if `ahead` is less than each limit, because then all rules
+    /// look back to stamps of the past.
+    pub(crate) fn free_at(
+        &mut self,
+        rules: Rules<'_>,
+        ahead: u64,
+        now: u64,
+    ) -> Result<u64, RingError> {
+        let format = self.format;
+        self.snapshot(|ring, found| {
+            let free_at = |rule| ring.free_at_by(format, rule, found, ahead, now);
+            rules.all().map(free_at).fold(now, u64::max)
+        })
+    }
+
+    /// The same by one rule, where each cell covers one admission.
+    #[inline]
+    pub(crate) fn free_at_plain(
+        &mut self,
+        rule: Rule,
+        ahead: u64,
+        now: u64,
+    ) -> Result<u64, RingError> {
+        self.snapshot(|ring, found| ring.free_at_plain(rule, found, ahead, now))
+    }
+
+    /// Reads cells that belong together.
+    #[inline]
+    fn snapshot(&mut self, read: impl Fn(&Ring, &Boundary) -> u64) -> Result<u64, RingError> {
         let mut tries = 0;
         loop {
-            let found = self.locate_open(format)?;
-            let result = read(&found);
+            let result = read(self.ring, &self.found);
             tries += 1;
             // MUTANTS: snapshot
             // A cell stamped meanwhile mixes two laps in the result. If that does not end, an estimate must do.
-            if self.is_unchanged(&found) || tries == MAX_SNAPSHOTS {
+            if self.ring.is_unchanged(&self.found) || tries == MAX_SNAPSHOTS {
                 return Ok(result);
             }
+            self.locate_again()?;
         }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn locate_again(&mut self) -> Result<(), RingError> {
+        self.found = self.ring.locate_open(self.format)?;
+        Ok(())
+    }
+}
+
+impl Ring {
+    #[inline]
+    pub(crate) fn forecast(&self, format: Format) -> Result<Forecast<'_>, RingError> {
+        Ok(Forecast { ring: self, format, found: self.locate_open(format)? })
     }
 
     fn remaining_by(&self, format: Format, rule: Rule, found: &Boundary, now: u64) -> u64 {
@@ -51,21 +101,8 @@ impl Ring {
         rule.limit.saturating_sub(used).saturating_sub(full * format.per_cell)
     }
 
-    /// When the admission after `ahead` others is free, if each of those is claimed as soon as it is free, from `now`
-    /// on.
-    pub(crate) fn free_at(&self, rules: Rules<'_>, ahead: u64, now: u64) -> Result<u64, RingError> {
-        self.snapshot(rules.format, |found| {
-            if rules.more.is_empty() {
-                self.free_at_by_one(rules.format, rules.first, found, ahead, now)
-            } else {
-                self.free_at_by_all(rules, found, ahead, now)
-            }
-        })
-    }
-
-    /// By one rule. Admission e, counted from the start of the newest cell, looks back to a cell. That cell is stamped
-    /// already, or will be, a whole number of laps later.
-    fn free_at_by_one(
+    /// By one rule.
+    fn free_at_by(
         &self,
         format: Format,
         rule: Rule,
@@ -74,8 +111,42 @@ impl Ring {
         now: u64,
     ) -> u64 {
         if rule.is_unlimited() {
-            return now;
+            now
+        } else if format == Format::PLAIN {
+            self.free_at_plain(rule, found, ahead, now)
+        } else {
+            self.free_at_shared(format, rule, found, ahead, now)
         }
+    }
+
+    /// Where each cell covers one admission.
+    #[inline]
+    fn free_at_plain(&self, rule: Rule, found: &Boundary, ahead: u64, now: u64) -> u64 {
+        let Some(others) = rule.limit.checked_sub(1) else { return NEVER };
+        // A division takes longer than all the rest.
+        let laps = if ahead <= others { 0 } else { ahead / rule.limit };
+        let back = others - (ahead - laps * rule.limit);
+        let stamp = Format::PLAIN.time(self.word(self.back(found.newest, back)));
+        let first = now.max(stamp + rule.window);
+        match laps {
+            0 => first,
+            laps => {
+                let first = first.max(Format::PLAIN.time(found.newest_word));
+                first.saturating_add(rule.window.saturating_mul(laps))
+            }
+        }
+    }
+
+    /// Where cells are shared. Admission e, counted from the start of the newest cell, looks back to a cell. That cell is
+    /// stamped already, or will be, a whole number of laps later.
+    fn free_at_shared(
+        &self,
+        format: Format,
+        rule: Rule,
+        found: &Boundary,
+        ahead: u64,
+        now: u64,
+    ) -> u64 {
         let Some(others) = rule.limit.checked_sub(1) else { return NEVER };
         let newest = format.time(found.newest_word);
         let per_cell = format.per_cell.min(rule.limit);
@@ -98,29 +169,5 @@ impl Ring {
                 first.saturating_add(rule.window.saturating_mul(laps))
             }
         }
-    }
-
-    /// By several rules, whose cells cover one admission each: step by step.
-    fn free_at_by_all(&self, rules: Rules<'_>, found: &Boundary, ahead: u64, now: u64) -> u64 {
-        let all: Vec<Rule> = rules.all().filter(|rule| !rule.is_unlimited()).collect();
-        let newest = rules.format.time(found.newest_word);
-        let steps = ahead.min(MAX_FORESEEN);
-        let mut stamps: Vec<u64> = Vec::new();
-        let mut free_at = now;
-        for step in 0..=steps {
-            let looks_back = |rule: &Rule| match step.checked_sub(rule.limit) {
-                _ if rule.limit == 0 => NEVER,
-                Some(foreseen) => stamps[index(foreseen)].saturating_add(rule.window),
-                None => {
-                    let stamp = self.word(self.back(found.newest, rule.limit - 1 - step));
-                    rules.format.time(stamp) + rule.window
-                }
-            };
-            free_at = all.iter().map(looks_back).max().unwrap_or(now).max(now);
-            stamps.push(free_at.max(newest));
-        }
-        let beyond = ahead - steps;
-        let least = |rule: &Rule| rule.window.saturating_mul(beyond / rule.limit.max(1));
-        free_at.saturating_add(all.iter().map(least).max().unwrap_or(0))
     }
 }
