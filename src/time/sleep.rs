@@ -64,20 +64,21 @@ impl Future for Sleep {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let mut this = self.project();
-        match this.timer.as_mut().project() {
-            TimerProjection::Agnostic { delay } => delay.poll(cx),
-            #[cfg(all(feature = "tokio", not(all(target_family = "wasm", target_os = "unknown"))))]
-            TimerProjection::Tokio { mut sleep } => {
-                // It panics once its runtime has shut down.
-                let polled = catch_unwind(AssertUnwindSafe(|| sleep.as_mut().poll(cx)));
-                polled.unwrap_or_else(|_| {
+        #[cfg(all(feature = "tokio", not(all(target_family = "wasm", target_os = "unknown"))))]
+        if let TimerProjection::Tokio { mut sleep } = this.timer.as_mut().project() {
+            // It panics once its runtime has shut down.
+            match catch_unwind(AssertUnwindSafe(|| sleep.as_mut().poll(cx))) {
+                Ok(polled) => return polled,
+                Err(_) => {
                     let left = sleep.deadline().saturating_duration_since(tokio_now());
                     this.timer.set(Timer::Agnostic { delay: futures_timer::Delay::new(left) });
-                    // The next poll polls the new timer.
-                    cx.waker().wake_by_ref();
-                    Poll::Pending
-                })
+                }
             }
+        }
+        match this.timer.project() {
+            TimerProjection::Agnostic { delay } => delay.poll(cx),
+            #[cfg(all(feature = "tokio", not(all(target_family = "wasm", target_os = "unknown"))))]
+            TimerProjection::Tokio { .. } => Poll::Pending,
             TimerProjection::Boxed { future } => future.0.as_mut().poll(cx),
         }
     }
