@@ -303,7 +303,7 @@ fn a_head_that_leaves_while_it_waits_for_a_slot_costs_nobody() {
 
 // ---- what a refusal says -------------------------------------------------------------------------
 
-/// Broken by: `refusal` not counting those ahead; no `laps` in `Ring::free_at_by_one`.
+/// Broken by: `refusal` not counting those ahead; no `laps` in `Ring::free_at_plain`.
 #[test]
 fn a_refusal_tells_the_exact_wait_behind_any_number_of_others() {
     let turns = [10, 13, 20, 23, 30, 33].map(s);
@@ -329,7 +329,7 @@ fn a_refusal_tells_the_exact_wait_behind_any_number_of_others() {
     }
 }
 
-/// Those ahead begin their lap now, not when their cells became free. Broken by: `Ring::free_at_by_one`
+/// Those ahead begin their lap now, not when their cells became free. Broken by: `Ring::free_at_plain`
 /// counting laps from the old stamps.
 #[test]
 fn a_wait_behind_a_whole_lap_of_others_is_not_told_too_short() {

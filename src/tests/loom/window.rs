@@ -279,6 +279,21 @@ fn model_laps_in_two_rings() {
     });
 }
 
+/// What an onlooker is told is no later than what holds once the claims that it raced are over. Caught: a forecast that is
+/// not read again when its ring was stamped.
+#[test]
+fn model_forecast_of_two_rings_against_claims() {
+    model(2, || {
+        let log = split(4, 1);
+        assert_eq!(claim(&log, &[0, 0, 12, 12]).len(), 4);
+        let there = Arc::clone(&log);
+        let onlooker = thread::spawn(move || there.free_at(0, 13));
+        assert_eq!(claim(&log, &[10, 11]), [10, 11]);
+        assert!(onlooker.join().unwrap() <= Some(10 + WINDOW));
+        assert_eq!(log.free_at(0, 13), Some(10 + WINDOW));
+    });
+}
+
 // ---- several rules -------------------------------------------------------------------------------
 
 /// Two in ten and one in three: a call is admitted by both or by none. Caught: `check` asks only the first
