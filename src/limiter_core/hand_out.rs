@@ -145,7 +145,7 @@ impl Core {
     #[cold]
     pub(super) fn passes_the_line(&self) -> bool {
         self.hand_out(Reason::Room);
-        !self.line.is_waiting() && self.has_room_beside_turns()
+        !self.is_closed() && !self.line.is_waiting() && self.has_room_beside_turns()
     }
 
     pub(super) fn has_room(&self) -> bool {
