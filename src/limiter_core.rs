@@ -21,6 +21,7 @@ mod admission;
 mod concurrency;
 mod estimates;
 mod gate;
+mod going;
 mod grace;
 mod hand_out;
 mod line;

@@ -1,7 +1,7 @@
 //! One call's way through the limiter, as a future that tells its place in line.
 
+use super::going::{Deadline, Queued};
 use super::priority::Priority;
-use super::queued::{Deadline, Queued};
 use super::shared::Core;
 use crate::coop;
 use crate::error::Refused;

@@ -1,4 +1,4 @@
-//! A call in line.
+//! The polls of a call in line.
 //!
 //! | state | what it waits for | goes on to |
 //! |---|---|---|
@@ -6,66 +6,18 @@
 //! | `Standing` | a permit of the shared semaphore, in that one's line | `Done`; `Waiting` in front of others, if the rate refuses |
 //! | `Done` | – | – |
 
-use super::concurrency::Slot;
+use super::going::{Deadline, Queued, State, Turn, refusal};
 use super::hand_out::Reason;
-use super::line::{Counted, Lane, Number};
+use super::line::Lane;
 use super::not_until::NotUntil;
-use super::place::{Found, Place, Stand};
+use super::place::{Found, Place};
 use super::priority::Priority;
 use super::shared::Core;
 use crate::error::Refused;
-use crate::time::{SleepUntil, Timestamp};
 use core::future::Future;
 use core::mem;
 use core::pin::Pin;
 use core::task::{Context, Poll};
-use pin_project_lite::pin_project;
-
-pin_project! {
-    /// A call in line. Fields are dropped in this order: a call that leaves stops being counted before it
-    /// passes its turn on.
-    pub(super) struct Queued<'a> {
-        core: &'a Core,
-        number: Number<'a>,
-        counted: Option<Counted<'a>>,
-        // It is in line only because its task's budget was spent. It takes one of the limited places when it
-        // really has to wait.
-        has_yet_to_be_counted: bool,
-        state: State<'a>,
-        // How many had gone when it last found room that was not for it.
-        unused_since: Option<u64>,
-        // When it looks for room itself.
-        #[pin]
-        alarm: Option<SleepUntil<'a>>,
-        // The end of the timeout.
-        #[pin]
-        timeout: Option<SleepUntil<'a>>,
-    }
-}
-
-/// The end of a timeout.
-pub(super) struct Deadline {
-    pub(super) at: Timestamp,
-    /// The clock when it was set.
-    pub(super) set_at: Timestamp,
-}
-
-enum State<'a> {
-    Waiting(Place<'a>),
-    Standing(Stand<'a>),
-    Done,
-}
-
-/// How a call tries to go.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Turn {
-    /// It was given a turn, in this lane.
-    Given(Lane),
-    /// It is the first in line, and looks by itself.
-    Own,
-    /// It has a permit of the shared semaphore.
-    Stood,
-}
 
 /// How often one poll tries. With a clock that steps back at each reading it would never end.
 const MAX_TRIES: u32 = 4;
@@ -227,144 +179,6 @@ impl<'a> Queued<'a> {
         }
         Ok(rung)
     }
-
-    /// Tries to go. `None` if there is no room: then it waits.
-    fn go(
-        mut self: Pin<&mut Self>,
-        turn: Turn,
-        cx: &mut Context<'_>,
-    ) -> Option<Result<(), Refused>> {
-        let core = self.core;
-        if core.is_closed() {
-            return Some(self.refuse(turn, Refused::closed()));
-        }
-        if let Err(busy) = core.peek() {
-            let refused = refusal(core, busy);
-            return self.wait_again(turn, refused, cx);
-        }
-        let Some(mut slot) = Slot::take_own(core) else {
-            return self.wait_again(turn, core.no_slot(), cx);
-        };
-        if let Some(shared) = core.concurrency().shared() {
-            let mut waiting = shared.wait();
-            match Pin::new(&mut waiting).poll(cx) {
-                Poll::Ready(Ok(permit)) => slot.shared = Some(permit),
-                Poll::Ready(Err(_)) => return Some(self.refuse(turn, core.no_slot())),
-                Poll::Pending => {
-                    let stand = State::Standing(Stand::new(core, waiting, slot));
-                    let before = mem::replace(self.as_mut().project().state, stand);
-                    self.project().alarm.set(None);
-                    drop(before);
-                    answer(core, turn);
-                    return None;
-                }
-            }
-        }
-        self.stamp(slot, turn, cx)
-    }
-
-    /// Stamps with the slot in hand. `None` if another call was faster or the clock stepped back.
-    fn stamp(
-        mut self: Pin<&mut Self>,
-        slot: Slot<'_>,
-        turn: Turn,
-        cx: &mut Context<'_>,
-    ) -> Option<Result<(), Refused>> {
-        let this = self.as_mut().project();
-        let core = *this.core;
-        // MUTANTS: stamp 1
-        // Once it is in the log it must not be counted as waiting, too.
-        this.number.count_out();
-        // MUTANTS: stamp 2
-        if core.is_closed() {
-            return Some(self.refuse(turn, Refused::closed()));
-        }
-        match core.stamp() {
-            Ok(()) => {
-                core.line.went.made();
-                // MUTANTS: stamp 3
-                // Before the guard lets go of the slot: leaving runs user code, which may panic (the next call's
-                // waker, the drop of a timer).
-                self.leave();
-                answer(core, turn);
-                slot.keep();
-                Some(Ok(()))
-            }
-            Err(busy) => {
-                self.as_mut().project().number.count_in();
-                // MUTANTS: stamp 4
-                drop(slot);
-                self.wait_again(turn, refusal(core, busy), cx)
-            }
-        }
-    }
-
-    /// There is no room. It waits in front of the others, or is refused for good.
-    fn wait_again(
-        mut self: Pin<&mut Self>,
-        turn: Turn,
-        refused: Refused,
-        cx: &mut Context<'_>,
-    ) -> Option<Result<(), Refused>> {
-        if refused.is_permanent() {
-            return Some(self.refuse(turn, refused));
-        }
-        // MUTANTS: wait_again
-        if turn == Turn::Own {
-            return None;
-        }
-        let mut this = self.as_mut().project();
-        let core = *this.core;
-        this.alarm.set(None);
-        let mut place = Place::new(core, this.number.lane_ahead());
-        // Before its turn is answered: otherwise those behind it could get the next one.
-        let found = place.poll(cx);
-        if let Found::Turn = found {
-            // It has met what another call has left.
-            place.keep_turn();
-        }
-        drop(mem::replace(this.state, State::Waiting(place)));
-        if let Turn::Given(_) = turn {
-            // This call watches for the others now.
-            core.hand_out_after(1, Reason::Room);
-        }
-        match found {
-            Found::Closed => Some(Err(Refused::closed())),
-            Found::Turn | Found::Nothing { .. } => None,
-        }
-    }
-
-    /// It leaves without being admitted, and the next one looks.
-    fn refuse(self: Pin<&mut Self>, turn: Turn, refused: Refused) -> Result<(), Refused> {
-        let core = self.core;
-        self.leave();
-        if let Turn::Given(_) = turn {
-            core.hand_out_after(1, Reason::Successor);
-        }
-        Err(refused)
-    }
-
-    /// Leaves the line.
-    fn leave(self: Pin<&mut Self>) {
-        let mut this = self.project();
-        this.number.count_out();
-        *this.counted = None;
-        *this.state = State::Done;
-        this.alarm.set(None);
-        this.timeout.set(None);
-    }
-}
-
-/// The turn is used.
-fn answer(core: &Core, turn: Turn) {
-    if let Turn::Given(lane) = turn {
-        let reason = if lane.is_ahead() { Reason::Successor } else { Reason::Room };
-        core.hand_out_after(1, reason);
-    }
-}
-
-fn refusal(core: &Core, busy: NotUntil) -> Refused {
-    core.concurrency().escalate_if_permanent(busy.into())
 }
 
 /// Looks again after other tasks have run: an erratic clock must not keep the thread.

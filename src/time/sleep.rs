@@ -67,13 +67,12 @@ impl Future for Sleep {
         #[cfg(all(feature = "tokio", not(all(target_family = "wasm", target_os = "unknown"))))]
         if let TimerProjection::Tokio { mut sleep } = this.timer.as_mut().project() {
             // It panics once its runtime has shut down.
-            match catch_unwind(AssertUnwindSafe(|| sleep.as_mut().poll(cx))) {
-                Ok(polled) => return polled,
-                Err(_) => {
-                    let left = sleep.deadline().saturating_duration_since(tokio_now());
-                    this.timer.set(Timer::Agnostic { delay: futures_timer::Delay::new(left) });
-                }
+            let polled = catch_unwind(AssertUnwindSafe(|| sleep.as_mut().poll(cx)));
+            if let Ok(polled) = polled {
+                return polled;
             }
+            let left = sleep.deadline().saturating_duration_since(tokio_now());
+            this.timer.set(Timer::Agnostic { delay: futures_timer::Delay::new(left) });
         }
         match this.timer.project() {
             TimerProjection::Agnostic { delay } => delay.poll(cx),
