@@ -198,6 +198,8 @@ impl<'a> Queued<'a> {
         let wanted = match core.peek() {
             Err(busy) if busy.free_at.is_none() => return Err(refusal(core, busy)),
             Err(NotUntil { free_at, now }) if is_first => free_at.map(|at| (at, now)),
+            // Time has moved on since it tried. Nobody would tell it.
+            Ok(_) if is_first && core.has_room_for_the_first() => return Ok(Poll::Ready(())),
             by_rate => {
                 let now = core.time.now();
                 let from = by_rate.err().and_then(|busy| busy.free_at).unwrap_or(now);
