@@ -11,6 +11,7 @@ use crate::limiter_core::{Core, Priority};
 use crate::rate::Rate;
 use crate::raw::window::Log;
 use crate::time::Timestamp;
+use core::fmt;
 use core::time::Duration;
 
 /// At most `limit` admissions in any window of time, exactly.
@@ -77,7 +78,6 @@ use core::time::Duration;
 /// let refused = window.try_acquire().unwrap_err();
 /// assert!(refused.retry_after().unwrap() <= Duration::from_secs(60));
 /// ```
-#[derive(Debug)]
 pub struct SlidingWindow {
     core: Core,
 }
@@ -278,5 +278,16 @@ impl SlidingWindow {
     #[must_use]
     pub fn waiters(&self) -> usize {
         usize::try_from(self.core.waiters()).unwrap_or(usize::MAX)
+    }
+}
+
+/// The rates and who waits for them.
+impl fmt::Debug for SlidingWindow {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SlidingWindow")
+            .field("rates", &self.core.rate())
+            .field("waiters", &self.waiters())
+            .field("closed", &self.is_closed())
+            .finish_non_exhaustive()
     }
 }

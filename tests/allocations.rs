@@ -164,10 +164,17 @@ fn a_refusal_behind_a_line_allocates_nothing() {
     refuses(hourly(10).rate(Rate::per_day(20)).rate(Rate::per_day(30)).build());
 }
 
+/// A runtime whose timers the calls use: those outside of any runtime allocate.
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap()
+}
+
 /// The place in line, so that a call that need not wait stays small. Broken by: a box for a waiter's
 /// node; one for a timer.
 #[test]
 fn waiting_for_a_slot_allocates_once_for_each_call() {
+    let runtime = runtime();
+    let _inside = runtime.enter();
     let limiter = Limiter::new(Rate::per_minute(100_000), 1);
     let wait_and_go = || {
         let held = limiter.try_acquire().unwrap();
@@ -200,6 +207,8 @@ fn the_futures_are_small() {
 /// Broken by: chunks of nodes that begin large; a store of more than it needs.
 #[test]
 fn memory_is_what_the_documentation_says() {
+    let runtime = runtime();
+    let _inside = runtime.enter();
     let wait = |calls: usize, limiter: &Limiter| {
         let mut line: Vec<_> = (0..calls).map(|_| Box::pin(limiter.acquire())).collect();
         assert!(line.iter_mut().all(|call| poll_once(call.as_mut()).is_pending()));

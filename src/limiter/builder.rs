@@ -180,6 +180,7 @@ impl LimiterBuilder {
     /// while calls wait they look as often as that.
     ///
     /// ```
+    /// use futures_util::FutureExt;
     /// use ringgate::{Limiter, Rate};
     /// use std::time::Duration;
     ///
@@ -193,7 +194,7 @@ impl LimiterBuilder {
     /// let start = tokio::time::Instant::now();
     /// drop(limiter.acquire().await);
     /// let mut silent = Box::pin(limiter.acquire());
-    /// assert!(futures::poll!(silent.as_mut()).is_pending());
+    /// assert!(silent.as_mut().now_or_never().is_none());
     /// std::mem::forget(silent); // first in line, for ever
     ///
     /// drop(limiter.acquire().await);

@@ -15,6 +15,7 @@
 
 use super::line::Panics;
 use super::shared::Core;
+use crate::semaphore::Semaphore;
 
 /// The most turns handed out by one look. Calls that have left look again.
 const MAX_TURNS: u64 = 1024;
@@ -160,7 +161,19 @@ impl Core {
     pub(super) fn has_room_beside_turns(&self) -> bool {
         let period = self.grace.period(self.time.now());
         let out = self.line.turns.look().out(period).saturating_add(self.line.standing.get());
-        // Without turns out, the call finds out by itself.
-        out == 0 || matches!(self.room(), Room::For(calls) if calls > out)
+        if out == 0 {
+            // The call finds out by itself.
+            return true;
+        }
+        let shared = self.concurrency().shared().map_or(usize::MAX, Semaphore::available_permits);
+        let is_more = |slots: u64| slots > out;
+        is_more(u64::try_from(shared).unwrap_or(u64::MAX))
+            && matches!(self.room(), Room::For(calls) if is_more(calls))
+    }
+
+    /// How many calls have a turn that counts.
+    pub(super) fn turns_out(&self) -> u64 {
+        let period = self.grace.period(self.time.now());
+        self.line.turns.peek().out(period).saturating_add(self.line.standing.get())
     }
 }

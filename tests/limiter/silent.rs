@@ -1,0 +1,405 @@
+//! Calls in line that nobody polls: the others go on within the grace, and the silent one goes first when it is
+//! polled again.
+#![cfg(feature = "tokio")]
+#![expect(clippy::disallowed_methods, reason = "goes by tokio's paused time")]
+
+use crate::common::{Wakes, poll_once, poll_with};
+use futures_util::FutureExt;
+use ringgate::time::ManualClock;
+use ringgate::{Limiter, LimiterAcquire, Priority, Rate, Semaphore, SlidingWindow};
+use std::future::Future;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::Waker;
+use std::time::Duration;
+use tokio::time::{Instant, sleep, timeout};
+
+const fn s(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+/// The default.
+const GRACE: Duration = s(1);
+
+fn by_rate(limit: u32, window: Duration) -> Limiter {
+    Limiter::builder().margin(Duration::ZERO).rate(Rate::new(limit, window)).build()
+}
+
+/// A call that has been polled once, and never again.
+fn leak<F: Future + 'static>(call: F) {
+    let mut call = Box::pin(call);
+    assert!(poll_once(call.as_mut()).is_pending());
+    std::mem::forget(call);
+}
+
+fn queued(limiter: &Limiter) -> Pin<Box<LimiterAcquire<'_>>> {
+    let mut call = Box::pin(limiter.acquire());
+    assert!(poll_once(call.as_mut()).is_pending());
+    call
+}
+
+/// Broken by: `Queued::look_past_silent` without the second look; by a sleep that counts those ahead by the rate.
+#[tokio::test(start_paused = true)]
+async fn one_call_goes_within_the_grace_behind_up_to_64_that_were_leaked() {
+    for leaked in [1, 2, 3, 10, 64] {
+        let limiter = by_rate(1, s(60));
+        let start = Instant::now();
+        drop(limiter.try_acquire().unwrap());
+        for _ in 0..leaked {
+            leak(limiter.acquire_owned());
+        }
+        drop(limiter.acquire().await.unwrap());
+        let late = start.elapsed() - s(60);
+        assert!(late <= GRACE, "{leaked} leaked: {late:?} after the rate allowed it");
+        // Those are not waited for a second time.
+        drop(limiter.acquire().await.unwrap());
+        assert!(start.elapsed() <= s(120) + 2 * GRACE, "{leaked} leaked, the second one");
+        drop(limiter.acquire().await.unwrap());
+        assert!(start.elapsed() <= s(180) + 3 * GRACE, "{leaked} leaked, the third one");
+    }
+}
+
+/// Broken by: turns of silent calls that count for good.
+#[tokio::test(start_paused = true)]
+async fn the_whole_rate_is_used_behind_leaked_calls() {
+    let limiter = by_rate(10, s(10));
+    let start = Instant::now();
+    for _ in 0..10 {
+        drop(limiter.try_acquire().unwrap());
+    }
+    for _ in 0..20 {
+        leak(limiter.acquire_owned());
+    }
+    for _ in 0..100 {
+        drop(limiter.acquire().await.unwrap());
+    }
+    let late = start.elapsed() - s(100);
+    assert!(late <= 2 * GRACE, "{late:?} late");
+}
+
+/// Broken by: turns of silent calls that count for good; a call that does not look while slots lack.
+#[tokio::test(start_paused = true)]
+async fn a_slot_that_was_offered_to_a_silent_call_goes_to_the_next() {
+    for leaked in [1, 5, 64] {
+        let limiter = Limiter::builder().max_concurrent(1).build();
+        let held = limiter.acquire().await.unwrap();
+        for _ in 0..leaked {
+            leak(limiter.acquire_owned());
+        }
+        let next = limiter.clone();
+        let next = tokio::spawn(async move { next.acquire_owned().await.map(drop) });
+        sleep(s(10)).await;
+        let freed = Instant::now();
+        drop(held);
+        next.await.unwrap().unwrap();
+        assert!(freed.elapsed() <= GRACE, "{leaked} leaked: {:?}", freed.elapsed());
+        assert_eq!(limiter.available_permits(), 1);
+        // Tries go, too, once those turns have lapsed.
+        sleep(GRACE).await;
+        assert!(limiter.try_acquire().is_ok());
+    }
+}
+
+/// Both limits, the rate open and the slot freed later. Broken by: a look that waits for the next window.
+#[tokio::test(start_paused = true)]
+async fn a_slot_freed_in_an_open_window_does_not_wait_for_the_next_one() {
+    let limiter = Limiter::builder()
+        .margin(Duration::ZERO)
+        .rate(Rate::new(2, s(60)))
+        .max_concurrent(1)
+        .build();
+    let held = limiter.try_acquire().unwrap();
+    leak(limiter.acquire_owned());
+    let next = limiter.clone();
+    let next = tokio::spawn(async move { next.acquire_owned().await.map(drop) });
+    sleep(s(10)).await;
+    let freed = Instant::now();
+    drop(held);
+    next.await.unwrap().unwrap();
+    assert!(freed.elapsed() <= GRACE, "{:?}", freed.elapsed());
+}
+
+/// Broken by: a call that was silent lining up behind the one that watches.
+#[test]
+fn a_silent_call_goes_first_when_it_is_polled_again() {
+    let clock = ManualClock::new();
+    let limiter = Limiter::builder()
+        .margin(Duration::ZERO)
+        .rate(Rate::new(1, s(60)))
+        .clock(clock.clone())
+        .build();
+    drop(limiter.try_acquire().unwrap());
+    let mut silent = queued(&limiter);
+    let mut others = [queued(&limiter), queued(&limiter), queued(&limiter)];
+    let mut went = 0;
+    let tick = Duration::from_millis(50);
+    for _ in 0..2 * 62 * 20 {
+        clock.advance(tick);
+        if let Some(other) = others.get_mut(went)
+            && poll_once(other.as_mut()).is_ready()
+        {
+            went += 1;
+        }
+    }
+    assert_eq!(went, 2, "the others did not go on");
+    // It wakes up while the third one waits for the next window.
+    assert!(poll_once(silent.as_mut()).is_pending());
+    clock.advance(s(60));
+    assert!(poll_once(others[2].as_mut()).is_pending(), "it went before the one that was silent");
+    assert!(poll_once(silent.as_mut()).is_ready());
+    clock.advance(s(60));
+    assert!(poll_once(others[2].as_mut()).is_ready());
+}
+
+/// A `select!` loop forgets a pinned call while another call of the same task waits: the program of Oxide's RFD 609
+/// in our terms. With tokio's semaphore it hangs.
+#[tokio::test(start_paused = true)]
+async fn a_loop_that_forgets_its_first_call_does_not_wait_for_itself() {
+    let limiter = Limiter::builder().max_concurrent(1).build();
+    let held = limiter.acquire_owned().await.unwrap();
+    tokio::spawn(async move {
+        sleep(s(5)).await;
+        drop(held);
+    });
+    let mut forgotten = pin!(limiter.acquire());
+    tokio::select! {
+        _ = &mut forgotten => unreachable!("the slot is in use"),
+        () = sleep(s(1)) => {}
+    }
+    let start = Instant::now();
+    // `forgotten` is first in line, and this task polls it no more.
+    drop(timeout(s(60), limiter.acquire()).await.expect("it hangs").unwrap());
+    assert!(start.elapsed() <= s(4) + GRACE);
+    assert!(forgotten.await.is_ok());
+
+    let semaphore = tokio::sync::Semaphore::new(0);
+    let mut forgotten = pin!(semaphore.acquire());
+    assert!(forgotten.as_mut().now_or_never().is_none());
+    semaphore.add_permits(1);
+    assert!(timeout(s(3600), semaphore.acquire()).await.is_err(), "tokio's does not hang any more");
+}
+
+/// A window's line keeps the same promise, with a grace of its own.
+/// Broken by: `SlidingWindowBuilder::grace` not handed on.
+#[tokio::test(start_paused = true)]
+async fn a_window_goes_on_within_its_own_grace() {
+    for grace in [Duration::from_millis(40), s(20)] {
+        let window = SlidingWindow::builder().rate(Rate::new(1, s(60))).grace(grace).build();
+        let window = Arc::new(window);
+        let start = Instant::now();
+        window.try_acquire().unwrap();
+        leak(Arc::clone(&window).acquire_owned());
+        window.acquire().await.unwrap();
+        let late = start.elapsed() - s(60);
+        assert!(late <= grace && late >= grace / 4, "{late:?}");
+    }
+}
+
+/// The runtime of the first in line is gone. Broken by: tokio's panic let through.
+#[test]
+fn a_call_outlives_its_runtime() {
+    let runtime =
+        || tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
+    let limiter = by_rate(1, Duration::from_millis(20));
+    let mut first = Box::pin(limiter.acquire_owned());
+    let gone = runtime().unwrap();
+    gone.block_on(async {
+        drop(limiter.try_acquire().unwrap());
+        assert!(poll_once(first.as_mut()).is_pending());
+    });
+    drop(gone);
+    // Polled elsewhere, it waits by another timer.
+    let other = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    drop(other.block_on(first).unwrap());
+}
+
+/// Without a timer in the runtime calls wait all the same. Broken by: tokio's panic let through.
+#[test]
+fn a_runtime_without_a_timer_is_enough() {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    runtime.block_on(async {
+        let limiter = by_rate(1, Duration::from_millis(5));
+        for _ in 0..3 {
+            drop(limiter.acquire().await.unwrap());
+        }
+    });
+}
+
+// ---- many at once --------------------------------------------------------------------------------
+
+/// Each is woken once, and nobody else. Broken by: one turn for each that has left.
+#[test]
+fn a_window_that_opens_for_a_thousand_wakes_a_thousand_at_once() {
+    let clock = ManualClock::new();
+    let limiter = Limiter::builder()
+        .margin(Duration::ZERO)
+        .rate(Rate::new(1000, s(60)))
+        .clock(clock.clone())
+        .build();
+    for _ in 0..1000 {
+        drop(limiter.try_acquire().unwrap());
+    }
+    let wakes: Vec<_> = (0..1500).map(|_| Wakes::new()).collect();
+    let mut calls: Vec<_> = (0..1500).map(|_| Box::pin(limiter.acquire())).collect();
+    let wakers: Vec<_> = wakes.iter().map(|wakes| Waker::from(Arc::clone(wakes))).collect();
+    for (call, waker) in calls.iter_mut().zip(&wakers) {
+        assert!(poll_with(call.as_mut(), waker).is_pending());
+    }
+    clock.advance(s(60));
+    // The clock has woken all that sleep by it.
+    let before: Vec<_> = wakes.iter().map(|wakes| wakes.count()).collect();
+    let first = poll_with(calls[0].as_mut(), &wakers[0]);
+    assert!(first.is_ready());
+    for (n, wakes) in wakes.iter().enumerate().skip(1) {
+        assert_eq!(wakes.count() - before[n], usize::from(n < 1000), "call {n}");
+    }
+    for (call, waker) in calls.iter_mut().zip(&wakers).skip(1).take(999) {
+        assert!(poll_with(call.as_mut(), waker).is_ready());
+    }
+    assert!(calls[1000..].iter_mut().all(|call| poll_once(call.as_mut()).is_pending()));
+}
+
+/// Broken by: a wake for those behind when one leaves.
+#[tokio::test(start_paused = true)]
+async fn calls_that_all_answer_are_woken_once_each() {
+    let limiter = Limiter::builder().max_concurrent(4).build();
+    let held: Vec<_> = (0..4).map(|_| limiter.try_acquire_owned().unwrap()).collect();
+    let wakes: Vec<_> = (0..20).map(|_| Wakes::new()).collect();
+    let wakers: Vec<_> = wakes.iter().map(|wakes| Waker::from(Arc::clone(wakes))).collect();
+    let mut calls: Vec<_> = (0..20).map(|_| Box::pin(limiter.acquire())).collect();
+    for (call, waker) in calls.iter_mut().zip(&wakers) {
+        assert!(poll_with(call.as_mut(), waker).is_pending());
+    }
+    drop(held);
+    for batch in 0..5 {
+        let ours = batch * 4..batch * 4 + 4;
+        assert!(wakes[ours.clone()].iter().all(|wakes| wakes.count() == 1), "batch {batch}");
+        assert!(wakes[ours.end..].iter().all(|wakes| wakes.count() == 0), "batch {batch}");
+        let permits: Vec<_> =
+            ours.map(|n| poll_with(calls[n].as_mut(), &wakers[n]).map(Result::unwrap)).collect();
+        assert!(permits.iter().all(std::task::Poll::is_ready), "batch {batch}");
+    }
+    assert!(wakes.iter().all(|wakes| wakes.count() == 1));
+}
+
+// ---- shared semaphores ---------------------------------------------------------------------------
+
+/// F18: twenty tasks of one limiter, one of another, and twenty direct users. Broken by: one call of a limiter at a
+/// time in the semaphore's line.
+#[tokio::test(start_paused = true)]
+async fn a_shared_semaphore_is_fair_by_call() {
+    let semaphore = Arc::new(Semaphore::new(4));
+    let sharing = || Limiter::builder().semaphore(Arc::clone(&semaphore)).build();
+    let (many, one) = (sharing(), sharing());
+    let hold = || sleep(Duration::from_millis(10));
+    let mut tasks = Vec::new();
+    for n in 0..41 {
+        let (many, one, semaphore) = (many.clone(), one.clone(), Arc::clone(&semaphore));
+        tasks.push(tokio::spawn(async move {
+            let (mut calls, start) = (0_u32, Instant::now());
+            while start.elapsed() < s(20) {
+                match n {
+                    0..20 => {
+                        let _permit = many.acquire().await.unwrap();
+                        hold().await;
+                    }
+                    20 => {
+                        let _permit = one.acquire().await.unwrap();
+                        hold().await;
+                    }
+                    _ => {
+                        let _permit = semaphore.acquire().await.unwrap();
+                        hold().await;
+                    }
+                }
+                calls += 1;
+            }
+            calls
+        }));
+    }
+    let mut calls = Vec::new();
+    for task in tasks {
+        calls.push(task.await.unwrap());
+    }
+    let (least, most) = (calls.iter().min().unwrap(), calls.iter().max().unwrap());
+    assert!(most - least <= 2, "{calls:?}");
+}
+
+// ---- priorities ----------------------------------------------------------------------------------
+
+fn call_of(limiter: &Limiter, priority: Priority) -> Pin<Box<LimiterAcquire<'_>>> {
+    let mut call = Box::pin(limiter.call().priority(priority).acquire());
+    assert!(poll_once(call.as_mut()).is_pending());
+    call
+}
+
+/// Of any 21 turns the classes get 16, 4 and 1. Broken by: strict priorities; shares that are reversed.
+#[test]
+fn no_class_starves() {
+    let limiter = Limiter::builder().max_concurrent(1).build();
+    let mut held = Some(limiter.try_acquire().unwrap());
+    // It waits in front, before all classes.
+    let mut first = call_of(&limiter, Priority::Low);
+    let classes = [Priority::Low, Priority::Normal, Priority::High];
+    let mut lines = classes.map(|class| {
+        let line: Vec<_> = (0..100).map(|_| call_of(&limiter, class)).collect();
+        line.into_iter()
+    });
+    drop(held.take());
+    drop(poll_once(first.as_mut()).map(Result::unwrap));
+    drop(first);
+    let mut heads: Vec<_> = lines.iter_mut().map(|line| line.next().unwrap()).collect();
+    let mut turns = Vec::new();
+    for _ in 0..105 {
+        let ready = heads.iter_mut().position(|head| poll_once(head.as_mut()).is_ready());
+        let ready = ready.expect("nobody has a turn");
+        turns.push(ready);
+        heads[ready] = lines[ready].next().unwrap();
+    }
+    for turns in turns.windows(21) {
+        let count = |class| turns.iter().filter(|turn| **turn == class).count();
+        assert_eq!([count(0), count(1), count(2)], [1, 4, 16]);
+    }
+}
+
+/// Broken by: a class that has nobody waiting taking its share all the same.
+#[test]
+fn what_a_class_does_not_need_goes_to_the_others() {
+    let limiter = Limiter::builder().max_concurrent(1).build();
+    let held = limiter.try_acquire().unwrap();
+    let mut low: Vec<_> = (0..50).map(|_| call_of(&limiter, Priority::Low)).collect();
+    let mut late = call_of(&limiter, Priority::High);
+    drop(held);
+    // The first had waited before there was another.
+    assert!(poll_once(low.remove(0).as_mut()).is_ready());
+    assert!(poll_once(late.as_mut()).is_ready());
+    for mut call in low {
+        assert!(poll_once(call.as_mut()).is_ready());
+    }
+    assert_eq!(limiter.waiters(), 0);
+}
+
+/// Broken by: estimates that count all classes alike.
+#[test]
+fn estimates_and_refusals_know_the_priorities() {
+    let clock = ManualClock::new();
+    let limiter = Limiter::builder()
+        .margin(Duration::ZERO)
+        .rate(Rate::new(1, s(10)))
+        .clock(clock.clone())
+        .build();
+    drop(limiter.try_acquire().unwrap());
+    let batch: Vec<_> = (0..40).map(|_| call_of(&limiter, Priority::Low)).collect();
+    let wait =
+        |priority| limiter.call().priority(priority).try_acquire().unwrap_err().retry_after();
+    assert_eq!(wait(Priority::Low), Some(s(410)));
+    assert!(wait(Priority::High).unwrap() <= s(20));
+    let urgent = call_of(&limiter, Priority::High);
+    assert!(urgent.estimated_wait().unwrap() <= s(20));
+    assert_eq!(batch[39].position(), Some(40));
+    // It can be in time before the others, so it is not refused.
+    let call = limiter.call().priority(Priority::High).timeout(s(40));
+    assert!(poll_once(pin!(call.acquire())).is_pending());
+    let refused = limiter.call().priority(Priority::Low).timeout(s(40)).acquire();
+    assert!(poll_once(pin!(refused)).is_ready());
+}
