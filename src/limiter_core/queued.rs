@@ -207,10 +207,9 @@ impl<'a> Queued<'a> {
             by_rate => {
                 let now = core.time.now();
                 let from = by_rate.err().and_then(|busy| busy.free_at).unwrap_or(now);
+                // Also if it is alone: whoever has freed a slot for it may be silent.
                 let ahead = if is_first { 0 } else { this.number.ahead().max(1) };
-                // Nobody else is in line: whoever frees a slot gives it to this one.
-                let is_alone = is_first && core.line.len() == 1;
-                (!is_alone).then(|| (from.saturating_add(core.grace.patience(ahead)), now))
+                Some((from.saturating_add(core.grace.patience(ahead)), now))
             }
         };
         let Some((at, now)) = wanted else {
