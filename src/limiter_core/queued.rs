@@ -199,6 +199,10 @@ impl<'a> Queued<'a> {
     ) -> Result<Poll<()>, Refused> {
         let mut this = self.project();
         let core = *this.core;
+        if core.is_closed() {
+            // Whoever closes the limiter has yet to close the line, and may be silent.
+            return Err(Refused::closed());
+        }
         let wanted = match core.peek() {
             Err(busy) if busy.free_at.is_none() => return Err(refusal(core, busy)),
             Err(NotUntil { free_at, now }) if is_first => free_at.map(|at| (at, now)),
