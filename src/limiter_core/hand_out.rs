@@ -152,6 +152,11 @@ impl Core {
         matches!(self.room(), Room::For(calls) if calls > 0)
     }
 
+    /// Whether the first in line could go, if the rate has room.
+    pub(super) fn has_room_for_the_first(&self) -> bool {
+        self.gate.free() != Some(0) && self.has_room_beside_turns()
+    }
+
     /// Whether there is room for more calls than have a turn.
     pub(super) fn has_room_beside_turns(&self) -> bool {
         let period = self.grace.period(self.time.now());

@@ -151,16 +151,21 @@ impl<'a> Queued<'a> {
     ) -> Result<Poll<()>, Refused> {
         let mut this = self.project();
         let core = *this.core;
+        if core.is_closed() {
+            // Whoever closes the limiter has yet to close the line, and may be silent.
+            return Err(Refused::closed());
+        }
         let wanted = match core.peek() {
             Err(busy) if busy.free_at.is_none() => return Err(refusal(core, busy)),
             Err(NotUntil { free_at, now }) if is_first => free_at.map(|at| (at, now)),
+            // Time has moved on since it tried. Nobody would tell it.
+            Ok(_) if is_first && core.has_room_for_the_first() => return Ok(Poll::Ready(())),
             by_rate => {
                 let now = core.time.now();
                 let from = by_rate.err().and_then(|busy| busy.free_at).unwrap_or(now);
+                // Also if it is alone: whoever has freed a slot for it may be silent.
                 let ahead = if is_first { 0 } else { this.number.ahead().max(1) };
-                // Nobody else is in line: whoever frees a slot gives it to this one.
-                let is_alone = is_first && core.line.len() == 1;
-                (!is_alone).then(|| (from.saturating_add(core.grace.patience(ahead)), now))
+                Some((from.saturating_add(core.grace.patience(ahead)), now))
             }
         };
         let Some((at, now)) = wanted else {

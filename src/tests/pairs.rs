@@ -9,6 +9,7 @@
 
 pub(crate) mod limiter;
 pub(crate) mod semaphore;
+pub(crate) mod shared;
 pub(crate) mod window;
 
 use core::future::Future;
@@ -24,9 +25,9 @@ pub(crate) trait Start: Send + 'static {
     type Left: Send + 'static;
 
     /// The first operation has stalled and the second is done: every other caller is served.
-    /// `stands_in_line`: the first one may have the turn.
+    /// `has_sleepers`: the first one holds the sleepers of the manual clock.
     #[cfg(ringgate_freeze)]
-    fn serve_the_others(&mut self, left: &mut Self::Left, stands_in_line: bool);
+    fn serve_the_others(&mut self, left: &mut Self::Left, has_sleepers: bool);
 
     /// Both are done: everything is accounted for, and every caller is served.
     fn settle(self, left: [Self::Left; 2]);
@@ -35,14 +36,14 @@ pub(crate) trait Start: Send + 'static {
 /// An operation that has taken what it needs from the start.
 pub(crate) struct Run<Left> {
     pub(crate) work: Box<dyn FnOnce() -> Left + Send>,
-    /// Whether waiters may have to wait for the owner of this operation.
+    /// Whether it takes the sleepers of the manual clock in its hands: while it stalls, nobody else wakes them.
     #[cfg_attr(ringgate_loom, expect(dead_code, reason = "for the frozen thread"))]
-    pub(crate) stands_in_line: bool,
+    pub(crate) holds_the_sleepers: bool,
 }
 
 impl<Left> Run<Left> {
     pub(crate) fn new(work: impl FnOnce() -> Left + Send + 'static) -> Self {
-        Self { work: Box::new(work), stands_in_line: false }
+        Self { work: Box::new(work), holds_the_sleepers: false }
     }
 }
 
@@ -179,6 +180,14 @@ impl<F: Future> Waiter<F> {
     pub(crate) fn poll_anew(&mut self) {
         self.wakes = Arc::default();
         self.poll();
+    }
+
+    /// Polls although nothing has woken it, as any task may.
+    #[cfg(ringgate_freeze)]
+    pub(crate) fn poll_unwoken(&mut self) {
+        if !self.is_over() {
+            self.poll();
+        }
     }
 
     pub(crate) fn future(&self) -> &F {

@@ -88,7 +88,8 @@ fn model_the_first_in_line_gives_up_against_the_second() {
     });
 }
 
-/// Caught: `ManualClock::set` wakes before it moves the time.
+/// Caught: `ManualClock::set` wakes before it moves the time; `Queued::sleep` sets no alarm if the time has
+/// come since the call tried.
 #[test]
 fn model_a_call_waits_for_its_rate_while_time_moves() {
     model(2, || {

@@ -56,7 +56,7 @@ fn pair_at_every_step<S: Start>(
         let (start, left) = complete(name, k, move || {
             let mut left = (done.work)();
             if stopped {
-                start.serve_the_others(&mut left, stops.stands_in_line);
+                start.serve_the_others(&mut left, stops.holds_the_sleepers);
             }
             (start, left)
         });

@@ -1,14 +1,19 @@
 //! The limiter, and the clock of the tests, with one stalled thread.
 
 use super::harness::{SECOND, Waiter, at_every_step, every_pair, poll_once, scene};
-use crate::tests::pairs::limiter::{OPERATIONS, STARTS};
+use crate::tests::pairs::{limiter as own, shared};
 use crate::time::{Clock, ManualClock};
 use crate::{Limiter, Rate};
 use std::time::Duration;
 
 #[test]
 fn freeze_every_operation_against_every_other() {
-    every_pair("limiter", STARTS, OPERATIONS);
+    every_pair("limiter", own::STARTS, own::OPERATIONS);
+}
+
+#[test]
+fn freeze_every_operation_against_every_other_with_shared_slots() {
+    every_pair("limiter with shared slots", shared::STARTS, shared::OPERATIONS);
 }
 
 fn limiter(limit: u32, slots: usize) -> (Limiter, ManualClock) {

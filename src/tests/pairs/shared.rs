@@ -1,0 +1,59 @@
+//! The limiter with a shared semaphore instead of slots of its own: what is different then.
+//!
+//! Caught, by the pairs with `close_the_slots` and by the frozen thread: a place in front does not watch for the
+//! close.
+
+use super::limiter::{
+    Left, Scene, acquire, cancel_the_front, close, end_of_a_call, narrows, on, poll_again,
+    time_passes, try_acquire, with_a_line,
+};
+use crate::tests::pairs::{Run, every_pair};
+
+every_pair! {
+    starts of Scene: both_open a_line_for_the_rate a_line_for_a_slot;
+    operations:
+        try_acquire acquire end_of_a_call another_takes_a_slot cancel_the_front poll_again time_passes
+        close_the_slots close;
+    onlookers: ;
+}
+
+/// The preemption bound and the starts for two operations.
+#[cfg(ringgate_loom)]
+fn plan(_pair: [&str; 2]) -> (usize, Vec<fn() -> Scene>) {
+    (1, vec![both_open, a_line_for_the_rate, a_line_for_a_slot])
+}
+
+/// The window has room for one call, and two slots are free.
+fn both_open() -> Scene {
+    Scene::shared(4)
+}
+
+/// Slots are free, the window is full, and two wait.
+fn a_line_for_the_rate() -> Scene {
+    with_a_line(both_open(), 2)
+}
+
+/// The window has room, no slot is free, and two wait: the first in the line of the semaphore.
+fn a_line_for_a_slot() -> Scene {
+    with_a_line(Scene::shared(2), 2)
+}
+
+/// Takes a slot of the semaphore that the limiter shares.
+fn another_takes_a_slot(scene: &mut Scene) -> Run<Left> {
+    let slots = scene.shared.clone();
+    on(scene, move |_| {
+        let mut left = narrows();
+        left.beside = slots.and_then(|slots| slots.try_acquire_owned().ok());
+        left
+    })
+}
+
+fn close_the_slots(scene: &mut Scene) -> Run<Left> {
+    let slots = scene.shared.clone();
+    on(scene, move |_| {
+        slots.iter().for_each(|slots| slots.close());
+        let mut left = narrows();
+        left.closed = true;
+        left
+    })
+}
