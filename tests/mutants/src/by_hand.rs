@@ -688,8 +688,8 @@ const CHANGES: &[Change] = &[
         name: "the slot kept before the turn is left",
         at: "stamp 3",
         edit: Edit::Replace(
-            "self.leave();\n                slot.keep",
-            "slot.keep();\n                self.leave",
+            "self.leave();\n                answer(core, turn);\n                slot.keep();",
+            "slot.keep();\n                self.leave();\n                answer(core, turn);",
         ),
     },
     Change {
@@ -710,56 +710,97 @@ const CHANGES: &[Change] = &[
         at: "estimate_for_newcomer",
         edit: Edit::Replace("waiting", "0"),
     },
-    Change { name: "slot: deaf to changes", at: "advance 2", edit: Edit::Always(true) },
-    Change {
-        name: "slot: back to the rate at any change",
-        at: "advance 3",
-        edit: Edit::Always(true),
-    },
     Change {
         name: "no_slot: no look whether there ever is one",
         at: "permanent_refusal",
-        edit: Edit::Replace("semaphore.is_permanently_empty()", "false"),
+        edit: Edit::Replace("shared.is_permanently_empty()", "false"),
     },
     Change { name: "stamp: no look at the close", at: "stamp 2", edit: Edit::Remove },
-    Change { name: "close: those before the line are not told", at: "drop 1", edit: Edit::Remove },
-    Change {
-        name: "has_come: one change at a time",
-        at: "has_come",
-        edit: Edit::Replace("core.changes.forget_permits(usize::MAX);\n        self.", ""),
-    },
     Change { name: "places: one more", at: "take", edit: Edit::Replace("=", "") },
     Change {
         name: "estimate: others who never leave",
         at: "estimate",
         edit: Edit::Replace("free_at.is_none() && ahead > 0", "false"),
     },
-    Change {
-        name: "rate: looks again at once",
-        at: "wait_for_rate 1",
-        edit: Edit::Replace("return yield_now(cx)", "continue"),
-    },
-    Change {
-        name: "stamp refused: looks again at once",
-        at: "advance 1",
-        edit: Edit::Replace("return yield_now(cx),", "{}"),
-    },
     Change { name: "set_rate: nobody told", at: "set_rate", edit: Edit::Remove },
-    Change { name: "position: as if at the head", at: "position", edit: Edit::Replace("+ 1", "") },
     Change {
         name: "check_satisfiable: never",
         at: "check_satisfiable",
         edit: Edit::Replace("if refused.is_permanent() { Err(refused) } else { Ok(()) }", "Ok(())"),
     },
     Change {
-        name: "wait_for_rate: deaf to the close",
-        at: "wait_for_rate 2",
-        edit: Edit::Always(false),
-    },
-    Change {
         name: "stamp refused: the slot kept meanwhile",
         at: "stamp 4",
         edit: Edit::Replace("drop(slot", "slot.keep("),
+    },
+    Change { name: "close: newcomers are not told", at: "close", edit: Edit::Remove },
+    Change { name: "a new call in line does not look", at: "advance 1", edit: Edit::Remove },
+    Change {
+        name: "the first in line goes before those that have a turn",
+        at: "advance 2",
+        edit: Edit::Always(false),
+    },
+    Change {
+        name: "the first in line sleeps for ever",
+        at: "advance 3",
+        edit: Edit::Replace(
+            "sleep(true, cx)?.is_pending()",
+            "sleep(true, cx)?.is_pending() | true",
+        ),
+    },
+    Change {
+        name: "others are silent at the first look",
+        at: "look_past_silent",
+        edit: Edit::Replace("went.is_some() && went == *this.unused_since", "went.is_some()"),
+    },
+    Change { name: "others are never silent", at: "look_past_silent", edit: Edit::Always(false) },
+    Change { name: "no room: it waits behind", at: "wait_again", edit: Edit::Always(true) },
+    Change {
+        name: "a call from before those in front waits behind them",
+        at: "lane_ahead",
+        edit: Edit::Replace("Lane::Late", "Lane::Front"),
+    },
+    Change {
+        name: "position: turns not counted",
+        at: "position",
+        edit: Edit::Replace("ahead + with_turn", "ahead"),
+    },
+    Change { name: "release: looks for no call", at: "release_own", edit: Edit::Always(false) },
+    Change {
+        name: "hand_out: the line ends though a call has come",
+        at: "hand_out_in 1",
+        edit: Edit::Always(true),
+    },
+    Change {
+        name: "hand_out: no second look if others count turns",
+        at: "hand_out_in 2",
+        edit: Edit::Replace("continue", "return"),
+    },
+    Change {
+        name: "hand_out: no second look for turns that nobody took",
+        at: "hand_out_in 3",
+        edit: Edit::Replace("left == 0", "{ self.line.turns.remove(left); true }"),
+    },
+    Change {
+        name: "hand_out: nobody watches in front",
+        at: "turns_for",
+        edit: Edit::Replace(
+            "u64::from(reason == Reason::Successor || !self.line.is_watched())",
+            "0",
+        ),
+    },
+    Change {
+        name: "turns: silent ones count for good",
+        at: "at",
+        edit: Edit::Replace(
+            "Self::new(period, now, 0)",
+            "Self::new(period, self.parts().0 + now, 0)",
+        ),
+    },
+    Change {
+        name: "a call that leaves the front names no successor",
+        at: "drop 1",
+        edit: Edit::Replace("Reason::Successor", "Reason::Room"),
     },
 ];
 
