@@ -33,9 +33,10 @@ use core::time::Duration;
 ///
 /// # Fairness
 ///
-/// [`acquire`](Self::acquire) waits in line, first in, first out. While a call waits,
-/// [`try_acquire`](Self::try_acquire) is refused. If the first future in line is neither polled nor dropped,
-/// those behind it wait. Only the first in line has a timer; each call that is admitted wakes the next.
+/// [`acquire`](Self::acquire) waits in line, first in, first out. [`try_acquire`](Self::try_acquire) is admitted beside
+/// a line only if there is room for more than are about to go. When there is room for many, all of them are woken
+/// together. A future in line that is neither polled nor dropped holds up the others for at most a
+/// [grace](SlidingWindowBuilder::grace), and goes first when it is polled again.
 ///
 /// # Clocks
 ///
@@ -54,15 +55,16 @@ use core::time::Duration;
 /// # Cost
 ///
 /// An admission takes one compare-and-swap, one plain store and about ten loads, and allocates nothing. A
-/// refusal only loads. If others wait it also computes the turn of the last in line, which takes a few
-/// microseconds with several rings or several limits.
+/// refusal only loads. If others wait it also tells when a call after them can go, in about half a microsecond, up to
+/// two with many rings.
 ///
 /// From a limit of 128 on, the cells are split into as many rings as threads can run at once (at most 16, of at
 /// least 64 cells each). A thread stays with its own ring until that is full. A refusal looks at all rings.
 ///
 /// Memory: 8 bytes for each admission of the limit, at most 8 MiB, and less than one kilobyte (four on large
 /// machines). The first waiting calls allocate less than 4 KiB. Each call in line takes 64 bytes, which are
-/// reused and freed with the window (64 MB after a million in line at once), and its future allocates once.
+/// reused and freed with the window (64 MB after a million in line at once); its future allocates once, and it has a
+/// timer. A call that is admitted from the line looks once for more room.
 /// Only [`set_rate`](Self::set_rate) and [`reset`](Self::reset) allocate more.
 ///
 /// # Examples

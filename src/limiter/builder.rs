@@ -150,7 +150,7 @@ impl LimiterBuilder {
     /// At most `max_waiters` calls in line: a further call is refused immediately
     /// ([`Limit::Queue`](crate::Limit::Queue)).
     ///
-    /// The head of the line counts, too. With zero no call waits.
+    /// With zero no call waits.
     ///
     /// ```
     /// use ringgate::{Limit, Limiter};
