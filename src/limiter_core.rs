@@ -19,6 +19,7 @@
 
 mod admission;
 mod concurrency;
+mod direct;
 mod estimates;
 mod gate;
 mod going;
@@ -31,6 +32,7 @@ mod priority;
 mod queue;
 mod queued;
 mod shared;
+mod slot;
 mod turns;
 
 pub(crate) use admission::{Admission, Ask, Handle};

@@ -1,9 +1,8 @@
 //! The limit on calls in flight: slots. Each is one of the limiter's own, a permit of a shared semaphore, or both.
 
 use super::gate::Gate;
-use super::shared::Core;
 use crate::error::{Limit, Refused};
-use crate::semaphore::{Semaphore, SemaphorePermit};
+use crate::semaphore::Semaphore;
 use std::sync::Arc;
 
 /// The limit on calls in flight.
@@ -54,37 +53,5 @@ impl Concurrency {
         }
         // MUTANTS: permanent_refusal
         shared.is_permanently_empty().then(|| Refused::for_ever(Limit::Concurrency))
-    }
-}
-
-/// What an admitted call holds until it ends.
-pub(super) struct Slot<'a> {
-    own: Option<&'a Core>,
-    pub(super) shared: Option<SemaphorePermit<'a>>,
-}
-
-impl<'a> Slot<'a> {
-    /// One of the limiter's own, if one is free.
-    #[inline]
-    pub(super) fn take_own(core: &'a Core) -> Option<Self> {
-        core.gate.try_take().then(|| Self { own: Some(core), shared: None })
-    }
-
-    /// The call holds the slot without a guard, until [`Core::release`].
-    #[inline]
-    pub(super) fn keep(mut self) {
-        self.own = None;
-        if let Some(permit) = self.shared.take() {
-            permit.keep();
-        }
-    }
-}
-
-impl Drop for Slot<'_> {
-    #[inline]
-    fn drop(&mut self) {
-        if let Some(core) = self.own.take() {
-            core.release_own();
-        }
     }
 }

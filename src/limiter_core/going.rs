@@ -1,11 +1,11 @@
 //! A call in line, and how it goes: it takes its slot and its stamp, or waits again.
 
-use super::concurrency::Slot;
 use super::hand_out::Reason;
 use super::line::{Counted, Lane, Number};
 use super::not_until::NotUntil;
 use super::place::{Found, Place, Stand};
 use super::shared::Core;
+use super::slot::Slot;
 use crate::error::Refused;
 use crate::time::{SleepUntil, Timestamp};
 use core::future::Future;

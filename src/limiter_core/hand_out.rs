@@ -59,6 +59,15 @@ impl Core {
         self.hand_out(reason);
     }
 
+    /// Frees one of the limiter's own slots.
+    #[inline]
+    pub(super) fn release_own(&self) {
+        // MUTANTS: release_own
+        if self.gate.release() {
+            self.hand_out(Reason::Room);
+        }
+    }
+
     /// Something has changed that the first in line cannot see.
     pub(super) fn look_again(&self) {
         if !self.gate.is_open() {

@@ -1,9 +1,9 @@
 //! A call's place in a lane, and its stand in the line of a shared semaphore.
 
-use super::concurrency::Slot;
 use super::hand_out::Reason;
 use super::line::{Counted, Lane};
 use super::shared::Core;
+use super::slot::Slot;
 use crate::error::Refused;
 use crate::semaphore::{Closed, Semaphore, Waiting};
 use core::future::Future;

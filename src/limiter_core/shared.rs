@@ -1,18 +1,16 @@
 //! What all clones of a limiter share, and what can be decided without a place in line.
 
-use super::concurrency::{Concurrency, Slot};
+use super::concurrency::Concurrency;
 use super::gate::Gate;
 use super::grace::Grace;
-use super::hand_out::Reason;
 use super::line::{Counted, Line, Panics};
 use super::not_until::NotUntil;
-use super::priority::Priority;
 use super::queue::QueueLimit;
 use crate::error::{NoSuchRateError, Refused};
 use crate::rate::Rate;
 use crate::raw::window::{Log, LogFull, Reading, Reservation};
 use crate::semaphore::Semaphore;
-use crate::time::{JUMP, Time, Timestamp};
+use crate::time::{JUMP, Time};
 use core::time::Duration;
 
 /// How often to read the clock when a reading is stale. A clock that stepped back stays stale.
@@ -141,95 +139,6 @@ impl Core {
         self.line.sweep_at(dead);
     }
 
-    // ---- admission without a place in line -----------------------------------------------------
-
-    /// Admits a call now, or says why not. An admitted call holds a slot until `release`.
-    #[inline]
-    pub(crate) fn try_admit(&self, class: Priority) -> Result<(), Refused> {
-        if self.gate.is_open() {
-            self.try_admit_uncontended()
-        } else {
-            self.try_admit_beside_a_line(class)
-        }
-    }
-
-    /// Admits by the rate alone, at a time that the caller gives.
-    pub(crate) fn try_admit_at(&self, now: Timestamp) -> Result<(), Refused> {
-        if self.is_closed() {
-            return Err(Refused::closed());
-        }
-        match self.rate.as_ref().map(|log| log.try_acquire(now.as_nanos())) {
-            None | Some(Ok(_)) => Ok(()),
-            Some(Err(busy)) => Err(NotUntil::from(busy).into()),
-        }
-    }
-
-    /// Others may be in line. If there is room for more than have a turn, the call goes.
-    #[cold]
-    fn try_admit_beside_a_line(&self, class: Priority) -> Result<(), Refused> {
-        if self.is_closed() {
-            Err(Refused::closed())
-        } else if self.passes_the_line() {
-            self.try_admit_uncontended()
-        } else {
-            Err(self.refusal(self.estimate_for_newcomer(class)))
-        }
-    }
-
-    /// Admits a call that has nobody before it.
-    #[inline]
-    pub(super) fn try_admit_uncontended(&self) -> Result<(), Refused> {
-        if self.concurrency.is_limited() {
-            self.try_admit_with_slot()
-        } else {
-            self.stamp().map_err(Refused::from)
-        }
-    }
-
-    fn try_admit_with_slot(&self) -> Result<(), Refused> {
-        // The rate first, so that a call it refuses takes no slot away from another.
-        let reservation =
-            self.peek().map_err(|busy| self.concurrency.escalate_if_permanent(busy.into()))?;
-        let mut slot = Slot::take_own(self).ok_or_else(|| self.no_slot())?;
-        if let Some(shared) = self.concurrency.shared() {
-            slot.shared = Some(shared.try_acquire().map_err(|_| self.no_slot())?);
-        }
-        self.stamp_in(reservation)?;
-        slot.keep();
-        Ok(())
-    }
-
-    #[cold]
-    pub(super) fn no_slot(&self) -> Refused {
-        self.concurrency.escalate_if_permanent(Refused::until_released())
-    }
-
-    /// Ends an admitted call: frees its slot.
-    #[inline]
-    pub(crate) fn release(&self) {
-        /// Frees the shared slot even if a waker panics.
-        struct ReleaseOnDrop<'a>(Option<&'a Semaphore>);
-        impl Drop for ReleaseOnDrop<'_> {
-            #[inline]
-            fn drop(&mut self) {
-                if let Some(shared) = self.0 {
-                    shared.release(1);
-                }
-            }
-        }
-        let _shared = ReleaseOnDrop(self.concurrency.shared());
-        self.release_own();
-    }
-
-    /// Frees one of the limiter's own slots.
-    #[inline]
-    pub(super) fn release_own(&self) {
-        // MUTANTS: release_own
-        if self.gate.release() {
-            self.hand_out(Reason::Room);
-        }
-    }
-
     /// An error if the call would queue pointlessly: a limit in its way can never let it pass.
     pub(super) fn check_satisfiable(&self) -> Result<(), Refused> {
         if self.is_closed() {
@@ -253,7 +162,7 @@ impl Core {
 
     /// Stamps by the reading of the clock that `peek` made; by a new one if others stamped meanwhile.
     #[inline]
-    fn stamp_in(&self, reservation: Option<Reservation<'_>>) -> Result<(), NotUntil> {
+    pub(super) fn stamp_in(&self, reservation: Option<Reservation<'_>>) -> Result<(), NotUntil> {
         if reservation.is_some_and(|reservation| reservation.take().is_some()) {
             return Ok(());
         }

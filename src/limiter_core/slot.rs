@@ -1,0 +1,36 @@
+//! A slot in hand.
+
+use super::shared::Core;
+use crate::semaphore::SemaphorePermit;
+
+/// What an admitted call holds until it ends.
+pub(super) struct Slot<'a> {
+    own: Option<&'a Core>,
+    pub(super) shared: Option<SemaphorePermit<'a>>,
+}
+
+impl<'a> Slot<'a> {
+    /// One of the limiter's own, if one is free.
+    #[inline]
+    pub(super) fn take_own(core: &'a Core) -> Option<Self> {
+        core.gate.try_take().then(|| Self { own: Some(core), shared: None })
+    }
+
+    /// The call holds the slot without a guard, until [`Core::release`].
+    #[inline]
+    pub(super) fn keep(mut self) {
+        self.own = None;
+        if let Some(permit) = self.shared.take() {
+            permit.keep();
+        }
+    }
+}
+
+impl Drop for Slot<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        if let Some(core) = self.own.take() {
+            core.release_own();
+        }
+    }
+}
