@@ -246,7 +246,8 @@ pub(crate) fn models<Body: Fn() + Send + Sync + 'static>(
     // A bound given from outside (LOOM_MAX_PREEMPTIONS) goes before the models' own.
     let mut builder = loom::model::Builder::new();
     let bound = *builder.preemption_bound.get_or_insert(preemptions);
-    builder.max_branches = builder.max_branches.max(3_000);
+    // Two calls with timeouts take that many.
+    builder.max_branches = builder.max_branches.max(20_000);
     #[expect(clippy::disallowed_methods, reason = "how long a check takes is no limiter's time")]
     let begun = std::time::Instant::now();
     let executions: u64 = bodies.into_iter().map(|body| explore(&builder, body)).sum();

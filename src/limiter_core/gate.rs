@@ -81,10 +81,19 @@ impl Gate {
         self.is_limited && self.word.fetch_add(SLOT, Ordering::AcqRel) & LINE != 0
     }
 
+    /// After a change that calls in line do not see. Returns whether calls may be in line, so that the caller looks
+    /// for one.
+    #[must_use]
+    pub(super) fn change(&self) -> bool {
+        // ORDERING: AcqRel, and a write although it changes nothing. If it comes first, `form_line` acquires the change;
+        // if `form_line` does, its call is seen.
+        self.word.fetch_or(0, Ordering::AcqRel) & LINE != 0
+    }
+
     /// After a call has joined the line.
     pub(super) fn form_line(&self) {
-        // ORDERING: Release publishes the place in line to the Acquire in `release` and in `end_line`. Acquire pairs
-        // with the Release in `release`: slots freed before are seen.
+        // ORDERING: Release publishes the place in line to the Acquire in `release`, `change` and `end_line`. Acquire
+        // pairs with the Release in `release` and `change`: slots freed and rates changed before are seen.
         self.word.fetch_or(LINE, Ordering::AcqRel);
     }
 

@@ -70,7 +70,7 @@ impl Core {
 
     /// Something has changed that the first in line cannot see.
     pub(super) fn look_again(&self) {
-        if !self.gate.is_open() {
+        if self.gate.change() {
             self.hand_out(Reason::Change);
         }
     }

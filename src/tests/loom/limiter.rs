@@ -2,8 +2,9 @@
 //! parts work together: a turn, a slot or a wake that no thread passes on ends in a deadlock here.
 
 use crate::sync::{model, thread};
+use crate::tests::pairs::{Waiter, go_on};
 use crate::time::{ManualClock, Timestamp};
-use crate::{Limiter, OwnedLimiterPermit, Rate};
+use crate::{Limiter, LimiterAcquireOwned, OwnedLimiterPermit, Rate};
 use core::future::Future;
 use core::pin::Pin;
 use core::task::{Context, Poll, Waker};
@@ -132,7 +133,7 @@ fn model_two_tries_for_one_admission() {
     });
 }
 
-/// The slots close while a call waits for its rate: the call is refused. Caught: `wait_for_rate` does not
+/// The slots close while a call waits for its rate: the call is refused. Caught: a place in front does not
 /// watch for the close.
 #[test]
 fn model_a_call_waits_for_its_rate_while_its_slots_are_closed() {
@@ -169,6 +170,152 @@ fn model_a_queued_call_against_the_end_of_one() {
         }
         drop((early, call));
         assert_idle(&limiter);
+    });
+}
+
+// ---- many turns ------------------------------------------------------------------------------------
+
+type Call = Waiter<LimiterAcquireOwned>;
+
+/// A call in line, with a task that polls it when it is woken.
+fn in_line(limiter: &Limiter) -> Call {
+    let call = Waiter::new(0, limiter.acquire_owned());
+    assert!(!call.is_over());
+    call
+}
+
+fn went(call: &Call) -> bool {
+    matches!(call.output, Some(Ok(_)))
+}
+
+/// The first call has a turn, or gets one, and nobody ever polls it. The second one goes within the grace.
+#[test]
+fn model_a_silent_call_is_passed_within_the_grace() {
+    const GRACE: Duration = Duration::from_millis(1);
+    model(2, || {
+        let clock = ManualClock::new();
+        let builder = Limiter::builder().max_concurrent(1).grace(GRACE);
+        let limiter = builder.clock(clock.clone()).build();
+        let running = limiter.try_acquire_owned().unwrap();
+        let silent = queued(&limiter);
+        let other = thread::spawn(move || drop(running));
+        let mut second = Waiter::new(0, limiter.acquire_owned());
+        other.join().unwrap();
+        for _ in 0..8 {
+            clock.advance(GRACE / 8);
+            go_on([&mut second].into_iter());
+        }
+        assert!(went(&second), "it waits for a silent call");
+        drop((second, silent));
+        assert_idle(&limiter);
+    });
+}
+
+/// Two slots become free for two calls: both go, and no time passes.
+#[test]
+fn model_two_ends_for_two_calls_in_line() {
+    model(2, || {
+        let limiter = Limiter::builder().max_concurrent(2).clock(ManualClock::new()).build();
+        let [one, two] = [(); 2].map(|()| limiter.try_acquire_owned().unwrap());
+        let mut calls = [in_line(&limiter), in_line(&limiter)];
+        let other = thread::spawn(move || drop(one));
+        drop(two);
+        other.join().unwrap();
+        go_on(calls.iter_mut());
+        assert!(calls.iter().all(went), "a call waits though a slot is free");
+        drop(calls);
+        assert_eq!((limiter.available_permits(), limiter.waiters()), (2, 0));
+    });
+}
+
+/// The first in line leaves, perhaps with a turn, while a slot becomes free: the second one goes, and no time
+/// passes.
+#[test]
+fn model_the_first_in_line_gives_up_while_a_slot_becomes_free() {
+    model(2, || {
+        let limiter = one_at_a_time();
+        let running = limiter.try_acquire_owned().unwrap();
+        let first = queued(&limiter);
+        let mut second = [in_line(&limiter)];
+        let other = thread::spawn(move || drop(running));
+        drop(first);
+        other.join().unwrap();
+        go_on(second.iter_mut());
+        assert!(went(&second[0]), "it waits though a slot is free");
+        drop(second);
+        assert_idle(&limiter);
+    });
+}
+
+/// The last in line goes and ends while another call comes: that one passes straight through or joins, and
+/// goes.
+#[test]
+fn model_a_call_comes_while_the_last_in_line_goes() {
+    model(1, || {
+        let limiter = one_at_a_time();
+        let running = limiter.try_acquire_owned().unwrap();
+        let last = queued(&limiter);
+        drop(running);
+        let other = call_elsewhere(&limiter);
+        drop(block_on(last));
+        other.join().unwrap();
+        assert_idle(&limiter);
+    });
+}
+
+/// The last in line leaves and a slot becomes free, while another call joins.
+#[test]
+fn model_a_call_joins_while_the_last_in_line_gives_up() {
+    model(2, || {
+        let limiter = one_at_a_time();
+        let running = limiter.try_acquire_owned().unwrap();
+        let last = queued(&limiter);
+        let other = thread::spawn(move || {
+            drop(last);
+            drop(running);
+        });
+        let mut joins = [Waiter::new(0, limiter.acquire_owned())];
+        other.join().unwrap();
+        go_on(joins.iter_mut());
+        assert!(went(&joins[0]), "it waits though a slot is free");
+        drop(joins);
+        assert_idle(&limiter);
+    });
+}
+
+fn used_up_rate() -> Limiter {
+    let builder = Limiter::builder().margin(Duration::ZERO).rate(Rate::new(1, WINDOW));
+    let limiter = builder.clock(ManualClock::new()).build();
+    drop(limiter.try_acquire().unwrap());
+    limiter
+}
+
+/// A call joins the line while the log is reset: it finds the room, or is woken. Caught: `Gate::change` with a
+/// load.
+#[test]
+fn model_a_call_joins_while_the_log_is_reset() {
+    model(2, || {
+        let limiter = used_up_rate();
+        let there = limiter.clone();
+        let other = thread::spawn(move || there.reset());
+        let mut joins = [Waiter::new(0, limiter.acquire_owned())];
+        other.join().unwrap();
+        go_on(joins.iter_mut());
+        assert!(went(&joins[0]), "it waits though there is room");
+    });
+}
+
+/// A call joins the line while the rate is raised: it finds the room, or is woken. Caught: as above.
+#[test]
+fn model_a_call_joins_while_the_rate_is_raised() {
+    model(2, || {
+        let limiter = used_up_rate();
+        let there = limiter.clone();
+        let other = thread::spawn(move || there.set_rate(Rate::new(2, WINDOW)).unwrap());
+        let mut joins = [Waiter::new(0, limiter.acquire_owned())];
+        other.join().unwrap();
+        go_on(joins.iter_mut());
+        assert!(went(&joins[0]), "it waits though there is room");
     });
 }
 
