@@ -140,11 +140,11 @@ impl Core {
     }
 
     /// Whether a call may go although others are in line: nobody waits for a turn, and there is room for more than
-    /// have one.
+    /// have one. Not after a close.
     #[cold]
     pub(super) fn passes_the_line(&self) -> bool {
         self.hand_out(Reason::Room);
-        !self.line.is_waiting() && self.has_room_beside_turns()
+        !self.is_closed() && !self.line.is_waiting() && self.has_room_beside_turns()
     }
 
     pub(super) fn has_room(&self) -> bool {

@@ -244,6 +244,22 @@ fn ready<F: Future>(call: Pin<&mut F>) -> Option<F::Output> {
     }
 }
 
+/// A newcomer at a closed gate found no one in line, and room.
+/// Broken by: `passes_the_line` that ignores a close.
+#[test]
+fn a_call_that_came_after_the_close_was_admitted() {
+    let clock = ManualClock::new();
+    let unlimited = Limiter::builder().clock(clock.clone()).build();
+    let limiter = used_up(clock.clone());
+    clock.advance(ns(10));
+    for limiter in [unlimited, limiter] {
+        limiter.close();
+        assert!(limiter.try_acquire().unwrap_err().is_permanent());
+        assert!(at_once(limiter.acquire()).map(drop).unwrap_err().is_permanent());
+        assert!(at_once(limiter.acquire_timeout(ns(5))).map(drop).unwrap_err().is_permanent());
+    }
+}
+
 // ---- types ---------------------------------------------------------------------------------------
 
 fn is_shared<T: Send + Sync>(_: &T) {}
