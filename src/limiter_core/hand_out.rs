@@ -134,7 +134,8 @@ impl Core {
         match self.gate.free() {
             // Someone in line watches for the close of the semaphore.
             Some(0) if self.concurrency().shared().is_some() => Room::Watch,
-            Some(free) => Room::For(by_rate.min(free)),
+            // Those that stand for a shared permit count as turns, and have their slots.
+            Some(free) => Room::For(by_rate.min(free + self.line.standing.get())),
             None => Room::For(by_rate),
         }
     }
