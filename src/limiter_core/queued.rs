@@ -148,6 +148,8 @@ impl<'a> Queued<'a> {
                             if self.as_mut().sleep(true, cx)?.is_pending() {
                                 return Poll::Pending;
                             }
+                            // They may be silent, and those that stand for a shared permit count on.
+                            self.as_mut().look_past_silent();
                             continue;
                         }
                         Turn::Own
@@ -195,7 +197,9 @@ impl<'a> Queued<'a> {
     ) -> Result<Poll<()>, Refused> {
         let mut this = self.project();
         let core = *this.core;
-        let wanted = match core.peek() {
+        let by_rate = core.peek();
+        let waits_for_rate = is_first && by_rate.is_err();
+        let wanted = match by_rate {
             Err(busy) if busy.free_at.is_none() => return Err(refusal(core, busy)),
             Err(NotUntil { free_at, now }) if is_first => free_at.map(|at| (at, now)),
             by_rate => {
@@ -213,7 +217,7 @@ impl<'a> Queued<'a> {
         };
         let set = this.alarm.as_ref().as_pin_ref().map(|alarm| alarm.deadline());
         // One that looks whether others are silent keeps its time, else it would never come.
-        if set.is_none_or(|set| if is_first { set != at } else { set > at }) {
+        if set.is_none_or(|set| if waits_for_rate { set != at } else { set > at }) {
             this.alarm.set(Some(core.time.sleep_until(at, now)));
         }
         let Some(alarm) = this.alarm.as_mut().as_pin_mut() else { return Ok(Poll::Pending) };
