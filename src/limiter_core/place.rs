@@ -9,7 +9,7 @@ use crate::semaphore::{Closed, Semaphore, Waiting};
 use core::future::Future;
 use core::mem;
 use core::pin::Pin;
-use core::task::{Context, Poll};
+use core::task::{Context, Poll, Waker};
 
 /// A place in a lane. Fields are dropped in this order.
 pub(super) struct Place<'a> {
@@ -80,6 +80,17 @@ impl<'a> Place<'a> {
     /// How many calls wait for a turn before it; 0 if it has one.
     pub(super) fn position(&self) -> u64 {
         self.leaving.core.line.position(self.leaving.lane, &self.waiting).unwrap_or(0)
+    }
+}
+
+impl Drop for Place<'_> {
+    /// A turn that was granted and not found yet must not pass to the next in this lane: others may be ahead.
+    fn drop(&mut self) {
+        if self.leaving.is_taken
+            && let Found::Turn = self.poll(&mut Context::from_waker(Waker::noop()))
+        {
+            self.keep_turn();
+        }
     }
 }
 

@@ -260,6 +260,63 @@ fn a_call_that_came_after_the_close_was_admitted() {
     }
 }
 
+// ---- the order of calls, and silent ones ----------------------------------------------------------
+
+type Call<'a> = Pin<Box<LimiterAcquire<'a>>>;
+
+fn queued(limiter: &Limiter) -> Call<'_> {
+    let mut call = Box::pin(limiter.acquire());
+    assert!(poll_once(call.as_mut()).is_pending());
+    call
+}
+
+/// The turn passed to the next in the lane, although an older call waited in front.
+/// Broken by: `Place` without its `drop`.
+#[test]
+fn the_turn_of_a_call_that_left_passed_to_one_that_was_younger_than_others() {
+    let builder = Limiter::builder().margin(Duration::ZERO).rate(Rate::new(5, ns(10)));
+    let limiter = builder.max_concurrent(1).clock(ManualClock::new()).build();
+    let held = limiter.try_acquire().unwrap();
+    let [mut first, second, mut third] = [0; 3].map(|_| queued(&limiter));
+    // Each change gives one turn; there is no slot.
+    limiter.set_rate(Rate::new(6, ns(10))).unwrap();
+    limiter.set_rate(Rate::new(7, ns(10))).unwrap();
+    assert!(poll_once(first.as_mut()).is_pending());
+    drop(second);
+    drop(held);
+    assert!(poll_once(third.as_mut()).is_pending());
+    assert!(poll_once(first.as_mut()).is_ready());
+}
+
+/// The room of one that stood for a shared permit was kept for it without end.
+/// Broken by: a first call that does not look past silent ones, or moves its alarm on at each poll.
+#[test]
+fn a_silent_call_that_had_a_shared_permit_held_up_the_first_in_line() {
+    let slots = Arc::new(Semaphore::new(0));
+    let clock = ManualClock::new();
+    let builder = Limiter::builder().margin(Duration::ZERO).rate(Rate::new(1, ns(10)));
+    let limiter = builder.semaphore(Arc::clone(&slots)).clock(clock.clone()).build();
+    let _silent = queued(&limiter);
+    let mut line = [queued(&limiter), queued(&limiter)];
+    slots.add_permits(3);
+    let mut admitted = Vec::new();
+    for _ in 0..20 {
+        clock.advance(Duration::from_millis(125));
+        admitted.extend(line.iter_mut().filter_map(|call| ready(call.as_mut())));
+    }
+    assert_eq!(admitted.len(), 2);
+}
+
+/// The limiter's own slots that such calls hold were counted as taken, and as kept for them.
+/// Broken by: `room` without the calls that stand.
+#[test]
+fn some_slots_were_not_used_while_calls_waited_for_shared_permits() {
+    let slots = Arc::new(Semaphore::new(0));
+    let limiter = Limiter::builder().max_concurrent(4).semaphore(Arc::clone(&slots)).build();
+    let _line = [0; 6].map(|_| queued(&limiter));
+    assert_eq!(slots.waiters(), 4);
+}
+
 // ---- types ---------------------------------------------------------------------------------------
 
 fn is_shared<T: Send + Sync>(_: &T) {}
