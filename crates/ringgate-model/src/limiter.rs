@@ -6,7 +6,7 @@
 //! * an admission has room by every rate and takes a free slot;
 //! * within a class calls that answer go first in, first out, and no newcomer passes a call that waits for its turn;
 //! * a refusal is right, and tells the right time;
-//! * no call waits while there is room for it: [`Model::check_rest`], [`Model::check_grace`].
+//! * no call waits while there is room for it: [`Model::check_rest`], [`Model::check_step_of_grace`].
 //!
 //! A call is *unanswered* if it was woken and not polled since. It may have a turn, or was woken by a timer: that cannot
 //! be seen from outside. A call is *silent* if the program polls it no more.
@@ -100,8 +100,12 @@ pub struct Call {
     woken: Option<u64>,
     /// The time of the first of these that was no timer's: then it has a turn, or a slot.
     given: Option<u64>,
+    /// It had a turn, or a shared slot, and found no room after all.
+    went_in_vain: bool,
     /// A rate has changed since its last poll.
-    is_stale: bool,
+    has_new_rate: bool,
+    /// The clock has stepped back since its last poll.
+    is_set_back: bool,
     /// The program does not poll it.
     pub is_silent: bool,
 }
@@ -137,6 +141,10 @@ pub struct Limiter {
     pub line: Vec<Id>,
     /// Calls admitted that have not ended.
     held: usize,
+    /// All admissions so far.
+    admissions: u64,
+    /// For how many steps there has been room that nobody used, and the admissions before them.
+    unused: (u32, u64),
     is_closed: bool,
     /// Until when its count of turns may be too low.
     disturbed_until: u64,
@@ -166,8 +174,17 @@ impl Model {
 
     /// Adds a limiter with `own` slots, and with those of number `shared`.
     pub fn limiter(&mut self, rates: Rates, own: Option<usize>, shared: Option<usize>) {
-        let (line, held, is_closed, disturbed_until) = (Vec::new(), 0, false, 0);
-        self.limiters.push(Limiter { rates, own, shared, line, held, is_closed, disturbed_until });
+        self.limiters.push(Limiter {
+            rates,
+            own,
+            shared,
+            line: Vec::new(),
+            held: 0,
+            admissions: 0,
+            unused: (0, 0),
+            is_closed: false,
+            disturbed_until: 0,
+        });
     }
 
     /// Adds a call. It joins the line at its first poll.
@@ -182,7 +199,9 @@ impl Model {
             claim: Claim::None,
             woken: None,
             given: None,
-            is_stale: false,
+            went_in_vain: false,
+            has_new_rate: false,
+            is_set_back: false,
             is_silent: false,
         });
         self.calls.len() - 1
@@ -259,13 +278,16 @@ impl Model {
 
     /// Moves the time.
     pub fn set_time(&mut self, now: u64) {
-        // The limiter counts turns by periods of time, so it does not know how old they are.
         let is_back = now < self.now;
         for limiter in &mut self.limiters {
             limiter.rates.notice_jump(now);
             if is_back {
+                // The limiter counts turns by periods of time.
                 limiter.disturbed_until = self.now.max(limiter.disturbed_until);
             }
+        }
+        for call in &mut self.calls {
+            call.is_set_back |= is_back;
         }
         self.now = now;
     }
@@ -287,7 +309,7 @@ impl Model {
 
     fn rate_has_changed(&mut self, limiter: Id) {
         for id in &self.limiters[limiter].line {
-            self.calls[*id].is_stale = true;
+            self.calls[*id].has_new_rate = true;
         }
     }
 

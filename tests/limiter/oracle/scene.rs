@@ -252,16 +252,17 @@ impl<'a> Scene<'a> {
 
     fn pass_grace(&mut self) -> Checked {
         self.poll_all_woken(false)?;
-        // Room must not be left unused for longer than the grace. The looks come up to one step late, two times.
-        let mut unused = 0;
-        while unused < 10 {
-            let before = self.held.len();
+        self.model.begin_grace();
+        for step in 0..80 {
             self.set_time(self.model.now + self.model.grace / 8)?;
             self.check()?;
             self.poll_all_woken(false)?;
-            unused = if self.held.len() > before { 0 } else { unused + 1 };
+            let is_seen = self.model.check_step_of_grace().map_err(TestCaseError::fail)?;
+            if is_seen && step >= 10 {
+                break;
+            }
         }
-        check(self.model.check_grace())
+        Ok(())
     }
 
     fn drop_call(&mut self, index: usize) {

@@ -1,6 +1,7 @@
 //! What a call gets: whether it may get that.
 
-use super::{Answer, Claim, Id, JUMP, Limiter, Model, Refusal, Stage, Verdict, demand};
+use super::{Answer, Call, Claim, Id, JUMP, Limiter, Model, Refusal, Stage, Verdict, demand};
+use std::mem;
 use std::ops::RangeInclusive;
 use std::task::Poll;
 
@@ -31,17 +32,25 @@ impl Model {
         self.note_late_answer(id);
         let (was_woken, is_new) = (self.calls[id].woken.is_some(), self.calls[id].stage == Stage::New);
         let call = &mut self.calls[id];
-        (call.woken, call.given, call.is_stale) = (None, None, false);
+        let turn_is_old = mem::take(&mut call.has_new_rate) | mem::take(&mut call.is_set_back);
+        call.woken = None;
+        let had_turn = call.given.take().is_some();
         if call.stage == Stage::Done {
             return demand(got.is_pending(), || format!("call {id} ended twice"));
         }
         let Some(limiter) = call.limiter else { return self.slot_polled(id, got) };
         self.move_deadline(id, is_new);
         let verdict = match got {
-            Poll::Ready(Ok(())) => self.admitted(id, limiter, is_new),
+            Poll::Ready(Ok(())) => self.admitted(id, limiter, is_new, turn_is_old),
             Poll::Ready(Err(refusal)) => self.refused(id, limiter, is_new, refusal),
-            Poll::Pending => self.kept_waiting(id, limiter, is_new, was_woken, shared_waiters),
+            Poll::Pending => {
+                let stands = self.kept_waiting(id, limiter, is_new, was_woken, shared_waiters);
+                stands.and_then(|stands| {
+                    if stands && !turn_is_old { self.check_order(id, limiter) } else { Ok(()) }
+                })
+            }
         };
+        self.calls[id].went_in_vain |= had_turn && !self.calls[id].stands();
         verdict.map_err(|wrong| format!("call {id}: {wrong}"))
     }
 
@@ -49,8 +58,8 @@ impl Model {
     /// documented inexactness. A call is then woken in vain, and waits in front of the others.
     pub(super) fn note_late_answer(&mut self, id: Id) {
         let call = &self.calls[id];
-        if let (Some(limiter), Some(woken)) = (call.limiter, call.woken)
-            && self.now.abs_diff(woken) >= self.grace / 8
+        if let (Some(limiter), Some(given)) = (call.limiter, call.given)
+            && self.now.abs_diff(given) >= self.grace / 8
         {
             self.limiters[limiter].disturbed_until = self.now + self.grace / 4;
         }
@@ -70,17 +79,26 @@ impl Model {
 
     // ---- admitted --------------------------------------------------------------------------------
 
-    fn admitted(&mut self, id: Id, limiter: Id, is_new: bool) -> Verdict {
-        // Exempt: the order in the line of shared slots decides among those who stand there, and a call that leaves that
-        // line because the rate has become too low loses its place in it.
-        if !self.calls[id].stands() {
+    fn admitted(
+        &mut self,
+        id: Id,
+        limiter: Id,
+        is_new: bool,
+        turn_is_old: bool,
+    ) -> Verdict {
+        // Exempt:
+        // * The order in the line of shared slots decides among those who stand there, and a call that leaves that
+        //   line because the rate has become too low loses its place in it.
+        // * Two calls had turns, then there was less room: a rate was lowered, or the clock stepped back. The older one was
+        //   polled meanwhile. It then waits until the turn of the other is used or has expired.
+        if !self.calls[id].stands() && !turn_is_old {
             self.check_order(id, limiter)?;
         }
         if is_new {
             self.check_turns_left(limiter)?;
         }
         if let Some(shared) = self.limiters[limiter].shared {
-            match std::mem::replace(&mut self.calls[id].claim, Claim::None) {
+            match mem::replace(&mut self.calls[id].claim, Claim::None) {
                 // `admit` takes it.
                 Claim::Granted => self.slots[shared].free += 1,
                 Claim::Queued => self.slots[shared].line.retain(|waiting| *waiting != id),
@@ -103,18 +121,24 @@ impl Model {
         }
         self.limiters[limiter].rates.stamp(now);
         self.limiters[limiter].held += 1;
+        self.limiters[limiter].admissions += 1;
         Ok(())
     }
 
     /// Within a class first in, first out. Exempt are
     /// * an older call that was woken and not polled since: it may be silent, or a turn behind it is used first;
-    /// * one that stands in the line of shared slots: only they are missing, and their line has its own order.
+    /// * one that stands in the line of shared slots: only they are missing, and their line has its own order;
+    /// * one that has found no room at its turn, if that has happened to this one, too. The limiter keeps such calls in order
+    ///   unless it happens again to the first of several.
     fn check_order(&self, id: Id, limiter: Id) -> Verdict {
         let line = &self.limiters[limiter].line;
         let older = line.iter().take_while(|other| **other != id);
-        let class = self.calls[id].class;
+        let call = &self.calls[id];
+        let is_behind = |other: &Call| {
+            other.class == call.class && !(other.went_in_vain && call.went_in_vain)
+        };
         let passed = older
-            .filter(|other| self.calls[**other].class == class)
+            .filter(|other| is_behind(&self.calls[**other]))
             .find(|other| self.waits_for_turn(**other));
         demand(passed.is_none(), || format!("it passed call {passed:?}"))
     }
@@ -235,6 +259,7 @@ impl Model {
 
     // ---- kept waiting ------------------------------------------------------------------------------
 
+    /// Returns whether it has begun to stand in the line of shared slots.
     fn kept_waiting(
         &mut self,
         id: Id,
@@ -242,7 +267,7 @@ impl Model {
         is_new: bool,
         was_woken: bool,
         shared_waiters: usize,
-    ) -> Verdict {
+    ) -> Result<bool, String> {
         let deadline = self.calls[id].deadline;
         demand(deadline.is_none_or(|end| end > self.now), || "it stays after its deadline".into())?;
         if is_new {
@@ -250,7 +275,7 @@ impl Model {
             self.calls[id].stage = Stage::Waiting;
             self.limiters[limiter].line.push(id);
         }
-        self.settle_claim(id, limiter, shared_waiters)?;
+        let has_stood = self.settle_claim(id, limiter, shared_waiters)?;
         // Exempt: a call that stands in the line of shared slots hears of a new rate when it has a slot.
         if !self.calls[id].stands() {
             let Limiter { rates, is_closed, .. } = &self.limiters[limiter];
@@ -258,7 +283,7 @@ impl Model {
             demand(!never, || "it waits for what never comes".into())?;
             self.check_oldest_goes(id, limiter, was_woken)?;
         }
-        Ok(())
+        Ok(has_stood)
     }
 
     /// A newcomer may join the line.
@@ -275,9 +300,14 @@ impl Model {
         demand(in_time, || format!("it waits in vain, for {wait:?}"))
     }
 
-    /// Finds out whether it stands in the line of shared slots now.
-    fn settle_claim(&mut self, id: Id, limiter: Id, shared_waiters: usize) -> Verdict {
-        let Some(shared) = self.limiters[limiter].shared else { return Ok(()) };
+    /// Finds out whether it stands in the line of shared slots now. Returns whether that is new.
+    fn settle_claim(
+        &mut self,
+        id: Id,
+        limiter: Id,
+        shared_waiters: usize,
+    ) -> Result<bool, String> {
+        let Some(shared) = self.limiters[limiter].shared else { return Ok(false) };
         if self.calls[id].claim == Claim::Granted {
             let is_open = self.limiters[limiter].rates.are_open(self.now);
             demand(!is_open, || "it gave up a slot that it could use".into())?;
@@ -288,11 +318,11 @@ impl Model {
             demand(is_open, || "it waits for a slot before its rate is open".into())?;
             demand(self.own_free(limiter) > 0, || "it has no slot of the limiter".into())?;
             demand(self.slots[shared].free == 0, || "it waits although a slot is free".into())?;
-            self.check_order(id, limiter)?;
             self.calls[id].claim = Claim::Queued;
             self.slots[shared].line.push_back(id);
+            return Ok(true);
         }
-        Ok(())
+        Ok(false)
     }
 
     /// The oldest call goes when it is polled after it was woken, if there is room for it and for all turns that may be
@@ -320,7 +350,7 @@ impl Model {
 
     fn slot_answer(&mut self, id: Id) -> Poll<Answer> {
         self.calls[id].stage = Stage::Waiting;
-        match std::mem::replace(&mut self.calls[id].claim, Claim::None) {
+        match mem::replace(&mut self.calls[id].claim, Claim::None) {
             Claim::Granted if !self.slots[0].is_closed => Poll::Ready(Ok(())),
             Claim::Granted => {
                 self.give(0, 1);

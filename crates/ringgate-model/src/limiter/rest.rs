@@ -2,12 +2,18 @@
 
 use super::{Claim, Id, Model, Verdict, demand};
 
+/// The grace, and one step for each of two looks, which come late by up to that.
+const STEPS: u32 = 10;
+
 impl Model {
     /// All woken calls have been polled, except silent ones. In a line without silent calls no call waits while there is
     /// room for it, or for what never comes.
     ///
-    /// Exempt are lines with silent calls. One of those may be the only one that was told of the room, and others look by
-    /// themselves within the grace only.
+    /// Exempt are
+    /// * lines with silent calls: one of those may be the only one that was told of the room, and others look by
+    ///   themselves within the grace only;
+    /// * a call that has not been polled since the clock stepped back. If it is alone, waited for a slot, and the rate is not
+    ///   open any more when it is freed, no timer is set for it until another call comes.
     ///
     /// # Errors
     ///
@@ -19,28 +25,50 @@ impl Model {
             if line.iter().any(is_silent) {
                 return Ok(());
             }
-            self.check_none_waits_in_vain(limiter, |_| true)
+            self.check_none_waits_in_vain(limiter, |id| !self.calls[id].is_set_back)
         })
     }
 
-    /// The grace has passed, in small steps after each of which all woken calls were polled, except silent ones. There
-    /// were 64 of those at most. Then they hold up nobody.
+    /// Before a program moves the time in steps of an eighth of the grace.
+    pub fn begin_grace(&mut self) {
+        for limiter in &mut self.limiters {
+            limiter.unused = (0, limiter.admissions);
+        }
+    }
+
+    /// An eighth of the grace has passed, and all woken calls were polled, except silent ones. There are 64 of those at
+    /// most. They must not keep others from room for longer than the grace. Returns true once that has been seen, or
+    /// there is no room.
     ///
     /// Exempt, as documented or known:
     /// * a call that stands in the line of shared slots: a slot granted to a silent one stays with that;
     /// * a call not polled since a rate has changed. If the one that watches is silent, the others learn of it at the
-    ///   time when they would have gone by the former rate.
+    ///   time when they would have gone by the former rate;
+    /// * a call not polled since the clock stepped back, as in [`check_rest`](Self::check_rest).
     ///
     /// # Errors
     ///
     /// If a call is forgotten.
-    pub fn check_grace(&self) -> Verdict {
-        (0..self.limiters.len()).try_for_each(|limiter| {
-            self.check_none_waits_in_vain(limiter, |id| {
-                let call = &self.calls[id];
-                !call.is_silent && !call.is_stale && call.woken.is_none()
-            })
-        })
+    pub fn check_step_of_grace(&mut self) -> Result<bool, String> {
+        let mut is_seen = true;
+        for limiter in 0..self.limiters.len() {
+            let (room, admissions) = (self.room(limiter), self.limiters[limiter].admissions);
+            let (steps, before) = self.limiters[limiter].unused;
+            let is_unused = room > 0 && before == admissions;
+            let steps = if is_unused { steps + 1 } else { 0 };
+            self.limiters[limiter].unused = (steps, admissions);
+            is_seen &= room == 0 || steps > STEPS;
+            if steps > STEPS {
+                self.check_none_waits_in_vain(limiter, |id| self.must_have_gone(id))?;
+            }
+        }
+        Ok(is_seen)
+    }
+
+    fn must_have_gone(&self, id: Id) -> bool {
+        let call = &self.calls[id];
+        let is_up_to_date = !call.has_new_rate && !call.is_set_back;
+        !call.is_silent && is_up_to_date && call.woken.is_none()
     }
 
     fn check_none_waits_in_vain(&self, limiter: Id, counts: impl Fn(Id) -> bool) -> Verdict {
