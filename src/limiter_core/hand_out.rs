@@ -79,7 +79,7 @@ impl Core {
                 }
                 self.gate.end_line();
                 // MUTANTS: hand_out_in 1
-                if !self.line.is_waiting() {
+                if !self.line.is_waiting() && self.line.standing.get() == 0 {
                     return;
                 }
                 self.gate.form_line();

@@ -131,11 +131,14 @@ pub(super) struct Stand<'a> {
 impl<'a> Stand<'a> {
     /// `waiting` is in that line already, and the call has taken one of the limiter's own slots.
     pub(super) fn new(core: &'a Core, waiting: Waiting<'a>, own: Slot<'a>) -> Self {
+        let counted = core.line.standing.count();
+        // The line may have ended since it was given its turn.
+        core.gate.form_line();
         Self {
             waiting,
             own: Some(own),
             closed: core.line.any_lane().closed(),
-            _counted: core.line.standing.count(),
+            _counted: counted,
             leaving: LeavingStand(core),
         }
     }

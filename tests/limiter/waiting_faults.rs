@@ -317,6 +317,25 @@ fn some_slots_were_not_used_while_calls_waited_for_shared_permits() {
     assert_eq!(slots.waiters(), 4);
 }
 
+/// After its turn had expired the line looked empty, and stayed so when the call went to stand for a permit.
+/// Broken by: `Stand::new` without `form_line`.
+#[test]
+fn a_newcomer_took_the_room_of_a_call_that_stood_for_a_shared_permit() {
+    let slots = Arc::new(Semaphore::new(0));
+    let clock = ManualClock::new();
+    let builder = Limiter::builder().margin(Duration::ZERO).rate(Rate::new(1, ns(10)));
+    let limiter = builder.semaphore(Arc::clone(&slots)).clock(clock.clone()).build();
+    let first = queued(&limiter);
+    let mut slow = queued(&limiter);
+    drop(first);
+    clock.advance(Duration::from_secs(1));
+    assert!(limiter.try_acquire().is_err());
+    assert!(poll_once(slow.as_mut()).is_pending());
+    slots.add_permits(2);
+    assert!(limiter.try_acquire().is_err());
+    assert!(poll_once(slow.as_mut()).is_ready());
+}
+
 // ---- types ---------------------------------------------------------------------------------------
 
 fn is_shared<T: Send + Sync>(_: &T) {}
