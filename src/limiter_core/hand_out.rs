@@ -118,7 +118,8 @@ impl Core {
             Reason::Silent(ahead) if room > 0 => turns.max(ahead.min(MAX_TURNS) + 1),
             _ if turns == 0 && out == 0 && needs_watch => {
                 // MUTANTS: turns_for
-                u64::from(reason == Reason::Successor || !self.line.is_watched())
+                let is_watched = self.line.is_watched() && !self.line.take_untimed();
+                u64::from(reason == Reason::Successor || !is_watched)
             }
             _ => turns,
         }

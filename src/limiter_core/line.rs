@@ -59,6 +59,8 @@ pub(super) struct Line {
     shared_out: AtomicU64,
     /// Calls that have a turn and stand in the line of a shared semaphore.
     pub(super) standing: Count,
+    /// The first in line has seen the rate open and waits for a slot without a timer: 1, else 0.
+    untimed: AtomicU64,
 }
 
 impl Line {
@@ -73,6 +75,7 @@ impl Line {
             newest_in_front: AtomicU64::new(0),
             shared_out: AtomicU64::new(0),
             standing: Count::default(),
+            untimed: AtomicU64::new(0),
         }
     }
 
@@ -153,6 +156,18 @@ impl Line {
         let others = Priority::ALL.into_iter().filter(|other| *other != class);
         let turns = |other: Priority| ahead.saturating_mul(other.share()) / class.share();
         others.map(|other| turns(other).min(self.len_of(other))).sum()
+    }
+
+    /// The first in line sleeps without a timer.
+    pub(super) fn sleep_untimed(&self) {
+        // ORDERING: Relaxed: a hint. Without it a clock that steps back could leave the call asleep.
+        self.untimed.store(1, Ordering::Relaxed);
+    }
+
+    /// Whether the first in line may sleep without a timer. The caller wakes it.
+    pub(super) fn take_untimed(&self) -> bool {
+        // ORDERING: Relaxed, as above.
+        self.untimed.swap(0, Ordering::Relaxed) > 0
     }
 
     // ---- handing out -----------------------------------------------------------------------------

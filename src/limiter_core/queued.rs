@@ -184,7 +184,10 @@ impl<'a> Queued<'a> {
         let went = core.has_room().then(|| core.line.went.so_far());
         // MUTANTS: look_past_silent
         if went.is_some() && went == *this.unused_since {
-            core.hand_out(Reason::Silent(this.number.ahead().max(1)));
+            // Enough that this call gets one, too, if all calls of its class before it and others' shares go first.
+            let ahead = this.number.ahead();
+            let others = core.line.before(this.number.class(), ahead + 1);
+            core.hand_out(Reason::Silent(ahead.saturating_add(others).max(1)));
         }
         *this.unused_since = went;
     }
@@ -208,6 +211,9 @@ impl<'a> Queued<'a> {
                 let ahead = if is_first { 0 } else { this.number.ahead().max(1) };
                 // Nobody else is in line: whoever frees a slot gives it to this one.
                 let is_alone = is_first && core.line.len() == 1;
+                if is_alone {
+                    core.line.sleep_untimed();
+                }
                 (!is_alone).then(|| (from.saturating_add(core.grace.patience(ahead)), now))
             }
         };

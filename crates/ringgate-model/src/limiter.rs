@@ -278,12 +278,13 @@ impl Model {
 
     /// Moves the time.
     pub fn set_time(&mut self, now: u64) {
+        let period = self.grace / 8;
         let is_back = now < self.now;
         for limiter in &mut self.limiters {
             limiter.rates.notice_jump(now);
-            if is_back {
+            if is_back && now / period != self.now / period {
                 // The limiter counts turns by periods of time.
-                limiter.disturbed_until = self.now.max(limiter.disturbed_until);
+                limiter.disturbed_until = limiter.disturbed_until.max(self.now + 2 * period);
             }
         }
         for call in &mut self.calls {

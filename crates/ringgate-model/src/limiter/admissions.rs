@@ -61,7 +61,9 @@ impl Model {
         if let (Some(limiter), Some(given)) = (call.limiter, call.given)
             && self.now.abs_diff(given) >= self.grace / 8
         {
-            self.limiters[limiter].disturbed_until = self.now + self.grace / 4;
+            let until = self.now + self.grace / 4;
+            let limiter = &mut self.limiters[limiter];
+            limiter.disturbed_until = limiter.disturbed_until.max(until);
         }
     }
 

@@ -9,11 +9,8 @@ impl Model {
     /// All woken calls have been polled, except silent ones. In a line without silent calls no call waits while there is
     /// room for it, or for what never comes.
     ///
-    /// Exempt are
-    /// * lines with silent calls: one of those may be the only one that was told of the room, and others look by
-    ///   themselves within the grace only;
-    /// * a call that has not been polled since the clock stepped back. If it is alone, waited for a slot, and the rate is not
-    ///   open any more when it is freed, no timer is set for it until another call comes.
+    /// Exempt are lines with silent calls: one of those may be the only one that was told of the room, and others look by
+    /// themselves within the grace only.
     ///
     /// # Errors
     ///
@@ -25,7 +22,7 @@ impl Model {
             if line.iter().any(is_silent) {
                 return Ok(());
             }
-            self.check_none_waits_in_vain(limiter, |id| !self.calls[id].is_set_back)
+            self.check_none_waits_in_vain(limiter, |_| true)
         })
     }
 
@@ -43,8 +40,7 @@ impl Model {
     /// Exempt, as documented or known:
     /// * a call that stands in the line of shared slots: a slot granted to a silent one stays with that;
     /// * a call not polled since a rate has changed. If the one that watches is silent, the others learn of it at the
-    ///   time when they would have gone by the former rate;
-    /// * a call not polled since the clock stepped back, as in [`check_rest`](Self::check_rest).
+    ///   time when they would have gone by the former rate.
     ///
     /// # Errors
     ///
@@ -67,8 +63,7 @@ impl Model {
 
     fn must_have_gone(&self, id: Id) -> bool {
         let call = &self.calls[id];
-        let is_up_to_date = !call.has_new_rate && !call.is_set_back;
-        !call.is_silent && is_up_to_date && call.woken.is_none()
+        !call.is_silent && !call.has_new_rate && call.woken.is_none()
     }
 
     fn check_none_waits_in_vain(&self, limiter: Id, counts: impl Fn(Id) -> bool) -> Verdict {
