@@ -260,7 +260,8 @@ impl Number<'_> {
         // ORDERING: Relaxed: it only decides the order of calls that found no room at the same moment.
         let newest = self.line.newest_in_front.fetch_max(self.nth + 1, Ordering::Relaxed);
         // MUTANTS: lane_ahead
-        if self.nth < newest { Lane::Late } else { Lane::Front }
+        // The newest of all stays behind those in front.
+        if self.nth + 1 < newest { Lane::Late } else { Lane::Front }
     }
 
     pub(super) fn class(&self) -> Priority {
