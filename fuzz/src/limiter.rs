@@ -1,11 +1,14 @@
-//! The limiter against a list of stamps and a queue.
+//! The limiter against what it promises.
 
 use crate::bytes::Bytes;
-use crate::stamps::{Rule, Stamps};
 use crate::wakes::{Task, Wakes};
-use ringgate::time::{Clock, ManualClock, Timestamp};
-use ringgate::{Limit, Limiter, NoSuchRateError, OwnedLimiterPermit, Rate, Refused, Semaphore};
-use std::future::Future;
+use ringgate::time::{ManualClock, Timestamp};
+use ringgate::{
+    Limit, Limiter, LimiterAcquireOwned, NoSuchRateError, OwnedLimiterPermit, Priority, Rate,
+    Refused, Semaphore,
+};
+use ringgate_model::limiter::{Answer, Id, JUMP, Model, Permits, Rates, Refusal, Verdict};
+use std::mem;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
@@ -13,11 +16,11 @@ use std::time::Duration;
 /// No limit is larger, so that the log stays one ring.
 const LARGEST: u32 = 12;
 
-/// Calls come, wait with and without timeout, are polled, forgotten for a while or given up, while
+/// Calls of several classes come, wait with and without timeout, are polled, fall silent, are lost or given up, while
 /// time moves, the clock is set back, rates change, slots are taken by others and closed.
 ///
-/// A list of stamps must have room for each admission. Calls start in the order in which they came. No
-/// slot is lost. Once all woken calls were polled, polling the others changes nothing.
+/// `ringgate_model::limiter` checks each answer. Once all woken calls were polled, no call waits while there is room.
+/// After the grace silent calls hold up nobody.
 ///
 /// Caught: a change of the rate, or a close, that wakes no call; a granted waiter not woken; a
 /// newcomer that overtakes; a slot kept where the stamp is refused after all; a deadline added without
@@ -32,91 +35,112 @@ pub fn limiter(data: &[u8]) {
     scene.end();
 }
 
-type Call = dyn Future<Output = Result<OwnedLimiterPermit, Refused>> + Send;
-
 struct Waiting {
-    task: Task<Call>,
-    /// When its timeout ends, if it is in line with one.
-    timeout: Option<Duration>,
-    deadline: Option<u64>,
-    has_joined: bool,
+    task: Task<LimiterAcquireOwned>,
+    id: Id,
+    /// Wakes that the model knows.
+    told: usize,
+    is_silent: bool,
+    /// It is not polled nor dropped before the end, as if it were leaked.
+    is_lost: bool,
+}
+
+impl Waiting {
+    fn is_due(&self) -> bool {
+        !self.is_silent && self.task.is_woken()
+    }
 }
 
 struct Scene {
     clock: ManualClock,
     limiter: Limiter,
-    stamps: Stamps,
-    capacity: u32,
+    model: Model,
+    rates: usize,
+    has_classes: bool,
     /// Calls in flight are limited by this, which others use as well.
     slots: Option<Arc<Semaphore>>,
-    /// The number of slots in all.
-    all_slots: usize,
-    /// In order of their first poll; those not polled yet may be anywhere.
     calls: Vec<Waiting>,
     in_flight: Vec<OwnedLimiterPermit>,
     taken_by_others: usize,
 }
 
+#[track_caller]
+fn demand(verdict: Verdict) {
+    if let Err(wrong) = verdict {
+        panic!("{wrong}");
+    }
+}
+
 impl Scene {
     fn new(bytes: &mut Bytes) -> Self {
         let clock = ManualClock::new();
-        let rules: Vec<Rule> = (0..bytes.within(0, 2)).map(|_| rule(bytes)).collect();
+        let rules: Vec<(u32, u64)> = (0..bytes.within(0, 2)).map(|_| rule(bytes)).collect();
         let mut builder = Limiter::builder().margin(Duration::ZERO).clock(clock.clone());
-        for rule in &rules {
-            builder = builder.rate(Rate::new(rule.limit, Duration::from_nanos(rule.window)));
+        for (limit, window) in &rules {
+            builder = builder.rate(Rate::new(*limit, Duration::from_nanos(*window)));
         }
-        let all_slots = bytes.below(5);
-        let slots = bytes.flip().then(|| Arc::new(Semaphore::new(all_slots)));
-        let limiter = match &slots {
-            Some(slots) => builder.semaphore(Arc::clone(slots)),
-            None => builder,
-        };
-        let capacity = rules.iter().map(|rule| rule.limit).max().unwrap_or(0);
+        let free = bytes.below(5);
+        let slots = bytes.flip().then(|| Arc::new(Semaphore::new(free)));
+        if let Some(slots) = &slots {
+            builder = builder.semaphore(Arc::clone(slots));
+        }
+        let own = bytes.flip().then(|| bytes.below(4));
+        if let Some(own) = own {
+            builder = builder.max_concurrent(own);
+        }
+        let mut model = Model::new(0);
+        let shared = slots.is_some().then_some(0);
+        model.slots.extend(shared.map(|_| Permits { free, ..Permits::default() }));
+        model.limiter(Rates::new(&rules, 0), own, shared);
         Self {
             clock,
-            limiter: limiter.build(),
-            stamps: Stamps::new(rules.into_iter()),
-            capacity,
+            limiter: builder.build(),
+            model,
+            rates: rules.len(),
+            has_classes: bytes.flip(),
             slots,
-            all_slots,
             calls: Vec::new(),
             in_flight: Vec::new(),
             taken_by_others: 0,
         }
     }
 
-    fn now(&self) -> u64 {
-        self.clock.now().as_nanos()
-    }
-
     fn step(&mut self, bytes: &mut Bytes) {
-        match bytes.within(0, 15) {
+        match bytes.within(0, 17) {
             0..=2 => self.come(bytes),
             3 => self.poll_one(bytes),
-            4 => drop(bytes.take(&mut self.calls)),
-            5 | 6 => drop(bytes.take(&mut self.in_flight)),
-            7 => self.try_acquire(),
-            8 | 9 => self.clock.advance(Duration::from_nanos(bytes.within(0, 40))),
+            4 => self.give_up(bytes),
+            5 | 6 => self.finish(bytes),
+            7 => self.try_acquire(bytes),
+            8 | 9 => self.set_time(self.model.now + bytes.within(0, 40)),
             10 => self.set_back(bytes),
             11 => self.change(bytes),
             12 => self.others(bytes),
             13 => self.close(bytes),
+            14 => self.fall_silent(bytes),
+            15 => self.pass_grace(),
             _ => self.run(),
         }
+    }
+
+    fn class(&self, bytes: &mut Bytes) -> (usize, Priority) {
+        let classes = [Priority::Normal, Priority::High, Priority::Low];
+        let class = if self.has_classes { bytes.below(3) } else { 0 };
+        (class, classes[class])
     }
 
     /// A new call, mostly polled at once.
     fn come(&mut self, bytes: &mut Bytes) {
         let timeout = bytes.flip().then(|| match bytes.byte() {
-            255 => Duration::MAX,
-            nanos => Duration::from_nanos(nanos.into()),
+            255 => u64::MAX,
+            nanos => nanos.into(),
         });
-        let limiter = &self.limiter;
-        let task: Task<Call> = Task::new(match timeout {
-            Some(timeout) => Box::pin(limiter.acquire_timeout_owned(timeout)),
-            None => Box::pin(limiter.acquire_owned()),
-        });
-        self.calls.push(Waiting { task, timeout, deadline: None, has_joined: false });
+        let (class, priority) = self.class(bytes);
+        let call = self.limiter.call().priority(priority);
+        let call = timeout.map_or(call, |timeout| call.timeout(Duration::from_nanos(timeout)));
+        let task = Task::new(Box::pin(call.acquire_owned()));
+        let id = self.model.call(Some(0), class, timeout);
+        self.calls.push(Waiting { task, id, told: 0, is_silent: false, is_lost: false });
         if bytes.byte() < 200 {
             self.poll(self.calls.len() - 1, false);
         }
@@ -124,181 +148,209 @@ impl Scene {
 
     fn poll_one(&mut self, bytes: &mut Bytes) {
         if !self.calls.is_empty() {
-            self.poll(bytes.below(self.calls.len()), bytes.flip());
+            let which = bytes.below(self.calls.len());
+            self.calls[which].is_silent &= self.calls[which].is_lost;
+            self.poll(which, bytes.flip());
         }
     }
 
-    /// Polls one call. Returns true if it has ended.
-    fn poll(&mut self, which: usize, moved: bool) -> bool {
+    fn poll(&mut self, which: usize, moved: bool) {
+        if self.calls[which].is_lost {
+            return;
+        }
         let mut call = self.calls.remove(which);
+        self.model.calls[call.id].is_silent = call.is_silent;
+        call.told = if moved { 0 } else { call.task.wakes() };
         let got = if moved { call.task.poll_with(Wakes::default()) } else { call.task.poll() };
-        let is_over = got.is_ready();
+        self.tell_wakes(false);
+        let answer = match &got {
+            Poll::Pending => Poll::Pending,
+            Poll::Ready(got) => Poll::Ready(answer(got)),
+        };
+        let waiters = self.slots.as_ref().map_or(0, |slots| slots.waiters());
+        demand(self.model.polled(call.id, answer, waiters));
         match got {
-            Poll::Pending if call.has_joined => self.calls.insert(which, call),
-            Poll::Pending => {
-                let end = |timeout| Timestamp::from_nanos(self.now()).saturating_add(timeout);
-                call.deadline = call.timeout.map(|timeout| end(timeout).as_nanos());
-                call.has_joined = true;
-                // Behind all calls that joined the line before it.
-                self.calls.push(call);
-            }
-            Poll::Ready(Ok(permit)) => {
-                let before = self.calls.iter().take(which).any(|other| other.has_joined);
-                let in_line = self.calls.iter().any(|other| other.has_joined);
-                assert!(!if call.has_joined { before } else { in_line }, "it has overtaken");
-                self.admit(permit);
-            }
-            Poll::Ready(Err(refused)) => self.refuse(&call, refused),
+            Poll::Pending => self.calls.insert(which, call),
+            Poll::Ready(got) => self.in_flight.extend(got.ok()),
         }
-        is_over
+        self.tell_wakes(false);
     }
 
-    fn admit(&mut self, permit: OwnedLimiterPermit) {
-        let now = self.now();
-        let free_at = self.stamps.free_at(now);
-        let right = free_at == Some(now) || !self.stamps.is_exact(now);
-        assert!(right, "admitted at {now}, not at {free_at:?}");
-        self.stamps.admit(now);
-        self.in_flight.push(permit);
-    }
-
-    /// A future is refused permanently, or at its deadline.
-    fn refuse(&self, call: &Waiting, refused: Refused) {
-        if refused.is_permanent() {
-            return match refused.limit() {
-                Limit::Rate => assert!(self.stamps.rules().any(|rule| rule.limit == 0)),
-                _ => assert!(self.slots.as_ref().is_some_and(|slots| slots.is_closed())),
-            };
-        }
-        let over = call.deadline.is_some_and(|deadline| deadline <= self.now());
-        let in_vain = !call.has_joined && call.timeout.is_some();
-        assert!(over || in_vain, "refused before its time: {refused}");
-    }
-
-    fn try_acquire(&mut self) {
-        let now = self.now();
-        let in_line = self.calls.iter().any(|call| call.has_joined);
-        let no_slot = self.slots.as_ref().is_some_and(|slots| slots.available_permits() == 0);
-        let free_at = self.stamps.free_at(now);
-        match self.limiter.try_acquire_owned() {
-            Ok(permit) => {
-                assert!(!in_line, "a newcomer overtakes");
-                assert!(!no_slot, "there was no slot");
-                self.admit(permit);
-            }
-            Err(refused) if in_line || refused.is_permanent() || !self.stamps.is_exact(now) => {}
-            Err(refused) if free_at == Some(now) => {
-                let closed = self.slots.as_ref().is_some_and(|slots| slots.is_closed());
-                assert!(no_slot || closed, "refused although both limits are open");
-                let limit = if closed { Limit::Closed } else { Limit::Concurrency };
-                assert_eq!(refused.limit(), limit);
-            }
-            Err(refused) => {
-                let told = refused.retry_after().map(|wait| wait.as_nanos());
-                assert_eq!(told, free_at.map(|free_at| u128::from(free_at - now)));
+    fn tell_wakes(&mut self, by_timer: bool) {
+        for call in &mut self.calls {
+            let count = call.task.wakes();
+            if mem::replace(&mut call.told, count) < count {
+                self.model.woken(call.id, by_timer);
             }
         }
+    }
+
+    fn give_up(&mut self, bytes: &mut Bytes) {
+        if let Some(call) = bytes.take(&mut self.calls) {
+            if call.is_lost {
+                return self.calls.push(call);
+            }
+            drop(call.task);
+            self.model.drop_call(call.id);
+        }
+    }
+
+    fn finish(&mut self, bytes: &mut Bytes) {
+        if let Some(permit) = bytes.take(&mut self.in_flight) {
+            drop(permit);
+            self.model.end(0);
+        }
+    }
+
+    fn try_acquire(&mut self, bytes: &mut Bytes) {
+        let (class, priority) = self.class(bytes);
+        let got = self.limiter.call().priority(priority).try_acquire_owned();
+        self.tell_wakes(false);
+        demand(self.model.tried(0, class, answer(&got)));
+        self.in_flight.extend(got.ok());
+    }
+
+    fn set_time(&mut self, now: u64) {
+        self.tell_wakes(false);
+        self.clock.set(Timestamp::from_nanos(now));
+        self.model.set_time(now);
+        self.tell_wakes(true);
     }
 
     fn set_back(&mut self, bytes: &mut Bytes) {
-        let now = self.now().saturating_sub(bytes.within(0, 40));
-        self.clock.set(Timestamp::from_nanos(now));
+        let jump = if bytes.byte() < 16 { JUMP + 1 } else { 0 };
+        self.set_time(self.model.now.saturating_sub(bytes.within(0, 40) + jump));
     }
 
     fn change(&mut self, bytes: &mut Bytes) {
-        let (n, rule) = (bytes.below(3), rule(bytes));
-        let got =
-            self.limiter.set_rate_at(n, Rate::new(rule.limit, Duration::from_nanos(rule.window)));
-        if n >= self.stamps.rules().count() {
-            return assert_eq!(got, Err(NoSuchRateError));
+        let (n, (limit, window)) = (bytes.below(3), rule(bytes));
+        if n == 2 && limit == LARGEST {
+            self.limiter.reset();
+            return self.model.reset(0);
         }
-        assert_eq!(got, Ok(()));
-        let grows = rule.limit > self.capacity;
-        if grows {
-            self.capacity = rule.limit.max(self.capacity * 2);
-        }
-        self.stamps.change(n, rule, grows);
+        let rate = Rate::new(limit, Duration::from_nanos(window));
+        let expected = if n < self.rates { Ok(()) } else { Err(NoSuchRateError) };
+        assert_eq!(self.limiter.set_rate_at(n, rate), expected);
+        assert_eq!(self.model.set_rate(0, n, limit, window), expected.is_ok());
     }
 
     /// Another user takes a slot or gives one back.
     fn others(&mut self, bytes: &mut Bytes) {
         let Some(slots) = &self.slots else { return };
         if bytes.flip() {
-            if let Ok(slot) = slots.try_acquire() {
+            let got = slots.try_acquire();
+            assert_eq!(got.is_ok(), self.model.try_take(0).is_ok());
+            if let Ok(slot) = got {
                 slot.forget();
                 self.taken_by_others += 1;
             }
         } else if self.taken_by_others > 0 {
             self.taken_by_others -= 1;
             slots.add_permits(1);
+            self.model.give(0, 1);
         }
     }
 
-    fn close(&self, bytes: &mut Bytes) {
-        if let Some(slots) = self.slots.as_ref().filter(|_| bytes.byte() < 16) {
-            slots.close();
+    fn close(&mut self, bytes: &mut Bytes) {
+        match (bytes.byte(), &self.slots) {
+            (..16, Some(slots)) => {
+                slots.close();
+                self.model.close(0);
+            }
+            (16..20, _) => {
+                self.limiter.close();
+                self.model.close_limiter(0);
+            }
+            _ => {}
         }
     }
 
-    /// Polls all woken calls, as a runtime does, until none is woken. Then a further poll must change nothing.
+    /// A call is not polled any more, some not even in the end.
+    fn fall_silent(&mut self, bytes: &mut Bytes) {
+        if self.calls.is_empty() || self.calls.iter().filter(|call| call.is_silent).count() > 60 {
+            return;
+        }
+        let which = bytes.below(self.calls.len());
+        let call = &mut self.calls[which];
+        call.is_silent = true;
+        self.model.calls[call.id].is_silent = true;
+        call.is_lost |= bytes.byte() < 64;
+    }
+
+    /// Polls all woken calls, as a runtime does, until none is woken.
     fn run(&mut self) {
+        self.poll_all_woken();
+        demand(self.model.check_rest());
+    }
+
+    fn poll_all_woken(&mut self) {
+        let most = 10 * (self.calls.len() + 1);
         for polls in 0.. {
-            let woken = |call: &Waiting| call.has_joined && call.task.is_woken();
-            let Some(which) = self.calls.iter().position(woken) else { break };
-            assert!(polls < 10_000, "they wake one another endlessly");
+            let Some(which) = self.calls.iter().position(Waiting::is_due) else { break };
+            assert!(polls < most, "they wake one another endlessly");
             self.poll(which, false);
-        }
-        let mut which = 0;
-        while let Some(call) = self.calls.get(which) {
-            if call.has_joined {
-                assert!(!self.poll(which, false), "its turn had come, and it was not woken");
-            }
-            which += 1;
+            // Notices a jump of the clock when the model does.
+            self.check();
         }
     }
 
-    fn check(&self) {
-        let in_line: Vec<&Waiting> = self.calls.iter().filter(|call| call.has_joined).collect();
-        assert_eq!(self.limiter.waiters(), in_line.len());
-        let used = self.in_flight.len() + self.taken_by_others;
-        let Some(slots) = &self.slots else { return };
-        assert!(used <= self.all_slots, "{used} in flight, of {}", self.all_slots);
-        if in_line.is_empty() {
-            assert_eq!(slots.available_permits(), self.all_slots - used, "a slot is lost");
+    fn pass_grace(&mut self) {
+        self.poll_all_woken();
+        self.model.begin_grace();
+        for step in 0..80 {
+            self.set_time(self.model.now + self.model.grace / 8);
+            self.check();
+            self.poll_all_woken();
+            let is_seen = self.model.check_step_of_grace().unwrap_or_else(|e| panic!("{e}"));
+            if is_seen && step >= 10 {
+                break;
+            }
         }
     }
 
-    /// In the end all calls are served: time moves, and calls end.
-    fn end(&mut self) {
-        for which in (0..self.calls.len()).rev() {
-            if !self.calls[which].has_joined {
-                self.calls.remove(which);
-            }
-        }
+    fn check(&mut self) {
+        assert_eq!(self.limiter.remaining(), self.model.remaining(0));
+        assert_eq!(self.limiter.available_permits(), self.model.available(0));
+        assert_eq!(self.limiter.waiters(), self.model.limiters[0].line.len());
         if let Some(slots) = &self.slots {
-            slots.add_permits(std::mem::take(&mut self.taken_by_others));
+            assert_eq!(slots.available_permits(), self.model.slots[0].free);
+            assert_eq!(slots.waiters(), self.model.slots[0].line.len());
         }
-        let longest = self.stamps.rules().map(|rule| rule.window).max().unwrap_or(0);
-        let far = self.stamps.newest().max(self.now()) + longest;
-        self.clock.set(Timestamp::from_nanos(far));
-        let has_slots = self.slots.is_none() || self.all_slots > 0;
+        self.tell_wakes(false);
+    }
+
+    /// In the end all calls that answer are served: time moves, and calls end.
+    fn end(&mut self) {
         for _ in 0..=self.calls.len() {
-            self.in_flight.clear();
+            for _ in self.in_flight.drain(..) {
+                self.model.end(0);
+            }
+            self.tell_wakes(false);
             self.run();
-            self.in_flight.clear();
-            self.run();
-            self.clock.advance(Duration::from_nanos(longest));
+            self.pass_grace();
         }
-        self.run();
         self.check();
-        assert!(self.calls.is_empty() || !has_slots, "{} calls hang", self.calls.len());
     }
 }
 
-fn rule(bytes: &mut Bytes) -> Rule {
+fn answer<T>(got: &Result<T, Refused>) -> Answer {
+    got.as_ref().map(drop).map_err(|refused| {
+        let wait = refused.retry_after().map(|wait| u64::try_from(wait.as_nanos()).unwrap());
+        match (refused.limit(), wait, refused.is_permanent()) {
+            (Limit::Rate, Some(wait), false) => Refusal::Rate(wait),
+            (Limit::Rate, None, true) => Refusal::RateNever,
+            (Limit::Concurrency, None, false) => Refusal::Slots,
+            (Limit::Concurrency, None, true) => Refusal::SlotsNever,
+            (Limit::Closed, None, true) => Refusal::Closed,
+            _ => panic!("a refusal that contradicts itself: {refused:?}"),
+        }
+    })
+}
+
+fn rule(bytes: &mut Bytes) -> (u32, u64) {
     let limit = match bytes.byte() {
         few @ ..=223 => 1 + u32::from(few % 3),
         many => u32::from(many) % (LARGEST + 1),
     };
-    Rule { limit, window: bytes.within(1, 60) }
+    (limit, bytes.within(1, 60))
 }

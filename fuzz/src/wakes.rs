@@ -54,6 +54,11 @@ impl<F: Future + ?Sized> Task<F> {
         self.wakes.count.load(Ordering::Relaxed) > self.seen
     }
 
+    /// How often its waker was woken.
+    pub(crate) fn wakes(&self) -> usize {
+        self.wakes.count.load(Ordering::Relaxed)
+    }
+
     pub(crate) fn poll(&mut self) -> Poll<F::Output> {
         self.seen = self.wakes.count.load(Ordering::Relaxed);
         let waker = Waker::from(Arc::clone(&self.wakes));

@@ -89,7 +89,7 @@ impl Core {
                 }
                 self.gate.end_line();
                 // MUTANTS: hand_out_in 1
-                if !self.line.is_waiting() {
+                if !self.line.is_waiting() && self.line.standing.get() == 0 {
                     return;
                 }
                 self.gate.form_line();
@@ -128,7 +128,8 @@ impl Core {
             Reason::Silent(ahead) if room > 0 => turns.max(ahead.min(MAX_TURNS) + 1),
             _ if turns == 0 && out == 0 && needs_watch => {
                 // MUTANTS: turns_for
-                u64::from(reason == Reason::Successor || !self.line.is_watched())
+                let is_watched = self.line.is_watched() && !self.line.take_untimed();
+                u64::from(reason == Reason::Successor || !is_watched)
             }
             _ => turns,
         }
@@ -144,13 +145,14 @@ impl Core {
         match self.gate.free() {
             // Someone in line watches for the close of the semaphore.
             Some(0) if self.concurrency().shared().is_some() => Room::Watch,
-            Some(free) => Room::For(by_rate.min(free)),
+            // Those that stand for a shared permit count as turns, and have their slots.
+            Some(free) => Room::For(by_rate.min(free + self.line.standing.get())),
             None => Room::For(by_rate),
         }
     }
 
     /// Whether a call may go although others are in line: nobody waits for a turn, and there is room for more than
-    /// have one.
+    /// have one. Not after a close.
     #[cold]
     pub(super) fn passes_the_line(&self) -> bool {
         self.hand_out(Reason::Room);

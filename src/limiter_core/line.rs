@@ -59,6 +59,8 @@ pub(super) struct Line {
     shared_out: AtomicU64,
     /// Calls that have a turn and stand in the line of a shared semaphore.
     pub(super) standing: Count,
+    /// The first in line has seen the rate open, and waits for a slot: 1, else 0.
+    untimed: AtomicU64,
 }
 
 impl Line {
@@ -73,6 +75,7 @@ impl Line {
             newest_in_front: AtomicU64::new(0),
             shared_out: AtomicU64::new(0),
             standing: Count::default(),
+            untimed: AtomicU64::new(0),
         }
     }
 
@@ -153,6 +156,18 @@ impl Line {
         let others = Priority::ALL.into_iter().filter(|other| *other != class);
         let turns = |other: Priority| ahead.saturating_mul(other.share()) / class.share();
         others.map(|other| turns(other).min(self.len_of(other))).sum()
+    }
+
+    /// The first in line waits for a slot. It does not know when the rate has room, should that be used up meanwhile.
+    pub(super) fn sleep_untimed(&self) {
+        // ORDERING: Relaxed: a hint. Without it the call looks a part of the grace later.
+        self.untimed.store(1, Ordering::Relaxed);
+    }
+
+    /// Whether the first in line may not know when the rate has room. The caller wakes it.
+    pub(super) fn take_untimed(&self) -> bool {
+        // ORDERING: Relaxed, as above.
+        self.untimed.swap(0, Ordering::Relaxed) > 0
     }
 
     // ---- handing out -----------------------------------------------------------------------------
@@ -245,7 +260,8 @@ impl Number<'_> {
         // ORDERING: Relaxed: it only decides the order of calls that found no room at the same moment.
         let newest = self.line.newest_in_front.fetch_max(self.nth + 1, Ordering::Relaxed);
         // MUTANTS: lane_ahead
-        if self.nth < newest { Lane::Late } else { Lane::Front }
+        // The newest of all stays behind those in front.
+        if self.nth + 1 < newest { Lane::Late } else { Lane::Front }
     }
 
     pub(super) fn class(&self) -> Priority {

@@ -9,7 +9,7 @@ use crate::semaphore::{Closed, Semaphore, Waiting};
 use core::future::Future;
 use core::mem;
 use core::pin::Pin;
-use core::task::{Context, Poll};
+use core::task::{Context, Poll, Waker};
 
 /// A place in a lane. Fields are dropped in this order.
 pub(super) struct Place<'a> {
@@ -83,6 +83,18 @@ impl<'a> Place<'a> {
     }
 }
 
+impl Drop for Place<'_> {
+    /// A turn that was granted and not found yet must not pass to the next in this lane: others may be ahead.
+    fn drop(&mut self) {
+        if self.leaving.is_taken
+            && self.waiting.is_served()
+            && let Found::Turn = self.poll(&mut Context::from_waker(Waker::noop()))
+        {
+            self.keep_turn();
+        }
+    }
+}
+
 /// Looks for others after a call has left its place.
 struct Leaving<'a> {
     core: &'a Core,
@@ -120,11 +132,14 @@ pub(super) struct Stand<'a> {
 impl<'a> Stand<'a> {
     /// `waiting` is in that line already, and the call has taken one of the limiter's own slots.
     pub(super) fn new(core: &'a Core, waiting: Waiting<'a>, own: Slot<'a>) -> Self {
+        let counted = core.line.standing.count();
+        // The line may have ended since it was given its turn.
+        core.gate.form_line();
         Self {
             waiting,
             own: Some(own),
             closed: core.line.any_lane().closed(),
-            _counted: core.line.standing.count(),
+            _counted: counted,
             leaving: LeavingStand(core),
         }
     }

@@ -104,6 +104,8 @@ impl<'a> Queued<'a> {
                             if self.as_mut().sleep(true, cx)?.is_pending() {
                                 return Poll::Pending;
                             }
+                            // They may be silent, and those that stand for a shared permit count on.
+                            self.as_mut().look_past_silent();
                             continue;
                         }
                         Turn::Own
@@ -138,7 +140,10 @@ impl<'a> Queued<'a> {
         let went = core.has_room().then(|| core.line.went.so_far());
         // MUTANTS: look_past_silent
         if went.is_some() && went == *this.unused_since {
-            core.hand_out(Reason::Silent(this.number.ahead().max(1)));
+            // Enough that this call gets one, too, if all calls of its class before it and others' shares go first.
+            let ahead = this.number.ahead();
+            let others = core.line.before(this.number.class(), ahead + 1);
+            core.hand_out(Reason::Silent(ahead.saturating_add(others).max(1)));
         }
         *this.unused_since = went;
     }
@@ -155,9 +160,11 @@ impl<'a> Queued<'a> {
             // Whoever closes the limiter has yet to close the line, and may be silent.
             return Err(Refused::closed());
         }
-        let wanted = match core.peek() {
+        let by_rate = core.peek();
+        let waits_for_rate = is_first && by_rate.is_err();
+        let (at, now) = match by_rate {
             Err(busy) if busy.free_at.is_none() => return Err(refusal(core, busy)),
-            Err(NotUntil { free_at, now }) if is_first => free_at.map(|at| (at, now)),
+            Err(NotUntil { free_at: Some(at), now }) if is_first => (at, now),
             // Time has moved on since it tried. Nobody would tell it.
             Ok(_) if is_first && core.has_room_for_the_first() => return Ok(Poll::Ready(())),
             by_rate => {
@@ -165,16 +172,15 @@ impl<'a> Queued<'a> {
                 let from = by_rate.err().and_then(|busy| busy.free_at).unwrap_or(now);
                 // Also if it is alone: whoever has freed a slot for it may be silent.
                 let ahead = if is_first { 0 } else { this.number.ahead().max(1) };
-                Some((from.saturating_add(core.grace.patience(ahead)), now))
+                if is_first {
+                    core.line.sleep_untimed();
+                }
+                (from.saturating_add(core.grace.patience(ahead)), now)
             }
-        };
-        let Some((at, now)) = wanted else {
-            this.alarm.set(None);
-            return Ok(Poll::Pending);
         };
         let set = this.alarm.as_ref().as_pin_ref().map(|alarm| alarm.deadline());
         // One that looks whether others are silent keeps its time, else it would never come.
-        if set.is_none_or(|set| if is_first { set != at } else { set > at }) {
+        if set.is_none_or(|set| if waits_for_rate { set != at } else { set > at }) {
             this.alarm.set(Some(core.time.sleep_until(at, now)));
         }
         let Some(alarm) = this.alarm.as_mut().as_pin_mut() else { return Ok(Poll::Pending) };

@@ -224,6 +224,12 @@ impl<S: Deref<Target = Semaphore>> Drop for Acquiring<S> {
 pub(crate) struct Waiting<'a>(Acquiring<&'a Semaphore>);
 
 impl Waiting<'_> {
+    /// Whether its wait has ended, though no poll has told it so far.
+    pub(crate) fn is_served(&self) -> bool {
+        let acquiring = &self.0;
+        acquiring.semaphore.is_some_and(|semaphore| semaphore.raw.is_served(&acquiring.waiter))
+    }
+
     /// Whether it waits and nobody is ahead.
     pub(crate) fn is_first(&self) -> bool {
         let acquiring = &self.0;

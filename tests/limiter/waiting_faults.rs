@@ -244,6 +244,98 @@ fn ready<F: Future>(call: Pin<&mut F>) -> Option<F::Output> {
     }
 }
 
+/// A newcomer at a closed gate found no one in line, and room.
+/// Broken by: `passes_the_line` that ignores a close.
+#[test]
+fn a_call_that_came_after_the_close_was_admitted() {
+    let clock = ManualClock::new();
+    let unlimited = Limiter::builder().clock(clock.clone()).build();
+    let limiter = used_up(clock.clone());
+    clock.advance(ns(10));
+    for limiter in [unlimited, limiter] {
+        limiter.close();
+        assert!(limiter.try_acquire().unwrap_err().is_permanent());
+        assert!(at_once(limiter.acquire()).map(drop).unwrap_err().is_permanent());
+        assert!(at_once(limiter.acquire_timeout(ns(5))).map(drop).unwrap_err().is_permanent());
+    }
+}
+
+// ---- the order of calls, and silent ones ----------------------------------------------------------
+
+type Call<'a> = Pin<Box<LimiterAcquire<'a>>>;
+
+fn queued(limiter: &Limiter) -> Call<'_> {
+    let mut call = Box::pin(limiter.acquire());
+    assert!(poll_once(call.as_mut()).is_pending());
+    call
+}
+
+/// The turn passed to the next in the lane, although an older call waited in front.
+/// Broken by: `Place` without its `drop`.
+#[test]
+fn the_turn_of_a_call_that_left_passed_to_one_that_was_younger_than_others() {
+    let builder = Limiter::builder().margin(Duration::ZERO).rate(Rate::new(5, ns(10)));
+    let limiter = builder.max_concurrent(1).clock(ManualClock::new()).build();
+    let held = limiter.try_acquire().unwrap();
+    let [mut first, second, mut third] = [0; 3].map(|_| queued(&limiter));
+    // Each change gives one turn; there is no slot.
+    limiter.set_rate(Rate::new(6, ns(10))).unwrap();
+    limiter.set_rate(Rate::new(7, ns(10))).unwrap();
+    assert!(poll_once(first.as_mut()).is_pending());
+    drop(second);
+    drop(held);
+    assert!(poll_once(third.as_mut()).is_pending());
+    assert!(poll_once(first.as_mut()).is_ready());
+}
+
+/// The room of one that stood for a shared permit was kept for it without end.
+/// Broken by: a first call that does not look past silent ones, or moves its alarm on at each poll.
+#[test]
+fn a_silent_call_that_had_a_shared_permit_held_up_the_first_in_line() {
+    let slots = Arc::new(Semaphore::new(0));
+    let clock = ManualClock::new();
+    let builder = Limiter::builder().margin(Duration::ZERO).rate(Rate::new(1, ns(10)));
+    let limiter = builder.semaphore(Arc::clone(&slots)).clock(clock.clone()).build();
+    let _silent = queued(&limiter);
+    let mut line = [queued(&limiter), queued(&limiter)];
+    slots.add_permits(3);
+    let mut admitted = Vec::new();
+    for _ in 0..20 {
+        clock.advance(Duration::from_millis(125));
+        admitted.extend(line.iter_mut().filter_map(|call| ready(call.as_mut())));
+    }
+    assert_eq!(admitted.len(), 2);
+}
+
+/// The limiter's own slots that such calls hold were counted as taken, and as kept for them.
+/// Broken by: `room` without the calls that stand.
+#[test]
+fn some_slots_were_not_used_while_calls_waited_for_shared_permits() {
+    let slots = Arc::new(Semaphore::new(0));
+    let limiter = Limiter::builder().max_concurrent(4).semaphore(Arc::clone(&slots)).build();
+    let _line = [0; 6].map(|_| queued(&limiter));
+    assert_eq!(slots.waiters(), 4);
+}
+
+/// After its turn had expired the line looked empty, and stayed so when the call went to stand for a permit.
+/// Broken by: `Stand::new` without `form_line`.
+#[test]
+fn a_newcomer_took_the_room_of_a_call_that_stood_for_a_shared_permit() {
+    let slots = Arc::new(Semaphore::new(0));
+    let clock = ManualClock::new();
+    let builder = Limiter::builder().margin(Duration::ZERO).rate(Rate::new(1, ns(10)));
+    let limiter = builder.semaphore(Arc::clone(&slots)).clock(clock.clone()).build();
+    let first = queued(&limiter);
+    let mut slow = queued(&limiter);
+    drop(first);
+    clock.advance(Duration::from_secs(1));
+    assert!(limiter.try_acquire().is_err());
+    assert!(poll_once(slow.as_mut()).is_pending());
+    slots.add_permits(2);
+    assert!(limiter.try_acquire().is_err());
+    assert!(poll_once(slow.as_mut()).is_ready());
+}
+
 // ---- types ---------------------------------------------------------------------------------------
 
 fn is_shared<T: Send + Sync>(_: &T) {}

@@ -2,8 +2,8 @@
 //! panic or fall silent at any point, with callers that read, stop reading or leave at any point.
 //!
 //! After every step: answers and events are the provider's, unchanged and in order; refusals are
-//! typed; slots, stamps and the line match `ringgate_model::limiter`; the provider's future or stream is
-//! dropped before its slot is free; nothing leaks.
+//! typed; slots, stamps and calls in line match `ringgate_model::limiter`, which also checks that each call may
+//! get what it got; the provider's future or stream is dropped before its slot is free; nothing leaks.
 
 use crate::common::{Wakes, cases, poll_with};
 use crate::refusal::refusal;
@@ -14,9 +14,10 @@ use ringgate::time::{ManualClock, Timestamp};
 use ringgate::{
     EventStream, Limiter, LimiterBuilder, Provider, ProviderPool, RateLimitPolicy, Refused,
 };
-use ringgate_model::limiter::{Concurrency, Id, Model, Permits, Rates, Refusal};
+use ringgate_model::limiter::{Id, Model, Rates, Refusal};
 use std::fmt;
 use std::future::{Future, poll_fn};
+use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -191,16 +192,9 @@ impl Policy {
             }
             Kind::PerSecond(limit) => (Some((limit, SECOND)), SECOND / 40, limit as usize),
         };
-        let mut model = Model::default();
-        let slots = match self.max_concurrent.unwrap_or(sixth) {
-            0 => Concurrency::Zero,
-            usize::MAX => Concurrency::Unlimited,
-            free => {
-                model.slots.push(Permits { free, ..Permits::default() });
-                Concurrency::Limited(0)
-            }
-        };
-        model.limiter(Rates::new(rule.as_slice(), self.margin.unwrap_or(margin)), slots);
+        let mut model = Model::new(0);
+        let slots = Some(self.max_concurrent.unwrap_or(sixth)).filter(|most| *most < usize::MAX);
+        model.limiter(Rates::new(rule.as_slice(), self.margin.unwrap_or(margin)), slots, None);
         model
     }
 }
@@ -349,6 +343,8 @@ struct Call<'a> {
     wakes: Arc<Wakes>,
     /// Wakes before its last poll.
     seen: usize,
+    /// Wakes that the model knows.
+    told: usize,
     /// How many more polls the provider needs; `None` before it has the request.
     thinks: Option<usize>,
     script: Script,
@@ -463,21 +459,23 @@ impl<'a> Scene<'a> {
             }
             Op::Seconds(seconds) => self.set_time(self.model.now + seconds * SECOND),
             Op::ToTurn { ahead, early } => {
-                let turn = self.model.limiters[0].rates.turn(*ahead, self.model.now);
-                let then = turn.map_or(0, |turn| turn.saturating_sub(u64::from(*early)));
-                self.set_time(then.max(self.model.now));
+                let now = self.model.now;
+                let wait = self.model.limiters[0].rates.wait(*ahead, now).unwrap_or(0);
+                self.set_time(now + wait.saturating_sub(u64::from(*early)));
             }
         }
         self.check()
     }
 
     fn set_time(&mut self, now: u64) {
+        self.tell_wakes(false);
         self.clock.set(Timestamp::from_nanos(now));
         self.model.set_time(now);
+        self.tell_wakes(true);
     }
 
     fn call(&mut self, pool: &'a Pool, by_trait: bool, script: &Script) {
-        let id = self.model.call(Some(0), None);
+        let id = self.model.call(Some(0), 0, None);
         let request = Request { call: id, script: script.clone(), token: Arc::clone(&self.token) };
         let future: Calling<'a> = if by_trait {
             Provider::stream(pool, request)
@@ -485,18 +483,36 @@ impl<'a> Scene<'a> {
             Box::pin(async { Ok(Box::pin(pool.stream(request).await?) as EventStream<Event>) })
         };
         let (wakes, script) = (Wakes::new(), script.clone());
-        self.calls.push(Call { future, id, wakes, seen: 0, thinks: None, script });
+        self.calls.push(Call { future, id, wakes, seen: 0, told: 0, thinks: None, script });
     }
 
-    fn expected(&mut self, call: &mut Call<'_>) -> Outcome {
-        if call.thinks.is_none() {
-            match self.model.poll(call.id) {
-                Poll::Pending => return Outcome::Pending,
-                Poll::Ready(Err(no)) => return Outcome::Error(Error::Refused(no)),
-                Poll::Ready(Ok(())) => call.thinks = Some(call.script.thinks),
+    /// Tells the model who was woken in line.
+    fn tell_wakes(&mut self, by_timer: bool) {
+        for call in self.calls.iter_mut().filter(|call| call.thinks.is_none()) {
+            let count = call.wakes.count();
+            if mem::replace(&mut call.told, count) < count {
+                self.model.woken(call.id, by_timer);
             }
+        }
+    }
+
+    /// Tells the model what a call in line got.
+    fn tell_answer(&mut self, call: &mut Call<'_>, outcome: &Outcome) -> Checked {
+        let was_sent = self.fake.arrived.load(Ordering::SeqCst) > self.arrived;
+        let answer = match outcome {
+            Outcome::Error(Error::Refused(no)) => Poll::Ready(Err(*no)),
+            _ if was_sent => Poll::Ready(Ok(())),
+            _ => Poll::Pending,
+        };
+        if was_sent {
+            call.thinks = Some(call.script.thinks);
             self.arrived += 1;
         }
+        self.model.polled(call.id, answer, 0).map_err(TestCaseError::fail)
+    }
+
+    /// What a call gets from its provider.
+    fn expected(call: &mut Call<'_>) -> Outcome {
         match (&mut call.thinks, call.script.answer) {
             (Some(thinks @ 1..), _) => {
                 *thinks -= 1;
@@ -512,6 +528,7 @@ impl<'a> Scene<'a> {
     fn poll(&mut self, index: usize) -> Checked {
         let mut call = self.calls.remove(index);
         call.seen = call.wakes.count();
+        call.told = call.seen;
         let waker = Waker::from(Arc::clone(&call.wakes));
         let mut stream = None;
         let outcome = match caught(|| poll_with(call.future.as_mut(), &waker)) {
@@ -524,7 +541,16 @@ impl<'a> Scene<'a> {
             }
         };
         let thinks = call.thinks;
-        prop_assert_eq!(&outcome, &self.expected(&mut call), "call {}", call.id);
+        self.tell_wakes(false);
+        if thinks.is_none() {
+            self.tell_answer(&mut call, &outcome)?;
+        }
+        if call.thinks.is_some() {
+            prop_assert_eq!(&outcome, &Self::expected(&mut call), "call {}", call.id);
+        } else {
+            let is_known = matches!(outcome, Outcome::Pending | Outcome::Error(Error::Refused(_)));
+            prop_assert!(is_known, "call {} got {:?} before it was sent", call.id, outcome);
+        }
         match outcome {
             Outcome::Pending => {
                 let asked =
@@ -546,7 +572,9 @@ impl<'a> Scene<'a> {
 
     fn run(&mut self) -> Checked {
         for _ in 0..1000 {
-            let Some(index) = self.calls.iter().position(Call::was_woken) else { return Ok(()) };
+            let Some(index) = self.calls.iter().position(Call::was_woken) else {
+                return self.model.check_rest().map_err(TestCaseError::fail);
+            };
             self.poll(index)?;
             self.check()?;
         }
@@ -560,6 +588,7 @@ impl<'a> Scene<'a> {
             return self.ends(id);
         }
         self.model.drop_call(id);
+        self.tell_wakes(false);
         Ok(())
     }
 
@@ -586,6 +615,7 @@ impl<'a> Scene<'a> {
     fn ends(&mut self, id: Id) -> Checked {
         prop_assert_eq!(self.gone.try_recv(), Ok((id, self.model.available(0))));
         self.model.end(0);
+        self.tell_wakes(false);
         Ok(())
     }
 
@@ -596,15 +626,6 @@ impl<'a> Scene<'a> {
         prop_assert_eq!(limiter.waiters(), self.model.limiters[0].line.len(), "waiting");
         prop_assert_eq!(self.fake.arrived.load(Ordering::SeqCst), self.arrived, "sent");
         prop_assert!(self.gone.try_recv().is_err(), "the provider's part went too early");
-        for call in self.calls.iter().filter(|call| call.thinks.is_none()) {
-            let model = &self.model.calls[call.id];
-            prop_assert!(call.was_woken() || !model.must_wake, "call {} was not woken", call.id);
-            prop_assert!(
-                !call.was_woken() || model.may_wake,
-                "call {} was woken needlessly",
-                call.id
-            );
-        }
         // The test's own token, and one for each request.
         let requests = self.calls.len() + self.streams.len();
         prop_assert_eq!(Arc::strong_count(&self.token), 1 + requests, "requests kept or lost");

@@ -11,5 +11,6 @@
 //! Times are in nanoseconds.
 
 pub mod limiter;
+mod rates;
 pub mod semaphore;
 pub mod window;

@@ -1,11 +1,21 @@
-//! Limiters as lists of stamps, queues of calls, and counts of slots, which limiters may share.
+//! Limiters as lists of stamps, lists of calls in line, and counts of slots, which limiters may share.
 //!
-//! The first call in a limiter's queue waits for the rate, then for a slot. The model tells which calls must
-//! be woken, and which may be.
+//! The model does not predict which call goes next. It is told what each call got and which calls were woken, and checks
+//! that this is what the documentation promises:
+//!
+//! * an admission has room by every rate and takes a free slot;
+//! * within a class calls that answer go first in, first out, and no newcomer passes a call that waits for its turn;
+//! * a refusal is right, and tells the right time;
+//! * no call waits while there is room for it: [`Model::check_rest`], [`Model::check_step_of_grace`].
+//!
+//! A call is *unanswered* if it was woken and not polled since. It may have a turn, or was woken by a timer: that cannot
+//! be seen from outside. A call is *silent* if the program polls it no more.
 
-use crate::window::{Rule, Stamps};
+mod admissions;
+mod rest;
+
+pub use crate::rates::{JUMP, Rates};
 use std::collections::VecDeque;
-use std::task::Poll;
 
 /// Number of a call or a limiter, counted from 0.
 pub type Id = usize;
@@ -21,7 +31,7 @@ pub enum Refusal {
     Slots,
     /// There are no slots.
     SlotsNever,
-    /// The slots are closed.
+    /// The limiter or the slots are closed.
     Closed,
 }
 
@@ -34,86 +44,14 @@ impl Refusal {
 /// What a call gets.
 pub type Answer = Result<(), Refusal>;
 
-// ---- the rates -----------------------------------------------------------------------------------
+/// What was wrong.
+pub type Verdict = Result<(), String>;
 
-/// Rules that hold together, and the stamps they count.
-#[derive(Debug, Clone)]
-pub struct Rates {
-    /// Limit and window, without the margin.
-    rules: Vec<(u32, u64)>,
-    margin: u64,
-    stamps: Stamps,
-    /// How many stamps a change keeps: the largest limit so far, or twice as many as before if a limit
-    /// outgrew that.
-    memory: usize,
+fn demand(is_so: bool, otherwise: impl FnOnce() -> String) -> Verdict {
+    if is_so { Ok(()) } else { Err(otherwise()) }
 }
 
-impl Rates {
-    /// Rules as limit and window, and a margin for each window.
-    #[must_use]
-    pub fn new(rules: &[(u32, u64)], margin: u64) -> Self {
-        let largest = rules.iter().map(|(limit, _)| *limit as usize).max().unwrap_or(0);
-        Self { rules: rules.to_vec(), margin, stamps: Stamps::default(), memory: largest.max(1) }
-    }
-
-    /// The rules that limit anything: a limit of zero always does, a window of zero otherwise never.
-    fn limiting(&self) -> impl Iterator<Item = Rule> {
-        let limiting = self.rules.iter().filter(|(limit, window)| *limit == 0 || *window > 0);
-        limiting.map(|(limit, window)| Rule { limit: *limit, window: window + self.margin })
-    }
-
-    /// When one more is admitted, which may be in the past; `None` for never.
-    fn free_at(&self) -> Option<u64> {
-        self.stamps.free_at(self.limiting(), 0)
-    }
-
-    fn is_open(&self, now: u64) -> bool {
-        self.free_at().is_some_and(|free_at| free_at <= now)
-    }
-
-    /// The time that is told to a call with `ahead` others before it: when it is admitted, if each of them goes as soon as
-    /// it can. With several rules it is the earliest possible: the latest that any rule demands by itself. `None` for never.
-    #[must_use]
-    pub fn turn(&self, ahead: usize, now: u64) -> Option<u64> {
-        self.limiting()
-            .try_fold(now, |latest, rule| Some(latest.max(self.turn_by(rule, ahead, now)?)))
-    }
-
-    /// The same by one rule.
-    fn turn_by(&self, rule: Rule, ahead: usize, now: u64) -> Option<u64> {
-        let mut foreseen = self.stamps.clone();
-        for _ in 0..ahead {
-            let turn = foreseen.free_at([rule], now)?;
-            foreseen.admit(turn);
-        }
-        foreseen.free_at([rule], now)
-    }
-
-    fn stamp(&mut self, now: u64) {
-        if self.limiting().next().is_some() {
-            self.stamps.admit(now);
-        }
-    }
-
-    fn remaining(&self, now: u64) -> u32 {
-        self.stamps.remaining(self.limiting(), now)
-    }
-
-    /// Returns false if there is no such rule.
-    fn set(&mut self, n: usize, limit: u32, window: u64) -> bool {
-        let Some(rule) = self.rules.get_mut(n) else { return false };
-        *rule = (limit, window);
-        if limit as usize > self.memory {
-            self.stamps.keep_newest(self.memory);
-            self.memory = (2 * self.memory).max(limit as usize);
-        }
-        true
-    }
-}
-
-// ---- the slots -----------------------------------------------------------------------------------
-
-/// Slots, and the queue of calls that wait for one.
+/// Slots that limiters share, and the line of those who wait for one.
 #[derive(Debug, Default)]
 pub struct Permits {
     /// Slots that are free.
@@ -126,32 +64,15 @@ pub struct Permits {
     pub line: VecDeque<Id>,
 }
 
-/// A limiter's limit on calls in flight.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Concurrency {
-    /// There is none.
-    Unlimited,
-    /// No call is ever in flight.
-    Zero,
-    /// Slots by their number in [`Model::slots`]. Limiters may share them.
-    Limited(usize),
-}
-
-// ---- the calls -----------------------------------------------------------------------------------
-
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Stage {
-    /// Never polled. It has no place in the queue.
+    /// Never polled. It has no place in line.
     New,
-    Queued,
-    /// First in the queue. It waits for the rate and holds nothing.
-    AwaitingRate,
-    /// First in the queue. It waits for a slot.
-    AwaitingSlot,
+    Waiting,
     Done,
 }
 
-/// What a call has of the slots.
+/// What a call has of the shared slots.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Claim {
     None,
@@ -165,18 +86,28 @@ enum Claim {
 /// One call.
 #[derive(Debug)]
 pub struct Call {
-    /// `None` if it waits for one of the first slots, without a limiter.
+    /// `None` if it waits for one of the first shared slots, without a limiter.
     limiter: Option<Id>,
+    /// Calls of one class go first in, first out.
+    class: usize,
     timeout: Option<u64>,
     deadline: Option<u64>,
+    /// What the clock showed at its last poll.
+    seen: u64,
     stage: Stage,
     claim: Claim,
+    /// The time of the latest wake since its last poll.
+    woken: Option<u64>,
+    /// The time of the first of these that was no timer's: then it has a turn, or a slot.
+    given: Option<u64>,
+    /// It had a turn, or a shared slot, and found no room after all.
+    went_in_vain: bool,
     /// A rate has changed since its last poll.
-    changed: bool,
-    /// It must have been woken since its last poll.
-    pub must_wake: bool,
-    /// It may have been woken since, for example by a timer that rings early.
-    pub may_wake: bool,
+    has_new_rate: bool,
+    /// The clock has stepped back since its last poll.
+    is_set_back: bool,
+    /// The program does not poll it.
+    pub is_silent: bool,
 }
 
 impl Call {
@@ -185,6 +116,16 @@ impl Call {
     pub fn limiter(&self) -> Option<Id> {
         self.limiter
     }
+
+    /// Whether it has a place in line.
+    #[must_use]
+    pub fn is_waiting(&self) -> bool {
+        self.stage == Stage::Waiting
+    }
+
+    fn stands(&self) -> bool {
+        self.claim != Claim::None
+    }
 }
 
 /// One limiter.
@@ -192,44 +133,76 @@ impl Call {
 pub struct Limiter {
     /// Its rates.
     pub rates: Rates,
-    /// Its limit on calls in flight.
-    pub slots: Concurrency,
-    /// Calls that wait. Only the first can be admitted.
-    pub line: VecDeque<Id>,
+    /// Its own slots, if they are limited.
+    pub own: Option<usize>,
+    /// The number of the slots it shares.
+    pub shared: Option<usize>,
+    /// Calls in line in the order in which they joined, of all classes.
+    pub line: Vec<Id>,
+    /// Calls admitted that have not ended.
+    held: usize,
+    /// All admissions so far.
+    admissions: u64,
+    /// For how many steps there has been room that nobody used, and the admissions before them.
+    unused: (u32, u64),
+    is_closed: bool,
+    /// Until when its count of turns may be too low.
+    disturbed_until: u64,
 }
 
-/// Limiters, their slots, and all calls so far.
+/// Limiters, the slots they share, and all calls so far.
 #[derive(Debug, Default)]
 pub struct Model {
     /// The time.
     pub now: u64,
-    /// Timers ring on time. Otherwise they may ring early, and whenever time moves.
-    pub has_exact_timers: bool,
+    /// The grace of all limiters.
+    pub grace: u64,
     /// The limiters.
     pub limiters: Vec<Limiter>,
-    /// The slots.
+    /// The shared slots.
     pub slots: Vec<Permits>,
     /// The calls.
     pub calls: Vec<Call>,
 }
 
 impl Model {
-    /// Adds a limiter.
-    pub fn limiter(&mut self, rates: Rates, slots: Concurrency) {
-        self.limiters.push(Limiter { rates, slots, line: VecDeque::new() });
+    /// At this time, with the default grace of a second.
+    #[must_use]
+    pub fn new(now: u64) -> Self {
+        Self { now, grace: 1_000_000_000, ..Self::default() }
     }
 
-    /// Adds a call. It joins the queue at its first poll.
-    pub fn call(&mut self, limiter: Option<Id>, timeout: Option<u64>) -> Id {
+    /// Adds a limiter with `own` slots, and with those of number `shared`.
+    pub fn limiter(&mut self, rates: Rates, own: Option<usize>, shared: Option<usize>) {
+        self.limiters.push(Limiter {
+            rates,
+            own,
+            shared,
+            line: Vec::new(),
+            held: 0,
+            admissions: 0,
+            unused: (0, 0),
+            is_closed: false,
+            disturbed_until: 0,
+        });
+    }
+
+    /// Adds a call. It joins the line at its first poll.
+    pub fn call(&mut self, limiter: Option<Id>, class: usize, timeout: Option<u64>) -> Id {
         self.calls.push(Call {
             limiter,
+            class,
             timeout,
             deadline: None,
+            seen: 0,
             stage: Stage::New,
             claim: Claim::None,
-            changed: false,
-            must_wake: false,
-            may_wake: false,
+            woken: None,
+            given: None,
+            went_in_vain: false,
+            has_new_rate: false,
+            is_set_back: false,
+            is_silent: false,
         });
         self.calls.len() - 1
     }
@@ -245,116 +218,122 @@ impl Model {
     /// Slots that are free; `usize::MAX` without a limit.
     #[must_use]
     pub fn available(&self, limiter: Id) -> usize {
-        match self.limiters[limiter].slots {
-            Concurrency::Unlimited => usize::MAX,
-            Concurrency::Zero => 0,
-            Concurrency::Limited(slots) => self.slots[slots].free,
-        }
+        let shared = self.limiters[limiter].shared.map_or(usize::MAX, |n| self.slots[n].free);
+        self.own_free(limiter).min(shared)
     }
 
-    /// The place of a call in its limiter's queue.
+    /// The limiter's own slots that are free. A call that stands in the line for shared slots holds one.
+    fn own_free(&self, limiter: Id) -> usize {
+        let Limiter { own, held, line, .. } = &self.limiters[limiter];
+        let standing = line.iter().filter(|id| self.calls[**id].stands()).count();
+        own.map_or(usize::MAX, |own| own.saturating_sub(held + standing))
+    }
+
+    /// For how many calls there is room now.
     #[must_use]
-    pub fn position(&self, id: Id) -> Option<usize> {
-        let line = &self.limiters[self.calls[id].limiter?].line;
-        line.iter().position(|waiting| *waiting == id)
+    pub fn room(&self, limiter: Id) -> usize {
+        self.available(limiter).min(self.remaining(limiter) as usize)
     }
 
-    /// The place of a call in the queue for the first slots.
+    /// The place of a call in the line for the first shared slots.
     #[must_use]
     pub fn place_for_slot(&self, id: Id) -> Option<usize> {
         self.slots.first()?.line.iter().position(|waiting| *waiting == id)
     }
 
-    /// The least time that a queued call waits for the rate; `None` if the rate never admits it.
+    /// How long a call waits for the rate behind `ahead` others.
     #[must_use]
-    pub fn estimated_wait(&self, id: Id) -> Option<u64> {
-        let ahead = self.position(id)?;
-        let turn = self.limiters[self.calls[id].limiter?].rates.turn(ahead, self.now)?;
-        Some(turn - self.now)
+    pub fn wait_behind(&self, id: Id, ahead: usize) -> Option<u64> {
+        self.limiters[self.calls[id].limiter?].rates.wait(ahead, self.now)
     }
 
-    /// When the timeout of a queued call ends.
+    /// When the timeout of a call in line ends.
     #[must_use]
     pub fn deadline(&self, id: Id) -> Option<u64> {
-        self.calls[id].deadline
+        self.calls[id].deadline.filter(|_| self.calls[id].is_waiting())
     }
 
-    // ---- what can be done --------------------------------------------------------------------------
-
-    /// Admits a call at once or refuses it.
-    ///
-    /// # Errors
-    ///
-    /// If calls wait, a rate is used up, or no slot is free.
-    pub fn try_acquire(&mut self, limiter: Id) -> Answer {
-        let ahead = self.limiters[limiter].line.len();
-        if ahead > 0 { Err(self.refusal(limiter, ahead)) } else { self.try_admit(limiter) }
+    /// Whether all in line are of one class.
+    #[must_use]
+    pub fn is_of_one_class(&self, limiter: Id) -> bool {
+        let mut classes = self.limiters[limiter].line.iter().map(|id| self.calls[*id].class);
+        let first = classes.next();
+        classes.all(|class| Some(class) == first)
     }
 
-    /// Polls a call. After completion it stays pending.
-    pub fn poll(&mut self, id: Id) -> Poll<Answer> {
+    fn is_unanswered(&self, id: Id) -> bool {
+        self.calls[id].woken.is_some()
+    }
+
+    // ---- what happens ------------------------------------------------------------------------------
+
+    /// A call was woken, by a timer or not.
+    pub fn woken(&mut self, id: Id, by_timer: bool) {
         let call = &mut self.calls[id];
-        (call.must_wake, call.may_wake) = (false, false);
-        let answer = self.poll_anew(id);
-        // A timer may ring early.
-        self.calls[id].may_wake |= !self.has_exact_timers && self.has_timer(id);
-        answer
+        call.woken = Some(self.now);
+        if !by_timer {
+            call.given.get_or_insert(self.now);
+        }
     }
 
-    fn poll_anew(&mut self, id: Id) -> Poll<Answer> {
-        let call = &self.calls[id];
-        match (call.limiter, call.stage) {
-            (_, Stage::Done) => Poll::Pending,
-            (None, _) => self.poll_slot_alone(id),
-            (Some(limiter), Stage::New) => self.begin(id, limiter),
-            (Some(limiter), _) => self.proceed(id, limiter),
+    /// Moves the time.
+    pub fn set_time(&mut self, now: u64) {
+        let period = self.grace / 8;
+        let is_back = now < self.now;
+        for limiter in &mut self.limiters {
+            limiter.rates.notice_jump(now);
+            if is_back && now / period != self.now / period {
+                // The limiter counts turns by periods of time.
+                limiter.disturbed_until = limiter.disturbed_until.max(self.now + 2 * period);
+            }
+        }
+        for call in &mut self.calls {
+            call.is_set_back |= is_back;
+        }
+        self.now = now;
+    }
+
+    /// Changes a rate. Returns false if there is no such rate.
+    pub fn set_rate(&mut self, limiter: Id, n: usize, limit: u32, window: u64) -> bool {
+        let is_set = self.limiters[limiter].rates.set(n, limit, window, self.now);
+        if is_set {
+            self.rate_has_changed(limiter);
+        }
+        is_set
+    }
+
+    /// Forgets all admissions.
+    pub fn reset(&mut self, limiter: Id) {
+        self.limiters[limiter].rates.reset();
+        self.rate_has_changed(limiter);
+    }
+
+    fn rate_has_changed(&mut self, limiter: Id) {
+        for id in &self.limiters[limiter].line {
+            self.calls[*id].has_new_rate = true;
+        }
+    }
+
+    /// Closes a limiter.
+    pub fn close_limiter(&mut self, limiter: Id) {
+        self.limiters[limiter].is_closed = true;
+    }
+
+    /// Ends an admitted call, which returns its slots.
+    pub fn end(&mut self, limiter: Id) {
+        self.limiters[limiter].held -= 1;
+        if let Some(shared) = self.limiters[limiter].shared {
+            self.give(shared, 1);
         }
     }
 
     /// Drops the future of a call.
     pub fn drop_call(&mut self, id: Id) {
+        self.note_late_answer(id);
         self.leave(id);
     }
 
-    /// Ends an admitted call, which returns its slot.
-    pub fn end(&mut self, limiter: Id) {
-        if let Concurrency::Limited(slots) = self.limiters[limiter].slots {
-            self.give(slots, 1);
-        }
-    }
-
-    /// Changes a rate. Returns false if there is no such rate.
-    pub fn set_rate(&mut self, limiter: Id, n: usize, limit: u32, window: u64) -> bool {
-        let is_set = self.limiters[limiter].rates.set(n, limit, window);
-        if is_set
-            && let Some(first) = self.first_in(limiter, &[Stage::AwaitingRate, Stage::AwaitingSlot])
-        {
-            self.calls[first].changed = true;
-            self.wake(first);
-        }
-        is_set
-    }
-
-    /// Moves the time, and rings the timers.
-    pub fn set_time(&mut self, now: u64) {
-        self.now = now;
-        for id in 0..self.calls.len() {
-            let may_ring = !self.has_exact_timers && self.has_timer(id);
-            self.calls[id].may_wake |= may_ring;
-            if self.has_timer(id) && self.calls[id].deadline.is_some_and(|end| end <= now) {
-                self.wake(id);
-            }
-        }
-        for limiter in 0..self.limiters.len() {
-            if self.limiters[limiter].rates.is_open(now)
-                && let Some(first) = self.first_in(limiter, &[Stage::AwaitingRate])
-            {
-                self.wake(first);
-            }
-        }
-    }
-
-    // ---- the slots by themselves -------------------------------------------------------------------
+    // ---- the shared slots ----------------------------------------------------------------------------
 
     /// Takes a slot if one is free.
     ///
@@ -370,7 +349,7 @@ impl Model {
         Ok(())
     }
 
-    /// Returns slots: they pay the debt first, then go to the queue, then are free.
+    /// Returns slots: they pay the debt first, then go to the line, then are free.
     pub fn give(&mut self, slots: usize, mut count: usize) {
         let permits = &mut self.slots[slots];
         let paid = count.min(permits.debt);
@@ -381,7 +360,6 @@ impl Model {
         {
             count -= 1;
             self.calls[first].claim = Claim::Granted;
-            self.wake(first);
         }
         self.slots[slots].free += count;
     }
@@ -401,212 +379,21 @@ impl Model {
         taken
     }
 
-    /// Closes slots, which wakes the calls that wait for one and the first call of each limiter.
+    /// Closes slots.
     pub fn close(&mut self, slots: usize) {
         self.slots[slots].is_closed = true;
         for waiting in std::mem::take(&mut self.slots[slots].line) {
             self.calls[waiting].claim = Claim::Closed;
-            self.wake(waiting);
-        }
-        for limiter in 0..self.limiters.len() {
-            if self.limiters[limiter].slots == Concurrency::Limited(slots)
-                && let Some(first) = self.first_in(limiter, &[Stage::AwaitingRate])
-            {
-                self.wake(first);
-            }
         }
     }
 
-    // ---- how a call goes on ------------------------------------------------------------------------
-
-    /// True if it waits for the rate or has a timeout.
-    fn has_timer(&self, id: Id) -> bool {
-        let call = &self.calls[id];
-        match call.stage {
-            Stage::New | Stage::Done => false,
-            Stage::Queued | Stage::AwaitingSlot => call.deadline.is_some(),
-            Stage::AwaitingRate => true,
-        }
-    }
-
-    fn first_in(&self, limiter: Id, stages: &[Stage]) -> Option<Id> {
-        let first = *self.limiters[limiter].line.front()?;
-        stages.contains(&self.calls[first].stage).then_some(first)
-    }
-
-    fn wake(&mut self, id: Id) {
-        let call = &mut self.calls[id];
-        (call.must_wake, call.may_wake) = (true, true);
-    }
-
-    /// The reason, if no slot will ever be free.
-    fn never_a_slot(&self, limiter: Id) -> Option<Refusal> {
-        match self.limiters[limiter].slots {
-            Concurrency::Unlimited => None,
-            Concurrency::Zero => Some(Refusal::SlotsNever),
-            Concurrency::Limited(slots) => self.slots[slots].is_closed.then_some(Refusal::Closed),
-        }
-    }
-
-    /// Makes a refusal permanent if no slot will ever be free.
-    fn escalate_if_permanent(&self, limiter: Id, no: Refusal) -> Refusal {
-        if no.is_permanent() { no } else { self.never_a_slot(limiter).unwrap_or(no) }
-    }
-
-    /// Admits or refuses a call while the queue is empty.
-    fn try_admit(&mut self, limiter: Id) -> Answer {
-        let rates = &self.limiters[limiter].rates;
-        let free_at = rates.free_at().ok_or(Refusal::RateNever)?;
-        if free_at > self.now {
-            return Err(self.escalate_if_permanent(limiter, Refusal::Rate(free_at - self.now)));
-        }
-        match self.limiters[limiter].slots {
-            Concurrency::Unlimited => {}
-            Concurrency::Zero => return Err(Refusal::SlotsNever),
-            Concurrency::Limited(slots) => self.try_take(slots)?,
-        }
-        self.limiters[limiter].rates.stamp(self.now);
-        Ok(())
-    }
-
-    /// The refusal of a call with `ahead` others before it.
-    fn refusal(&self, limiter: Id, ahead: usize) -> Refusal {
-        let no = match self.limiters[limiter].rates.turn(ahead, self.now) {
-            None => Refusal::RateNever,
-            Some(turn) if turn > self.now => Refusal::Rate(turn - self.now),
-            Some(_) if self.available(limiter) == 0 => Refusal::Slots,
-            Some(_) => Refusal::Rate(0),
-        };
-        self.escalate_if_permanent(limiter, no)
-    }
-
-    fn begin(&mut self, id: Id, limiter: Id) -> Poll<Answer> {
-        let ahead = self.limiters[limiter].line.len();
-        let deadline = self.calls[id].timeout.map(|timeout| self.now.saturating_add(timeout));
-        let answer = self.try_acquire(limiter);
-        if answer.map_or_else(Refusal::is_permanent, |()| true) {
-            self.calls[id].stage = Stage::Done;
-            return Poll::Ready(answer);
-        }
-        let turn = self.limiters[limiter].rates.turn(ahead, self.now);
-        if deadline.is_some_and(|deadline| turn.is_none_or(|turn| turn > deadline)) {
-            self.calls[id].stage = Stage::Done;
-            return Poll::Ready(Err(self.refusal(limiter, ahead)));
-        }
-        (self.calls[id].stage, self.calls[id].deadline) = (Stage::Queued, deadline);
-        self.limiters[limiter].line.push_back(id);
-        self.proceed(id, limiter)
-    }
-
-    /// At its deadline it gets what a new call would get.
-    fn proceed(&mut self, id: Id, limiter: Id) -> Poll<Answer> {
-        let mut answer = self.advance(id, limiter);
-        if answer.is_pending() && self.calls[id].deadline.is_some_and(|end| end <= self.now) {
-            self.leave(id);
-            answer = Poll::Ready(self.try_acquire(limiter));
-        }
-        if answer.is_ready() {
-            self.leave(id);
-        }
-        answer
-    }
-
-    fn advance(&mut self, id: Id, limiter: Id) -> Poll<Answer> {
-        if self.limiters[limiter].line.front() != Some(&id) {
-            return Poll::Pending;
-        }
-        if self.calls[id].stage == Stage::AwaitingSlot {
-            let changed = std::mem::take(&mut self.calls[id].changed);
-            match self.poll_slot(id, self.limiters[limiter].slots) {
-                Poll::Ready(slot) => return self.stamp(id, limiter, slot),
-                Poll::Pending if !changed || self.limiters[limiter].rates.is_open(self.now) => {
-                    return Poll::Pending;
-                }
-                // It holds nothing while it waits for the new rate.
-                Poll::Pending => self.withdraw(id),
-            }
-        }
-        (self.calls[id].stage, self.calls[id].changed) = (Stage::AwaitingRate, false);
-        let rates = &self.limiters[limiter].rates;
-        match rates.free_at() {
-            None => return Poll::Ready(Err(Refusal::RateNever)),
-            Some(free_at) if free_at > self.now => {
-                let never = self.never_a_slot(limiter);
-                return never.map_or(Poll::Pending, |never| Poll::Ready(Err(never)));
-            }
-            Some(_) => self.calls[id].stage = Stage::AwaitingSlot,
-        }
-        match self.poll_slot(id, self.limiters[limiter].slots) {
-            Poll::Ready(slot) => self.stamp(id, limiter, slot),
-            Poll::Pending => Poll::Pending,
-        }
-    }
-
-    /// Admits a call that has a slot. If the rate is not open any more, it returns the slot and waits again.
-    /// Refuses it if it will never have one.
-    fn stamp(&mut self, id: Id, limiter: Id, slot: bool) -> Poll<Answer> {
-        if !slot {
-            return Poll::Ready(Err(self.never_a_slot(limiter).unwrap_or(Refusal::Closed)));
-        }
-        let rates = &mut self.limiters[limiter].rates;
-        if rates.is_open(self.now) {
-            rates.stamp(self.now);
-            return Poll::Ready(Ok(()));
-        }
-        let is_over = rates.free_at().is_none();
-        self.calls[id].stage = Stage::AwaitingRate;
-        self.end(limiter);
-        if is_over {
-            return Poll::Ready(Err(Refusal::RateNever));
-        }
-        self.wake(id);
-        Poll::Pending
-    }
-
-    /// Ready with true once it has a slot, and with false if it never will.
-    fn poll_slot(&mut self, id: Id, slots: Concurrency) -> Poll<bool> {
-        let slots = match slots {
-            Concurrency::Unlimited => return Poll::Ready(true),
-            Concurrency::Zero => return Poll::Ready(false),
-            Concurrency::Limited(slots) => slots,
-        };
-        let is_closed = self.slots[slots].is_closed;
-        match std::mem::replace(&mut self.calls[id].claim, Claim::None) {
-            Claim::Granted if !is_closed => Poll::Ready(true),
-            Claim::Granted => {
-                self.give(slots, 1);
-                Poll::Ready(false)
-            }
-            Claim::Closed => Poll::Ready(false),
-            Claim::None => match self.try_take(slots) {
-                Err(Refusal::Slots) => {
-                    self.slots[slots].line.push_back(id);
-                    self.calls[id].claim = Claim::Queued;
-                    Poll::Pending
-                }
-                taken => Poll::Ready(taken.is_ok()),
-            },
-            Claim::Queued => {
-                self.calls[id].claim = Claim::Queued;
-                Poll::Pending
-            }
-        }
-    }
-
-    fn poll_slot_alone(&mut self, id: Id) -> Poll<Answer> {
-        self.calls[id].stage = Stage::AwaitingSlot;
-        self.poll_slot(id, Concurrency::Limited(0)).map(|slot| {
-            self.calls[id].stage = Stage::Done;
-            if slot { Ok(()) } else { Err(Refusal::Closed) }
-        })
-    }
-
-    /// Gives up its place in the queue for slots, or the slot it was granted.
+    /// Gives up its place in the line for slots, or the slot it was granted.
     fn withdraw(&mut self, id: Id) {
-        let limiter = self.calls[id].limiter.map(|limiter| self.limiters[limiter].slots);
-        let Concurrency::Limited(slots) = limiter.unwrap_or(Concurrency::Limited(0)) else {
-            return;
+        let slots = match self.calls[id].limiter {
+            Some(limiter) => self.limiters[limiter].shared,
+            None => Some(0),
         };
+        let Some(slots) = slots else { return };
         match std::mem::replace(&mut self.calls[id].claim, Claim::None) {
             Claim::Queued => self.slots[slots].line.retain(|waiting| *waiting != id),
             Claim::Granted => self.give(slots, 1),
@@ -614,18 +401,12 @@ impl Model {
         }
     }
 
-    /// Leaves the queue. The call that becomes the first is woken.
+    /// Leaves the line.
     fn leave(&mut self, id: Id) {
-        if self.calls[id].claim != Claim::None {
-            self.withdraw(id);
-        }
+        self.withdraw(id);
         self.calls[id].stage = Stage::Done;
-        let Some(limiter) = self.calls[id].limiter else { return };
-        let line = &mut self.limiters[limiter].line;
-        let was_first = line.front() == Some(&id);
-        line.retain(|waiting| *waiting != id);
-        if was_first && let Some(&next) = line.front() {
-            self.wake(next);
+        if let Some(limiter) = self.calls[id].limiter {
+            self.limiters[limiter].line.retain(|waiting| *waiting != id);
         }
     }
 }

@@ -16,6 +16,13 @@ impl RawSemaphore {
         }
     }
 
+    /// Whether this waiter's wait has ended, though its owner has not polled it since.
+    pub(crate) fn is_served(&self, waiter: &Waiter) -> bool {
+        // ORDERING: Relaxed: a hint; the owner's poll acquires.
+        let word = |index| WaiterState(self.queue().node(index).word.load(Ordering::Relaxed));
+        waiter.node.is_some_and(|node| !word(node.index).is_queued())
+    }
+
     /// How many waiters are ahead of this one; `None` if it does not wait.
     pub(crate) fn ahead_of(&self, waiter: &Waiter) -> Option<usize> {
         let node_ref = waiter.node?;
