@@ -39,9 +39,7 @@ impl Front {
             InFlight::None => builder.max_concurrent(0),
             InFlight::Own(slots) => builder.max_concurrent(slots),
             InFlight::Shared(_) => builder.semaphore(Arc::clone(shared)),
-            InFlight::Both { own, .. } => {
-                builder.max_concurrent(own).semaphore(Arc::clone(shared))
-            }
+            InFlight::Both { own, .. } => builder.max_concurrent(own).semaphore(Arc::clone(shared)),
         };
         let add = |builder: ringgate::LimiterBuilder, rule: &(u32, u64)| {
             builder.rate(Rate::new(rule.0, ns(rule.1)))

@@ -180,8 +180,7 @@ fn timeout() -> impl Strategy<Value = Option<u64>> {
 fn op() -> impl Strategy<Value = Op> {
     let woken = prop_oneof![Just(Woken::BySame), Just(Woken::ByAnother)];
     let tries = (0..2_usize, 0..3_usize, any::<bool>());
-    let calls =
-        (0..2_usize, 0..3_usize, timeout(), any::<bool>(), prop::bool::weighted(0.8));
+    let calls = (0..2_usize, 0..3_usize, timeout(), any::<bool>(), prop::bool::weighted(0.8));
     let rates = (0..2_usize, 0..3_usize, limits(), windows());
     prop_oneof![
         10 => tries.prop_map(|(limiter, class, owned)| Op::Try { limiter, class, owned }),
@@ -237,9 +236,8 @@ pub(super) fn split_programs() -> impl Strategy<Value = Program> {
     };
     let burst =
         (0..2_usize, 1..=210_usize).prop_map(|(limiter, calls)| Op::Burst { limiter, calls });
-    let keeps = |op: &Op| {
-        !matches!(op, Op::SetRate { .. } | Op::Time(Move::Back(_) | Move::Jump(_)))
-    };
+    let keeps =
+        |op: &Op| !matches!(op, Op::SetRate { .. } | Op::Time(Move::Back(_) | Move::Jump(_)));
     let op = prop_oneof![1 => burst, 6 => op().prop_filter("exact on one ring only", keeps)];
     let ops = prop::collection::vec(op, 1..90);
     ([shape(), shape()], any_in_flight(), ops).prop_map(|(shapes, in_flight, ops)| Program {

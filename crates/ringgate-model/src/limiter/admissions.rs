@@ -30,7 +30,8 @@ impl Model {
     /// If this breaks a promise.
     pub fn polled(&mut self, id: Id, got: Poll<Answer>, shared_waiters: usize) -> Verdict {
         self.note_late_answer(id);
-        let (was_woken, is_new) = (self.calls[id].woken.is_some(), self.calls[id].stage == Stage::New);
+        let (was_woken, is_new) =
+            (self.calls[id].woken.is_some(), self.calls[id].stage == Stage::New);
         let call = &mut self.calls[id];
         let turn_is_old = mem::take(&mut call.has_new_rate) | mem::take(&mut call.is_set_back);
         call.woken = None;
@@ -81,13 +82,7 @@ impl Model {
 
     // ---- admitted --------------------------------------------------------------------------------
 
-    fn admitted(
-        &mut self,
-        id: Id,
-        limiter: Id,
-        is_new: bool,
-        turn_is_old: bool,
-    ) -> Verdict {
+    fn admitted(&mut self, id: Id, limiter: Id, is_new: bool, turn_is_old: bool) -> Verdict {
         // Exempt:
         // * The order in the line of shared slots decides among those who stand there, and a call that leaves that
         //   line because the rate has become too low loses its place in it.
@@ -119,7 +114,8 @@ impl Model {
         demand(rates.are_open(now), || format!("admitted {:?} too early", rates.wait(0, now)))?;
         demand(self.own_free(limiter) > 0, || "admitted without a slot".into())?;
         if let Some(shared) = self.limiters[limiter].shared {
-            self.try_take(shared).map_err(|no| format!("admitted without a shared slot: {no:?}"))?;
+            self.try_take(shared)
+                .map_err(|no| format!("admitted without a shared slot: {no:?}"))?;
         }
         self.limiters[limiter].rates.stamp(now);
         self.limiters[limiter].held += 1;
@@ -136,9 +132,8 @@ impl Model {
         let line = &self.limiters[limiter].line;
         let older = line.iter().take_while(|other| **other != id);
         let call = &self.calls[id];
-        let is_behind = |other: &Call| {
-            other.class == call.class && !(other.went_in_vain && call.went_in_vain)
-        };
+        let is_behind =
+            |other: &Call| other.class == call.class && !(other.went_in_vain && call.went_in_vain);
         let passed = older
             .filter(|other| is_behind(&self.calls[**other]))
             .find(|other| self.waits_for_turn(**other));
@@ -146,7 +141,7 @@ impl Model {
     }
 
     /// It is in line, and was not woken: it has no turn.
-    fn waits_for_turn(&self, id: Id) -> bool {
+    pub(super) fn waits_for_turn(&self, id: Id) -> bool {
         !self.is_unanswered(id) && !self.calls[id].stands()
     }
 
@@ -185,7 +180,9 @@ impl Model {
             return self.check_refusal(limiter, self.calls[id].class, refusal);
         }
         demand(is_new, || format!("refused before its deadline: {refusal:?}"))?;
-        let Refusal::Rate(wait) = refusal else { return Err(format!("refused at once: {refusal:?}")) };
+        let Refusal::Rate(wait) = refusal else {
+            return Err(format!("refused at once: {refusal:?}"));
+        };
         demand(now.saturating_add(wait) > deadline, || format!("could go in time, in {wait}"))?;
         self.check_refusal(limiter, self.calls[id].class, refusal)
     }
@@ -217,7 +214,9 @@ impl Model {
         let line = &self.limiters[limiter].line;
         let may_go = line.iter().filter(|id| !has_expired(id)).count();
         let room = self.room(limiter);
-        demand(room <= may_go, || format!("a newcomer was not admitted: room for {room}, {may_go} in line"))
+        demand(room <= may_go, || {
+            format!("a newcomer was not admitted: room for {room}, {may_go} in line")
+        })
     }
 
     /// How many calls are ahead of one that comes now, as a refusal counts them: those in line, without those that are
@@ -277,6 +276,7 @@ impl Model {
         if is_new {
             self.check_joins(id, limiter)?;
             self.calls[id].stage = Stage::Waiting;
+            self.calls[id].came_first = self.limiters[limiter].line.is_empty();
             self.limiters[limiter].line.push(id);
         }
         let has_stood = self.settle_claim(id, limiter, shared_waiters)?;
@@ -305,12 +305,7 @@ impl Model {
     }
 
     /// Finds out whether it stands in the line of shared slots now. Returns whether that is new.
-    fn settle_claim(
-        &mut self,
-        id: Id,
-        limiter: Id,
-        shared_waiters: usize,
-    ) -> Result<bool, String> {
+    fn settle_claim(&mut self, id: Id, limiter: Id, shared_waiters: usize) -> Result<bool, String> {
         let Some(shared) = self.limiters[limiter].shared else { return Ok(false) };
         if self.calls[id].claim == Claim::Granted {
             let is_open = self.limiters[limiter].rates.are_open(self.now);
@@ -380,4 +375,3 @@ impl Model {
         }
     }
 }
-
