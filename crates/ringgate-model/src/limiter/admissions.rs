@@ -208,7 +208,7 @@ impl Model {
         let has_expired = |id: &Id| {
             let call = &self.calls[*id];
             // A clock that steps back may show its turn as older than a timer's wake, or younger.
-            let woken = call.woken.filter(|_| !call.stands()).max(call.given);
+            let woken = call.woken.max(call.given).filter(|_| !call.stands());
             woken.is_some_and(|woken| self.now.saturating_sub(woken) >= self.grace / 4)
         };
         let line = &self.limiters[limiter].line;
