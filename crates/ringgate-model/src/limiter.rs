@@ -148,8 +148,8 @@ pub struct Limiter {
     /// For how many steps there has been room that nobody used, and the admissions before them.
     unused: (u32, u64),
     is_closed: bool,
-    /// How many turns in a row others had while an urgent call waited.
-    not_urgent: usize,
+    /// How many turns in a row others had while an urgent call waited; `None` if none waited before.
+    not_urgent: Option<usize>,
     /// Until when its count of turns may be too low.
     disturbed_until: u64,
 }
@@ -189,7 +189,7 @@ impl Model {
             admissions: 0,
             unused: (0, 0),
             is_closed: false,
-            not_urgent: 0,
+            not_urgent: None,
             disturbed_until: 0,
         });
     }

@@ -46,9 +46,10 @@ impl Model {
             let waits = line.iter().any(|id| is_urgent(*id) && self.waits_for_turn(*id));
             let one_got = turns.iter().filter(is_here).any(|id| is_urgent(*id));
             let others = turns.iter().filter(is_here).filter(counts).count();
-            let so_far = self.limiters[limiter].not_urgent;
-            let in_a_row = if waits && !one_got { so_far + others } else { 0 };
-            self.limiters[limiter].not_urgent = in_a_row;
+            // One that has just come may have handed out turns before it joined.
+            let so_far = self.limiters[limiter].not_urgent.filter(|_| waits && !one_got);
+            let in_a_row = so_far.map_or(0, |so_far| so_far + others);
+            self.limiters[limiter].not_urgent = waits.then_some(in_a_row);
             demand(in_a_row <= 2, || format!("{in_a_row} turns while an urgent call waits"))?;
         }
         Ok(())
