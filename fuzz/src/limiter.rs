@@ -170,10 +170,14 @@ impl Scene {
         let waiters = self.slots.as_ref().map_or(0, |slots| slots.waiters());
         demand(self.model.polled(call.id, answer, waiters));
         match got {
-            Poll::Pending => self.calls.insert(which, call),
+            Poll::Pending => {
+                self.calls.insert(which, call);
+                demand(self.model.check_shares());
+            }
             Poll::Ready(got) => self.in_flight.extend(got.ok()),
         }
         self.tell_wakes(false);
+        self.model.forget_turns();
     }
 
     fn tell_wakes(&mut self, by_timer: bool) {
@@ -317,6 +321,7 @@ impl Scene {
             assert_eq!(slots.waiters(), self.model.slots[0].line.len());
         }
         self.tell_wakes(false);
+        demand(self.model.check_shares());
     }
 
     /// In the end all calls that answer are served: time moves, and calls end.

@@ -17,14 +17,15 @@ mod programs;
 mod scene;
 
 use crate::common::cases;
-use programs::{InFlight, any_in_flight, programs, split_programs};
+use programs::{InFlight, any_in_flight, programs, queues, split_programs};
 use proptest::prelude::*;
 use scene::{run_limiters, run_window};
 
 proptest! {
     #![proptest_config(cases(1000))]
 
-    /// Broken by: `Queued::stamp` stamping twice.
+    /// Broken by: `hand_out_in` keeping the count of turns that nobody took; `Gate::release` returning false;
+    /// `look_past_silent` never handing out; `Queued::stamp` stamping twice; `passes_the_line` ignoring a close.
     #[test]
     fn a_limiter_does_what_the_model_does(program in programs(0, any_in_flight())) {
         run_limiters(&program)?;
@@ -41,6 +42,12 @@ proptest! {
 
 proptest! {
     #![proptest_config(cases(150))]
+
+    /// Broken by: turns for the classes in reverse.
+    #[test]
+    fn a_line_of_all_classes_goes_by_their_shares(program in queues()) {
+        run_limiters(&program)?;
+    }
 
     /// Broken by: one ring refusing for all; shares without the rest; what remains, or a turn, of the
     /// first ring alone.

@@ -88,7 +88,7 @@ enum Claim {
 pub struct Call {
     /// `None` if it waits for one of the first shared slots, without a limiter.
     limiter: Option<Id>,
-    /// Calls of one class go first in, first out.
+    /// Calls of one class go first in, first out. Class 1 is the most urgent.
     class: usize,
     timeout: Option<u64>,
     deadline: Option<u64>,
@@ -100,6 +100,8 @@ pub struct Call {
     woken: Option<u64>,
     /// The time of the first of these that was no timer's: then it has a turn, or a slot.
     given: Option<u64>,
+    /// Nobody was in line when it joined.
+    came_first: bool,
     /// It had a turn, or a shared slot, and found no room after all.
     went_in_vain: bool,
     /// A rate has changed since its last poll.
@@ -146,6 +148,8 @@ pub struct Limiter {
     /// For how many steps there has been room that nobody used, and the admissions before them.
     unused: (u32, u64),
     is_closed: bool,
+    /// How many turns in a row others had while an urgent call waited; `None` if none waited before.
+    not_urgent: Option<usize>,
     /// Until when its count of turns may be too low.
     disturbed_until: u64,
 }
@@ -163,6 +167,8 @@ pub struct Model {
     pub slots: Vec<Permits>,
     /// The calls.
     pub calls: Vec<Call>,
+    /// Calls that were given a turn since [`check_shares`](Self::check_shares).
+    new_turns: Vec<Id>,
 }
 
 impl Model {
@@ -183,6 +189,7 @@ impl Model {
             admissions: 0,
             unused: (0, 0),
             is_closed: false,
+            not_urgent: None,
             disturbed_until: 0,
         });
     }
@@ -199,6 +206,7 @@ impl Model {
             claim: Claim::None,
             woken: None,
             given: None,
+            came_first: false,
             went_in_vain: false,
             has_new_rate: false,
             is_set_back: false,
@@ -271,8 +279,9 @@ impl Model {
     pub fn woken(&mut self, id: Id, by_timer: bool) {
         let call = &mut self.calls[id];
         call.woken = Some(self.now);
-        if !by_timer {
-            call.given.get_or_insert(self.now);
+        if !by_timer && call.given.is_none() {
+            call.given = Some(self.now);
+            self.new_turns.push(id);
         }
     }
 

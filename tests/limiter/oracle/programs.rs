@@ -250,6 +250,23 @@ pub(super) fn split_programs() -> impl Strategy<Value = Program> {
     })
 }
 
+/// A long line of all classes at one slot.
+pub(super) fn queues() -> impl Strategy<Value = Program> {
+    let call = (0..3_usize).prop_map(|class| {
+        vec![Op::Call { limiter: 0, class, timeout: None, owned: false, polled: true }]
+    });
+    let next = any::<bool>().prop_map(|backwards| vec![Op::End(0), Op::Run { backwards }]);
+    let steps = prop::collection::vec(prop_oneof![3 => call, 2 => next], 30..120);
+    steps.prop_map(|steps| Program {
+        start: 0,
+        longest: u64::MAX,
+        has_classes: true,
+        shapes: [(); 2].map(|()| Shape { rules: Vec::new(), margin: 0 }),
+        in_flight: InFlight::Own(1),
+        ops: steps.concat(),
+    })
+}
+
 pub(super) fn any_in_flight() -> impl Strategy<Value = InFlight> {
     prop_oneof![
         2 => Just(InFlight::Unlimited),

@@ -221,7 +221,9 @@ impl<'a> Scene<'a> {
                 prop_assert!(again <= MAX_IN_A_ROW, "call {} wakes itself endlessly", waiting.id);
                 waiting.in_a_row = again;
                 self.waiting.insert(index, waiting);
+                check(self.model.check_shares())?;
                 self.tell_wakes(false);
+                self.model.forget_turns();
             }
             Poll::Ready(got) => {
                 let limiter = self.model.calls[waiting.id].limiter();
@@ -363,6 +365,7 @@ impl<'a> Scene<'a> {
         }
         // Who asks what remains may notice a jump of the clock.
         self.tell_wakes(false);
+        check(self.model.check_shares())?;
         self.waiting.iter().try_for_each(|waiting| self.check_one(waiting))
     }
 

@@ -141,7 +141,7 @@ impl Model {
     }
 
     /// It is in line, and was not woken: it has no turn.
-    fn waits_for_turn(&self, id: Id) -> bool {
+    pub(super) fn waits_for_turn(&self, id: Id) -> bool {
         !self.is_unanswered(id) && !self.calls[id].stands()
     }
 
@@ -208,7 +208,7 @@ impl Model {
         let has_expired = |id: &Id| {
             let call = &self.calls[*id];
             // A clock that steps back may show its turn as older than a timer's wake, or younger.
-            let woken = call.woken.filter(|_| !call.stands()).max(call.given);
+            let woken = call.woken.max(call.given).filter(|_| !call.stands());
             woken.is_some_and(|woken| self.now.saturating_sub(woken) >= self.grace / 4)
         };
         let line = &self.limiters[limiter].line;
@@ -276,6 +276,7 @@ impl Model {
         if is_new {
             self.check_joins(id, limiter)?;
             self.calls[id].stage = Stage::Waiting;
+            self.calls[id].came_first = self.limiters[limiter].line.is_empty();
             self.limiters[limiter].line.push(id);
         }
         let has_stood = self.settle_claim(id, limiter, shared_waiters)?;

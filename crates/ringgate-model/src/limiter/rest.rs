@@ -26,6 +26,40 @@ impl Model {
         })
     }
 
+    /// Turns were given, by one step. While an urgent call waits, at most two in a row are for other classes: of 21
+    /// in a row it gets 16, the others 4 and 1. Exempt are calls that came first, or have had a turn in vain: those go
+    /// before all.
+    ///
+    /// # Errors
+    ///
+    /// If others have had more.
+    pub fn check_shares(&mut self) -> Verdict {
+        let turns = std::mem::take(&mut self.new_turns);
+        for limiter in 0..self.limiters.len() {
+            let is_urgent = |id: Id| self.calls[id].class == 1;
+            let is_here = |id: &&Id| self.calls[**id].limiter == Some(limiter);
+            let counts = |id: &&Id| {
+                let call = &self.calls[**id];
+                !call.stands() && !call.came_first && !call.went_in_vain
+            };
+            let line = &self.limiters[limiter].line;
+            let waits = line.iter().any(|id| is_urgent(*id) && self.waits_for_turn(*id));
+            let one_got = turns.iter().filter(is_here).any(|id| is_urgent(*id));
+            let others = turns.iter().filter(is_here).filter(counts).count();
+            // One that has just come may have handed out turns before it joined.
+            let so_far = self.limiters[limiter].not_urgent.filter(|_| waits && !one_got);
+            let in_a_row = so_far.map_or(0, |so_far| so_far + others);
+            self.limiters[limiter].not_urgent = waits.then_some(in_a_row);
+            demand(in_a_row <= 2, || format!("{in_a_row} turns while an urgent call waits"))?;
+        }
+        Ok(())
+    }
+
+    /// Forgets turns that are not certain to be any: a call has woken itself.
+    pub fn forget_turns(&mut self) {
+        self.new_turns.clear();
+    }
+
     /// Before a program moves the time in steps of an eighth of the grace.
     pub fn begin_grace(&mut self) {
         for limiter in &mut self.limiters {
