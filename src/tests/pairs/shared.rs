@@ -19,8 +19,14 @@ every_pair! {
 
 /// The preemption bound and the starts for two operations.
 #[cfg(ringgate_loom)]
-fn plan(_pair: [&str; 2]) -> (usize, Vec<fn() -> Scene>) {
-    (1, vec![both_open, a_line_for_the_rate, a_line_for_a_slot])
+fn plan(pair: [&str; 2]) -> (usize, Vec<fn() -> Scene>) {
+    // As for slots of the limiter's own: these walk many lanes.
+    let starts: Vec<fn() -> Scene> = match pair {
+        [_, "close"] => vec![one_waits_for_a_slot],
+        ["cancel_the_front", "poll_again"] => vec![a_line_for_a_slot],
+        _ => vec![both_open, a_line_for_the_rate, a_line_for_a_slot],
+    };
+    (1, starts)
 }
 
 /// The window has room for one call, and two slots are free.
@@ -36,6 +42,12 @@ fn a_line_for_the_rate() -> Scene {
 /// The window has room, no slot is free, and two wait: the first in the line of the semaphore.
 fn a_line_for_a_slot() -> Scene {
     with_a_line(Scene::shared(2), 2)
+}
+
+/// As before, but only one waits.
+#[cfg(ringgate_loom)]
+fn one_waits_for_a_slot() -> Scene {
+    with_a_line(Scene::shared(2), 1)
 }
 
 /// Takes a slot of the semaphore that the limiter shares.
