@@ -85,6 +85,7 @@ enum Claim {
 
 /// One call.
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts about its past")]
 pub struct Call {
     /// `None` if it waits for one of the first shared slots, without a limiter.
     limiter: Option<Id>,
