@@ -63,24 +63,36 @@ impl Future for Sleep {
     type Output = ();
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let mut this = self.project();
+        let timer = self.project().timer;
         #[cfg(all(feature = "tokio", not(all(target_family = "wasm", target_os = "unknown"))))]
-        if let TimerProjection::Tokio { mut sleep } = this.timer.as_mut().project() {
-            // It panics once its runtime has shut down.
-            let polled = catch_unwind(AssertUnwindSafe(|| sleep.as_mut().poll(cx)));
-            if let Ok(polled) = polled {
-                return polled;
-            }
-            let left = sleep.deadline().saturating_duration_since(tokio_now());
-            this.timer.set(Timer::Agnostic { delay: futures_timer::Delay::new(left) });
-        }
-        match this.timer.project() {
+        let timer = match poll_by_tokio(timer, cx) {
+            Ok(polled) => return polled,
+            Err(timer) => timer,
+        };
+        match timer.project() {
             TimerProjection::Agnostic { delay } => delay.poll(cx),
             #[cfg(all(feature = "tokio", not(all(target_family = "wasm", target_os = "unknown"))))]
             TimerProjection::Tokio { .. } => Poll::Pending,
             TimerProjection::Boxed { future } => future.0.as_mut().poll(cx),
         }
     }
+}
+
+/// Polls tokio's timer. Its runtime may have shut down: then it panics, and another timer takes over, which is
+/// returned. Another one than tokio's is returned as it is.
+#[cfg(all(feature = "tokio", not(all(target_family = "wasm", target_os = "unknown"))))]
+fn poll_by_tokio<'a>(
+    mut timer: Pin<&'a mut Timer>,
+    cx: &mut Context<'_>,
+) -> Result<Poll<()>, Pin<&'a mut Timer>> {
+    let TimerProjection::Tokio { mut sleep } = timer.as_mut().project() else { return Err(timer) };
+    let polled = catch_unwind(AssertUnwindSafe(|| sleep.as_mut().poll(cx)));
+    if let Ok(polled) = polled {
+        return Ok(polled);
+    }
+    let left = sleep.deadline().saturating_duration_since(tokio_now());
+    timer.set(Timer::Agnostic { delay: futures_timer::Delay::new(left) });
+    Err(timer)
 }
 
 impl fmt::Debug for Sleep {

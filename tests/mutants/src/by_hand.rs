@@ -784,10 +784,7 @@ const CHANGES: &[Change] = &[
     Change {
         name: "hand_out: nobody watches in front",
         at: "turns_for",
-        edit: Edit::Replace(
-            "u64::from(reason == Reason::Successor || !self.line.is_watched())",
-            "0",
-        ),
+        edit: Edit::Replace("u64::from(reason == Reason::Successor || !is_watched)", "0"),
     },
     Change {
         name: "turns: silent ones count for good",
