@@ -60,7 +60,7 @@ fn plan(pair: [&str; 2]) -> (usize, Vec<fn() -> Scene>) {
             return (1, vec![a_line_for_a_slot_alone]);
         }
         ["reset" | "set_a_lower_rate" | "set_a_higher_rate", "close"] => {
-            return (1, vec![both_open]);
+            return (1, vec![both_open, one_waits_for_a_slot]);
         }
         ["poll_again", "reset" | "set_a_higher_rate"] => return (1, vec![both_open]),
         [
