@@ -154,6 +154,7 @@ fn model_a_call_waits_for_its_rate_while_its_slots_are_closed() {
 }
 
 /// A call that is polled by hand is admitted, too.
+/// Caught: `hand_out` keeps the turns that nobody took.
 #[test]
 fn model_a_queued_call_against_the_end_of_one() {
     model(2, || {
@@ -212,6 +213,7 @@ fn model_a_silent_call_is_passed_within_the_grace() {
 }
 
 /// Two slots become free for two calls: both go, and no time passes.
+/// Caught: no `form_line`.
 #[test]
 fn model_two_ends_for_two_calls_in_line() {
     model(2, || {
@@ -230,6 +232,7 @@ fn model_two_ends_for_two_calls_in_line() {
 
 /// The first in line leaves, perhaps with a turn, while a slot becomes free: the second one goes, and no time
 /// passes.
+/// Caught: no `form_line`; `Leaving` looks for nobody.
 #[test]
 fn model_the_first_in_line_gives_up_while_a_slot_becomes_free() {
     model(2, || {
@@ -249,6 +252,7 @@ fn model_the_first_in_line_gives_up_while_a_slot_becomes_free() {
 
 /// The last in line goes and ends while another call comes: that one passes straight through or joins, and
 /// goes.
+/// Caught: `form_line` left out or Relaxed; no second `is_waiting` after `end_line`.
 #[test]
 fn model_a_call_comes_while_the_last_in_line_goes() {
     model(1, || {
@@ -264,6 +268,7 @@ fn model_a_call_comes_while_the_last_in_line_goes() {
 }
 
 /// The last in line leaves and a slot becomes free, while another call joins.
+/// Caught: as above.
 #[test]
 fn model_a_call_joins_while_the_last_in_line_gives_up() {
     model(2, || {

@@ -60,19 +60,17 @@ fn plan(pair: [&str; 2]) -> (usize, Vec<fn() -> Scene>) {
             return (1, vec![a_line_for_a_slot_alone]);
         }
         ["reset" | "set_a_lower_rate" | "set_a_higher_rate", "close"] => {
-            return (1, vec![both_open]);
+            return (1, vec![both_open, one_waits_for_a_slot]);
         }
+        ["poll_again", "reset" | "set_a_higher_rate"] => return (1, vec![both_open]),
         [
             "acquire"
             | "acquire_timeout"
             | "ask_for_the_place_and_leave"
             | "end_of_a_call"
-            | "cancel_the_front"
-            | "cancel_behind"
-            | "poll_again",
+            | "cancel_the_front",
             "reset" | "set_a_higher_rate",
-        ]
-        | ["set_a_higher_rate" | "reset", "poll_again"] => {
+        ] => {
             // At 1 these take minutes; `loom::limiter` has smaller ones at 2.
             return (0, vec![both_open, a_line_for_the_rate, a_line_for_a_slot]);
         }

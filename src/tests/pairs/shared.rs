@@ -22,7 +22,7 @@ every_pair! {
 fn plan(pair: [&str; 2]) -> (usize, Vec<fn() -> Scene>) {
     // As for slots of the limiter's own: these walk many lanes.
     let starts: Vec<fn() -> Scene> = match pair {
-        [_, "close"] => vec![one_waits_for_a_slot],
+        ["try_acquire" | "acquire" | "cancel_the_front", "close"] => vec![one_waits_for_a_slot],
         ["cancel_the_front", "poll_again"] => vec![a_line_for_a_slot],
         _ => vec![both_open, a_line_for_the_rate, a_line_for_a_slot],
     };
