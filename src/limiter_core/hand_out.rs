@@ -32,7 +32,7 @@ pub(super) enum Reason {
     Successor,
     /// Something has changed that the first in line cannot see.
     Change,
-    /// So many calls must be silent: room has been unused for long.
+    /// The calls ahead must be silent: room has been unused for long. With so many turns it is the looker's own.
     Silent(u64),
 }
 
@@ -125,7 +125,12 @@ impl Core {
         };
         let turns = room.saturating_sub(out).min(MAX_TURNS);
         match reason {
-            Reason::Silent(ahead) if room > 0 => turns.max(ahead.min(MAX_TURNS) + 1),
+            Reason::Silent(needed) if room > 0 => turns.max(needed.min(MAX_TURNS)),
+            Reason::Successor if turns == 0 && out > 0 => {
+                // Those that have a turn look when they have answered it.
+                self.line.sleep_untimed();
+                0
+            }
             _ if turns == 0 && out == 0 && needs_watch => {
                 // MUTANTS: turns_for
                 let is_watched = self.line.is_watched() && !self.line.take_untimed();

@@ -81,9 +81,10 @@ impl Line {
 
     // ---- who is in it ----------------------------------------------------------------------------
 
-    /// Counts one more call for as long as its number lives.
-    pub(super) fn join(&self, class: Priority) -> Number<'_> {
-        let ahead = self.len();
+    /// Counts one more call for as long as its number lives. `silent` of those in line have had their turn and did not
+    /// answer.
+    pub(super) fn join(&self, class: Priority, silent: u64) -> Number<'_> {
+        let ahead = self.len().saturating_sub(silent);
         // ORDERING: Relaxed: counts for estimates and for sleeps. Nothing else is read by them.
         let nth = self.joined.fetch_add(1, Ordering::Relaxed);
         // ORDERING: Relaxed, as above.
@@ -149,6 +150,21 @@ impl Line {
             Lane::Late | Lane::Front => 0,
         };
         Some(within + others + u64::try_from(before).unwrap_or(u64::MAX))
+    }
+
+    /// How many turns it takes until this call has one, if all that wait take theirs; `None` if it has one. In a very long
+    /// line it is not counted, and the most.
+    pub(super) fn turns_until(&self, lane: Lane, waiting: &Waiting<'_>) -> Option<u64> {
+        /// A walk past so many takes less than 100 µs.
+        const MOST: u64 = 8192;
+        if self.len() > MOST {
+            return Some(u64::MAX);
+        }
+        let position = self.position(lane, waiting)?;
+        let Lane::Class(class) = lane else { return Some(position + 1) };
+        // Its own turn may come after those of the others' shares.
+        let others = self.before(class, position + 1);
+        Some(position.saturating_add(others).saturating_add(1))
     }
 
     /// How many calls of other classes at least go before one that has `ahead` of its own before it.

@@ -77,6 +77,11 @@ impl<'a> Place<'a> {
         self.leaving.core.line.is_first(self.leaving.lane, &self.waiting)
     }
 
+    /// How many turns it takes until this call has one; `None` if it has one.
+    pub(super) fn turns_until(&self) -> Option<u64> {
+        self.leaving.core.line.turns_until(self.leaving.lane, &self.waiting)
+    }
+
     /// How many calls wait for a turn before it; `None` if it has one.
     pub(super) fn position(&self) -> Option<u64> {
         self.leaving.core.line.position(self.leaving.lane, &self.waiting)

@@ -19,6 +19,9 @@ use core::mem;
 use core::pin::Pin;
 use core::task::{Context, Poll};
 
+/// How many calls ahead make the second look later than the first one.
+const FEW: u64 = 64;
+
 /// How often one poll tries. With a clock that steps back at each reading it would never end.
 const MAX_TRIES: u32 = 4;
 
@@ -31,7 +34,8 @@ impl<'a> Queued<'a> {
         is_counted: bool,
     ) -> Result<Self, Refused> {
         let counted = if is_counted { core.take_place()? } else { None };
-        let number = core.line.join(class);
+        let silent = core.line.turns.silent(core.grace.period(core.time.now()));
+        let number = core.line.join(class, silent);
         let lane = if number.came_first() { number.lane_ahead() } else { Lane::Class(class) };
         Ok(Self {
             core,
@@ -140,10 +144,12 @@ impl<'a> Queued<'a> {
         let went = core.has_room().then(|| core.line.went.so_far());
         // MUTANTS: look_past_silent
         if went.is_some() && went == *this.unused_since {
-            // Enough that this call gets one, too, if all calls of its class before it and others' shares go first.
-            let ahead = this.number.ahead();
-            let others = core.line.before(this.number.class(), ahead + 1);
-            core.hand_out(Reason::Silent(ahead.saturating_add(others).max(1)));
+            // Enough that this call gets one, too.
+            if let State::Waiting(place) = this.state
+                && let Some(turns) = place.turns_until()
+            {
+                core.hand_out(Reason::Silent(turns));
+            }
         }
         *this.unused_since = went;
     }
@@ -171,13 +177,23 @@ impl<'a> Queued<'a> {
                 let now = core.time.now();
                 let from = by_rate.err().and_then(|busy| busy.free_at).unwrap_or(now);
                 // Also if it is alone: whoever has freed a slot for it may be silent.
-                let ahead = if is_first { 0 } else { this.number.ahead().max(1) };
+                let ahead = match *this.unused_since {
+                    _ if is_first => 0,
+                    // The second look comes soon, however many are ahead.
+                    Some(_) => this.number.ahead().clamp(1, FEW),
+                    None => this.number.ahead().max(1),
+                };
                 if is_first {
                     core.line.sleep_untimed();
                 }
                 (from.saturating_add(core.grace.patience(ahead)), now)
             }
         };
+        if at <= now && !waits_for_rate {
+            // At the end of time there is no later look.
+            this.alarm.set(None);
+            return Ok(Poll::Pending);
+        }
         let set = this.alarm.as_ref().as_pin_ref().map(|alarm| alarm.deadline());
         // One that looks whether others are silent keeps its time, else it would never come.
         if set.is_none_or(|set| if waits_for_rate { set != at } else { set > at }) {

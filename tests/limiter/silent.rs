@@ -5,7 +5,7 @@
 
 use crate::common::{Wakes, poll_once, poll_with};
 use futures_util::FutureExt;
-use ringgate::time::ManualClock;
+use ringgate::time::{ManualClock, Timestamp};
 use ringgate::{Limiter, LimiterAcquire, Priority, Rate, Semaphore, SlidingWindow};
 use std::future::Future;
 use std::pin::{Pin, pin};
@@ -56,6 +56,56 @@ async fn one_call_goes_within_the_grace_behind_up_to_64_that_were_leaked() {
         assert!(start.elapsed() <= s(120) + 2 * GRACE, "{leaked} leaked, the second one");
         drop(limiter.acquire().await.unwrap());
         assert!(start.elapsed() <= s(180) + 3 * GRACE, "{leaked} leaked, the third one");
+    }
+}
+
+/// They leave at once from behind. Broken by: `look_past_silent` counting those ahead by who has left.
+#[tokio::test(start_paused = true)]
+async fn calls_that_gave_up_behind_made_those_ahead_seem_fewer() {
+    let limiter = by_rate(1, s(60));
+    let start = Instant::now();
+    drop(limiter.try_acquire().unwrap());
+    for _ in 0..64 {
+        leak(limiter.acquire_owned());
+    }
+    let next = limiter.clone();
+    let next = tokio::spawn(async move { next.acquire_owned().await.map(drop) });
+    tokio::task::yield_now().await;
+    for _ in 0..64 {
+        drop(queued(&limiter));
+    }
+    next.await.unwrap().unwrap();
+    let late = start.elapsed().checked_sub(s(60)).expect("too early");
+    assert!(late <= GRACE, "{late:?}");
+}
+
+/// One is leaked in each window. Broken by: `Line::join` counting calls that have had their turn.
+#[tokio::test(start_paused = true)]
+async fn calls_leaked_long_ago_made_later_ones_wait_longer() {
+    let limiter = by_rate(1, s(10));
+    drop(limiter.try_acquire().unwrap());
+    for n in 0..200 {
+        let start = Instant::now();
+        leak(limiter.acquire_owned());
+        drop(limiter.acquire().await.unwrap());
+        let late = start.elapsed().saturating_sub(s(10));
+        assert!(late <= GRACE, "{late:?} after {n} more");
+    }
+}
+
+/// As the documentation of the grace promises. Broken by: a second look that comes as late as the first one.
+#[tokio::test(start_paused = true)]
+async fn behind_more_silent_calls_it_takes_longer() {
+    for leaked in [200, 1000, 3000] {
+        let limiter = by_rate(1, s(600));
+        let start = Instant::now();
+        drop(limiter.try_acquire().unwrap());
+        for _ in 0..leaked {
+            leak(limiter.acquire_owned());
+        }
+        drop(limiter.acquire().await.unwrap());
+        let late = start.elapsed().checked_sub(s(600)).expect("too early");
+        assert!(late <= GRACE + GRACE * (leaked - 64) / 128, "{leaked} leaked: {late:?}");
     }
 }
 
@@ -223,6 +273,47 @@ fn a_runtime_without_a_timer_is_enough() {
             drop(limiter.acquire().await.unwrap());
         }
     });
+}
+
+/// Broken by: a look that is due at once, again and again.
+#[test]
+fn at_the_end_of_time_a_call_in_line_kept_waking_itself() {
+    let clock = ManualClock::new();
+    let limiter = Limiter::builder().max_concurrent(1).clock(clock.clone()).build();
+    clock.set(Timestamp::from_nanos(u64::MAX));
+    let held = limiter.try_acquire().unwrap();
+    let wakes = Wakes::new();
+    let waker = Waker::from(Arc::clone(&wakes));
+    let mut calls = [Box::pin(limiter.acquire()), Box::pin(limiter.acquire())];
+    for _ in 0..10 {
+        assert!(calls.iter_mut().all(|call| poll_with(call.as_mut(), &waker).is_pending()));
+    }
+    assert_eq!(wakes.count(), 0);
+    drop(held);
+    assert!(poll_once(calls[0].as_mut()).is_ready());
+}
+
+/// The first leaves while another one's turn is not answered yet. Broken by: `Reason::Successor` forgotten while turns
+/// are out.
+#[test]
+fn the_second_in_line_did_not_hear_that_the_first_had_left() {
+    let clock = ManualClock::new();
+    let limiter = Limiter::builder()
+        .margin(Duration::ZERO)
+        .rate(Rate::new(1, s(60)))
+        .clock(clock.clone())
+        .build();
+    drop(limiter.try_acquire().unwrap());
+    let [mut first, mut second, mut third] = [(); 3].map(|()| queued(&limiter));
+    for _ in 0..3 {
+        limiter.set_rate(Rate::new(1, s(60))).unwrap();
+    }
+    let wakes = Wakes::new();
+    assert!(poll_once(first.as_mut()).is_pending());
+    assert!(poll_with(second.as_mut(), &Waker::from(Arc::clone(&wakes))).is_pending());
+    drop(first);
+    assert!(poll_once(third.as_mut()).is_pending());
+    assert_eq!(wakes.count(), 1);
 }
 
 // ---- many at once --------------------------------------------------------------------------------
