@@ -1,7 +1,6 @@
 //! A call in line, and how it goes: it takes its slot and its stamp, or waits again.
 
-use super::hand_out::Reason;
-use super::line::{Counted, Lane, Number};
+use super::line::{Counted, Number};
 use super::not_until::NotUntil;
 use super::place::{Found, Place, Stand};
 use super::shared::Core;
@@ -52,8 +51,8 @@ pub(super) enum State<'a> {
 /// How a call tries to go.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Turn {
-    /// It was given a turn, in this lane.
-    Given(Lane),
+    /// It was given a turn.
+    Given,
     /// It is the first in line, and looks by itself.
     Own,
     /// It has a permit of the shared semaphore.
@@ -69,7 +68,7 @@ impl Queued<'_> {
     ) -> Option<Result<(), Refused>> {
         let core = self.core;
         if core.is_closed() {
-            return Some(self.refuse(turn, Refused::closed()));
+            return Some(self.refuse(Refused::closed()));
         }
         if let Err(busy) = core.peek() {
             let refused = refusal(core, busy);
@@ -82,13 +81,12 @@ impl Queued<'_> {
             let mut waiting = shared.wait();
             match Pin::new(&mut waiting).poll(cx) {
                 Poll::Ready(Ok(permit)) => slot.shared = Some(permit),
-                Poll::Ready(Err(_)) => return Some(self.refuse(turn, core.no_slot())),
+                Poll::Ready(Err(_)) => return Some(self.refuse(core.no_slot())),
                 Poll::Pending => {
                     let stand = State::Standing(Stand::new(core, waiting, slot));
                     let before = mem::replace(self.as_mut().project().state, stand);
                     self.project().alarm.set(None);
                     drop(before);
-                    answer(core, turn);
                     return None;
                 }
             }
@@ -110,7 +108,7 @@ impl Queued<'_> {
         this.number.count_out();
         // MUTANTS: stamp 2
         if core.is_closed() {
-            return Some(self.refuse(turn, Refused::closed()));
+            return Some(self.refuse(Refused::closed()));
         }
         match core.stamp() {
             Ok(()) => {
@@ -119,7 +117,6 @@ impl Queued<'_> {
                 // Before the guard lets go of the slot: leaving runs user code, which may panic (the next call's
                 // waker, the drop of a timer).
                 self.leave();
-                answer(core, turn);
                 slot.keep();
                 Some(Ok(()))
             }
@@ -140,7 +137,7 @@ impl Queued<'_> {
         cx: &mut Context<'_>,
     ) -> Option<Result<(), Refused>> {
         if refused.is_permanent() {
-            return Some(self.refuse(turn, refused));
+            return Some(self.refuse(refused));
         }
         // MUTANTS: wait_again
         if turn == Turn::Own {
@@ -152,32 +149,23 @@ impl Queued<'_> {
         let mut place = Place::new(core, this.number.lane_ahead());
         // Before its turn is answered: otherwise those behind it could get the next one.
         let found = place.poll(cx);
-        if let Found::Turn = found {
-            // It has met what another call has left.
-            place.keep_turn();
+        if let State::Waiting(before) = this.state {
+            before.is_left_in_vain();
         }
+        *this.unused_since = None;
         drop(mem::replace(this.state, State::Waiting(place)));
-        if let Turn::Given(_) = turn {
-            // This call watches for the others now.
-            core.hand_out_after(1, Reason::Room);
-        }
         match found {
             Found::Closed => Some(Err(Refused::closed())),
             Found::Turn | Found::Nothing { .. } => None,
         }
     }
 
-    /// It leaves without being admitted, and the next one looks.
-    fn refuse(self: Pin<&mut Self>, turn: Turn, refused: Refused) -> Result<(), Refused> {
-        let core = self.core;
+    fn refuse(self: Pin<&mut Self>, refused: Refused) -> Result<(), Refused> {
         self.leave();
-        if let Turn::Given(_) = turn {
-            core.hand_out_after(1, Reason::Successor);
-        }
         Err(refused)
     }
 
-    /// Leaves the line.
+    /// Leaves the line, and answers its turn: others get what is left.
     pub(super) fn leave(self: Pin<&mut Self>) {
         let mut this = self.project();
         this.number.count_out();
@@ -185,14 +173,6 @@ impl Queued<'_> {
         *this.state = State::Done;
         this.alarm.set(None);
         this.timeout.set(None);
-    }
-}
-
-/// The turn is used.
-fn answer(core: &Core, turn: Turn) {
-    if let Turn::Given(lane) = turn {
-        let reason = if lane.is_ahead() { Reason::Successor } else { Reason::Room };
-        core.hand_out_after(1, reason);
     }
 }
 

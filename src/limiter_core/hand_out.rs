@@ -40,8 +40,8 @@ pub(super) enum Reason {
 enum Room {
     /// For so many.
     For(u64),
-    /// None: not before a time by the rate, or a close, which someone in line has to watch for.
-    Watch,
+    /// None: not before a time by the rate, or (else) a close, which someone in line has to watch for.
+    Watch { by_rate: bool },
 }
 
 impl Core {
@@ -82,14 +82,14 @@ impl Core {
                 return;
             }
             let period = self.grace.period(self.time.now());
-            let out = seen.out(period).saturating_add(self.line.standing.get());
+            let out = seen.out(period);
             if !self.line.is_waiting() {
-                if out > 0 {
+                if out > 0 || self.line.stands() > 0 {
                     return;
                 }
                 self.gate.end_line();
                 // MUTANTS: hand_out_in 1
-                if !self.line.is_waiting() && self.line.standing.get() == 0 {
+                if !self.line.is_waiting() && self.line.stands() == 0 {
                     return;
                 }
                 self.gate.form_line();
@@ -115,15 +115,20 @@ impl Core {
 
     /// How many turns to hand out while `out` are out.
     fn turns_for(&self, reason: Reason, out: u64) -> u64 {
+        if reason == Reason::Change && out > 0 {
+            // Whoever has a turn sees the change, and looks when that is answered.
+            self.line.sleep_untimed();
+            return 0;
+        }
         if reason == Reason::Change {
             // Without a look at the rate: whoever notices there that the clock has jumped comes here.
             return 1;
         }
-        let (room, needs_watch) = match self.room() {
-            Room::For(calls) => (calls, false),
-            Room::Watch => (0, true),
+        let (room, watch) = match self.room() {
+            Room::For(calls) => (calls, None),
+            Room::Watch { by_rate } => (0, Some(by_rate)),
         };
-        let turns = room.saturating_sub(out).min(MAX_TURNS);
+        let turns = room.saturating_sub(out + self.line.stands()).min(MAX_TURNS);
         match reason {
             Reason::Silent(needed) if room > 0 => turns.max(needed.min(MAX_TURNS)),
             Reason::Successor if turns == 0 && out > 0 => {
@@ -131,27 +136,30 @@ impl Core {
                 self.line.sleep_untimed();
                 0
             }
-            _ if turns == 0 && out == 0 && needs_watch => {
-                // MUTANTS: turns_for
-                let is_watched = self.line.is_watched() && !self.line.take_untimed();
-                u64::from(reason == Reason::Successor || !is_watched)
-            }
-            _ => turns,
+            _ => match watch {
+                Some(by_rate) if turns == 0 && out == 0 => {
+                    // MUTANTS: turns_for
+                    let is_untimed = by_rate && self.line.take_untimed();
+                    let is_watched = self.line.is_watched() && !is_untimed;
+                    u64::from(reason == Reason::Successor || !is_watched)
+                }
+                _ => turns,
+            },
         }
     }
 
     fn room(&self) -> Room {
         let by_rate = match (self.rate(), self.peek()) {
-            (_, Err(_)) => return Room::Watch,
+            (_, Err(_)) => return Room::Watch { by_rate: true },
             (None, Ok(_)) => u64::MAX,
             // At least the one that `peek` has found.
             (Some(log), Ok(_)) => u64::from(log.remaining_by(&|| self.now()).max(1)),
         };
         match self.gate.free() {
             // Someone in line watches for the close of the semaphore.
-            Some(0) if self.concurrency().shared().is_some() => Room::Watch,
+            Some(0) if self.concurrency().shared().is_some() => Room::Watch { by_rate: false },
             // Those that stand for a shared permit count as turns, and have their slots.
-            Some(free) => Room::For(by_rate.min(free + self.line.standing.get())),
+            Some(free) => Room::For(by_rate.min(free + self.line.stands())),
             None => Room::For(by_rate),
         }
     }
@@ -165,7 +173,11 @@ impl Core {
     }
 
     pub(super) fn has_room(&self) -> bool {
-        matches!(self.room(), Room::For(calls) if calls > 0)
+        // Those that stand while no permit is free wait rightly. Otherwise all of them were granted theirs.
+        let is_busy =
+            self.concurrency().shared().is_some_and(|shared| shared.available_permits() == 0);
+        let waiting = if is_busy { self.line.stands() } else { 0 };
+        matches!(self.room(), Room::For(calls) if calls > waiting)
     }
 
     /// Whether the first in line could go, if the rate has room.
@@ -176,7 +188,7 @@ impl Core {
     /// Whether there is room for more calls than have a turn.
     pub(super) fn has_room_beside_turns(&self) -> bool {
         let period = self.grace.period(self.time.now());
-        let out = self.line.turns.look().out(period).saturating_add(self.line.standing.get());
+        let out = self.line.turns.look().out(period).saturating_add(self.line.stands());
         if out == 0 {
             // The call finds out by itself.
             return true;
@@ -190,6 +202,6 @@ impl Core {
     /// How many calls have a turn that counts.
     pub(super) fn turns_out(&self) -> u64 {
         let period = self.grace.period(self.time.now());
-        self.line.turns.peek().out(period).saturating_add(self.line.standing.get())
+        self.line.turns.peek().out(period).saturating_add(self.line.stands())
     }
 }

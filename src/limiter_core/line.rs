@@ -59,6 +59,8 @@ pub(super) struct Line {
     shared_out: AtomicU64,
     /// Calls that have a turn and stand in the line of a shared semaphore.
     pub(super) standing: Count,
+    /// How many of those keep no room from others: they were granted their permit, and are silent.
+    lapsed: AtomicU64,
     /// The first in line has seen the rate open, and waits for a slot: 1, else 0.
     untimed: AtomicU64,
 }
@@ -75,6 +77,7 @@ impl Line {
             newest_in_front: AtomicU64::new(0),
             shared_out: AtomicU64::new(0),
             standing: Count::default(),
+            lapsed: AtomicU64::new(0),
             untimed: AtomicU64::new(0),
         }
     }
@@ -174,6 +177,25 @@ impl Line {
         others.map(|other| turns(other).min(self.len_of(other))).sum()
     }
 
+    /// How many calls that stand for a shared permit keep room from others.
+    pub(super) fn stands(&self) -> u64 {
+        let standing = self.standing.get();
+        // ORDERING: Relaxed: a hint. With a stale value room is unused for longer, or a call is woken in vain.
+        standing - self.lapsed.load(Ordering::Relaxed).min(standing)
+    }
+
+    /// Room was unused for long although calls stand: those are silent.
+    pub(super) fn lapse_stands(&self) {
+        // ORDERING: Relaxed, as in `stands`.
+        self.lapsed.store(self.standing.get(), Ordering::Relaxed);
+    }
+
+    /// A call stands no more. As many as are left may be silent.
+    pub(super) fn end_stand(&self) {
+        // ORDERING: Relaxed, as in `stands`.
+        self.lapsed.fetch_min(self.standing.get(), Ordering::Relaxed);
+    }
+
     /// The first in line waits for a slot. It does not know when the rate has room, should that be used up meanwhile.
     pub(super) fn sleep_untimed(&self) {
         // ORDERING: Relaxed: a hint. Without it the call looks a part of the grace later.
@@ -196,15 +218,15 @@ impl Line {
         }
         let mut waits = Priority::ALL.map(|class| self.lane(Lane::Class(class)).has_waiters());
         while left > 0 && waits.contains(&true) {
-            // ORDERING: Relaxed: a count that only decides whose turn is next.
-            let first = Priority::of_turn(self.shared_out.load(Ordering::Relaxed)).index();
             let is_alone = waits.iter().filter(|waits| **waits).count() == 1;
+            let now = if is_alone { left } else { 1 };
+            // Claimed first: two threads must not both skip a class's turn.
+            // ORDERING: Relaxed: a count that only decides whose turn is next.
+            let nth = self.shared_out.fetch_add(now, Ordering::Relaxed);
+            let first = Priority::of_turn(nth).index();
             let class =
                 if waits[first] { first } else { waits.iter().position(|w| *w).unwrap_or(0) };
-            let now = if is_alone { left } else { 1 };
             let untaken = Self::give_to(&self.lanes[2 + class], now, panics);
-            // ORDERING: Relaxed, as above.
-            self.shared_out.fetch_add(now.saturating_sub(untaken), Ordering::Relaxed);
             left = (left - now).saturating_add(untaken);
             waits[class] = untaken == 0 && self.lanes[2 + class].has_waiters();
         }

@@ -7,7 +7,6 @@ use super::slot::Slot;
 use crate::error::Refused;
 use crate::semaphore::{Closed, Semaphore, Waiting};
 use core::future::Future;
-use core::mem;
 use core::pin::Pin;
 use core::task::{Context, Poll, Waker};
 
@@ -35,22 +34,23 @@ impl<'a> Place<'a> {
         let closed = if lane.is_ahead() { core.concurrency().shared() } else { None };
         Self {
             waiting: core.line.wait(lane),
-            leaving: Leaving { core, lane, is_taken: false, has_turn: false },
+            leaving: Leaving { core, lane, is_taken: false, has_turn: false, is_vain: false },
             closed: closed.map(Semaphore::closed),
         }
     }
 
+    /// A turn that it finds is answered when the place is dropped.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Found {
         if self.closed.as_mut().is_some_and(|closed| Pin::new(closed).poll(cx).is_ready()) {
             return Found::Closed;
         }
-        if mem::replace(&mut self.leaving.has_turn, false) {
+        if self.leaving.has_turn {
             return Found::Turn;
         }
         match Pin::new(&mut self.waiting).poll(cx) {
             Poll::Ready(Ok(turn)) => {
                 turn.keep();
-                self.leaving.is_taken = false;
+                (self.leaving.is_taken, self.leaving.has_turn) = (false, true);
                 Found::Turn
             }
             Poll::Ready(Err(_)) => Found::Closed,
@@ -63,13 +63,9 @@ impl<'a> Place<'a> {
         }
     }
 
-    /// The next poll finds the turn again.
-    pub(super) fn keep_turn(&mut self) {
-        self.leaving.has_turn = true;
-    }
-
-    pub(super) fn lane(&self) -> Lane {
-        self.leaving.lane
+    /// There was no room at its turn, and the call watches in front of the others now.
+    pub(super) fn is_left_in_vain(&mut self) {
+        self.leaving.is_vain = true;
     }
 
     /// Whether it is the first in line.
@@ -91,11 +87,8 @@ impl<'a> Place<'a> {
 impl Drop for Place<'_> {
     /// A turn that was granted and not found yet must not pass to the next in this lane: others may be ahead.
     fn drop(&mut self) {
-        if self.leaving.is_taken
-            && self.waiting.is_served()
-            && let Found::Turn = self.poll(&mut Context::from_waker(Waker::noop()))
-        {
-            self.keep_turn();
+        if self.leaving.is_taken && self.waiting.is_served() {
+            self.poll(&mut Context::from_waker(Waker::noop()));
         }
     }
 }
@@ -105,8 +98,9 @@ struct Leaving<'a> {
     core: &'a Core,
     lane: Lane,
     is_taken: bool,
-    /// Found, and not answered yet.
+    /// Found. It is answered when this is dropped.
     has_turn: bool,
+    is_vain: bool,
 }
 
 impl Drop for Leaving<'_> {
@@ -117,7 +111,7 @@ impl Drop for Leaving<'_> {
         // It may have been granted a turn, and nobody waits behind it in the lane.
         let unused = self.core.line.take_back_from(self.lane) + u64::from(self.has_turn);
         // MUTANTS: drop 1
-        if self.lane.is_ahead() {
+        if self.lane.is_ahead() && !self.is_vain {
             self.core.hand_out_after(unused, Reason::Successor);
         } else if unused > 0 {
             self.core.hand_out_after(unused, Reason::Room);
@@ -173,6 +167,7 @@ struct LeavingStand<'a>(&'a Core);
 
 impl Drop for LeavingStand<'_> {
     fn drop(&mut self) {
+        self.0.line.end_stand();
         self.0.hand_out(Reason::Room);
     }
 }

@@ -68,8 +68,8 @@ impl<'a> Queued<'a> {
         let State::Waiting(place) = this.state else { return Ok(()) };
         match place.poll(cx) {
             Found::Closed => return Err(Refused::closed()),
-            // It has met what another call has left.
-            Found::Turn => place.keep_turn(),
+            // It has met what another call has left. The next poll finds it again.
+            Found::Turn => {}
             Found::Nothing { .. } => this.core.hand_out(Reason::Room),
         }
         Ok(())
@@ -95,7 +95,7 @@ impl<'a> Queued<'a> {
                         let refused = this.core.concurrency().permanent_refusal();
                         return Poll::Ready(Err(refused.unwrap_or_else(Refused::closed)));
                     }
-                    Found::Turn => Turn::Given(place.lane()),
+                    Found::Turn => Turn::Given,
                     Found::Nothing { is_new: true } => {
                         // MUTANTS: advance 1
                         this.core.hand_out(Reason::Room);
@@ -148,6 +148,7 @@ impl<'a> Queued<'a> {
             if let State::Waiting(place) = this.state
                 && let Some(turns) = place.turns_until()
             {
+                core.line.lapse_stands();
                 core.hand_out(Reason::Silent(turns));
             }
         }
