@@ -416,6 +416,47 @@ async fn a_shared_semaphore_is_fair_by_call() {
     assert!(most - least <= 2, "{calls:?}");
 }
 
+/// It keeps its permit, and nothing else. Broken by: stands that keep room from others for good.
+#[tokio::test(start_paused = true)]
+async fn a_silent_call_with_a_shared_permit_stalled_its_limiter() {
+    let semaphore = Arc::new(Semaphore::new(8));
+    let limiter = Limiter::builder()
+        .margin(Duration::ZERO)
+        .rate(Rate::new(1, s(10)))
+        .semaphore(Arc::clone(&semaphore))
+        .build();
+    let held = Arc::clone(&semaphore).acquire_many_owned(8).await.unwrap();
+    leak(limiter.acquire_owned());
+    drop(held);
+    let start = Instant::now();
+    for _ in 0..20 {
+        drop(limiter.acquire().await.unwrap());
+    }
+    assert!(start.elapsed() <= s(190) + GRACE, "{:?}", start.elapsed());
+    assert_eq!(semaphore.available_permits(), 7);
+}
+
+/// Its permits are all in use, and nobody is silent. Broken by: room that calls which stand will use, taken for unused.
+#[tokio::test(start_paused = true)]
+async fn while_a_shared_semaphore_was_busy_all_calls_came_to_stand() {
+    let semaphore = Arc::new(Semaphore::new(1));
+    let limiter = Limiter::builder()
+        .margin(Duration::ZERO)
+        .rate(Rate::new(5, s(60)))
+        .semaphore(Arc::clone(&semaphore))
+        .build();
+    let held = semaphore.acquire().await.unwrap();
+    for _ in 0..100 {
+        let limiter = limiter.clone();
+        tokio::spawn(async move { drop(limiter.acquire().await.unwrap()) });
+    }
+    sleep(s(20)).await;
+    assert_eq!(semaphore.waiters(), 5);
+    drop(held);
+    sleep(Duration::from_millis(100)).await;
+    assert_eq!((limiter.waiters(), semaphore.waiters()), (95, 0));
+}
+
 // ---- priorities ----------------------------------------------------------------------------------
 
 fn call_of(limiter: &Limiter, priority: Priority) -> Pin<Box<LimiterAcquire<'_>>> {

@@ -493,3 +493,38 @@ fn a_falling_clock_kept_the_thread() {
     let readings = (start - clock.0.load(Ordering::SeqCst)) / (2 * SECOND);
     assert!(readings < 100, "{readings} readings in one poll");
 }
+
+/// The waker of a call with a turn panics as it is cloned, and the call is dropped. Broken by: a turn that is answered by
+/// nobody then.
+#[test]
+fn a_waker_that_panicked_as_it_was_cloned_cost_the_next_its_turn() {
+    use std::sync::atomic::AtomicBool;
+    use std::task::{RawWaker, RawWakerVTable, Waker};
+    static PANICS: AtomicBool = AtomicBool::new(false);
+    static TABLE: RawWakerVTable = RawWakerVTable::new(
+        |data| {
+            assert!(!PANICS.load(Ordering::SeqCst), "the clone panics");
+            RawWaker::new(data, &TABLE)
+        },
+        |_| {},
+        |_| {},
+        |_| {},
+    );
+    // SAFETY: no function of the table uses the data.
+    let waker = unsafe { Waker::from_raw(RawWaker::new(std::ptr::null(), &TABLE)) };
+    let clock = ManualClock::new();
+    let limiter = used_up(clock.clone());
+    let mut first = Box::pin(limiter.acquire());
+    assert!(first.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+    let mut second = Box::pin(limiter.acquire());
+    assert!(poll_once(second.as_mut()).is_pending());
+    // A turn without room.
+    limiter.set_rate(Rate::new(1, ns(10))).unwrap();
+    PANICS.store(true, Ordering::SeqCst);
+    let polled =
+        AssertUnwindSafe(|| first.as_mut().poll(&mut Context::from_waker(&waker)).is_ready());
+    assert!(catch_unwind(polled).is_err());
+    drop(first);
+    clock.advance(ns(10));
+    assert!(poll_once(second.as_mut()).is_ready());
+}

@@ -688,8 +688,8 @@ const CHANGES: &[Change] = &[
         name: "the slot kept before the turn is left",
         at: "stamp 3",
         edit: Edit::Replace(
-            "self.leave();\n                answer(core, turn);\n                slot.keep();",
-            "slot.keep();\n                self.leave();\n                answer(core, turn);",
+            "self.leave();\n                slot.keep();",
+            "slot.keep();\n                self.leave();",
         ),
     },
     Change {
