@@ -25,6 +25,13 @@ fn by_rate(limit: u32, window: Duration) -> Limiter {
     Limiter::builder().margin(Duration::ZERO).rate(Rate::new(limit, window)).build()
 }
 
+/// The same, by a clock that the test moves.
+fn by_hand(limit: u32, window: Duration) -> (Limiter, ManualClock) {
+    let clock = ManualClock::new();
+    let builder = Limiter::builder().margin(Duration::ZERO).rate(Rate::new(limit, window));
+    (builder.clock(clock.clone()).build(), clock)
+}
+
 /// A call that has been polled once, and never again.
 fn leak<F: Future + 'static>(call: F) {
     let mut call = Box::pin(call);
@@ -172,12 +179,7 @@ async fn a_slot_freed_in_an_open_window_does_not_wait_for_the_next_one() {
 /// Broken by: a call that was silent lining up behind the one that watches.
 #[test]
 fn a_silent_call_goes_first_when_it_is_polled_again() {
-    let clock = ManualClock::new();
-    let limiter = Limiter::builder()
-        .margin(Duration::ZERO)
-        .rate(Rate::new(1, s(60)))
-        .clock(clock.clone())
-        .build();
+    let (limiter, clock) = by_hand(1, s(60));
     drop(limiter.try_acquire().unwrap());
     let mut silent = queued(&limiter);
     let mut others = [queued(&limiter), queued(&limiter), queued(&limiter)];
@@ -297,12 +299,7 @@ fn at_the_end_of_time_a_call_in_line_kept_waking_itself() {
 /// are out.
 #[test]
 fn the_second_in_line_did_not_hear_that_the_first_had_left() {
-    let clock = ManualClock::new();
-    let limiter = Limiter::builder()
-        .margin(Duration::ZERO)
-        .rate(Rate::new(1, s(60)))
-        .clock(clock.clone())
-        .build();
+    let (limiter, clock) = by_hand(1, s(60));
     drop(limiter.try_acquire().unwrap());
     let [mut first, mut second, mut third] = [(); 3].map(|()| queued(&limiter));
     for _ in 0..3 {
@@ -321,12 +318,7 @@ fn the_second_in_line_did_not_hear_that_the_first_had_left() {
 /// Each is woken once, and nobody else. Broken by: one turn for each that has left.
 #[test]
 fn a_window_that_opens_for_a_thousand_wakes_a_thousand_at_once() {
-    let clock = ManualClock::new();
-    let limiter = Limiter::builder()
-        .margin(Duration::ZERO)
-        .rate(Rate::new(1000, s(60)))
-        .clock(clock.clone())
-        .build();
+    let (limiter, clock) = by_hand(1000, s(60));
     for _ in 0..1000 {
         drop(limiter.try_acquire().unwrap());
     }
@@ -514,12 +506,7 @@ fn what_a_class_does_not_need_goes_to_the_others() {
 /// Broken by: estimates that count all classes alike.
 #[test]
 fn estimates_and_refusals_know_the_priorities() {
-    let clock = ManualClock::new();
-    let limiter = Limiter::builder()
-        .margin(Duration::ZERO)
-        .rate(Rate::new(1, s(10)))
-        .clock(clock.clone())
-        .build();
+    let (limiter, _) = by_hand(1, s(10));
     drop(limiter.try_acquire().unwrap());
     let batch: Vec<_> = (0..40).map(|_| call_of(&limiter, Priority::Low)).collect();
     let wait =
