@@ -19,6 +19,7 @@
 
 mod admission;
 mod concurrency;
+mod counts;
 mod direct;
 mod estimates;
 mod gate;
@@ -27,6 +28,7 @@ mod grace;
 mod hand_out;
 mod line;
 mod not_until;
+mod panics;
 mod place;
 mod priority;
 mod queue;

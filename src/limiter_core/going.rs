@@ -1,6 +1,7 @@
 //! A call in line, and how it goes: it takes its slot and its stamp, or waits again.
 
-use super::line::{Counted, Number};
+use super::counts::Counted;
+use super::line::Number;
 use super::not_until::NotUntil;
 use super::place::{Found, Place, Stand};
 use super::shared::Core;

@@ -13,7 +13,7 @@
 //! If there is no room by the rate, one call at least waits in front and sleeps until the time by the rate. It gets a
 //! turn like any other, finds no room, and stays there.
 
-use super::line::Panics;
+use super::panics::Panics;
 use super::shared::Core;
 use crate::semaphore::Semaphore;
 

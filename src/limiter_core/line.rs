@@ -9,13 +9,12 @@
 //! Turns go to the lanes in this order, and to the last three by their shares. A lane is a semaphore without permits.
 //! A turn is a permit that is released to it and, if nobody waits there, taken back at once.
 
+use super::counts::{Count, Progress};
+use super::panics::Panics;
 use super::priority::{CLASSES, Priority};
 use super::turns::TurnsOut;
 use crate::semaphore::{Semaphore, Waiting};
 use crate::sync::atomic::{AtomicU64, Ordering};
-use core::any::Any;
-use core::mem::forget;
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 const LANES: usize = 2 + CLASSES;
 
@@ -330,74 +329,5 @@ impl Number<'_> {
 impl Drop for Number<'_> {
     fn drop(&mut self) {
         self.count_out();
-    }
-}
-
-/// How many calls have been admitted from the line.
-#[derive(Debug, Default)]
-pub(super) struct Progress(AtomicU64);
-
-impl Progress {
-    pub(super) fn made(&self) {
-        // ORDERING: Relaxed: it only tells whether to look once more before others are taken for silent.
-        self.0.fetch_add(1, Ordering::Relaxed);
-    }
-
-    pub(super) fn so_far(&self) -> u64 {
-        // ORDERING: Relaxed, as above.
-        self.0.load(Ordering::Relaxed)
-    }
-}
-
-/// A number of calls.
-#[derive(Debug, Default)]
-pub(super) struct Count(AtomicU64);
-
-impl Count {
-    pub(super) fn get(&self) -> u64 {
-        // ORDERING: Relaxed: who looks for room has acquired what was counted before it; see `TurnsOut::look`.
-        self.0.load(Ordering::Relaxed)
-    }
-
-    pub(super) fn count(&self) -> Counted<'_> {
-        // ORDERING: Relaxed, as in `get`.
-        self.0.fetch_add(1, Ordering::Relaxed);
-        Counted(&self.0)
-    }
-}
-
-/// One call in a count, until it is dropped.
-pub(super) struct Counted<'a>(pub(super) &'a AtomicU64);
-
-impl Drop for Counted<'_> {
-    fn drop(&mut self) {
-        // ORDERING: Relaxed: the count guards nothing but itself.
-        self.0.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
-/// The first panic of a waker, kept until everything is in order.
-#[derive(Default)]
-pub(super) struct Panics(Option<Box<dyn Any + Send>>);
-
-impl Panics {
-    pub(super) fn catch(&mut self, user_code: impl FnOnce()) {
-        // Unwind safe: the semaphores are consistent whenever they run a waker.
-        if let Err(panic) = catch_unwind(AssertUnwindSafe(user_code)) {
-            match self.0 {
-                None => self.0 = Some(panic),
-                // Leaked: dropping it would run the user's code.
-                Some(_) => forget(panic),
-            }
-        }
-    }
-
-    /// Resumes the first panic, unless this thread is unwinding already.
-    pub(super) fn resume(self) {
-        match self.0 {
-            Some(panic) if std::thread::panicking() => forget(panic),
-            Some(panic) => resume_unwind(panic),
-            None => {}
-        }
     }
 }

@@ -1,7 +1,8 @@
 //! A call's place in a lane, and its stand in the line of a shared semaphore.
 
+use super::counts::Counted;
 use super::hand_out::Reason;
-use super::line::{Counted, Lane};
+use super::line::Lane;
 use super::shared::Core;
 use super::slot::Slot;
 use crate::error::Refused;

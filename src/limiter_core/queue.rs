@@ -1,6 +1,6 @@
 //! How many calls may be in line.
 
-use super::line::Counted;
+use super::counts::Counted;
 use crate::error::Refused;
 use crate::sync::atomic::{AtomicU64, Ordering};
 

@@ -1,10 +1,12 @@
 //! What all clones of a limiter share, and what can be decided without a place in line.
 
 use super::concurrency::Concurrency;
+use super::counts::Counted;
 use super::gate::Gate;
 use super::grace::Grace;
-use super::line::{Counted, Line, Panics};
+use super::line::Line;
 use super::not_until::NotUntil;
+use super::panics::Panics;
 use super::queue::QueueLimit;
 use crate::error::{NoSuchRateError, Refused};
 use crate::rate::Rate;

@@ -1,0 +1,46 @@
+//! Numbers of calls.
+
+use crate::sync::atomic::{AtomicU64, Ordering};
+
+/// How many calls have been admitted from the line.
+#[derive(Debug, Default)]
+pub(super) struct Progress(AtomicU64);
+
+impl Progress {
+    pub(super) fn made(&self) {
+        // ORDERING: Relaxed: it only tells whether to look once more before others are taken for silent.
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn so_far(&self) -> u64 {
+        // ORDERING: Relaxed, as above.
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// A number of calls.
+#[derive(Debug, Default)]
+pub(super) struct Count(AtomicU64);
+
+impl Count {
+    pub(super) fn get(&self) -> u64 {
+        // ORDERING: Relaxed: who looks for room has acquired what was counted before it; see `TurnsOut::look`.
+        self.0.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn count(&self) -> Counted<'_> {
+        // ORDERING: Relaxed, as in `get`.
+        self.0.fetch_add(1, Ordering::Relaxed);
+        Counted(&self.0)
+    }
+}
+
+/// One call in a count, until it is dropped.
+pub(super) struct Counted<'a>(pub(super) &'a AtomicU64);
+
+impl Drop for Counted<'_> {
+    fn drop(&mut self) {
+        // ORDERING: Relaxed: the count guards nothing but itself.
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
