@@ -299,7 +299,7 @@ fn at_the_end_of_time_a_call_in_line_kept_waking_itself() {
 /// are out.
 #[test]
 fn the_second_in_line_did_not_hear_that_the_first_had_left() {
-    let (limiter, clock) = by_hand(1, s(60));
+    let (limiter, _) = by_hand(1, s(60));
     drop(limiter.try_acquire().unwrap());
     let [mut first, mut second, mut third] = [(); 3].map(|()| queued(&limiter));
     for _ in 0..3 {
