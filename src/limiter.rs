@@ -37,7 +37,7 @@ use std::sync::Arc;
 ///
 /// With both limits open: one load and two compare-and-swaps to acquire, one atomic addition to release (a
 /// compare-and-swap for a shared semaphore's permit), one clock reading for each look at the window, no allocation. A
-/// call that has to wait allocates once and has a timer.
+/// call that has to wait allocates once and has a timer (tokio's allocates nothing, others do).
 ///
 /// Memory as for [`SlidingWindow`](crate::SlidingWindow): less than a kilobyte, and 8 bytes for each
 /// admission of the limit; less than 4 KiB more after the first waits; 64 bytes for each call that was in

@@ -165,12 +165,14 @@ fn a_refusal_behind_a_line_allocates_nothing() {
 }
 
 /// A runtime whose timers the calls use: those outside of any runtime allocate.
+#[cfg(feature = "tokio")]
 fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap()
 }
 
 /// The place in line, so that a call that need not wait stays small. Broken by: a box for a waiter's
 /// node; one for a timer.
+#[cfg(feature = "tokio")]
 #[test]
 fn waiting_for_a_slot_allocates_once_for_each_call() {
     let runtime = runtime();
@@ -205,6 +207,7 @@ fn the_futures_are_small() {
 
 /// Measures the bytes that the documentation states: before any wait, after two, and after ten thousand.
 /// Broken by: chunks of nodes that begin large; a store of more than it needs.
+#[cfg(feature = "tokio")]
 #[test]
 fn memory_is_what_the_documentation_says() {
     let runtime = runtime();
