@@ -12,7 +12,7 @@ use ringgate::{
     EventStream, Limiter, Provider, ProviderPool, Rate, RateLimitPolicy, Refused, Semaphore,
     SlidingWindow,
 };
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
@@ -180,8 +180,8 @@ fn waiting_for_a_slot_allocates_once_for_each_call() {
     let limiter = Limiter::new(Rate::per_minute(100_000), 1);
     let wait_and_go = || {
         let held = limiter.try_acquire().unwrap();
-        let mut first = pin!(limiter.acquire());
-        let mut second = pin!(limiter.acquire());
+        let mut first = std::pin::pin!(limiter.acquire());
+        let mut second = std::pin::pin!(limiter.acquire());
         assert!(poll_once(first.as_mut()).is_pending());
         assert!(poll_once(second.as_mut()).is_pending());
         drop(held);
@@ -227,7 +227,7 @@ fn memory_is_what_the_documentation_says() {
     assert!((640_000..=700_000).contains(&many), "{many} B after ten thousand have waited");
 
     let semaphore = Semaphore::new(0);
-    let first = growth(|| assert!(poll_once(pin!(semaphore.acquire())).is_pending()));
+    let first = growth(|| assert!(poll_once(std::pin::pin!(semaphore.acquire())).is_pending()));
     assert!(first <= 1024 + 256, "{first} B with the first wait");
 
     let window = growth(|| std::mem::forget(SlidingWindow::new(Rate::per_minute(1))));
