@@ -63,12 +63,14 @@ fn plan(pair: [&str; 2]) -> (usize, Vec<fn() -> Scene>) {
             return (1, vec![both_open, one_waits_for_a_slot]);
         }
         ["poll_again", "reset" | "set_a_higher_rate"] => return (1, vec![both_open]),
+        ["end_of_a_call", "reset" | "set_a_higher_rate"] => {
+            return (1, vec![both_open, one_waits_for_a_slot]);
+        }
+        ["cancel_the_front" | "set_a_lower_rate", "reset" | "set_a_higher_rate"] => {
+            return (1, vec![both_open]);
+        }
         [
-            "acquire"
-            | "acquire_timeout"
-            | "ask_for_the_place_and_leave"
-            | "end_of_a_call"
-            | "cancel_the_front",
+            "acquire" | "acquire_timeout" | "ask_for_the_place_and_leave",
             "reset" | "set_a_higher_rate",
         ] => {
             // At 1 these take minutes; `loom::limiter` has smaller ones at 2.
