@@ -191,8 +191,12 @@ impl Line {
 
     /// A call stands no more. As many as are left may be silent.
     pub(super) fn end_stand(&self) {
+        let standing = self.standing.get();
         // ORDERING: Relaxed, as in `stands`.
-        self.lapsed.fetch_min(self.standing.get(), Ordering::Relaxed);
+        if self.lapsed.load(Ordering::Relaxed) > standing {
+            // ORDERING: Relaxed, as in `stands`.
+            self.lapsed.store(standing, Ordering::Relaxed);
+        }
     }
 
     /// The first in line waits for a slot. It does not know when the rate has room, should that be used up meanwhile.
