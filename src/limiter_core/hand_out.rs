@@ -115,11 +115,6 @@ impl Core {
 
     /// How many turns to hand out while `out` are out.
     fn turns_for(&self, reason: Reason, out: u64) -> u64 {
-        if reason == Reason::Change && out > 0 {
-            // Whoever has a turn sees the change, and looks when that is answered.
-            self.line.sleep_untimed();
-            return 0;
-        }
         if reason == Reason::Change {
             // Without a look at the rate: whoever notices there that the clock has jumped comes here.
             return 1;
