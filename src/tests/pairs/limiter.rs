@@ -41,15 +41,16 @@ fn plan(pair: [&str; 2]) -> (usize, Vec<fn() -> Scene>) {
         | ["reset", "reset"] => 0,
         // The window's pairs run these at 2.
         pair if pair.contains(&"set_a_higher_rate") => 1,
+        // A minute or more at 2.
+        ["ask_for_the_place_and_leave", "set_a_lower_rate"]
+        | ["try_acquire", "close" | "reset"] => 1,
         pair if pair.iter().any(|operation| SHORT.contains(operation)) => 2,
         _ => 1,
     };
     // Seven lanes and many calls: without a rate, or from one start.
     match pair {
-        [
-            "ask_for_the_place_and_leave" | "cancel_the_front" | "cancel_behind" | "poll_again",
-            "close",
-        ]
+        ["ask_for_the_place_and_leave", "close"] => return (1, vec![both_open]),
+        ["cancel_the_front" | "cancel_behind" | "poll_again", "close"]
         | ["acquire" | "acquire_timeout" | "end_of_a_call", "close"] => {
             return (1, vec![one_waits_for_a_slot_alone]);
         }

@@ -41,7 +41,29 @@ fn plan(pair: [&str; 2]) -> (usize, Vec<fn() -> Scene>) {
         pair if pair.iter().any(|operation| SHORT.contains(operation)) => 2,
         _ => 1,
     };
-    (bound, vec![a_cell_free, a_line_of_two])
+    /// Each walks all lanes.
+    const IN_LINE: &[&str] = &[
+        "acquire",
+        "acquire_timeout",
+        "ask_for_the_place_and_leave",
+        "cancel_the_front",
+        "cancel_behind",
+        "poll_again",
+    ];
+    let walks = |operation: &str| IN_LINE.contains(&operation);
+    match pair {
+        // The limiter's pairs run these in a line, without a rate.
+        [one, "close" | "reset" | "set_a_higher_rate"] if walks(one) => (1, vec![a_cell_free]),
+        // At 1 these take minutes; the limiter's pairs run them without a rate.
+        [
+            "ask_for_the_place_and_leave",
+            "ask_for_the_place_and_leave" | "cancel_behind" | "cancel_the_front",
+        ] => (0, vec![a_cell_free, a_line_of_two]),
+        ["ask_for_the_place_and_leave", "set_a_lower_rate"] => {
+            (1, vec![a_cell_free, a_line_of_two])
+        }
+        _ => (bound, vec![a_cell_free, a_line_of_two]),
+    }
 }
 
 // ---- starts --------------------------------------------------------------------------------------
