@@ -59,9 +59,9 @@ fn plan(pair: [&str; 2]) -> (usize, Vec<fn() -> Scene>) {
             "ask_for_the_place_and_leave",
             "ask_for_the_place_and_leave" | "cancel_behind" | "cancel_the_front",
         ] => (0, vec![a_cell_free, a_line_of_two]),
-        ["ask_for_the_place_and_leave", "set_a_lower_rate"] => {
-            (1, vec![a_cell_free, a_line_of_two])
-        }
+        ["ask_for_the_place_and_leave", "set_a_lower_rate"]
+        | ["try_acquire", "close" | "reset" | "set_a_higher_rate"]
+        | ["set_a_lower_rate", "set_a_lower_rate"] => (1, vec![a_cell_free, a_line_of_two]),
         _ => (bound, vec![a_cell_free, a_line_of_two]),
     }
 }
