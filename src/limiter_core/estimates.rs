@@ -39,7 +39,7 @@ impl Core {
     pub(super) fn estimate_for_newcomer(&self, class: Priority) -> Option<NotUntil> {
         let mut waiting = self.line.len_of(class);
         loop {
-            let silent = self.line.turns.silent(self.grace.period(self.time.now()));
+            let silent = self.line.turns.silent(self.period());
             let ahead = waiting + self.line.before(class, waiting);
             let wait = self.estimate(ahead.saturating_sub(silent));
             // A call that was admitted between the two counts is in the log already: it would count twice.

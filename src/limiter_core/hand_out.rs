@@ -81,7 +81,7 @@ impl Core {
             if self.is_closed() {
                 return;
             }
-            let period = self.grace.period(self.time.now());
+            let period = self.period();
             let out = seen.out(period);
             if !self.line.is_waiting() {
                 if out > 0 || self.line.stands() > 0 {
@@ -182,7 +182,7 @@ impl Core {
 
     /// Whether there is room for more calls than have a turn.
     pub(super) fn has_room_beside_turns(&self) -> bool {
-        let period = self.grace.period(self.time.now());
+        let period = self.period();
         let out = self.line.turns.look().out(period).saturating_add(self.line.stands());
         if out == 0 {
             // The call finds out by itself.
@@ -196,7 +196,7 @@ impl Core {
 
     /// How many calls have a turn that counts.
     pub(super) fn turns_out(&self) -> u64 {
-        let period = self.grace.period(self.time.now());
+        let period = self.period();
         self.line.turns.peek().out(period).saturating_add(self.line.stands())
     }
 }

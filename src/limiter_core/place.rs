@@ -9,7 +9,7 @@ use crate::error::Refused;
 use crate::semaphore::{Closed, Semaphore, Waiting};
 use core::future::Future;
 use core::pin::Pin;
-use core::task::{Context, Poll, Waker};
+use core::task::{Context, Poll, Waker, ready};
 
 /// A place in a lane. Fields are dropped in this order.
 pub(super) struct Place<'a> {
@@ -149,18 +149,13 @@ impl<'a> Stand<'a> {
         if Pin::new(&mut self.closed).poll(cx).is_ready() {
             return Poll::Ready(Err(Refused::closed()));
         }
-        match (Pin::new(&mut self.waiting).poll(cx), &mut self.own) {
-            (Poll::Ready(Ok(permit)), own @ Some(_)) => {
-                let Some(mut slot) = own.take() else { return Poll::Pending };
-                slot.shared = Some(permit);
-                Poll::Ready(Ok(slot))
-            }
-            (Poll::Ready(Err(_)), _) => {
-                let refused = self.leaving.0.concurrency().permanent_refusal();
-                Poll::Ready(Err(refused.unwrap_or_else(Refused::closed)))
-            }
-            _ => Poll::Pending,
-        }
+        let Ok(permit) = ready!(Pin::new(&mut self.waiting).poll(cx)) else {
+            let refused = self.leaving.0.concurrency().permanent_refusal();
+            return Poll::Ready(Err(refused.unwrap_or_else(Refused::closed)));
+        };
+        let Some(mut slot) = self.own.take() else { return Poll::Pending };
+        slot.shared = Some(permit);
+        Poll::Ready(Ok(slot))
     }
 }
 

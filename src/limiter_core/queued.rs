@@ -34,7 +34,7 @@ impl<'a> Queued<'a> {
         is_counted: bool,
     ) -> Result<Self, Refused> {
         let counted = if is_counted { core.take_place()? } else { None };
-        let silent = core.line.turns.silent(core.grace.period(core.time.now()));
+        let silent = core.line.turns.silent(core.period());
         let number = core.line.join(class, silent);
         let lane = if number.came_first() { number.lane_ahead() } else { Lane::Class(class) };
         Ok(Self {

@@ -123,6 +123,11 @@ impl Core {
         log.remaining_by(&|| self.now())
     }
 
+    /// The period in which turns are counted now.
+    pub(super) fn period(&self) -> u32 {
+        self.grace.period(self.time.now())
+    }
+
     /// The clock, in ns.
     #[inline]
     pub(super) fn now(&self) -> u64 {

@@ -192,7 +192,7 @@ fn try_acquire_answers_as_documented() {
     }
 }
 
-/// Broken by: `wait_for_rate` looping if the reported time has come and the rate still refuses.
+/// Broken by: `Queued::advance` looping if the reported time has come and the rate still refuses.
 #[test]
 fn acquire_admits_refuses_for_good_or_waits_without_spinning() {
     for row in rows() {
@@ -288,7 +288,7 @@ fn a_time_named_by_the_caller_may_be_any() {
     }
 }
 
-/// A clock can reach its end while a call waits. Broken by: `wait_for_rate` looping if the reported time
+/// A clock can reach its end while a call waits. Broken by: `Queued::advance` looping if the reported time
 /// has come and the rate still refuses.
 #[test]
 fn a_call_that_waits_does_not_spin_when_time_ends() {

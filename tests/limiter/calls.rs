@@ -107,7 +107,7 @@ fn go(calls: &mut Vec<(usize, Call<'_>)>) -> Vec<usize> {
 
 // ---- what is held, and when the stamp is taken ---------------------------------------------------
 
-/// Broken by: `Queued::advance` taking the slot before `wait_for_rate`.
+/// Broken by: `Queued::go` taking the slot before it looks at the rate, and keeping it.
 #[test]
 fn a_call_that_waits_for_its_rate_holds_no_slot() {
     let scene = Scene::new(1, s(60), 1);
@@ -543,7 +543,7 @@ fn two_limiters_share_their_slots_and_nothing_else() {
     assert_eq!((slots.available_permits(), small.remaining()), (2, 2));
 }
 
-/// Broken by: `Queued::advance` holding the slot through `wait_for_rate`.
+/// Broken by: the same with a shared slot.
 #[test]
 fn one_limiters_wait_for_its_rate_does_not_block_the_other() {
     let (slots, clock) = (Arc::new(Semaphore::new(1)), ManualClock::new());
@@ -577,7 +577,7 @@ fn closing_a_shared_semaphore_refuses_for_good() {
     assert_eq!((slots.available_permits(), small.remaining()), (1, 3));
 }
 
-/// Broken by: `wait_for_rate` not watching for the close.
+/// Broken by: `Place` not watching for the close.
 #[test]
 fn closing_a_shared_semaphore_wakes_those_who_wait_for_the_rate() {
     let (slots, clock) = (Arc::new(Semaphore::new(1)), ManualClock::new());
@@ -619,7 +619,7 @@ fn a_panicking_waker_of_the_next_in_line_costs_no_slot() {
     assert_eq!((scene.limiter.available_permits(), scene.limiter.waiters()), (1, 0));
 }
 
-/// Broken by: `wait_for_rate` sleeping although no slot can ever become free.
+/// Broken by: `escalate_if_permanent` looking at no semaphore.
 #[test]
 fn a_closed_semaphore_refuses_for_good_even_while_the_rate_is_used_up() {
     let (slots, clock) = (Arc::new(Semaphore::new(1)), ManualClock::new());

@@ -178,7 +178,7 @@ fn a_semaphore_that_never_has_a_permit_was_not_refused_for_good() {
     }
 }
 
-/// Broken by: `State::AwaitingSlot` not watching for changes; `check_satisfiable` accepting every call.
+/// Broken by: `Queued::go` refusing nobody for good; `check_satisfiable` accepting every call.
 #[test]
 fn a_rate_of_zero_did_not_reach_a_call_that_waited_for_its_slot() {
     let limiter = Limiter::builder()
@@ -481,7 +481,7 @@ impl Clock for Falls {
 }
 
 /// Each look at the rate noticed a jump, which made the head look again.
-/// Broken by: `wait_for_rate` that looks as often as there are changes.
+/// Broken by: `Queued::advance` trying as often as there are turns.
 #[test]
 fn a_falling_clock_kept_the_thread() {
     let start = 1 << 60;

@@ -232,7 +232,7 @@ async fn a_limit_of_zero_refuses_at_once_and_for_good() {
 
 // ---- waiting ---------------------------------------------------------------------------------------
 
-/// One blind second, then an error. Broken by: `wait_for_rate` sleeping for a fixed time.
+/// One blind second, then an error. Broken by: `Queued::sleep` sleeping for a fixed time.
 #[tokio::test(start_paused = true)]
 async fn a_call_over_the_rate_waits_exactly_until_there_is_room_and_is_then_sent() {
     let (pool, mut arrivals) = pool(per_minute(2));

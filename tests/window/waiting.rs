@@ -271,7 +271,7 @@ fn a_margin_lengthens_each_of_several_limits() {
 
 // ---- limits that change --------------------------------------------------------------------------
 
-/// Broken by: `set_rate` waking no call; `wait_for_rate` not looking again.
+/// Broken by: `set_rate` waking no call.
 #[test]
 fn a_higher_limit_lets_those_in_line_through() {
     let scene = Scene::new(1, s(10));
@@ -287,7 +287,7 @@ fn a_higher_limit_lets_those_in_line_through() {
     assert_eq!(waits(&behind), [None, Some(s(10)), Some(s(10))]);
 }
 
-/// Broken by: `wait_for_rate` not forgetting earlier changes.
+/// Broken by: a turn for each change that is kept for who comes.
 #[test]
 fn changes_that_nobody_waited_for_do_not_occupy_who_comes_then() {
     let scene = Scene::new(1, s(10));

@@ -4,8 +4,7 @@
 //!
 //! Caught, each by the pairs named and by the frozen thread: `set_rate` wakes no call in line (most with
 //! `set_a_higher_rate`); `try_admit_with_slot` keeps the slot when the rate refuses (`try_acquire` against
-//! itself); `wait_for_rate` does not watch for the close (most with `close_the_slots`); `Core::close`
-//! without the line, or without `changes` (most with `close`).
+//! itself); `Core::close` without the line (most with `close`).
 
 use crate::error::Refused;
 use crate::tests::pairs::{NEWCOMER, Run, Start, Waiter, assert_in_order, every_pair, go_on};
