@@ -26,6 +26,7 @@ mod gate;
 mod going;
 mod grace;
 mod hand_out;
+mod lapsed;
 mod line;
 mod not_until;
 mod panics;

@@ -1,10 +1,13 @@
 //! A fair, cancel-safe, lock-free asynchronous semaphore.
 
 mod acquire;
+mod claim;
 mod permit;
 
+pub(crate) use crate::raw::semaphore::Epoch;
 pub use acquire::{Acquire, AcquireOwned};
 pub(crate) use acquire::{Closed, Waiting};
+pub(crate) use claim::Claim;
 pub use permit::{OwnedSemaphorePermit, SemaphorePermit};
 
 use crate::raw::semaphore::RawSemaphore;

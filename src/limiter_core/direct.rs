@@ -5,7 +5,7 @@ use super::priority::Priority;
 use super::shared::Core;
 use super::slot::Slot;
 use crate::error::Refused;
-use crate::semaphore::Semaphore;
+use crate::semaphore::{Semaphore, SemaphorePermit};
 use crate::time::Timestamp;
 
 impl Core {
@@ -37,6 +37,10 @@ impl Core {
             Err(Refused::closed())
         } else if self.passes_the_line() {
             self.try_admit_uncontended()
+        } else if !self.line.is_waiting()
+            && let Some(permit) = self.claim_lapsed()
+        {
+            self.try_admit_with(permit)
         } else {
             Err(self.refusal(self.estimate_for_newcomer(class)))
         }
@@ -58,9 +62,18 @@ impl Core {
             self.peek().map_err(|busy| self.concurrency().escalate_if_permanent(busy.into()))?;
         let mut slot = Slot::take_own(self).ok_or_else(|| self.no_slot())?;
         if let Some(shared) = self.concurrency().shared() {
-            slot.shared = Some(shared.try_acquire().map_err(|_| self.no_slot())?);
+            let permit = shared.try_acquire().ok().or_else(|| self.claim_lapsed());
+            slot.shared = Some(permit.ok_or_else(|| self.no_slot())?);
         }
         self.stamp_in(reservation)?;
+        slot.keep();
+        Ok(())
+    }
+
+    /// Admits a call that has a shared permit, by the other limits.
+    fn try_admit_with(&self, permit: SemaphorePermit<'_>) -> Result<(), Refused> {
+        let slot = Slot::with_shared(self, permit).ok_or_else(|| self.no_slot())?;
+        self.stamp()?;
         slot.keep();
         Ok(())
     }

@@ -7,8 +7,8 @@ use super::place::{Found, Place, Stand};
 use super::shared::Core;
 use super::slot::Slot;
 use crate::error::Refused;
+use crate::semaphore::SemaphorePermit;
 use crate::time::{SleepUntil, Timestamp};
-use core::future::Future;
 use core::mem;
 use core::pin::Pin;
 use core::task::{Context, Poll};
@@ -27,7 +27,7 @@ pin_project! {
         pub(super) state: State<'a>,
         // How many had gone when it last found room that was not for it.
         pub(super) unused_since: Option<u64>,
-        // When it looks for room itself.
+        // When it looks for room itself, or while it stands for permits of silent calls.
         #[pin]
         pub(super) alarm: Option<SleepUntil<'a>>,
         // The end of the timeout.
@@ -56,7 +56,7 @@ pub(super) enum Turn {
     Given,
     /// It is the first in line, and looks by itself.
     Own,
-    /// It has a permit of the shared semaphore.
+    /// It stood for a permit of the shared semaphore.
     Stood,
 }
 
@@ -75,33 +75,55 @@ impl Queued<'_> {
             let refused = refusal(core, busy);
             return self.wait_again(turn, refused, cx);
         }
-        let Some(mut slot) = Slot::take_own(core) else {
-            return self.wait_again(turn, core.no_slot(), cx);
+        let Some(shared) = core.concurrency().shared() else {
+            let slot = Slot::take_own(core);
+            return self.stamp(slot, turn, cx);
         };
-        if let Some(shared) = core.concurrency().shared() {
-            let mut waiting = shared.wait();
-            match Pin::new(&mut waiting).poll(cx) {
-                Poll::Ready(Ok(permit)) => slot.shared = Some(permit),
-                Poll::Ready(Err(_)) => return Some(self.refuse(core.no_slot())),
-                Poll::Pending => {
-                    let stand = State::Standing(Stand::new(core, waiting, slot));
+        // Else it would stand in vain.
+        if core.gate.free() == Some(0) {
+            return self.wait_again(turn, core.no_slot(), cx);
+        }
+        let mut claim = shared.claim();
+        let permit = match claim.poll(cx) {
+            Poll::Ready(permit) => permit,
+            Poll::Pending => {
+                let Some(lapsed) = core.claim_lapsed() else {
+                    let stand = State::Standing(Stand::new(core, claim));
                     let before = mem::replace(self.as_mut().project().state, stand);
                     self.project().alarm.set(None);
                     drop(before);
                     return None;
-                }
+                };
+                Some(lapsed)
             }
-        }
-        self.stamp(slot, turn, cx)
+        };
+        drop(claim);
+        self.go_with(permit, turn, cx)
     }
 
-    /// Stamps with the slot in hand. `None` if another call was faster or the clock stepped back.
-    pub(super) fn stamp(
-        mut self: Pin<&mut Self>,
-        slot: Slot<'_>,
+    /// Tries to go with a permit of the shared semaphore. Without one it waits again, or is refused if there can be none.
+    pub(super) fn go_with(
+        self: Pin<&mut Self>,
+        permit: Option<SemaphorePermit<'_>>,
         turn: Turn,
         cx: &mut Context<'_>,
     ) -> Option<Result<(), Refused>> {
+        let core = self.core;
+        let slot = permit.and_then(|permit| Slot::with_shared(core, permit));
+        self.stamp(slot, turn, cx)
+    }
+
+    /// Stamps with the slot in hand. `None` if there was none, another call was faster or the clock stepped back.
+    fn stamp(
+        mut self: Pin<&mut Self>,
+        slot: Option<Slot<'_>>,
+        turn: Turn,
+        cx: &mut Context<'_>,
+    ) -> Option<Result<(), Refused>> {
+        let Some(slot) = slot else {
+            let refused = self.core.no_slot();
+            return self.wait_again(turn, refused, cx);
+        };
         let this = self.as_mut().project();
         let core = *this.core;
         // MUTANTS: stamp 1

@@ -36,14 +36,6 @@ pub(super) enum Reason {
     Silent(u64),
 }
 
-/// How many calls could go now.
-enum Room {
-    /// For so many.
-    For(u64),
-    /// None: not before a time by the rate, or (else) a close, which someone in line has to watch for.
-    Watch { by_rate: bool },
-}
-
 impl Core {
     /// Hands out turns for the room there is.
     #[cold]
@@ -75,6 +67,16 @@ impl Core {
         }
     }
 
+    /// The rate has changed: wakes the first in line, and others for whom there is room. The first may be silent.
+    pub(super) fn look_at_the_rate_again(&self) {
+        if self.gate.change() {
+            let mut panics = Panics::default();
+            self.hand_out_in(Reason::Change, &mut panics);
+            self.hand_out_in(Reason::Room, &mut panics);
+            panics.resume();
+        }
+    }
+
     fn hand_out_in(&self, mut reason: Reason, panics: &mut Panics) {
         for _ in 0..MAX_LOOKS {
             let seen = self.line.turns.look();
@@ -84,12 +86,12 @@ impl Core {
             let period = self.period();
             let out = seen.out(period);
             if !self.line.is_waiting() {
-                if out > 0 || self.line.stands() > 0 {
+                if out > 0 || self.stands() > 0 {
                     return;
                 }
                 self.gate.end_line();
                 // MUTANTS: hand_out_in 1
-                if !self.line.is_waiting() && self.line.stands() == 0 {
+                if !self.line.is_waiting() && self.stands() == 0 {
                     return;
                 }
                 self.gate.form_line();
@@ -119,11 +121,9 @@ impl Core {
             // Without a look at the rate: whoever notices there that the clock has jumped comes here.
             return 1;
         }
-        let (room, watch) = match self.room() {
-            Room::For(calls) => (calls, None),
-            Room::Watch { by_rate } => (0, Some(by_rate)),
-        };
-        let turns = room.saturating_sub(out + self.line.stands()).min(MAX_TURNS);
+        let room_by_rate = self.room();
+        let room = room_by_rate.unwrap_or(0);
+        let turns = room.saturating_sub(out + self.stands()).min(MAX_TURNS);
         match reason {
             Reason::Silent(needed) if room > 0 => turns.max(needed.min(MAX_TURNS)),
             Reason::Successor if turns == 0 && out > 0 => {
@@ -131,32 +131,43 @@ impl Core {
                 self.line.sleep_untimed();
                 0
             }
-            _ => match watch {
-                Some(by_rate) if turns == 0 && out == 0 => {
-                    // MUTANTS: turns_for
-                    let is_untimed = by_rate && self.line.take_untimed();
-                    let is_watched = self.line.is_watched() && !is_untimed;
-                    u64::from(reason == Reason::Successor || !is_watched)
-                }
-                _ => turns,
-            },
+            // Somebody must sleep until the time by the rate.
+            _ if room_by_rate.is_none() && out == 0 => {
+                // MUTANTS: turns_for
+                let is_untimed = self.line.take_untimed();
+                let is_watched = self.line.is_watched() && !is_untimed;
+                u64::from(reason == Reason::Successor || !is_watched)
+            }
+            _ => turns,
         }
     }
 
-    fn room(&self) -> Room {
+    /// How many calls could go now. `None` if the rate admits none before some time.
+    fn room(&self) -> Option<u64> {
         let by_rate = match (self.rate(), self.peek()) {
-            (_, Err(_)) => return Room::Watch { by_rate: true },
+            // It never admits any: all go, each with a refusal.
+            (_, Err(busy)) if busy.free_at.is_none() => return Some(u64::MAX),
+            (_, Err(_)) => return None,
             (None, Ok(_)) => u64::MAX,
             // At least the one that `peek` has found.
             (Some(log), Ok(_)) => u64::from(log.remaining_by(&|| self.now()).max(1)),
         };
-        match self.gate.free() {
-            // Someone in line watches for the close of the semaphore.
-            Some(0) if self.concurrency().shared().is_some() => Room::Watch { by_rate: false },
-            // Those that stand for a shared permit count as turns, and have their slots.
-            Some(free) => Room::For(by_rate.min(free + self.line.stands())),
-            None => Room::For(by_rate),
+        Some(self.gate.free().map_or(by_rate, |free| by_rate.min(free)))
+    }
+
+    /// How many calls that stand for a shared permit keep room from others: none once all of them were granted theirs, and
+    /// those were claimed.
+    fn stands(&self) -> u64 {
+        let shared = self.concurrency().shared();
+        if shared.is_some_and(|shared| shared.has_waiters() || shared.has_unclaimed()) {
+            self.line.stands()
+        } else {
+            0
         }
+    }
+
+    fn has_room_for_more_than(&self, calls: u64) -> bool {
+        self.room().is_some_and(|room| room > calls)
     }
 
     /// Whether a call may go although others are in line: nobody waits for a turn, and there is room for more than
@@ -168,11 +179,13 @@ impl Core {
     }
 
     pub(super) fn has_room(&self) -> bool {
-        // Those that stand while no permit is free wait rightly. Otherwise all of them were granted theirs.
-        let is_busy =
-            self.concurrency().shared().is_some_and(|shared| shared.available_permits() == 0);
-        let waiting = if is_busy { self.line.stands() } else { 0 };
-        matches!(self.room(), Room::For(calls) if calls > waiting)
+        // Those that stand while all permits are in use wait rightly. Otherwise they were granted theirs.
+        let is_busy = self
+            .concurrency()
+            .shared()
+            .is_some_and(|shared| shared.available_permits() == 0 && !shared.has_unclaimed());
+        let waiting = if is_busy { self.stands() } else { 0 };
+        self.has_room_for_more_than(waiting)
     }
 
     /// Whether the first in line could go, if the rate has room.
@@ -183,20 +196,18 @@ impl Core {
     /// Whether there is room for more calls than have a turn.
     pub(super) fn has_room_beside_turns(&self) -> bool {
         let period = self.period();
-        let out = self.line.turns.look().out(period).saturating_add(self.line.stands());
+        let out = self.line.turns.look().out(period).saturating_add(self.stands());
         if out == 0 {
             // The call finds out by itself.
             return true;
         }
         let shared = self.concurrency().shared().map_or(usize::MAX, Semaphore::available_permits);
-        let is_more = |slots: u64| slots > out;
-        is_more(u64::try_from(shared).unwrap_or(u64::MAX))
-            && matches!(self.room(), Room::For(calls) if is_more(calls))
+        u64::try_from(shared).unwrap_or(u64::MAX) > out && self.has_room_for_more_than(out)
     }
 
     /// How many calls have a turn that counts.
     pub(super) fn turns_out(&self) -> u64 {
         let period = self.period();
-        self.line.turns.peek().out(period).saturating_add(self.line.stands())
+        self.line.turns.peek().out(period).saturating_add(self.stands())
     }
 }

@@ -4,12 +4,10 @@ use super::counts::Counted;
 use super::hand_out::Reason;
 use super::line::Lane;
 use super::shared::Core;
-use super::slot::Slot;
-use crate::error::Refused;
-use crate::semaphore::{Closed, Semaphore, Waiting};
+use crate::semaphore::{Claim, Closed, Semaphore, SemaphorePermit, Waiting};
 use core::future::Future;
 use core::pin::Pin;
-use core::task::{Context, Poll, Waker, ready};
+use core::task::{Context, Poll, Waker};
 
 /// A place in a lane. Fields are dropped in this order.
 pub(super) struct Place<'a> {
@@ -32,7 +30,7 @@ pub(super) enum Found {
 impl<'a> Place<'a> {
     /// It is taken at the first poll.
     pub(super) fn new(core: &'a Core, lane: Lane) -> Self {
-        let closed = if lane.is_ahead() { core.concurrency().shared() } else { None };
+        let closed = core.concurrency().shared();
         Self {
             waiting: core.line.wait(lane),
             leaving: Leaving { core, lane, is_taken: false, has_turn: false, is_vain: false },
@@ -120,42 +118,42 @@ impl Drop for Leaving<'_> {
     }
 }
 
-/// A stand in the line of the shared semaphore. Fields are dropped in this order.
+/// A stand in the line of the shared semaphore. It holds nothing: a permit that it is granted goes on if nobody polls it.
+/// Fields are dropped in this order.
 pub(super) struct Stand<'a> {
-    waiting: Waiting<'a>,
-    own: Option<Slot<'a>>,
+    claim: Claim<'a>,
     closed: Closed<'a>,
     _counted: Counted<'a>,
-    leaving: LeavingStand<'a>,
+    _leaving: LeavingStand<'a>,
+}
+
+/// What a poll of a stand finds.
+pub(super) enum Stood<'a> {
+    Permit(SemaphorePermit<'a>),
+    /// Another call has claimed its permit, or there can be none.
+    Nothing,
+    Closed,
 }
 
 impl<'a> Stand<'a> {
-    /// `waiting` is in that line already, and the call has taken one of the limiter's own slots.
-    pub(super) fn new(core: &'a Core, waiting: Waiting<'a>, own: Slot<'a>) -> Self {
+    /// `claim` is in that line already.
+    pub(super) fn new(core: &'a Core, claim: Claim<'a>) -> Self {
         let counted = core.line.standing.count();
         // The line may have ended since it was given its turn.
         core.gate.form_line();
         Self {
-            waiting,
-            own: Some(own),
+            claim,
             closed: core.line.any_lane().closed(),
             _counted: counted,
-            leaving: LeavingStand(core),
+            _leaving: LeavingStand(core),
         }
     }
 
-    /// Ready with a slot.
-    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Slot<'a>, Refused>> {
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Stood<'a>> {
         if Pin::new(&mut self.closed).poll(cx).is_ready() {
-            return Poll::Ready(Err(Refused::closed()));
+            return Poll::Ready(Stood::Closed);
         }
-        let Ok(permit) = ready!(Pin::new(&mut self.waiting).poll(cx)) else {
-            let refused = self.leaving.0.concurrency().permanent_refusal();
-            return Poll::Ready(Err(refused.unwrap_or_else(Refused::closed)));
-        };
-        let Some(mut slot) = self.own.take() else { return Poll::Pending };
-        slot.shared = Some(permit);
-        Poll::Ready(Ok(slot))
+        self.claim.poll(cx).map(|permit| permit.map_or(Stood::Nothing, Stood::Permit))
     }
 }
 

@@ -3,21 +3,21 @@
 //! | state | what it waits for | goes on to |
 //! |---|---|---|
 //! | `Waiting` | a turn; the first in line also for the time that the log gives and for a close | `Done`; `Standing`; `Waiting` in front of others, if there is no room at its turn |
-//! | `Standing` | a permit of the shared semaphore, in that one's line | `Done`; `Waiting` in front of others, if the rate refuses |
+//! | `Standing` | a permit of the shared semaphore, in that one's line, or of a call that stands there and is silent | `Done`; `Waiting` in front of others, if the rate refuses, no own slot is free, or another has claimed its permit |
 //! | `Done` | – | – |
 
 use super::going::{Deadline, Queued, State, Turn, refusal};
 use super::hand_out::Reason;
 use super::line::Lane;
 use super::not_until::NotUntil;
-use super::place::{Found, Place};
+use super::place::{Found, Place, Stood};
 use super::priority::Priority;
 use super::shared::Core;
 use crate::error::Refused;
 use core::future::Future;
 use core::mem;
 use core::pin::Pin;
-use core::task::{Context, Poll};
+use core::task::{Context, Poll, ready};
 
 /// How many calls ahead make the second look later than the first one.
 const FEW: u64 = 64;
@@ -81,15 +81,23 @@ impl<'a> Queued<'a> {
             let this = self.as_mut().project();
             let turn = match this.state {
                 State::Done => return Poll::Pending,
-                State::Standing(stand) => match stand.poll(cx) {
-                    Poll::Pending => return Poll::Pending,
-                    Poll::Ready(slot) => {
-                        if let Some(decided) = self.as_mut().stamp(slot?, Turn::Stood, cx) {
-                            return Poll::Ready(decided);
+                State::Standing(stand) => {
+                    let permit = match stand.poll(cx) {
+                        Poll::Ready(Stood::Closed) => return Poll::Ready(Err(Refused::closed())),
+                        Poll::Ready(Stood::Permit(permit)) => Some(permit),
+                        Poll::Ready(Stood::Nothing) => None,
+                        Poll::Pending => {
+                            let core = *this.core;
+                            ready!(self.as_mut().sleep_standing(cx));
+                            let Some(permit) = core.claim_lapsed() else { continue };
+                            Some(permit)
                         }
-                        continue;
+                    };
+                    if let Some(decided) = self.as_mut().go_with(permit, Turn::Stood, cx) {
+                        return Poll::Ready(decided);
                     }
-                },
+                    continue;
+                }
                 State::Waiting(place) => match place.poll(cx) {
                     Found::Closed => {
                         let refused = this.core.concurrency().permanent_refusal();
@@ -153,6 +161,25 @@ impl<'a> Queued<'a> {
             }
         }
         *this.unused_since = went;
+    }
+
+    /// Sleeps until it is time to look for a permit that a silent call was granted.
+    fn sleep_standing(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let mut this = self.project();
+        let core = *this.core;
+        if this.alarm.is_none() {
+            let (now, ahead) = (core.time.now(), this.number.ahead().clamp(1, FEW));
+            let at = now.saturating_add(core.grace.patience(ahead));
+            if at <= now {
+                // At the end of time there is no later look.
+                return Poll::Pending;
+            }
+            this.alarm.set(Some(core.time.sleep_until(at, now)));
+        }
+        let Some(alarm) = this.alarm.as_mut().as_pin_mut() else { return Poll::Pending };
+        ready!(alarm.poll(cx));
+        this.alarm.set(None);
+        Poll::Ready(())
     }
 
     /// Sleeps until it is time to look for room. An error if that is never.

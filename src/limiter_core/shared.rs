@@ -4,6 +4,7 @@ use super::concurrency::Concurrency;
 use super::counts::Counted;
 use super::gate::Gate;
 use super::grace::Grace;
+use super::lapsed::LastLook;
 use super::line::Line;
 use super::not_until::NotUntil;
 use super::panics::Panics;
@@ -29,6 +30,7 @@ pub(crate) struct Core {
     concurrency: Concurrency,
     pub(super) time: Time,
     pub(super) grace: Grace,
+    pub(super) last_look: LastLook,
 }
 
 impl Core {
@@ -41,6 +43,7 @@ impl Core {
             concurrency,
             time,
             grace: Grace::new(Grace::DEFAULT),
+            last_look: LastLook::default(),
         }
     }
 
@@ -80,7 +83,7 @@ impl Core {
         let (limit, window) = rate.parts();
         self.rate.as_ref().ok_or(NoSuchRateError)?.set(index, limit, window)?;
         // MUTANTS: set_rate
-        self.look_again();
+        self.look_at_the_rate_again();
         Ok(())
     }
 
@@ -88,7 +91,7 @@ impl Core {
     pub(crate) fn reset(&self) {
         let Some(log) = &self.rate else { return };
         log.reset();
-        self.look_again();
+        self.look_at_the_rate_again();
     }
 
     // ---- questions -----------------------------------------------------------------------------

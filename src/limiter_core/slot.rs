@@ -16,6 +16,12 @@ impl<'a> Slot<'a> {
         core.gate.try_take().then(|| Self { own: Some(core), shared: None })
     }
 
+    /// The shared permit and one of the limiter's own, if one is free. Otherwise the permit is freed.
+    pub(super) fn with_shared(core: &'a Core, permit: SemaphorePermit<'a>) -> Option<Self> {
+        let slot = Self::take_own(core)?;
+        Some(Self { shared: Some(permit), ..slot })
+    }
+
     /// The call holds the slot without a guard, until [`Core::release`].
     #[inline]
     pub(super) fn keep(mut self) {

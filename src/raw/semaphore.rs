@@ -152,10 +152,12 @@ mod retire;
 mod state;
 mod sweep;
 mod transitions;
+mod unclaimed;
 mod unlink;
 mod waiter;
 mod wake;
 
 pub(crate) use raw_semaphore::RawSemaphore;
 pub(crate) use state::Refusal;
+pub(crate) use unclaimed::Epoch;
 pub(crate) use waiter::Waiter;

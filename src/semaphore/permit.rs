@@ -220,7 +220,7 @@ impl From<Refusal> for TryAcquireError {
     fn from(refusal: Refusal) -> Self {
         match refusal {
             Refusal::Closed => Self::Closed,
-            Refusal::NoPermits | Refusal::TooMany => Self::NoPermits,
+            Refusal::NoPermits | Refusal::TooMany | Refusal::Lapsed => Self::NoPermits,
         }
     }
 }

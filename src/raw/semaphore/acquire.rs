@@ -40,7 +40,7 @@ impl RawSemaphore {
         let waker = cx.waker().clone();
         waiter.waker = WakerId::of(&waker);
         let queue = &self.waitlist_or_new().queue;
-        let Some(new) = queue.pool.alloc(asked, asked, waker) else {
+        let Some(new) = queue.pool.alloc(waiter, waker) else {
             // No more waiters can queue: the task polls again at once.
             cx.waker().wake_by_ref();
             return Poll::Pending;
@@ -144,20 +144,25 @@ impl RawSemaphore {
         mut wakes: WakeRunner,
     ) -> Result<(), Refusal> {
         waiter.node = None;
-        self.release_node(node_ref, &mut wakes);
+        let was_granted = word.status() == Status::Granted;
+        let permits = if was_granted {
+            self.take_grant(waiter, node_ref, &mut wakes)
+        } else {
+            self.release_node(node_ref, &mut wakes);
+            0
+        };
         let closed = self.is_closed();
-        let granted = word.status() == Status::Granted;
         // MUTANTS: finish_acquire 1
-        if !granted && !closed {
+        if permits == 0 && !closed {
             self.finish_poll(false, 0, wakes);
-            return Err(Refusal::TooMany);
+            return Err(if was_granted { Refusal::Lapsed } else { Refusal::TooMany });
         }
         // MUTANTS: finish_acquire 2
-        if granted && closed {
+        if permits > 0 && closed {
             // Granted before the close; no permit is handed out after it.
-            self.assign_permits(u64::from(waiter.asked()), &mut wakes);
+            self.assign_permits(u64::from(permits), &mut wakes);
         }
-        self.finish_poll(granted && !closed, waiter.asked(), wakes);
+        self.finish_poll(!closed, permits, wakes);
         if closed { Err(Refusal::Closed) } else { Ok(()) }
     }
 

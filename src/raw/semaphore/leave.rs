@@ -3,6 +3,7 @@
 use super::node::{NodeRef, Status, WaiterState};
 use super::raw_semaphore::{RawSemaphore, Waitlist};
 use super::transitions::complete_cancelled;
+use super::unclaimed::Epoch;
 use super::waiter::Waiter;
 use super::wake::WakeRunner;
 use crate::sync::atomic::Ordering;
@@ -18,7 +19,7 @@ impl RawSemaphore {
         let mut back = waiter.asked();
         match word.status() {
             // MUTANTS: cancel 1
-            Status::Granted => self.release_node(node_ref, &mut wakes),
+            Status::Granted => back = self.take_grant(waiter, node_ref, &mut wakes),
             Status::Refused => {
                 self.release_node(node_ref, &mut wakes);
                 // MUTANTS: cancel 2
@@ -61,6 +62,27 @@ impl RawSemaphore {
         // ORDERING: Relaxed, as above.
         if count >= leftovers.sweep_at.load(Ordering::Relaxed) {
             self.sweep_on(waitlist, wakes);
+        }
+    }
+
+    /// The owner of a granted node frees it. Returns how many permits it has now: none if it had to claim its permit, and
+    /// another has done so.
+    pub(super) fn take_grant(
+        &self,
+        waiter: &Waiter,
+        node_ref: NodeRef,
+        wakes: &mut WakeRunner,
+    ) -> u32 {
+        let Waitlist { queue, unclaimed, .. } = self.waitlist();
+        // ORDERING: Relaxed: a hint.
+        let granted_in = queue.node(node_ref.index).granted_in.load(Ordering::Relaxed);
+        // Before the claim: it acquires the grant, and with it the count.
+        self.release_node(node_ref, wakes);
+        // MUTANTS: take_grant
+        if !waiter.must_claim() || unclaimed.claim(Epoch::from_number(granted_in)) {
+            waiter.asked()
+        } else {
+            0
         }
     }
 

@@ -60,6 +60,10 @@ pub(super) struct Node {
     pub(super) prev: AtomicU64,
     /// How many permits the waiter asked for. Written before linking, constant for a life.
     pub(super) total: AtomicU32,
+    /// Whether it must claim the permit that it is granted: 1, else 0. Written before linking, constant for a life.
+    pub(super) must_claim: AtomicU32,
+    /// When it was granted one: see [`Epoch`](super::unclaimed::Epoch). A hint.
+    pub(super) granted_in: AtomicU32,
     /// The task to wake.
     pub(super) waker: UnsafeCell<Option<Waker>>,
     pub(super) made: Tracked,
@@ -79,6 +83,8 @@ impl Node {
             next: AtomicU64::new(Link::new(next).marked().0),
             prev: AtomicU64::new(NodeRef::NONE.bits()),
             total: AtomicU32::new(0),
+            must_claim: AtomicU32::new(0),
+            granted_in: AtomicU32::new(0),
             waker: UnsafeCell::new(None),
             made: Tracked::new(),
         }

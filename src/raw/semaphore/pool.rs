@@ -5,6 +5,7 @@
 
 use super::chunks::Chunks;
 use super::node::{INDEX_BITS, Link, NIL, Node, NodeRef, WaiterState};
+use super::waiter::Waiter;
 use crate::sync::atomic::{AtomicU64, Ordering};
 use core::task::Waker;
 use crossbeam_utils::CachePadded;
@@ -40,10 +41,11 @@ impl NodePool {
         self.chunks.node(index)
     }
 
-    /// A node of the caller's own, for a waiter that asks for `total` permits and lacks `need`.
+    /// A node of the caller's own, for this waiter.
     ///
     /// `None` if all nodes that can exist are in use.
-    pub(super) fn alloc(&self, total: u32, need: u32, waker: Waker) -> Option<NodeRef> {
+    pub(super) fn alloc(&self, waiter: &Waiter, waker: Waker) -> Option<NodeRef> {
+        let asked = waiter.asked();
         let index = self.pop().or_else(|| self.alloc_fresh())?;
         let node = self.node(index);
         // ORDERING: Relaxed: the node is the caller's alone; `pop` acquired its last owner's writes.
@@ -54,12 +56,14 @@ impl NodePool {
         let old = node.waker.with_mut(|slot| unsafe { (*slot).replace(waker) });
         debug_assert!(old.is_none());
         // ORDERING: Relaxed: published by the Release that links the node.
-        node.total.store(total, Ordering::Relaxed);
+        node.total.store(asked, Ordering::Relaxed);
+        // ORDERING: Relaxed, as above.
+        node.must_claim.store(u32::from(waiter.must_claim()), Ordering::Relaxed);
         // ORDERING: Relaxed: a hint.
         node.prev.store(NodeRef::NONE.bits(), Ordering::Relaxed);
         // MUTANTS: alloc 1
         // ORDERING: Release, as in `bump_generation`, whose store this one hides.
-        node.word.store(WaiterState::queued(generation, need).0, Ordering::Release);
+        node.word.store(WaiterState::queued(generation, asked).0, Ordering::Release);
         // MUTANTS: alloc 2
         // ORDERING: Release pairs with the Acquire of a late thread that reads `next` through an old
         // NodeRef: that thread then sees the new generation too, and drops what it read.

@@ -4,6 +4,7 @@ use super::debt::Debt;
 use super::leftovers::Leftovers;
 use super::queue::Queue;
 use super::state::{Bound, Refusal, State};
+use super::unclaimed::{Epoch, Unclaimed};
 use super::waiter::Waiter;
 use crate::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
 use crate::sync::const_fn;
@@ -22,6 +23,7 @@ pub(super) struct Waitlist {
     pub(super) queue: Queue,
     pub(super) leftovers: Leftovers,
     pub(super) debt: Debt,
+    pub(super) unclaimed: Unclaimed,
     /// The tasks that wait only for the close, in a queue of their own.
     pub(super) watchers: RawSemaphore,
     made: Tracked,
@@ -33,6 +35,7 @@ impl Waitlist {
             queue: Queue::new(),
             leftovers: Leftovers::new(),
             debt: Debt::new(),
+            unclaimed: Unclaimed::new(),
             watchers: RawSemaphore::new(0),
             made: Tracked::new(),
         }
@@ -155,6 +158,17 @@ impl RawSemaphore {
                 return Ok(state.permits());
             }
         }
+    }
+
+    /// Whether a waiter was granted a permit and has not claimed it so far.
+    pub(crate) fn has_unclaimed(&self) -> bool {
+        self.waitlist_if_any().is_some_and(|waitlist| waitlist.unclaimed.is_any())
+    }
+
+    /// Claims a permit that was granted to a waiter before the look that `seen` tells of, if that waiter has not claimed
+    /// it since: see [`Waiter::claiming`]. Notes this look in `seen`.
+    pub(crate) fn claim_lapsed(&self, seen: &mut Option<Epoch>) -> bool {
+        self.waitlist_if_any().is_some_and(|waitlist| waitlist.unclaimed.claim_lapsed(seen))
     }
 
     /// Takes up to `permits` free permits, also from a closed semaphore; returns how many.

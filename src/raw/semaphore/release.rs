@@ -71,9 +71,9 @@ impl RawSemaphore {
                     let back = self.refuse_front(queue, front, node, word, wakes);
                     permits = permits.saturating_add(back);
                 }
-                Status::Queued => match assign_to(node, word, permits) {
+                Status::Queued => match self.offer(node, word, permits) {
                     Assignment::Partial => return,
-                    Assignment::Retry => {}
+                    Assignment::Retry { left } => permits = left,
                     Assignment::Satisfied { left } => {
                         // MUTANTS: assign_permits 5
                         let deferred = self.wake_if_responsible(queue, front, node, word, wakes);
@@ -98,6 +98,29 @@ impl RawSemaphore {
                     self.retire(queue, front, completed, wakes);
                 }
             }
+        }
+    }
+
+    /// Offers permits to the waiting front. One that must claim its permit finds it among the unclaimed.
+    fn offer(&self, node: &Node, word: WaiterState, permits: u64) -> Assignment {
+        // ORDERING: Relaxed: written before the node was linked. If it is of another life, the exchange of the word that
+        // follows fails.
+        if node.must_claim.load(Ordering::Relaxed) == 0 {
+            return assign_to(node, word, permits);
+        }
+        let unclaimed = &self.waitlist().unclaimed;
+        // MUTANTS: offer 1
+        // First: a granted waiter finds its permit, and a thread that stalls in between keeps none.
+        let epoch = unclaimed.add();
+        // ORDERING: Relaxed: a hint, and a late thread may write it into a later life.
+        node.granted_in.store(epoch.number(), Ordering::Relaxed);
+        match assign_to(node, word, permits) {
+            // MUTANTS: offer 2
+            // Another has ended this wait. If the permit is claimed by now, it is in use.
+            Assignment::Retry { left } if !unclaimed.claim(epoch) => {
+                Assignment::Retry { left: left - 1 }
+            }
+            assignment => assignment,
         }
     }
 

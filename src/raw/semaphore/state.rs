@@ -90,4 +90,6 @@ pub(crate) enum Refusal {
     NoPermits,
     /// More than there can ever be.
     TooMany,
+    /// It was granted a permit, and another has claimed that one.
+    Lapsed,
 }

@@ -24,8 +24,8 @@ pub(super) enum Assignment {
     Partial,
     /// Its need is met, and `left` permits remain.
     Satisfied { left: u64 },
-    /// Its word has changed.
-    Retry,
+    /// Its word has changed. All `left` permits remain.
+    Retry { left: u64 },
 }
 
 /// Offers permits to the waiting front.
@@ -36,7 +36,7 @@ pub(super) fn assign_to(node: &Node, word: WaiterState, permits: u64) -> Assignm
         Ok(part) if permits < need => (word.with_less_need(part), Assignment::Partial),
         _ => (word.completed(Status::Granted), Assignment::Satisfied { left: permits - need }),
     };
-    if complete(node, word, to) { assignment } else { Assignment::Retry }
+    if complete(node, word, to) { assignment } else { Assignment::Retry { left: permits } }
 }
 
 pub(super) fn complete(node: &Node, from: WaiterState, to: WaiterState) -> bool {

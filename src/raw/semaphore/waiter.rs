@@ -8,13 +8,24 @@ use core::task::Waker;
 #[derive(Debug)]
 pub(crate) struct Waiter {
     asked: u32,
+    must_claim: bool,
     pub(super) node: Option<NodeRef>,
     pub(super) waker: WakerId,
 }
 
 impl Waiter {
     pub(crate) fn new(asked: u32) -> Self {
-        Self { asked, node: None, waker: WakerId([0; 2]) }
+        Self { asked, must_claim: false, node: None, waker: WakerId([0; 2]) }
+    }
+
+    /// Asks for one permit. If it is not polled for long after it was granted one, another may claim that one by
+    /// [`claim_lapsed`](super::RawSemaphore::claim_lapsed); then its poll says [`Lapsed`](super::Refusal::Lapsed).
+    pub(crate) fn claiming() -> Self {
+        Self { must_claim: true, ..Self::new(1) }
+    }
+
+    pub(super) fn must_claim(&self) -> bool {
+        self.must_claim
     }
 
     pub(crate) fn asked(&self) -> u32 {
