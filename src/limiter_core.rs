@@ -36,6 +36,7 @@ mod queue;
 mod queued;
 mod shared;
 mod slot;
+mod stands;
 mod turns;
 
 pub(crate) use admission::{Admission, Ask, Handle};

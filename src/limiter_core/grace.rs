@@ -30,6 +30,11 @@ impl Grace {
         period
     }
 
+    /// How often a call shows itself that stands for a shared permit: in each two periods at least once.
+    pub(super) fn between_looks(self) -> Duration {
+        Duration::from_nanos(self.nanos / 16 * 3)
+    }
+
     /// In ns: how long a turn counts at most.
     pub(super) fn turn_ends_in(self) -> u64 {
         self.nanos / 4

@@ -9,9 +9,10 @@
 //! Turns go to the lanes in this order, and to the last three by their shares. A lane is a semaphore without permits.
 //! A turn is a permit that is released to it and, if nobody waits there, taken back at once.
 
-use super::counts::{Count, Progress};
+use super::counts::Progress;
 use super::panics::Panics;
 use super::priority::{CLASSES, Priority};
+use super::stands::Stands;
 use super::turns::TurnsOut;
 use crate::semaphore::{Semaphore, Waiting};
 use crate::sync::atomic::{AtomicU64, Ordering};
@@ -57,9 +58,7 @@ pub(super) struct Line {
     /// How many turns the classes have had.
     shared_out: AtomicU64,
     /// Calls that have a turn and stand in the line of a shared semaphore.
-    pub(super) standing: Count,
-    /// How many of those keep no room from others: they were granted their permit, and are silent.
-    lapsed: AtomicU64,
+    pub(super) stands: Stands,
     /// The first in line has seen the rate open, and waits for a slot: 1, else 0.
     untimed: AtomicU64,
 }
@@ -75,8 +74,7 @@ impl Line {
             went: Progress::default(),
             newest_in_front: AtomicU64::new(0),
             shared_out: AtomicU64::new(0),
-            standing: Count::default(),
-            lapsed: AtomicU64::new(0),
+            stands: Stands::default(),
             untimed: AtomicU64::new(0),
         }
     }
@@ -174,29 +172,6 @@ impl Line {
         let others = Priority::ALL.into_iter().filter(|other| *other != class);
         let turns = |other: Priority| ahead.saturating_mul(other.share()) / class.share();
         others.map(|other| turns(other).min(self.len_of(other))).sum()
-    }
-
-    /// How many calls that stand for a shared permit keep room from others.
-    pub(super) fn stands(&self) -> u64 {
-        let standing = self.standing.get();
-        // ORDERING: Relaxed: a hint. With a stale value room is unused for longer, or a call is woken in vain.
-        standing - self.lapsed.load(Ordering::Relaxed).min(standing)
-    }
-
-    /// Room was unused for long although calls stand: those are silent.
-    pub(super) fn lapse_stands(&self) {
-        // ORDERING: Relaxed, as in `stands`.
-        self.lapsed.store(self.standing.get(), Ordering::Relaxed);
-    }
-
-    /// A call stands no more. As many as are left may be silent.
-    pub(super) fn end_stand(&self) {
-        let standing = self.standing.get();
-        // ORDERING: Relaxed, as in `stands`.
-        if self.lapsed.load(Ordering::Relaxed) > standing {
-            // ORDERING: Relaxed, as in `stands`.
-            self.lapsed.store(standing, Ordering::Relaxed);
-        }
     }
 
     /// The first in line waits for a slot. It does not know when the rate has room, should that be used up meanwhile.

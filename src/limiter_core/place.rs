@@ -1,9 +1,9 @@
 //! A call's place in a lane, and its stand in the line of a shared semaphore.
 
-use super::counts::Counted;
 use super::hand_out::Reason;
 use super::line::Lane;
 use super::shared::Core;
+use super::stands::Standing;
 use crate::semaphore::{Claim, Closed, Semaphore, SemaphorePermit, Waiting};
 use core::future::Future;
 use core::pin::Pin;
@@ -123,7 +123,7 @@ impl Drop for Leaving<'_> {
 pub(super) struct Stand<'a> {
     claim: Claim<'a>,
     closed: Closed<'a>,
-    _counted: Counted<'a>,
+    standing: Standing<'a>,
     _leaving: LeavingStand<'a>,
 }
 
@@ -138,13 +138,13 @@ pub(super) enum Stood<'a> {
 impl<'a> Stand<'a> {
     /// `claim` is in that line already.
     pub(super) fn new(core: &'a Core, claim: Claim<'a>) -> Self {
-        let counted = core.line.standing.count();
+        let standing = core.line.stands.count(core.period());
         // The line may have ended since it was given its turn.
         core.gate.form_line();
         Self {
             claim,
             closed: core.line.any_lane().closed(),
-            _counted: counted,
+            standing,
             _leaving: LeavingStand(core),
         }
     }
@@ -155,13 +155,17 @@ impl<'a> Stand<'a> {
         }
         self.claim.poll(cx).map(|permit| permit.map_or(Stood::Nothing, Stood::Permit))
     }
+
+    /// The call is polled.
+    pub(super) fn show(&mut self, period: u32) {
+        self.standing.show(period);
+    }
 }
 
 struct LeavingStand<'a>(&'a Core);
 
 impl Drop for LeavingStand<'_> {
     fn drop(&mut self) {
-        self.0.line.end_stand();
         self.0.hand_out(Reason::Room);
     }
 }

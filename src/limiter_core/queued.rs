@@ -89,6 +89,9 @@ impl<'a> Queued<'a> {
                         Poll::Pending => {
                             let core = *this.core;
                             ready!(self.as_mut().sleep_standing(cx));
+                            if let State::Standing(stand) = self.as_mut().project().state {
+                                stand.show(core.period());
+                            }
                             let Some(permit) = core.claim_lapsed() else { continue };
                             Some(permit)
                         }
@@ -156,20 +159,20 @@ impl<'a> Queued<'a> {
             if let State::Waiting(place) = this.state
                 && let Some(turns) = place.turns_until()
             {
-                core.line.lapse_stands();
+                core.line.stands.lapse(core.period());
                 core.hand_out(Reason::Silent(turns));
             }
         }
         *this.unused_since = went;
     }
 
-    /// Sleeps until it is time to look for a permit that a silent call was granted.
+    /// Sleeps until it is time to show itself, and to look for a permit that a silent call was granted.
     fn sleep_standing(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let mut this = self.project();
         let core = *this.core;
         if this.alarm.is_none() {
-            let (now, ahead) = (core.time.now(), this.number.ahead().clamp(1, FEW));
-            let at = now.saturating_add(core.grace.patience(ahead));
+            let now = core.time.now();
+            let at = now.saturating_add(core.grace.between_looks());
             if at <= now {
                 // At the end of time there is no later look.
                 return Poll::Pending;

@@ -509,6 +509,34 @@ async fn a_silent_call_that_stood_kept_a_slot_of_its_limiter() {
     assert_eq!((semaphore.available_permits(), limiter.available_permits()), (1, 1));
 }
 
+/// It stands for a permit, and others of other limiters are granted theirs before it, again and again.
+/// Broken by: stands that keep room for as long as the semaphore is busy.
+#[tokio::test(start_paused = true)]
+async fn a_silent_call_in_a_busy_line_kept_the_room_of_its_limiter() {
+    let semaphore = Arc::new(Semaphore::new(4));
+    let builder = Limiter::builder().margin(Duration::ZERO).rate(Rate::new(1, s(5)));
+    let limiter = builder.semaphore(Arc::clone(&semaphore)).build();
+    let held = semaphore.acquire_many(4).await.unwrap();
+    leak(limiter.acquire_owned());
+    for _ in 0..20 {
+        let semaphore = Arc::clone(&semaphore);
+        tokio::spawn(async move {
+            loop {
+                let _permit = semaphore.acquire().await.unwrap();
+                sleep(Duration::from_millis(30)).await;
+            }
+        });
+    }
+    tokio::task::yield_now().await;
+    drop(held);
+    for calls in 0..4 {
+        let start = Instant::now();
+        drop(limiter.acquire().await.unwrap());
+        let at_most = if calls == 0 { s(0) } else { s(5) } + GRACE + Duration::from_millis(150);
+        assert!(start.elapsed() <= at_most, "call {calls} after {:?}", start.elapsed());
+    }
+}
+
 /// It is woken by its grant, and finds out only when it is polled. Broken by: a claim of a permit that is not there.
 #[test]
 fn a_call_whose_shared_permit_has_gone_on_waits_again() {
