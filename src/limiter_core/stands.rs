@@ -129,8 +129,7 @@ impl Drop for Standing<'_> {
     }
 }
 
-#[cfg(test)]
-#[cfg(not(any(ringgate_loom, ringgate_shuttle)))]
+#[cfg(all(test, not(any(ringgate_loom, ringgate_shuttle))))]
 mod tests {
     use super::Stands;
 
