@@ -4,8 +4,7 @@
 //! [ period of the last look : 32 | epoch that it saw : 8 | whether there was one : 1 ]
 //! ```
 
-use super::shared::Core;
-use crate::semaphore::{Epoch, SemaphorePermit};
+use crate::semaphore::{Epoch, Semaphore, SemaphorePermit};
 use crate::sync::atomic::{AtomicU64, Ordering};
 
 /// When a call of this limiter last looked for such a permit.
@@ -28,25 +27,25 @@ impl LastLook {
         // ORDERING: Relaxed, as in `get`.
         self.0.store(word, Ordering::Relaxed);
     }
-}
 
-impl Core {
-    /// A permit of the shared semaphore that a call, of any limiter, was granted and has not claimed from one look to the
-    /// next.
+    /// A permit that a call, of any limiter, was granted and has not claimed from one look to the next.
     #[cold]
-    pub(super) fn claim_lapsed(&self) -> Option<SemaphorePermit<'_>> {
-        let shared = self.concurrency().shared().filter(|shared| shared.has_unclaimed())?;
-        let (last, period) = (self.last_look.get(), self.period());
-        if last.is_some_and(|(looked_in, _)| period.wrapping_sub(looked_in) < LastLook::PERIODS) {
+    pub(super) fn claim<'a>(
+        &self,
+        shared: &'a Semaphore,
+        period: u32,
+    ) -> Option<SemaphorePermit<'a>> {
+        let last = self.get();
+        if last.is_some_and(|(looked_in, _)| period.wrapping_sub(looked_in) < Self::PERIODS) {
             return None;
         }
         let mut seen = last.map(|(_, epoch)| epoch);
         let permit = shared.claim_lapsed(&mut seen);
-        // After it has claimed one it may claim the next at once: those are as old.
+        // Whoever has claimed one leaves the look as it was: the next one that is as old goes at once.
         if permit.is_none()
             && let Some(epoch) = seen
         {
-            self.last_look.set(period, epoch);
+            self.set(period, epoch);
         }
         permit
     }

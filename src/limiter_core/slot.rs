@@ -3,6 +3,15 @@
 use super::shared::Core;
 use crate::semaphore::SemaphorePermit;
 
+impl Core {
+    /// A permit of the shared semaphore that a silent call was granted.
+    #[cold]
+    pub(super) fn claim_lapsed(&self) -> Option<SemaphorePermit<'_>> {
+        let shared = self.concurrency().shared().filter(|shared| shared.has_unclaimed())?;
+        self.last_look.claim(shared, self.period())
+    }
+}
+
 /// What an admitted call holds until it ends.
 pub(super) struct Slot<'a> {
     own: Option<&'a Core>,
