@@ -123,12 +123,12 @@ impl LimiterBuilder {
 
     /// Uses the permits of this semaphore as concurrency slots. Other limiters may share it.
     ///
-    /// With [`max_concurrent`](Self::max_concurrent) both limits hold: a call takes a slot of each, first of the
-    /// limiter's own.
+    /// With [`max_concurrent`](Self::max_concurrent) both limits hold: a call takes a slot of each.
     ///
     /// A call that has only a permit to wait for waits in the semaphore's own line, among all who use it: the semaphore
-    /// is shared fairly by call. A permit that was granted there to a call that nobody polls stays with it until it is
-    /// polled or dropped; the [grace](Self::grace) does not cover that.
+    /// is shared fairly by call. A permit that was granted there to a call that nobody polls goes on to another call of
+    /// a limiter that shares the semaphore, within that limiter's [grace](Self::grace); until then it is not among the
+    /// [available](Semaphore::available_permits) ones. Those who use the semaphore directly keep what they are granted.
     ///
     /// ```
     /// use ringgate::{Limiter, Semaphore};
@@ -175,8 +175,8 @@ impl LimiterBuilder {
     ///
     /// A call that waits looks by itself, some time after it could have gone: after a quarter of the grace, and 1/256 of
     /// the grace more for each call ahead. If there is room then, it looks again as long after that, at most half of the
-    /// grace; if nobody has used the room meanwhile, those ahead are silent, and it goes. So it goes within the grace if up to 64 have
-    /// fallen silent at once, and 1/128 of the grace later for each further one. A short grace costs wakes:
+    /// grace; if nobody has used the room meanwhile, those ahead are silent, and it goes. So it goes within the grace if up
+    /// to 64 have fallen silent at once, and 1/128 of the grace later for each further one. A short grace costs wakes:
     /// while calls wait they look as often as that.
     ///
     /// ```

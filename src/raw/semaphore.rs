@@ -30,6 +30,9 @@
 //!   a leftover for the sweep.
 //! * **sweep** goes through the queue in steps of at most 128 nodes. Once there are many leftovers, each
 //!   canceller that leaves one more does one step.
+//! * **claim** is an acquire(1) whose permit may go on. A releaser counts it among the unclaimed permits before it grants
+//!   the waiter, and the waiter claims one from that count when it is polled. If it is not polled, somebody else may claim
+//!   it; then the waiter asks again.
 //! * **close** sets `CLOSED` and refuses every waiter, front to back.
 //! * **reduce(k)** takes what is free. It records the rest as a debt before it sets `DEBT`. A release that
 //!   sees `DEBT` pays the debt first. The bit is never cleared: a late clear could erase the bit of a newer
@@ -99,6 +102,13 @@
 //!
 //! If B grants before step 1, A sees the grant at once and leaves the slot to the visitors.
 //!
+//! **A releaser stalls while it grants a waiter that must claim its permit** (`unclaimed`).
+//! 1. Thread A counts the permit among the unclaimed and stalls before the grant.
+//! 2. Thread B releases another permit, counts it and grants the front. Its owner claims one of the two.
+//! 3. Thread A resumes. Its exchange fails, so it takes its count back, or the permit is in use already.
+//!
+//! If A never resumes, its permit stays unclaimed until somebody looks for those.
+//!
 //! **A debt is recorded while permits are released.**
 //! 1. Thread A records the debt, then sets `DEBT` in `state`.
 //! 2. Thread B releases by a compare-and-swap on `state`.
@@ -117,7 +127,7 @@
 //! | `chunks`, `pool` | where nodes come from and return to |
 //! | `queue`, `unlink`, `enqueue` | the linked list |
 //! | `wake` | running the user's wakers |
-//! | `debt`, `leftovers` | counts |
+//! | `debt`, `leftovers`, `unclaimed` | counts |
 //! | `raw_semaphore` | the struct; taking what is free |
 //! | `retire`, `release` | waking, handing out |
 //! | `resize`, `sweep`, `leave`, `acquire`, `close` | the other operations |
