@@ -178,14 +178,9 @@ impl Core {
         !self.is_closed() && !self.line.is_waiting() && self.has_room_beside_turns()
     }
 
+    /// Whether there is room for a call that has no turn.
     pub(super) fn has_room(&self) -> bool {
-        // Those that stand while all permits are in use wait rightly. Otherwise they were granted theirs.
-        let is_busy = self
-            .concurrency()
-            .shared()
-            .is_some_and(|shared| shared.available_permits() == 0 && !shared.has_unclaimed());
-        let waiting = if is_busy { self.stands() } else { 0 };
-        self.has_room_for_more_than(waiting)
+        self.has_room_for_more_than(self.stands())
     }
 
     /// Whether the first in line could go, if the rate has room.

@@ -27,8 +27,9 @@ impl<'a> Slot<'a> {
 
     /// The shared permit and one of the limiter's own, if one is free. Otherwise the permit is freed.
     pub(super) fn with_shared(core: &'a Core, permit: SemaphorePermit<'a>) -> Option<Self> {
-        let slot = Self::take_own(core)?;
-        Some(Self { shared: Some(permit), ..slot })
+        let mut slot = Self::take_own(core)?;
+        slot.shared = Some(permit);
+        Some(slot)
     }
 
     /// The call holds the slot without a guard, until [`Core::release`].
