@@ -4,6 +4,7 @@
 //! |---|---|---|
 //! | `loom` | single scenes, every interleaving | `cargo loom` |
 //! | `pairs` | every two public operations of a part: tables for `loom` and `stall` | `cargo loom`, `cargo freeze` |
+//! | `claims` | claims that own their semaphore, for those above and below | |
 //! | `stall` | one thread stalled at each of its steps | `cargo freeze` |
 //! | `shuttle` | random schedules of larger programs | `cargo shuttle` |
 //! | `schedules` | seeds and numbers of random schedules, for the two around it | |
@@ -11,6 +12,8 @@
 //! | `oracle` | the log's layouts against a list of its stamps | `cargo test` |
 //! | `units` | small parts by themselves | `cargo test` |
 
+#[cfg(any(ringgate_loom, ringgate_shuttle, ringgate_freeze))]
+mod claims;
 #[cfg(ringgate_shuttle)]
 mod linearizability;
 #[cfg(ringgate_loom)]

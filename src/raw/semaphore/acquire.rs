@@ -1,4 +1,4 @@
-//! The polls of a request for permits.
+//! The polls of a request for permits, and what goes on from one that is not polled.
 
 use super::enqueue::FrontLeaving;
 use super::node::{NodeRef, Status, WaiterState};
@@ -6,6 +6,7 @@ use super::queue::Queue;
 use super::raw_semaphore::RawSemaphore;
 use super::state::Refusal;
 use super::transitions::change_waker;
+use super::unclaimed::Epoch;
 use super::waiter::{Waiter, WakerId};
 use super::wake::WakeRunner;
 use crate::sync::atomic::Ordering;
@@ -173,5 +174,21 @@ impl RawSemaphore {
             self.assign_permits(u64::from(permits), &mut wakes);
         }
         wakes.finish();
+    }
+
+    /// Claims a permit that was granted to a waiter before the look that `seen` tells of, if that waiter has not claimed
+    /// it since: see [`Waiter::claiming`]. Notes this look in `seen`.
+    pub(crate) fn claim_lapsed(&self, seen: &mut Option<Epoch>) -> bool {
+        let Some(waitlist) = self.waitlist_if_any() else { return false };
+        if !waitlist.unclaimed.claim_lapsed(seen) {
+            return false;
+        }
+        let closed = self.is_closed();
+        // MUTANTS: claim_lapsed
+        if closed {
+            // Granted before the close; no permit is handed out after it.
+            self.release(1);
+        }
+        !closed
     }
 }

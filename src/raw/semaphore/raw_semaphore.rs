@@ -4,7 +4,7 @@ use super::debt::Debt;
 use super::leftovers::Leftovers;
 use super::queue::Queue;
 use super::state::{Bound, Refusal, State};
-use super::unclaimed::{Epoch, Unclaimed};
+use super::unclaimed::Unclaimed;
 use super::waiter::Waiter;
 use crate::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
 use crate::sync::const_fn;
@@ -163,12 +163,6 @@ impl RawSemaphore {
     /// Whether a waiter was granted a permit and has not claimed it so far.
     pub(crate) fn has_unclaimed(&self) -> bool {
         self.waitlist_if_any().is_some_and(|waitlist| waitlist.unclaimed.is_any())
-    }
-
-    /// Claims a permit that was granted to a waiter before the look that `seen` tells of, if that waiter has not claimed
-    /// it since: see [`Waiter::claiming`]. Notes this look in `seen`.
-    pub(crate) fn claim_lapsed(&self, seen: &mut Option<Epoch>) -> bool {
-        self.waitlist_if_any().is_some_and(|waitlist| waitlist.unclaimed.claim_lapsed(seen))
     }
 
     /// Takes up to `permits` free permits, also from a closed semaphore; returns how many.

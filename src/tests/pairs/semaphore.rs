@@ -6,10 +6,12 @@
 //! granted front is woken after it was unlinked; a releaser waits until an owner clears REGISTERING.
 
 use crate::error::TryAcquireError;
+use crate::tests::claims::{Claimed, OwnedClaim};
 use crate::tests::pairs::{NEWCOMER, Run, Start, Waiter, assert_in_order, every_pair, go_on};
 use crate::{AcquireOwned, OwnedSemaphorePermit, Semaphore};
 use core::future::Future;
 use core::pin::Pin;
+use core::task::{Context, Poll};
 use std::sync::Arc;
 
 every_pair! {
@@ -57,10 +59,63 @@ fn plan(pair: [&str; 2]) -> (usize, Vec<fn() -> Scene>) {
 
 // ---- starts --------------------------------------------------------------------------------------
 
-type Waiting = Waiter<AcquireOwned>;
+type Waiting = Waiter<Request>;
+
+/// A future in line.
+pub(super) enum Request {
+    Acquire(AcquireOwned),
+    Claim(OwnedClaim),
+}
+
+/// What it was served.
+pub(super) enum Served {
+    Permits(OwnedSemaphorePermit),
+    Claimed(#[expect(dead_code, reason = "it is returned when it is dropped")] Claimed),
+}
+
+/// Refused: closed, or its permit has lapsed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) struct Unserved {
+    has_lapsed: bool,
+}
+
+impl Request {
+    fn asked(&self) -> u32 {
+        match self {
+            Self::Acquire(acquire) => acquire.asked(),
+            Self::Claim(_) => 1,
+        }
+    }
+
+    fn position(&self) -> Option<usize> {
+        match self {
+            Self::Acquire(acquire) => acquire.position(),
+            Self::Claim(_) => None,
+        }
+    }
+}
+
+impl Future for Request {
+    type Output = Result<Served, Unserved>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        match self.get_mut() {
+            Self::Acquire(acquire) => Pin::new(acquire).poll(cx).map(|permits| {
+                permits.map_or(Err(Unserved { has_lapsed: false }), |permits| {
+                    Ok(Served::Permits(permits))
+                })
+            }),
+            Self::Claim(claim) => Pin::new(claim)
+                .poll(cx)
+                .map(|claimed| claimed.map(Served::Claimed).ok_or(Unserved { has_lapsed: true })),
+        }
+    }
+}
 
 pub(crate) struct Scene {
-    semaphore: Arc<Semaphore>,
+    pub(super) semaphore: Arc<Semaphore>,
+    /// Those in line must claim what they are granted.
+    claims: bool,
     /// Permits in use, which an operation can release.
     in_use: Vec<OwnedSemaphorePermit>,
     line: Vec<Waiting>,
@@ -77,16 +132,49 @@ impl Scene {
         let semaphore = Arc::new(Semaphore::new(permits));
         let one = || Arc::clone(&semaphore).try_acquire_owned().unwrap();
         let (in_use, permits) = (vec![one(), one()], i64::try_from(permits).unwrap());
-        Self { in_use, line: Vec::new(), came: 0, permits, free: permits - 2, semaphore }
+        let (line, free) = (Vec::new(), permits - 2);
+        Self { semaphore, claims: false, in_use, line, came: 0, permits, free }
     }
 
-    fn line_up(&mut self, permits: u32) {
-        let request = Arc::clone(&self.semaphore).acquire_many_owned(permits);
+    /// No permit is free, and those that line up must claim what they are granted.
+    pub(super) fn with_claims() -> Self {
+        Self { claims: true, ..Self::new(2) }
+    }
+
+    /// One that needs not claim.
+    pub(super) fn line_up_without_a_claim(&mut self) {
+        self.claims = false;
+        self.line_up(1);
+        self.claims = true;
+    }
+
+    pub(super) fn line_up(&mut self, permits: u32) {
+        let semaphore = Arc::clone(&self.semaphore);
+        let request = if self.claims {
+            Request::Claim(OwnedClaim::new(semaphore))
+        } else {
+            Request::Acquire(semaphore.acquire_many_owned(permits))
+        };
         self.line.push(Waiter::new(self.came, request));
         self.came += 1;
         // The second waiter that leaves from the middle starts a sweep. (In the `loom` models each one
         // does.)
         self.semaphore.sweep_at(2);
+    }
+}
+
+impl Scene {
+    /// Its permit is granted, and it has not been polled since.
+    pub(super) fn grant_the_front(&mut self) {
+        let granted = take_the_granted(self);
+        self.line.insert(0, granted);
+    }
+
+    fn grant(&mut self, waiter: &Waiting) {
+        while !waiter.is_woken() {
+            self.semaphore.add_permits(1);
+            self.permits += 1;
+        }
     }
 }
 
@@ -123,6 +211,8 @@ fn a_line_of_two() -> Scene {
 #[derive(Default)]
 pub(crate) struct Left {
     held: Vec<OwnedSemaphorePermit>,
+    /// Permits of silent waiters.
+    lapsed: Vec<Claimed>,
     waiting: Vec<Waiting>,
     watching: Option<Waiter<Pin<Box<dyn Future<Output = ()> + Send>>>>,
     /// The change in the number of permits.
@@ -145,6 +235,15 @@ impl Left {
         Self { waiting: vec![waiting], ..Self::default() }
     }
 
+    /// It was served at once, or queues.
+    pub(super) fn joined(taken: i64, request: Request) -> Self {
+        Self { taken, ..Self::waiting(Waiter::new(NEWCOMER, request)) }
+    }
+
+    pub(super) fn lapsed(permit: Option<Claimed>) -> Self {
+        Self { lapsed: permit.into_iter().collect(), ..Self::default() }
+    }
+
     fn made(made: i64) -> Self {
         Self { made, taken: (-made).max(0), ..Self::default() }
     }
@@ -155,39 +254,36 @@ fn number(permit: &OwnedSemaphorePermit) -> i64 {
 }
 
 /// An operation that needs only the semaphore.
-fn on(scene: &Scene, work: impl FnOnce(Arc<Semaphore>) -> Left + Send + 'static) -> Run<Left> {
+pub(super) fn on(
+    scene: &Scene,
+    work: impl FnOnce(Arc<Semaphore>) -> Left + Send + 'static,
+) -> Run<Left> {
     let semaphore = Arc::clone(&scene.semaphore);
     Run::new(move || work(semaphore))
 }
 
-fn try_acquire(scene: &mut Scene) -> Run<Left> {
+pub(super) fn try_acquire(scene: &mut Scene) -> Run<Left> {
     on(scene, |semaphore| Left::tried(1, semaphore.try_acquire_owned()))
 }
 
-fn try_acquire_many(scene: &mut Scene) -> Run<Left> {
+pub(super) fn try_acquire_many(scene: &mut Scene) -> Run<Left> {
     on(scene, |semaphore| Left::tried(2, semaphore.try_acquire_many_owned(2)))
 }
 
-fn try_acquire_all(scene: &mut Scene) -> Run<Left> {
+pub(super) fn try_acquire_all(scene: &mut Scene) -> Run<Left> {
     on(scene, |semaphore| Left::tried(1, semaphore.try_acquire_all_owned()))
 }
 
 /// Is served at once, or queues.
-fn acquire(scene: &mut Scene) -> Run<Left> {
-    on(scene, |semaphore| Left {
-        taken: 1,
-        ..Left::waiting(Waiter::new(NEWCOMER, semaphore.acquire_owned()))
-    })
+pub(super) fn acquire(scene: &mut Scene) -> Run<Left> {
+    on(scene, |semaphore| Left::joined(1, Request::Acquire(semaphore.acquire_owned())))
 }
 
-fn acquire_many(scene: &mut Scene) -> Run<Left> {
-    on(scene, |semaphore| Left {
-        taken: 2,
-        ..Left::waiting(Waiter::new(NEWCOMER, semaphore.acquire_many_owned(2)))
-    })
+pub(super) fn acquire_many(scene: &mut Scene) -> Run<Left> {
+    on(scene, |semaphore| Left::joined(2, Request::Acquire(semaphore.acquire_many_owned(2))))
 }
 
-fn release(scene: &mut Scene) -> Run<Left> {
+pub(super) fn release(scene: &mut Scene) -> Run<Left> {
     let permit = scene.in_use.pop().unwrap();
     on(scene, move |_| {
         drop(permit);
@@ -196,19 +292,19 @@ fn release(scene: &mut Scene) -> Run<Left> {
 }
 
 /// Enough for both waiters.
-fn add_permits(scene: &mut Scene) -> Run<Left> {
+pub(super) fn add_permits(scene: &mut Scene) -> Run<Left> {
     on(scene, |semaphore| {
         semaphore.add_permits(2);
         Left::made(2)
     })
 }
 
-fn forget_permits(scene: &mut Scene) -> Run<Left> {
+pub(super) fn forget_permits(scene: &mut Scene) -> Run<Left> {
     on(scene, |semaphore| Left::made(-i64::try_from(semaphore.forget_permits(1)).unwrap()))
 }
 
 /// More than are free if the other operation also takes one.
-fn reduce_permits(scene: &mut Scene) -> Run<Left> {
+pub(super) fn reduce_permits(scene: &mut Scene) -> Run<Left> {
     on(scene, |semaphore| {
         assert!(semaphore.reduce_permits(2) <= 2);
         Left::made(-2)
@@ -225,16 +321,13 @@ fn take_the_front(scene: &mut Scene) -> Waiting {
 }
 
 /// The same, with its permits granted but not yet polled.
-fn take_the_granted(scene: &mut Scene) -> Waiting {
+pub(super) fn take_the_granted(scene: &mut Scene) -> Waiting {
     let front = take_the_front(scene);
-    while !front.is_woken() {
-        scene.semaphore.add_permits(1);
-        scene.permits += 1;
-    }
+    scene.grant(&front);
     front
 }
 
-fn cancel_the_front(scene: &mut Scene) -> Run<Left> {
+pub(super) fn cancel_the_front(scene: &mut Scene) -> Run<Left> {
     let front = take_the_front(scene);
     on(scene, |_| {
         drop(front);
@@ -243,7 +336,7 @@ fn cancel_the_front(scene: &mut Scene) -> Run<Left> {
 }
 
 /// Joins at the end of the line, or in the middle if the other operation does the same.
-fn cancel_behind(scene: &mut Scene) -> Run<Left> {
+pub(super) fn cancel_behind(scene: &mut Scene) -> Run<Left> {
     scene.line_up(3);
     let last = scene.line.pop().unwrap();
     on(scene, |_| {
@@ -252,7 +345,7 @@ fn cancel_behind(scene: &mut Scene) -> Run<Left> {
     })
 }
 
-fn poll_again(scene: &mut Scene) -> Run<Left> {
+pub(super) fn poll_again(scene: &mut Scene) -> Run<Left> {
     let mut front = take_the_front(scene);
     on(scene, |_| {
         front.poll_anew();
@@ -260,7 +353,7 @@ fn poll_again(scene: &mut Scene) -> Run<Left> {
     })
 }
 
-fn see_the_grant(scene: &mut Scene) -> Run<Left> {
+pub(super) fn see_the_grant(scene: &mut Scene) -> Run<Left> {
     let mut granted = take_the_granted(scene);
     on(scene, |_| {
         go_on([&mut granted].into_iter());
@@ -269,7 +362,7 @@ fn see_the_grant(scene: &mut Scene) -> Run<Left> {
     })
 }
 
-fn drop_the_grant(scene: &mut Scene) -> Run<Left> {
+pub(super) fn drop_the_grant(scene: &mut Scene) -> Run<Left> {
     let granted = take_the_granted(scene);
     on(scene, |_| {
         drop(granted);
@@ -277,14 +370,14 @@ fn drop_the_grant(scene: &mut Scene) -> Run<Left> {
     })
 }
 
-fn close(scene: &mut Scene) -> Run<Left> {
+pub(super) fn close(scene: &mut Scene) -> Run<Left> {
     on(scene, |semaphore| {
         semaphore.close();
         Left::default()
     })
 }
 
-fn closed(scene: &mut Scene) -> Run<Left> {
+pub(super) fn closed(scene: &mut Scene) -> Run<Left> {
     on(scene, |semaphore| {
         let closed: Pin<Box<dyn Future<Output = ()> + Send>> =
             Box::pin(async move { semaphore.closed().await });
@@ -293,7 +386,7 @@ fn closed(scene: &mut Scene) -> Run<Left> {
 }
 
 /// Counts. The last waiter, if there is one, asks for its position.
-fn look_on(scene: &mut Scene) -> Run<Left> {
+pub(super) fn look_on(scene: &mut Scene) -> Run<Left> {
     let own = scene.line.pop();
     on(scene, |semaphore| {
         assert!(semaphore.waiters() <= 3);
@@ -333,7 +426,10 @@ impl Start for Scene {
 
         // All holders release, and many permits are added.
         self.in_use.clear();
-        left.iter_mut().for_each(|left| left.held.clear());
+        for left in &mut left {
+            left.held.clear();
+            left.lapsed.clear();
+        }
         self.semaphore.add_permits(PLENTY.into());
         self.permits += i64::from(PLENTY);
         go_on(all(&mut self.line, &mut left));
@@ -341,6 +437,7 @@ impl Start for Scene {
         drop(left);
         self.line.clear();
         assert_eq!(self.free_now() - self.owed(), self.permits, "permits lost or made");
+        assert!(!self.semaphore.has_unclaimed(), "a permit is still to be claimed");
         assert_eq!(self.semaphore.nodes_in_use(), 0, "a node was not freed");
     }
 }
@@ -359,7 +456,15 @@ fn asked(waiter: &Waiting) -> i64 {
 
 /// What it has been granted.
 fn granted(waiter: &Waiting) -> i64 {
-    waiter.output.as_ref().and_then(|output| output.as_ref().ok()).map_or(0, number)
+    match &waiter.output {
+        Some(Ok(Served::Permits(permits))) => number(permits),
+        Some(Ok(Served::Claimed(_))) => 1,
+        _ => 0,
+    }
+}
+
+fn has_lapsed(waiter: &Waiting) -> bool {
+    matches!(&waiter.output, Some(Err(Unserved { has_lapsed: true })))
 }
 
 impl Scene {
@@ -391,9 +496,14 @@ impl Scene {
         let tried = left.iter().flat_map(|left| &left.held);
         let a_newcomer_went = left.iter().any(|left| !left.held.is_empty());
         let held: i64 = self.in_use.iter().chain(tried).map(number).sum();
+        let lapsed: usize = left.iter().map(|left| left.lapsed.len()).sum();
+        let is_closed = self.semaphore.is_closed();
         let waiters: Vec<_> = all(&mut self.line, left).map(|waiter| &*waiter).collect();
         let granted: i64 = waiters.iter().map(|waiter| granted(waiter)).sum();
-        let collected = self.permits + owed - held - granted - free;
+        let collected =
+            self.permits + owed - held - granted - free - i64::try_from(lapsed).unwrap();
+        let unserved = waiters.iter().filter(|waiter| has_lapsed(waiter)).count();
+        assert!(is_closed || unserved <= lapsed, "a waiter's permit is gone");
         assert_in_order(waiters.iter().copied(), a_newcomer_went);
 
         let waiting = || waiters.iter().filter(|waiter| !waiter.is_over());

@@ -1,7 +1,7 @@
 //! The semaphore with one stalled thread.
 
 use super::harness::{Count, Scene, Waiter, at_every_step, every_pair, poll_once, scene};
-use crate::tests::pairs::semaphore::{OPERATIONS, STARTS};
+use crate::tests::pairs::{claims, semaphore as plain};
 use crate::{AcquireOwned, OwnedSemaphorePermit, Semaphore};
 use core::future::Future;
 use core::pin::pin;
@@ -12,7 +12,12 @@ use std::task::Wake;
 
 #[test]
 fn freeze_every_operation_against_every_other() {
-    every_pair("semaphore", STARTS, OPERATIONS);
+    every_pair("semaphore", plain::STARTS, plain::OPERATIONS);
+}
+
+#[test]
+fn freeze_every_operation_against_every_other_with_claims() {
+    every_pair("semaphore with claims", claims::STARTS, claims::OPERATIONS);
 }
 
 type Waiting = Waiter<AcquireOwned>;
