@@ -126,8 +126,9 @@ impl LimiterBuilder {
     /// With [`max_concurrent`](Self::max_concurrent) both limits hold: a call takes a slot of each.
     ///
     /// A call that has only a permit to wait for waits in the semaphore's own line, among all who use it: the semaphore
-    /// is shared fairly by call. A permit that was granted there to a call that nobody polls goes on to another call of
-    /// a limiter that shares the semaphore, within that limiter's [grace](Self::grace); until then it is not among the
+    /// is shared fairly by call. A permit that was granted there to a call that nobody polls goes on within the
+    /// [grace](Self::grace), the longest one of the limiters that ever shared the semaphore, but at least 100 ms: if a
+    /// call of one of them waits there, or tries twice. Until then it is not among the
     /// [available](Semaphore::available_permits) ones. Those who use the semaphore directly keep what they are granted.
     ///
     /// ```

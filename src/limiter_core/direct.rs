@@ -38,7 +38,7 @@ impl Core {
         } else if self.passes_the_line() {
             self.try_admit_uncontended()
         } else if !self.line.is_waiting()
-            && let Some(permit) = self.claim_lapsed()
+            && let Some(permit) = self.lapsed_for_a_try()
         {
             self.try_admit_with(permit)
         } else {
@@ -62,12 +62,23 @@ impl Core {
             self.peek().map_err(|busy| self.concurrency().escalate_if_permanent(busy.into()))?;
         let mut slot = Slot::take_own(self).ok_or_else(|| self.no_slot())?;
         if let Some(shared) = self.concurrency().shared() {
-            let permit = shared.try_acquire().ok().or_else(|| self.claim_lapsed());
+            let permit = shared.try_acquire().ok().or_else(|| self.lapsed_for_a_try());
             slot.shared = Some(permit.ok_or_else(|| self.no_slot())?);
         }
         self.stamp_in(reservation)?;
         slot.keep();
         Ok(())
+    }
+
+    /// A permit that a silent call was granted, unless others wait for it.
+    #[cold]
+    fn lapsed_for_a_try(&self) -> Option<SemaphorePermit<'_>> {
+        let permit = self.claim_lapsed()?;
+        if self.concurrency().shared().is_some_and(Semaphore::has_waiters) {
+            self.give_on(permit);
+            return None;
+        }
+        Some(permit)
     }
 
     /// Admits a call that has a shared permit, by the other limits.

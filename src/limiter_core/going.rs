@@ -84,18 +84,19 @@ impl Queued<'_> {
             return self.wait_again(turn, core.no_slot(), cx);
         }
         let mut claim = shared.claim();
-        let permit = match claim.poll(cx) {
-            Poll::Ready(permit) => permit,
-            Poll::Pending => {
-                let Some(lapsed) = core.claim_lapsed() else {
-                    let stand = State::Standing(Stand::new(core, claim));
-                    let before = mem::replace(self.as_mut().project().state, stand);
-                    self.project().alarm.set(None);
-                    drop(before);
-                    return None;
-                };
-                Some(lapsed)
-            }
+        let mut polled = claim.poll(cx);
+        if polled.is_pending()
+            && let Some(lapsed) = core.claim_lapsed()
+        {
+            core.give_on(lapsed);
+            polled = claim.poll(cx);
+        }
+        let Poll::Ready(permit) = polled else {
+            let stand = Stand::new(core, claim, self.number.ahead());
+            let before = mem::replace(self.as_mut().project().state, State::Standing(stand));
+            self.project().alarm.set(None);
+            drop(before);
+            return None;
         };
         drop(claim);
         self.go_with(permit, turn, cx)

@@ -30,9 +30,25 @@ impl Grace {
         period
     }
 
-    /// How often a call shows itself that stands for a shared permit: in each two periods at least once.
-    pub(super) fn between_looks(self) -> Duration {
-        Duration::from_nanos(self.nanos / 16 * 3)
+    /// The one that holds for a semaphore that several share: the longest of theirs, and long enough for coarse timers.
+    pub(super) fn with_sharers(self, longest: Duration) -> Self {
+        Self { nanos: self.nanos.max(Self::new(longest).nanos).max(100_000_000) }
+    }
+
+    pub(super) fn duration(self) -> Duration {
+        Duration::from_nanos(self.nanos)
+    }
+
+    pub(super) fn ticks(self, now: Timestamp) -> Ticks {
+        Ticks(now.as_nanos() / (self.nanos / 16))
+    }
+
+    /// How long until a call that stands for a shared permit behind `ahead` others shows itself again, and looks for a
+    /// permit that a silent call was granted. Few are not so far behind.
+    pub(super) fn between_looks(self, ahead: u64) -> Duration {
+        let ticks = u64::from(Ticks::BETWEEN_LOOKS.unsigned_abs());
+        let factor = if Ticks::is_far(ahead) { (ahead / 64).min(16) } else { 1 };
+        Duration::from_nanos(self.nanos / 16 * ticks * factor)
     }
 
     /// In ns: how long a turn counts at most.
@@ -49,5 +65,29 @@ impl Grace {
         let quarter = u128::from(self.nanos / 4);
         let nanos = quarter * (64 + u128::from(ahead)) / 64;
         Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
+    }
+}
+
+/// A time in sixteenths of the grace.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Ticks(u64);
+
+impl Ticks {
+    /// From one look to the next more than a quarter of the grace passes. With three of them in a row a call goes within
+    /// the grace.
+    pub(super) const BETWEEN_LOOKS: i32 = 5;
+
+    pub(super) fn count(self) -> u64 {
+        self.0
+    }
+
+    #[cfg(all(test, not(any(ringgate_loom, ringgate_shuttle))))]
+    pub(super) fn from_count(count: u64) -> Self {
+        Self(count)
+    }
+
+    /// Whether a call that stands behind so many shows itself less often than others.
+    pub(super) fn is_far(ahead: u64) -> bool {
+        ahead >= 64
     }
 }

@@ -160,7 +160,7 @@ impl Core {
     fn stands(&self) -> u64 {
         let shared = self.concurrency().shared();
         if shared.is_some_and(|shared| shared.has_waiters() || shared.has_unclaimed()) {
-            self.line.stands.get(self.period())
+            self.line.stands.get(self.ticks())
         } else {
             0
         }

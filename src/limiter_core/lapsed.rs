@@ -1,9 +1,10 @@
 //! Permits of the shared semaphore that silent calls were granted.
 //!
 //! ```text
-//! [ period of the last look : 32 | epoch that it saw : 8 | whether there was one : 1 ]
+//! [ time of the last look, in ticks : 32 | epoch that it saw : 8 | whether there was one : 1 ]
 //! ```
 
+use super::grace::Ticks;
 use crate::semaphore::{Epoch, Semaphore, SemaphorePermit};
 use crate::sync::atomic::{AtomicU64, Ordering};
 
@@ -12,9 +13,6 @@ use crate::sync::atomic::{AtomicU64, Ordering};
 pub(super) struct LastLook(AtomicU64);
 
 impl LastLook {
-    /// From one look to the next at least one period passes, as for a turn that counts no more.
-    const PERIODS: u32 = 2;
-
     fn get(&self) -> Option<(u32, Epoch)> {
         // ORDERING: Relaxed: a hint. By a stale one a call looks too often, or a permit lapses later.
         let word = self.0.load(Ordering::Relaxed);
@@ -22,10 +20,10 @@ impl LastLook {
             .then(|| ((word >> 32) as u32, Epoch::from_number((word >> 1 & 0xFF) as u32)))
     }
 
-    fn set(&self, period: u32, epoch: Epoch) {
-        let word = u64::from(period) << 32 | u64::from(epoch.number()) << 1 | 1;
+    fn set(&self, at: u32, epoch: Option<Epoch>) {
+        let epoch = epoch.map_or(0, |epoch| u64::from(epoch.number()) << 1 | 1);
         // ORDERING: Relaxed, as in `get`.
-        self.0.store(word, Ordering::Relaxed);
+        self.0.store(u64::from(at) << 32 | epoch, Ordering::Relaxed);
     }
 
     /// A permit that a call, of any limiter, was granted and has not claimed from one look to the next.
@@ -33,20 +31,31 @@ impl LastLook {
     pub(super) fn claim<'a>(
         &self,
         shared: &'a Semaphore,
-        period: u32,
+        now: Ticks,
     ) -> Option<SemaphorePermit<'a>> {
+        #[expect(clippy::cast_possible_truncation, reason = "times are compared modulo 2^32")]
+        let now = now.count() as u32;
         let last = self.get();
-        if last.is_some_and(|(looked_in, _)| period.wrapping_sub(looked_in) < Self::PERIODS) {
-            return None;
-        }
-        let mut seen = last.map(|(_, epoch)| epoch);
+        let since = last.map(|(at, _)| now.wrapping_sub(at).cast_signed());
+        let mut seen = match since {
+            Some(0..Ticks::BETWEEN_LOOKS) => return None,
+            // The clock has stepped back: this is the first look.
+            Some(..0) => None,
+            _ => last.map(|(_, epoch)| epoch),
+        };
         let permit = shared.claim_lapsed(&mut seen);
         // Whoever has claimed one leaves the look as it was: the next one that is as old goes at once.
-        if permit.is_none()
-            && let Some(epoch) = seen
-        {
-            self.set(period, epoch);
+        if permit.is_none() {
+            self.set(now, seen);
         }
         permit
+    }
+
+    /// The permit that was claimed has gone to the first in that line, who may be silent, too: this is a look.
+    pub(super) fn look(&self, shared: &Semaphore, now: Ticks) {
+        let mut seen = None;
+        drop(shared.claim_lapsed(&mut seen));
+        #[expect(clippy::cast_possible_truncation, reason = "as above")]
+        self.set(now.count() as u32, seen);
     }
 }

@@ -74,7 +74,7 @@ impl Line {
             went: Progress::default(),
             newest_in_front: AtomicU64::new(0),
             shared_out: AtomicU64::new(0),
-            stands: Stands::default(),
+            stands: Stands::new(),
             untimed: AtomicU64::new(0),
         }
     }

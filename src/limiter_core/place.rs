@@ -6,6 +6,7 @@ use super::shared::Core;
 use super::stands::Standing;
 use crate::semaphore::{Claim, Closed, Semaphore, SemaphorePermit, Waiting};
 use core::future::Future;
+use core::mem;
 use core::pin::Pin;
 use core::task::{Context, Poll, Waker};
 
@@ -124,7 +125,8 @@ pub(super) struct Stand<'a> {
     claim: Claim<'a>,
     closed: Closed<'a>,
     standing: Standing<'a>,
-    _leaving: LeavingStand<'a>,
+    has_given_way: bool,
+    leaving: LeavingStand<'a>,
 }
 
 /// What a poll of a stand finds.
@@ -137,15 +139,16 @@ pub(super) enum Stood<'a> {
 
 impl<'a> Stand<'a> {
     /// `claim` is in that line already.
-    pub(super) fn new(core: &'a Core, claim: Claim<'a>) -> Self {
-        let standing = core.line.stands.count(core.period());
+    pub(super) fn new(core: &'a Core, claim: Claim<'a>, ahead: u64) -> Self {
+        let standing = core.line.stands.count(core.ticks(), ahead);
         // The line may have ended since it was given its turn.
         core.gate.form_line();
         Self {
             claim,
             closed: core.line.any_lane().closed(),
             standing,
-            _leaving: LeavingStand(core),
+            has_given_way: false,
+            leaving: LeavingStand(core),
         }
     }
 
@@ -156,9 +159,21 @@ impl<'a> Stand<'a> {
         self.claim.poll(cx).map(|permit| permit.map_or(Stood::Nothing, Stood::Permit))
     }
 
-    /// The call is polled.
-    pub(super) fn show(&mut self, period: u32) {
-        self.standing.show(period);
+    /// The call is polled, behind `ahead` others.
+    pub(super) fn show(&mut self, ahead: u64) {
+        self.standing.show(self.leaving.0.ticks(), ahead);
+    }
+
+    /// Looks for the permit of a silent call. The first one goes to the first in that line, who came before. That may be
+    /// a silent call, too, so the next one is the looker's own.
+    pub(super) fn look(&mut self) -> Option<SemaphorePermit<'a>> {
+        let core = self.leaving.0;
+        let permit = core.claim_lapsed()?;
+        if mem::replace(&mut self.has_given_way, true) {
+            return Some(permit);
+        }
+        core.give_on(permit);
+        None
     }
 }
 

@@ -87,12 +87,11 @@ impl<'a> Queued<'a> {
                         Poll::Ready(Stood::Permit(permit)) => Some(permit),
                         Poll::Ready(Stood::Nothing) => None,
                         Poll::Pending => {
-                            let core = *this.core;
-                            ready!(self.as_mut().sleep_standing(cx));
-                            if let State::Standing(stand) = self.as_mut().project().state {
-                                stand.show(core.period());
-                            }
-                            let Some(permit) = core.claim_lapsed() else { continue };
+                            ready!(self.as_mut().sleep_standing(cx)?);
+                            let State::Standing(stand) = self.as_mut().project().state else {
+                                continue;
+                            };
+                            let Some(permit) = stand.look() else { continue };
                             Some(permit)
                         }
                     };
@@ -159,30 +158,39 @@ impl<'a> Queued<'a> {
             if let State::Waiting(place) = this.state
                 && let Some(turns) = place.turns_until()
             {
-                core.line.stands.lapse(core.period());
+                core.line.stands.lapse(core.ticks());
                 core.hand_out(Reason::Silent(turns));
             }
         }
         *this.unused_since = went;
     }
 
-    /// Sleeps until it is time to show itself, and to look for a permit that a silent call was granted.
-    fn sleep_standing(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+    /// Sleeps until it is time to show itself, and to look for a permit that a silent call was granted. An error if the
+    /// rate admits none any more.
+    fn sleep_standing(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Result<Poll<()>, Refused> {
         let mut this = self.project();
-        let core = *this.core;
+        let (core, ahead) = (*this.core, this.number.ahead());
         if this.alarm.is_none() {
             let now = core.time.now();
-            let at = now.saturating_add(core.grace.between_looks());
+            let at = now.saturating_add(core.shared_grace().between_looks(ahead));
             if at <= now {
                 // At the end of time there is no later look.
-                return Poll::Pending;
+                return Ok(Poll::Pending);
             }
             this.alarm.set(Some(core.time.sleep_until(at, now)));
         }
-        let Some(alarm) = this.alarm.as_mut().as_pin_mut() else { return Poll::Pending };
-        ready!(alarm.poll(cx));
+        let Some(alarm) = this.alarm.as_mut().as_pin_mut() else { return Ok(Poll::Pending) };
+        if alarm.poll(cx).is_pending() {
+            return Ok(Poll::Pending);
+        }
         this.alarm.set(None);
-        Poll::Ready(())
+        if let State::Standing(stand) = this.state {
+            stand.show(ahead);
+        }
+        match core.peek() {
+            Err(busy) if busy.free_at.is_none() => Err(refusal(core, busy)),
+            _ => Ok(Poll::Ready(())),
+        }
     }
 
     /// Sleeps until it is time to look for room. An error if that is never.

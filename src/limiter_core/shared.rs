@@ -3,7 +3,7 @@
 use super::concurrency::Concurrency;
 use super::counts::Counted;
 use super::gate::Gate;
-use super::grace::Grace;
+use super::grace::{Grace, Ticks};
 use super::lapsed::LastLook;
 use super::line::Line;
 use super::not_until::NotUntil;
@@ -54,7 +54,11 @@ impl Core {
 
     /// The same, with another grace.
     pub(crate) fn with_grace(self, grace: Duration) -> Self {
-        Self { grace: Grace::new(grace), ..self }
+        let grace = Grace::new(grace);
+        if let Some(shared) = self.concurrency.shared() {
+            shared.wait_for_claims(grace.duration());
+        }
+        Self { grace, ..self }
     }
 
     /// Takes one of the places in line, if they are limited.
@@ -129,6 +133,17 @@ impl Core {
     /// The period in which turns are counted now.
     pub(super) fn period(&self) -> u32 {
         self.grace.period(self.time.now())
+    }
+
+    /// The grace for calls that stand for a shared permit.
+    pub(super) fn shared_grace(&self) -> Grace {
+        let longest = self.concurrency.shared().map_or(Duration::ZERO, Semaphore::longest_claim);
+        self.grace.with_sharers(longest)
+    }
+
+    /// The time for calls that stand for a shared permit.
+    pub(super) fn ticks(&self) -> Ticks {
+        self.shared_grace().ticks(self.time.now())
     }
 
     /// The clock, in ns.

@@ -8,7 +8,15 @@ impl Core {
     #[cold]
     pub(super) fn claim_lapsed(&self) -> Option<SemaphorePermit<'_>> {
         let shared = self.concurrency().shared().filter(|shared| shared.has_unclaimed())?;
-        self.last_look.claim(shared, self.period())
+        self.last_look.claim(shared, self.ticks())
+    }
+
+    /// Gives the permit of a silent call to the first in that line.
+    pub(super) fn give_on(&self, permit: SemaphorePermit<'_>) {
+        drop(permit);
+        if let Some(shared) = self.concurrency().shared() {
+            self.last_look.look(shared, self.ticks());
+        }
     }
 }
 

@@ -4,26 +4,63 @@
 //! [ stretch : 16 | last seen in the one before : 24 | last seen in this one : 24 ]
 //! ```
 //!
-//! A stretch is two [periods](super::grace::Grace::period). A call that stands shows itself once in each, so a silent one
-//! counts no more after the stretch that follows. Those that count keep room from others. The count is a guess: if it is
-//! too low, more calls stand than can go, and wait in front of the others when they are granted a permit.
+//! A call that stands shows itself once in each stretch, so a silent one counts no more after the stretch that follows.
+//! Stretches are short for the first calls, and long for those far behind, which show themselves less often. Those that
+//! count keep room from others. The count is a guess: if it is too low, more calls stand than can go, and wait in front of
+//! the others when they are granted a permit.
 
+use super::grace::Ticks;
 use crate::sync::atomic::{AtomicU64, Ordering};
 
 const FIELD: u64 = (1 << 24) - 1;
 
-#[derive(Debug, Default)]
-pub(super) struct Stands(AtomicU64);
+#[derive(Debug)]
+pub(super) struct Stands {
+    near: Count,
+    far: Count,
+}
+
+impl Stands {
+    pub(super) fn new() -> Self {
+        // One more than there are from one look to the next.
+        let near = u64::from(Ticks::BETWEEN_LOOKS.unsigned_abs()) + 1;
+        Self { near: Count::new(near), far: Count::new(near * 16) }
+    }
+
+    /// Counts a call behind `ahead` others until the answer is dropped.
+    pub(super) fn count(&self, now: Ticks, ahead: u64) -> Standing<'_> {
+        let among = self.among(ahead);
+        Standing { stands: self, among, last_seen: among.show(None, now) }
+    }
+
+    /// How many count now.
+    pub(super) fn get(&self, now: Ticks) -> u64 {
+        self.near.get(now) + self.far.get(now)
+    }
+
+    /// None counts until it shows itself again.
+    pub(super) fn lapse(&self, now: Ticks) {
+        for count in [&self.near, &self.far] {
+            count.change(|_| Counts { stretch: count.stretch(now), before: 0, now: 0 });
+        }
+    }
+
+    fn among(&self, ahead: u64) -> &Count {
+        if Ticks::is_far(ahead) { &self.far } else { &self.near }
+    }
+}
+
+/// Those near the front, or those far behind.
+#[derive(Debug)]
+struct Count {
+    word: AtomicU64,
+    /// In ticks.
+    length: u64,
+}
 
 /// Names a stretch of time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Stretch(u16);
-
-impl Stretch {
-    fn of(period: u32) -> Self {
-        Self((period >> 1 & 0xFFFF) as u16)
-    }
-}
 
 /// A value of the word.
 #[derive(Clone, Copy)]
@@ -63,28 +100,24 @@ impl Counts {
     }
 }
 
-impl Stands {
-    /// Counts a call until the answer is dropped.
-    pub(super) fn count(&self, period: u32) -> Standing<'_> {
-        let last_seen = self.show(None, period);
-        Standing { stands: self, last_seen }
+impl Count {
+    fn new(length: u64) -> Self {
+        Self { word: AtomicU64::new(0), length }
     }
 
-    /// How many count in this period.
-    pub(super) fn get(&self, period: u32) -> u64 {
+    fn stretch(&self, now: Ticks) -> Stretch {
+        Stretch((now.count() / self.length & 0xFFFF) as u16)
+    }
+
+    fn get(&self, now: Ticks) -> u64 {
         // ORDERING: Relaxed: a guess, as all of this.
-        let counts = Counts::of(self.0.load(Ordering::Relaxed)).at(Stretch::of(period));
+        let counts = Counts::of(self.word.load(Ordering::Relaxed)).at(self.stretch(now));
         counts.before + counts.now
     }
 
-    /// None counts until it shows itself again.
-    pub(super) fn lapse(&self, period: u32) {
-        self.change(|_| Counts { stretch: Stretch::of(period), before: 0, now: 0 });
-    }
-
-    fn show(&self, last_seen: Option<Stretch>, period: u32) -> Stretch {
+    fn show(&self, last_seen: Option<Stretch>, now: Ticks) -> Stretch {
         let shown = self.change(|counts| {
-            let counts = counts.at(Stretch::of(period));
+            let counts = counts.at(self.stretch(now));
             let others = last_seen.map_or(counts, |seen| counts.without_one_of(seen));
             Counts { now: others.now + 1, ..others }
         });
@@ -93,13 +126,17 @@ impl Stands {
 
     fn change(&self, change: impl Fn(Counts) -> Counts) -> Counts {
         // ORDERING: Relaxed: a guess; the exchange decides.
-        let mut word = self.0.load(Ordering::Relaxed);
+        let mut word = self.word.load(Ordering::Relaxed);
         loop {
             let to = change(Counts::of(word));
             // ORDERING: Relaxed: it guards nothing. With a stale count room is unused for longer, or a call is woken in
             // vain.
-            let changed =
-                self.0.compare_exchange_weak(word, to.word(), Ordering::Relaxed, Ordering::Relaxed);
+            let changed = self.word.compare_exchange_weak(
+                word,
+                to.word(),
+                Ordering::Relaxed,
+                Ordering::Relaxed,
+            );
             match changed {
                 Ok(_) => return to,
                 Err(now) => word = now,
@@ -111,53 +148,76 @@ impl Stands {
 /// One call that stands.
 pub(super) struct Standing<'a> {
     stands: &'a Stands,
+    among: &'a Count,
     last_seen: Stretch,
 }
 
 impl Standing<'_> {
-    /// It is polled.
-    pub(super) fn show(&mut self, period: u32) {
-        if self.last_seen != Stretch::of(period) {
-            self.last_seen = self.stands.show(Some(self.last_seen), period);
+    /// It is polled, with `ahead` others before it.
+    pub(super) fn show(&mut self, now: Ticks, ahead: u64) {
+        let among = self.stands.among(ahead);
+        if !core::ptr::eq(among, self.among) {
+            self.among.change(|counts| counts.without_one_of(self.last_seen));
+            (self.among, self.last_seen) = (among, among.show(None, now));
+        } else if self.last_seen != among.stretch(now) {
+            self.last_seen = among.show(Some(self.last_seen), now);
         }
     }
 }
 
 impl Drop for Standing<'_> {
     fn drop(&mut self) {
-        self.stands.change(|counts| counts.without_one_of(self.last_seen));
+        self.among.change(|counts| counts.without_one_of(self.last_seen));
     }
 }
 
 #[cfg(all(test, not(any(ringgate_loom, ringgate_shuttle))))]
 mod tests {
-    use super::Stands;
+    use super::{Stands, Ticks};
+    /// After so many stretches of those near the front, or of those far behind.
+    fn after(stretches: u64, length: u64) -> Ticks {
+        Ticks::from_count(stretches * length)
+    }
 
     #[test]
     fn a_call_that_shows_itself_counts_and_a_silent_one_does_not() {
-        let stands = Stands::default();
-        let (mut busy, silent) = (stands.count(6), stands.count(7));
-        assert_eq!(stands.get(8), 2);
-        busy.show(8);
-        assert_eq!((stands.get(9), stands.get(10), stands.get(12)), (2, 1, 0));
-        busy.show(11);
-        drop(silent);
-        assert_eq!((stands.get(11), stands.get(12)), (1, 1));
-        stands.lapse(12);
-        assert_eq!(stands.get(12), 0);
-        drop(busy);
-        assert_eq!(stands.get(12), 0);
+        for (ahead, length) in [(0, 6), (64, 96)] {
+            let stands = Stands::new();
+            let at = |stretch| after(stretch, length);
+            let (mut busy, silent) = (stands.count(at(3), ahead), stands.count(at(3), ahead));
+            assert_eq!(stands.get(at(4)), 2);
+            busy.show(at(4), ahead);
+            assert_eq!((stands.get(at(4)), stands.get(at(5)), stands.get(at(6))), (2, 1, 0));
+            busy.show(at(5), ahead);
+            drop(silent);
+            assert_eq!((stands.get(at(5)), stands.get(at(6))), (1, 1));
+            stands.lapse(at(6));
+            assert_eq!(stands.get(at(6)), 0);
+            drop(busy);
+            assert_eq!(stands.get(at(6)), 0);
+        }
+    }
+
+    #[test]
+    fn a_call_that_comes_near_counts_once() {
+        let stands = Stands::new();
+        let mut call = stands.count(after(1, 96), 100);
+        call.show(after(1, 96), 63);
+        assert_eq!(stands.get(after(1, 96)), 1);
+        drop(call);
+        assert_eq!(stands.get(after(1, 96)), 0);
     }
 
     #[test]
     fn the_stretch_wraps() {
-        let stands = Stands::default();
-        stands.lapse(u32::MAX - 8);
-        let mut call = stands.count(u32::MAX);
-        assert_eq!((stands.get(u32::MAX), stands.get(0), stands.get(2)), (1, 1, 0));
-        call.show(0);
-        assert_eq!(stands.get(2), 1);
+        let stands = Stands::new();
+        let at = |stretch| after(stretch, 6);
+        stands.lapse(at(0xFFFB));
+        let mut call = stands.count(at(0xFFFF), 0);
+        assert_eq!((stands.get(at(0x1_0000)), stands.get(at(0x1_0001))), (1, 0));
+        call.show(at(0x1_0000), 0);
+        assert_eq!(stands.get(at(0x1_0001)), 1);
         drop(call);
-        assert_eq!(stands.get(0), 0);
+        assert_eq!(stands.get(at(0x1_0000)), 0);
     }
 }

@@ -4,11 +4,22 @@ use super::Semaphore;
 use super::permit::SemaphorePermit;
 use crate::raw::semaphore::{Epoch, Waiter};
 use core::task::{Context, Poll, ready};
+use core::time::Duration;
 
 impl Semaphore {
     /// Waits in line like [`acquire`](Self::acquire), for a permit that goes on if this waiter falls silent.
     pub(crate) fn claim(&self) -> Claim<'_> {
         Claim { semaphore: Some(self), waiter: Waiter::claiming() }
+    }
+
+    /// A waiter may take so long to claim what it was granted. The longest of those times holds for all.
+    pub(crate) fn wait_for_claims(&self, time: Duration) {
+        self.raw.wait_for_claims(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX));
+    }
+
+    /// The longest of those times.
+    pub(crate) fn longest_claim(&self) -> Duration {
+        Duration::from_nanos(self.raw.longest_claim())
     }
 
     /// Whether a waiter was granted a permit and has not claimed it so far.

@@ -7,5 +7,6 @@ mod oracle;
 #[path = "../common/refusal.rs"]
 mod refusal;
 mod server_log;
+mod shared_faults;
 mod silent;
 mod waiting_faults;

@@ -183,12 +183,12 @@ impl RawSemaphore {
         if !waitlist.unclaimed.claim_lapsed(seen) {
             return false;
         }
-        let closed = self.is_closed();
         // MUTANTS: claim_lapsed
-        if closed {
-            // Granted before the close; no permit is handed out after it.
+        let is_owed = self.is_closed() || self.debt() > 0;
+        if is_owed {
+            // Granted before the close, or before it was removed; no permit is handed out after that.
             self.release(1);
         }
-        !closed
+        !is_owed
     }
 }

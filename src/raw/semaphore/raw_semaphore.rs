@@ -165,6 +165,16 @@ impl RawSemaphore {
         self.waitlist_if_any().is_some_and(|waitlist| waitlist.unclaimed.is_any())
     }
 
+    /// A waiter may take so many ns to claim what it was granted. The longest of those times holds for all.
+    pub(crate) fn wait_for_claims(&self, nanos: u64) {
+        self.waitlist_or_new().unclaimed.wait_for(nanos);
+    }
+
+    /// The longest of those times.
+    pub(crate) fn longest_claim(&self) -> u64 {
+        self.waitlist_if_any().map_or(0, |waitlist| waitlist.unclaimed.longest())
+    }
+
     /// Takes up to `permits` free permits, also from a closed semaphore; returns how many.
     pub(super) fn take_free(&self, permits: u64) -> u64 {
         loop {

@@ -16,7 +16,11 @@ use crate::sync::atomic::{AtomicU64, Ordering};
 const BITS: u32 = 28;
 const MASK: u64 = (1 << BITS) - 1;
 
-pub(super) struct Unclaimed(AtomicU64);
+pub(super) struct Unclaimed {
+    word: AtomicU64,
+    /// How long a waiter may take to claim, in ns.
+    longest: AtomicU64,
+}
 
 /// Names the time of a grant or a look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,13 +72,25 @@ impl Counts {
 
 impl Unclaimed {
     pub(super) fn new() -> Self {
-        Self(AtomicU64::new(0))
+        Self { word: AtomicU64::new(0), longest: AtomicU64::new(0) }
+    }
+
+    /// A waiter may take so many ns to claim.
+    pub(super) fn wait_for(&self, nanos: u64) {
+        // ORDERING: Relaxed: a setting, which those who look may read late.
+        self.longest.fetch_max(nanos, Ordering::Relaxed);
+    }
+
+    /// The longest of those times.
+    pub(super) fn longest(&self) -> u64 {
+        // ORDERING: Relaxed, as above.
+        self.longest.load(Ordering::Relaxed)
     }
 
     /// One permit more. The caller grants a waiter afterwards, so that a granted waiter finds one.
     pub(super) fn add(&self) -> Epoch {
         // ORDERING: Release publishes the releaser's work to the Acquire in `change`.
-        Counts::of(self.0.fetch_add(1, Ordering::Release)).epoch
+        Counts::of(self.word.fetch_add(1, Ordering::Release)).epoch
     }
 
     pub(super) fn is_any(&self) -> bool {
@@ -105,7 +121,7 @@ impl Unclaimed {
     fn get(&self) -> u64 {
         // ORDERING: Relaxed: a guess, and an exchange decides. Whoever claims after a grant has acquired the waiter's word,
         // and with it the count.
-        self.0.load(Ordering::Relaxed)
+        self.word.load(Ordering::Relaxed)
     }
 
     /// Returns what it was changed to, or `None` if it stays.
@@ -114,7 +130,7 @@ impl Unclaimed {
         loop {
             let to = change(Counts::of(word))?;
             // ORDERING: Acquire pairs with the Release in `add`: the holder sees what earlier holders did.
-            match self.0.compare_exchange_weak(
+            match self.word.compare_exchange_weak(
                 word,
                 to.word(),
                 Ordering::Acquire,

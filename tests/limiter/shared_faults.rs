@@ -1,0 +1,238 @@
+//! Faults that were found in limiters whose calls share a semaphore, and that must not come back.
+#![cfg(feature = "tokio")]
+#![expect(clippy::disallowed_methods, reason = "goes by tokio's paused time")]
+
+use crate::common::{Wakes, poll_once, poll_with};
+use futures_util::FutureExt;
+use ringgate::time::{ManualClock, Timestamp};
+use ringgate::{Limiter, LimiterAcquire, Rate, Semaphore};
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex};
+use std::task::{Poll, Waker};
+use std::time::Duration;
+use tokio::time::{Instant, sleep};
+
+const fn ms(millis: u64) -> Duration {
+    Duration::from_millis(millis)
+}
+
+const fn s(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+fn sharing(semaphore: &Arc<Semaphore>) -> Limiter {
+    Limiter::builder().semaphore(Arc::clone(semaphore)).build()
+}
+
+/// A call that has been polled once, and never again.
+fn leak<F: Future + 'static>(call: F) {
+    let mut call = Box::pin(call);
+    assert!(poll_once(call.as_mut()).is_pending());
+    std::mem::forget(call);
+}
+
+fn queued(limiter: &Limiter) -> Pin<Box<LimiterAcquire<'_>>> {
+    let mut call = Box::pin(limiter.acquire());
+    assert!(poll_once(call.as_mut()).is_pending());
+    call
+}
+
+/// Takes its permit, and is polled so long after it was woken.
+async fn polled_late(limiter: &Limiter, late: Duration) {
+    let wakes = Wakes::new();
+    let waker = Waker::from(Arc::clone(&wakes));
+    let mut call = Box::pin(limiter.acquire());
+    let permit = loop {
+        let before = wakes.count();
+        if let Poll::Ready(permit) = poll_with(call.as_mut(), &waker) {
+            break permit.unwrap();
+        }
+        while wakes.count() == before {
+            sleep(ms(1)).await;
+        }
+        sleep(late).await;
+    };
+    sleep(ms(10)).await;
+    drop(permit);
+}
+
+/// So many tasks whose calls are polled 90 ms after their grant, without end.
+fn slow_neighbours(semaphore: &Arc<Semaphore>, tasks: u32) {
+    let limiter = sharing(semaphore);
+    for _ in 0..tasks {
+        let limiter = limiter.clone();
+        tokio::spawn(async move {
+            loop {
+                polled_late(&limiter, ms(90)).await;
+            }
+        });
+    }
+}
+
+/// Broken by: a slot made of two, one of which is dropped.
+#[test]
+fn a_slot_of_the_limiter_was_freed_when_the_shared_permit_came() {
+    let semaphore = Arc::new(Semaphore::new(4));
+    let limiter = Limiter::builder().max_concurrent(1).semaphore(semaphore).build();
+    let held = limiter.try_acquire().unwrap();
+    let mut call = queued(&limiter);
+    drop(held);
+    let Poll::Ready(Ok(_held)) = poll_once(call.as_mut()) else { panic!("it goes") };
+    assert!(limiter.try_acquire().is_err());
+}
+
+/// Broken by: `claim_lapsed` without a look at the close, or at the debt.
+#[tokio::test(start_paused = true)]
+async fn a_permit_that_was_closed_or_removed_went_on_from_a_silent_call() {
+    for (is_bounded, closes) in [(false, true), (false, false), (true, false)] {
+        let permits = if is_bounded { Semaphore::with_max_permits } else { Semaphore::new };
+        let semaphore = Arc::new(permits(1));
+        let limiter = sharing(&semaphore);
+        let held = semaphore.acquire().await.unwrap();
+        leak(limiter.acquire_owned());
+        drop(held);
+        assert!(limiter.try_acquire().is_err());
+        if closes {
+            semaphore.close();
+        } else {
+            semaphore.reduce_permits(1);
+        }
+        for _ in 0..5 {
+            sleep(s(1)).await;
+            assert!(limiter.try_acquire().is_err(), "{is_bounded} {closes}");
+        }
+        assert_eq!(semaphore.permits_owed(), 0);
+    }
+}
+
+/// A limiter with a short grace took the permits of one with a long grace, each time.
+/// Broken by: a look by the looker's own grace.
+#[tokio::test(start_paused = true)]
+async fn a_limiter_with_a_long_grace_starved_beside_one_with_a_short_grace() {
+    let semaphore = Arc::new(Semaphore::new(1));
+    let with_grace =
+        |grace| Limiter::builder().semaphore(Arc::clone(&semaphore)).grace(grace).build();
+    let (patient, hasty) = (with_grace(s(3600)), with_grace(ms(1)));
+    for _ in 0..4 {
+        let hasty = hasty.clone();
+        tokio::spawn(async move {
+            loop {
+                let _permit = hasty.acquire().await.unwrap();
+                sleep(ms(20)).await;
+            }
+        });
+    }
+    tokio::task::yield_now().await;
+    let start = Instant::now();
+    polled_late(&patient, s(5)).await;
+    assert!(start.elapsed() < s(6), "{:?}", start.elapsed());
+}
+
+/// Broken by: a sign of silence that is none (permits that are granted and not claimed at this moment).
+#[tokio::test(start_paused = true)]
+async fn beside_slow_neighbours_all_calls_came_to_stand() {
+    let semaphore = Arc::new(Semaphore::new(1));
+    let builder = Limiter::builder().margin(Duration::ZERO).rate(Rate::new(5, s(60)));
+    let limiter = builder.semaphore(Arc::clone(&semaphore)).build();
+    slow_neighbours(&semaphore, 20);
+    sleep(ms(500)).await;
+    for _ in 0..100 {
+        let limiter = limiter.clone();
+        tokio::spawn(async move { drop(limiter.acquire().await.unwrap()) });
+    }
+    for _ in 0..600 {
+        sleep(ms(100)).await;
+        assert!(semaphore.waiters() <= 27, "{}", semaphore.waiters());
+    }
+}
+
+/// Broken by: as above.
+#[tokio::test(start_paused = true)]
+async fn beside_slow_neighbours_calls_went_out_of_order() {
+    let semaphore = Arc::new(Semaphore::new(2));
+    let limiter = Limiter::builder().max_concurrent(1).semaphore(Arc::clone(&semaphore)).build();
+    slow_neighbours(&semaphore, 10);
+    sleep(ms(500)).await;
+    let went = Arc::new(Mutex::new(Vec::new()));
+    let calls: Vec<_> = (0..40)
+        .map(|n| {
+            let (limiter, went) = (limiter.clone(), Arc::clone(&went));
+            tokio::spawn(async move {
+                let _permit = limiter.acquire().await.unwrap();
+                went.lock().unwrap().push(n);
+                sleep(ms(150)).await;
+            })
+        })
+        .collect();
+    for call in calls {
+        call.await.unwrap();
+    }
+    assert!(went.lock().unwrap().is_sorted(), "{:?}", went.lock().unwrap());
+}
+
+/// Broken by: a lapsed permit that its finder keeps although others came before.
+#[tokio::test(start_paused = true)]
+async fn a_newcomer_took_the_permit_of_a_silent_call_before_others_in_line() {
+    for tries in [false, true] {
+        let semaphore = Arc::new(Semaphore::new(1));
+        let limiter = sharing(&semaphore);
+        let held = Arc::clone(&semaphore).acquire_owned().await.unwrap();
+        leak(limiter.acquire_owned());
+        let first = tokio::spawn(Arc::clone(&semaphore).acquire_owned());
+        sleep(ms(1)).await;
+        drop(held);
+        if tries {
+            while limiter.try_acquire().is_err() {
+                sleep(ms(10)).await;
+                if first.is_finished() {
+                    break;
+                }
+            }
+        } else {
+            drop(limiter.acquire().now_or_never());
+            let call = limiter.acquire();
+            tokio::select! {
+                biased;
+                _ = async { while !first.is_finished() { sleep(ms(1)).await; } } => {}
+                _ = call => {}
+            }
+        }
+        assert!(first.is_finished(), "tries: {tries}");
+    }
+}
+
+/// Broken by: a call that stands and does not look at the rate.
+#[test]
+fn a_rate_of_zero_was_not_heard_by_calls_that_stand() {
+    let clock = ManualClock::new();
+    let builder = Limiter::builder().rate(Rate::new(10, s(60))).clock(clock.clone());
+    let limiter = builder.semaphore(Arc::new(Semaphore::new(0))).build();
+    let mut call = queued(&limiter);
+    limiter.set_rate(Rate::new(0, s(60))).unwrap();
+    for _ in 0..8 {
+        clock.advance(ms(125));
+        if let Poll::Ready(refused) = poll_once(call.as_mut()) {
+            assert!(refused.unwrap_err().is_permanent());
+            return;
+        }
+    }
+    panic!("not within the grace");
+}
+
+/// Broken by: a time since the last look that is taken for a long one.
+#[test]
+fn after_the_clock_stepped_back_a_new_grant_was_taken_for_an_old_one() {
+    let semaphore = Arc::new(Semaphore::new(1));
+    let clock = ManualClock::new();
+    clock.advance(s(1000));
+    let builder = Limiter::builder().clock(clock.clone());
+    let limiter = builder.semaphore(Arc::clone(&semaphore)).build();
+    let held = limiter.try_acquire().unwrap();
+    let mut call = queued(&limiter);
+    drop(held);
+    assert!(limiter.try_acquire().is_err());
+    clock.set(Timestamp::from_nanos(999_800_000_000));
+    assert!(limiter.try_acquire().is_err());
+    assert!(poll_once(call.as_mut()).is_ready());
+}
