@@ -81,25 +81,10 @@ impl<'a> Queued<'a> {
             let this = self.as_mut().project();
             let turn = match this.state {
                 State::Done => return Poll::Pending,
-                State::Standing(stand) => {
-                    let permit = match stand.poll(cx) {
-                        Poll::Ready(Stood::Closed) => return Poll::Ready(Err(Refused::closed())),
-                        Poll::Ready(Stood::Permit(permit)) => Some(permit),
-                        Poll::Ready(Stood::Nothing) => None,
-                        Poll::Pending => {
-                            ready!(self.as_mut().sleep_standing(cx)?);
-                            let State::Standing(stand) = self.as_mut().project().state else {
-                                continue;
-                            };
-                            let Some(permit) = stand.look() else { continue };
-                            Some(permit)
-                        }
-                    };
-                    if let Some(decided) = self.as_mut().go_with(permit, Turn::Stood, cx) {
-                        return Poll::Ready(decided);
-                    }
-                    continue;
-                }
+                State::Standing(_) => match ready!(self.as_mut().advance_standing(cx)) {
+                    Some(decided) => return Poll::Ready(decided),
+                    None => continue,
+                },
                 State::Waiting(place) => match place.poll(cx) {
                     Found::Closed => {
                         let refused = this.core.concurrency().permanent_refusal();
@@ -147,6 +132,33 @@ impl<'a> Queued<'a> {
         yield_now(cx)
     }
 
+    /// [`advance`](Self::advance) of a call that stands. `None`: once more.
+    fn advance_standing(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<(), Refused>>> {
+        let State::Standing(stand) = self.as_mut().project().state else {
+            return Poll::Ready(None);
+        };
+        let permit = match stand.poll(cx) {
+            Poll::Ready(Stood::Closed) => return Poll::Ready(Some(Err(Refused::closed()))),
+            Poll::Ready(Stood::Permit(permit)) => Some(permit),
+            Poll::Ready(Stood::Nothing) => None,
+            Poll::Pending => {
+                if let Err(refused) = ready!(self.as_mut().sleep_standing(cx)) {
+                    return Poll::Ready(Some(Err(refused)));
+                }
+                let lapsed = match self.as_mut().project().state {
+                    State::Standing(stand) => stand.look(),
+                    _ => None,
+                };
+                let Some(permit) = lapsed else { return Poll::Ready(None) };
+                Some(permit)
+            }
+        };
+        Poll::Ready(self.go_with(permit, Turn::Stood, cx))
+    }
+
     /// If there is room, and nobody has used it since this call saw that before, those ahead are silent.
     fn look_past_silent(self: Pin<&mut Self>) {
         let this = self.project();
@@ -167,7 +179,7 @@ impl<'a> Queued<'a> {
 
     /// Sleeps until it is time to show itself, and to look for a permit that a silent call was granted. An error if the
     /// rate admits none any more.
-    fn sleep_standing(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Result<Poll<()>, Refused> {
+    fn sleep_standing(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Refused>> {
         let mut this = self.project();
         let (core, ahead) = (*this.core, this.number.ahead());
         if this.alarm.is_none() {
@@ -175,22 +187,20 @@ impl<'a> Queued<'a> {
             let at = now.saturating_add(core.shared_grace().between_looks(ahead));
             if at <= now {
                 // At the end of time there is no later look.
-                return Ok(Poll::Pending);
+                return Poll::Pending;
             }
             this.alarm.set(Some(core.time.sleep_until(at, now)));
         }
-        let Some(alarm) = this.alarm.as_mut().as_pin_mut() else { return Ok(Poll::Pending) };
-        if alarm.poll(cx).is_pending() {
-            return Ok(Poll::Pending);
-        }
+        let Some(alarm) = this.alarm.as_mut().as_pin_mut() else { return Poll::Pending };
+        ready!(alarm.poll(cx));
         this.alarm.set(None);
         if let State::Standing(stand) = this.state {
             stand.show(ahead);
         }
-        match core.peek() {
+        Poll::Ready(match core.peek() {
             Err(busy) if busy.free_at.is_none() => Err(refusal(core, busy)),
-            _ => Ok(Poll::Ready(())),
-        }
+            _ => Ok(()),
+        })
     }
 
     /// Sleeps until it is time to look for room. An error if that is never.

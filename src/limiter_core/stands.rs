@@ -106,7 +106,7 @@ impl Count {
     }
 
     fn stretch(&self, now: Ticks) -> Stretch {
-        Stretch((now.count() / self.length & 0xFFFF) as u16)
+        Stretch(((now.count() / self.length) & 0xFFFF) as u16)
     }
 
     fn get(&self, now: Ticks) -> u64 {
