@@ -3,7 +3,6 @@
 #![expect(clippy::disallowed_methods, reason = "goes by tokio's paused time")]
 
 use crate::common::{Wakes, poll_once, poll_with};
-use futures_util::FutureExt;
 use ringgate::time::{ManualClock, Timestamp};
 use ringgate::{Limiter, LimiterAcquire, Rate, Semaphore};
 use std::future::Future;
