@@ -212,6 +212,31 @@ fn model_a_silent_call_is_passed_within_the_grace() {
     });
 }
 
+/// The first call stands for the shared permit and is granted it, and nobody ever polls it. The second one has it within
+/// the grace. Caught: `offer` that takes nothing back, `take_grant` without the claim.
+#[test]
+fn model_a_silent_call_is_passed_in_the_line_of_a_shared_semaphore() {
+    const GRACE: Duration = Duration::from_millis(1);
+    model(1, || {
+        let (clock, slots) = (ManualClock::new(), std::sync::Arc::new(crate::Semaphore::new(1)));
+        let builder = Limiter::builder().semaphore(slots.clone()).grace(GRACE);
+        let limiter = builder.clock(clock.clone()).build();
+        let running = limiter.try_acquire_owned().unwrap();
+        let silent = queued(&limiter);
+        let other = thread::spawn(move || drop(running));
+        let mut second = Waiter::new(0, limiter.acquire_owned());
+        other.join().unwrap();
+        for _ in 0..8 {
+            clock.advance(GRACE / 8);
+            go_on([&mut second].into_iter());
+        }
+        assert!(went(&second), "it waits for a silent call");
+        drop((second, silent));
+        assert!(!slots.has_unclaimed());
+        assert_idle(&limiter);
+    });
+}
+
 /// Two slots become free for two calls: both go, and no time passes.
 /// Caught: no `form_line`.
 #[test]

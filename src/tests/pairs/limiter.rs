@@ -182,6 +182,15 @@ impl Scene {
     }
 }
 
+impl Scene {
+    /// A call ends, and a look at what it has left is long ago.
+    pub(super) fn end_a_call_and_look(&mut self) {
+        drop(self.running.pop());
+        self.admitted += u32::from(self.limiter.try_acquire().is_ok());
+        self.clock.advance(GRACE / 4);
+    }
+}
+
 fn waiting(
     place: u8,
     call: impl Future<Output = Result<OwnedLimiterPermit, Refused>> + Send + 'static,

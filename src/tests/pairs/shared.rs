@@ -13,7 +13,7 @@ every_pair! {
     starts of Scene: both_open a_line_for_the_rate a_line_for_a_slot;
     operations:
         try_acquire acquire end_of_a_call another_takes_a_slot cancel_the_front poll_again time_passes
-        close_the_slots close;
+        try_past_a_silent_call close_the_slots close;
     onlookers: ;
 }
 
@@ -22,7 +22,12 @@ every_pair! {
 fn plan(pair: [&str; 2]) -> (usize, Vec<fn() -> Scene>) {
     // As for slots of the limiter's own: these walk many lanes.
     let starts: Vec<fn() -> Scene> = match pair {
-        ["try_acquire" | "acquire" | "cancel_the_front", "close"] => vec![one_waits_for_a_slot],
+        ["try_acquire" | "acquire" | "cancel_the_front", "close"]
+        | ["acquire" | "cancel_the_front", "cancel_the_front" | "close_the_slots"]
+        | ["close_the_slots", "close_the_slots"] => vec![one_waits_for_a_slot],
+        ["acquire", "acquire"] => vec![both_open, one_waits_for_a_slot],
+        // Elsewhere it is a `try_acquire`.
+        pair if pair.contains(&"try_past_a_silent_call") => vec![one_waits_for_a_slot],
         ["cancel_the_front", "poll_again"] => vec![a_line_for_a_slot],
         _ => vec![both_open, a_line_for_the_rate, a_line_for_a_slot],
     };
@@ -58,6 +63,13 @@ fn another_takes_a_slot(scene: &mut Scene) -> Run<Left> {
         left.beside = slots.and_then(|slots| slots.try_acquire_owned().ok());
         left
     })
+}
+
+/// The first in line was granted the slot of a call that has ended, and has not been polled since. This call finds that
+/// slot, if that one does not claim it.
+fn try_past_a_silent_call(scene: &mut Scene) -> Run<Left> {
+    scene.end_a_call_and_look();
+    try_acquire(scene)
 }
 
 fn close_the_slots(scene: &mut Scene) -> Run<Left> {

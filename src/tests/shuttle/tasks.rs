@@ -248,8 +248,7 @@ enum Extra {
     Nothing,
     /// Closes the shared slots.
     Closes,
-    /// Makes calls that are never polled again. The slots are the limiter's own: a call that stands in the line of a
-    /// shared semaphore keeps the permit that it is granted.
+    /// Makes calls that are never polled again.
     FallsSilent,
 }
 
@@ -394,8 +393,8 @@ fn limiter_program(extra: Extra) {
         builder = builder.rate(Rate::new(3, 2 * WINDOW));
     }
     let builder = match extra {
-        Extra::FallsSilent => builder.max_concurrent(most).grace(GRACE),
-        Extra::Nothing | Extra::Closes => builder.semaphore(Arc::clone(&slots)),
+        Extra::FallsSilent if below(2) == 0 => builder.max_concurrent(most).grace(GRACE),
+        _ => builder.semaphore(Arc::clone(&slots)).grace(GRACE),
     };
     let limiter = builder.clock(clock.clone()).build();
     let (admitted, admissions) = channel();

@@ -73,11 +73,11 @@ fn pair_at_every_step<S: Start>(
 
 pub(super) struct Scene {
     /// Stops at some step.
-    stops: Box<dyn FnOnce() + Send>,
+    pub(super) stops: Box<dyn FnOnce() + Send>,
     /// Completes meanwhile.
-    others: Box<dyn FnOnce() + Send>,
+    pub(super) others: Box<dyn FnOnce() + Send>,
     /// Holds at the end.
-    after: Box<dyn FnOnce()>,
+    pub(super) after: Box<dyn FnOnce()>,
 }
 
 pub(super) fn scene(

@@ -1,6 +1,7 @@
 //! The semaphore with one stalled thread.
 
 use super::harness::{Count, Scene, Waiter, at_every_step, every_pair, poll_once, scene};
+use crate::tests::claims::{Claimed, OwnedClaim, claim_lapsed};
 use crate::tests::pairs::{claims, semaphore as plain};
 use crate::{AcquireOwned, OwnedSemaphorePermit, Semaphore};
 use core::future::Future;
@@ -389,5 +390,146 @@ fn freeze_one_who_waits_for_the_close() {
             |s| assert!(poll_once(s.closed()).is_pending() || s.is_closed()),
             others,
         )
+    });
+}
+
+// ---- claims --------------------------------------------------------------------------------------
+
+type Claim = Waiter<OwnedClaim>;
+
+fn claiming(semaphore: &Arc<Semaphore>) -> Claim {
+    Waiter::new(OwnedClaim::new(Arc::clone(semaphore)))
+}
+
+/// A permit that was unclaimed at the look before.
+fn lapsed(semaphore: &Arc<Semaphore>) -> Option<Claimed> {
+    let mut seen = None;
+    (0..2).find_map(|_| claim_lapsed(semaphore, &mut seen))
+}
+
+/// It was woken, and has a permit. If one that was silent has claimed that permit and given it on, it is free.
+#[track_caller]
+fn has_one(semaphore: &Arc<Semaphore>, claim: Claim) {
+    if claim.ready().is_none() {
+        drop(semaphore.try_acquire().expect("its permit is gone"));
+    }
+}
+
+/// As [`on_semaphore`]; nothing is to be claimed at the end, and no node is kept.
+fn on_claims(
+    semaphore: &Arc<Semaphore>,
+    permits: usize,
+    stops: impl FnOnce(&Arc<Semaphore>) + Send + 'static,
+    others: impl FnOnce(&Arc<Semaphore>) + Send + 'static,
+) -> Scene {
+    let last = Arc::clone(semaphore);
+    let Scene { stops, others, after } = on_semaphore(semaphore, permits, stops, others);
+    let after = move || {
+        after();
+        assert!(!last.has_unclaimed(), "a permit is still to be claimed");
+        assert_eq!(last.nodes_in_use(), 0, "a node was not freed");
+    };
+    Scene { stops, others, after: Box::new(after) }
+}
+
+/// The stalled thread keeps one permit at most: the other one serves both, one after the other. Caught: a count that
+/// comes after the grant.
+#[test]
+fn freeze_a_release_to_claims() {
+    at_every_step("semaphore: release to claims", || {
+        let s = semaphore(0);
+        let [first, second] = [claiming(&s), claiming(&s)];
+        let others = move |s: &Arc<Semaphore>| {
+            s.add_permits(1);
+            drop(first.ready().expect("its permit is gone"));
+            drop(second.ready().expect("its permit is gone"));
+        };
+        on_claims(&s, 2, |s| s.add_permits(1), others)
+    });
+}
+
+/// What the stalled thread has counted is there for others, granted or not.
+#[test]
+fn freeze_a_release_to_a_claim_whose_permit_lapses() {
+    at_every_step("semaphore: release to a claim, two looks", || {
+        let s = semaphore(0);
+        let silent = claiming(&s);
+        let others = move |s: &Arc<Semaphore>| {
+            let is_counted = s.has_unclaimed();
+            let lapsed = lapsed(s);
+            assert_eq!(lapsed.is_some(), is_counted, "it is kept");
+            let newcomer = claiming(s);
+            s.add_permits(1);
+            // The silent one is first, if it was not granted.
+            drop(silent);
+            has_one(s, newcomer);
+            drop(lapsed);
+        };
+        on_claims(&s, 2, |s| s.add_permits(1), others)
+    });
+}
+
+/// The owner of a granted claim stops. Another one behind it is served by one permit, and whoever looks has the
+/// stalled one's, until that one has claimed it.
+fn with_a_granted_claim(name: &str, stops: fn(Claim)) {
+    at_every_step(name, || {
+        let s = semaphore(0);
+        let [granted, behind] = [claiming(&s), claiming(&s)];
+        s.add_permits(1);
+        let others = move |s: &Arc<Semaphore>| {
+            let is_counted = s.has_unclaimed();
+            let lapsed = lapsed(s);
+            assert_eq!(lapsed.is_some(), is_counted, "it is kept");
+            let newcomer = claiming(s);
+            s.add_permits(1);
+            has_one(s, behind);
+            has_one(s, newcomer);
+            drop(lapsed);
+        };
+        on_claims(&s, 2, move |_| stops(granted), others)
+    });
+}
+
+#[test]
+fn freeze_the_poll_of_a_granted_claim() {
+    with_a_granted_claim("semaphore: poll of a granted claim", |granted| drop(granted.ready()));
+}
+
+#[test]
+fn freeze_the_drop_of_a_granted_claim() {
+    with_a_granted_claim("semaphore: drop of a granted claim", drop);
+}
+
+#[test]
+fn freeze_the_drop_of_a_waiting_claim() {
+    at_every_step("semaphore: drop of a waiting claim", || {
+        let s = semaphore(0);
+        let [first, second, third] = [claiming(&s), claiming(&s), claiming(&s)];
+        let others = move |s: &Arc<Semaphore>| {
+            // One of them may go to the stalled one before that is gone.
+            s.add_permits(2);
+            drop(second.ready().expect("its permit is gone"));
+            drop(third.ready().expect("its permit is gone"));
+        };
+        on_claims(&s, 2, move |_| drop(first), others)
+    });
+}
+
+/// The looker stops, perhaps with the permit. The silent one has it otherwise.
+#[test]
+fn freeze_a_look_for_a_lapsed_permit() {
+    at_every_step("semaphore: look for a lapsed permit", || {
+        let s = semaphore(0);
+        let [silent, behind] = [claiming(&s), claiming(&s)];
+        s.add_permits(1);
+        let mut seen = None;
+        assert!(claim_lapsed(&s, &mut seen).is_none());
+        let others = move |s: &Arc<Semaphore>| {
+            drop(silent.ready());
+            s.add_permits(1);
+            has_one(s, behind);
+        };
+        let stops = move |s: &Arc<Semaphore>| drop(claim_lapsed(s, &mut seen));
+        on_claims(&s, 2, stops, others)
     });
 }
