@@ -38,6 +38,7 @@ impl Core {
         } else if self.passes_the_line() {
             self.try_admit_uncontended()
         } else if !self.line.is_waiting()
+            && self.has_room_for_more_than(self.turns_out())
             && let Some(permit) = self.lapsed_for_a_try()
         {
             self.try_admit_with(permit)

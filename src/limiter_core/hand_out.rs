@@ -166,7 +166,7 @@ impl Core {
         }
     }
 
-    fn has_room_for_more_than(&self, calls: u64) -> bool {
+    pub(super) fn has_room_for_more_than(&self, calls: u64) -> bool {
         self.room().is_some_and(|room| room > calls)
     }
 

@@ -509,6 +509,70 @@ async fn a_silent_call_that_stood_kept_a_slot_of_its_limiter() {
     assert_eq!((semaphore.available_permits(), limiter.available_permits()), (1, 1));
 }
 
+/// Broken by: `Slot::with_shared` that drops the slot of its limiter.
+#[test]
+fn a_call_that_had_stood_held_no_slot_of_its_limiter() {
+    let semaphore = Arc::new(Semaphore::new(2));
+    let builder = Limiter::builder().max_concurrent(1).semaphore(Arc::clone(&semaphore));
+    let limiter = builder.build();
+    let held = semaphore.try_acquire_many(2).unwrap();
+    let mut call = queued(&limiter);
+    drop(held);
+    let permit = call.as_mut().now_or_never().unwrap().unwrap();
+    assert_eq!((limiter.available_permits(), semaphore.available_permits()), (0, 1));
+    assert!(limiter.try_acquire().is_err(), "two at once");
+    drop(permit);
+    assert_eq!((limiter.available_permits(), semaphore.available_permits()), (1, 2));
+    let _permit = limiter.try_acquire().unwrap();
+    assert!(limiter.try_acquire().is_err(), "there are two slots now");
+}
+
+/// Whether one of so many tries, at each eighth of the grace, goes.
+fn tries(limiter: &Limiter, clock: &ManualClock, times: u32) -> bool {
+    (0..times).any(|_| {
+        clock.advance(GRACE / 8);
+        limiter.try_acquire().is_ok()
+    })
+}
+
+/// Broken by: a permit of a silent call that is claimed from a closed semaphore.
+#[test]
+fn a_shared_permit_of_a_silent_call_was_claimed_after_the_close() {
+    let semaphore = Arc::new(Semaphore::new(1));
+    let clock = ManualClock::new();
+    let limiter = Limiter::builder().semaphore(Arc::clone(&semaphore)).clock(clock.clone()).build();
+    let held = semaphore.try_acquire().unwrap();
+    let silent = queued(&limiter);
+    drop(held);
+    assert!(limiter.try_acquire().is_err());
+    semaphore.close();
+    assert!(!tries(&limiter, &clock, 16));
+    drop(silent);
+    assert_eq!(semaphore.available_permits(), 1);
+}
+
+/// One slot of the limiter is free, and a call has been woken for it.
+/// Broken by: a try that claims a silent call's shared permit, and does not look at the turns.
+#[test]
+fn a_try_with_a_shared_permit_of_a_silent_call_used_the_turn_of_another() {
+    let semaphore = Arc::new(Semaphore::new(3));
+    let clock = ManualClock::new();
+    let sharing = || Limiter::builder().semaphore(Arc::clone(&semaphore)).clock(clock.clone());
+    let (limiter, other) = (sharing().max_concurrent(2).build(), sharing().build());
+    let held = [(); 2].map(|()| limiter.try_acquire().unwrap());
+    let one = semaphore.try_acquire().unwrap();
+    let _silent = queued(&other);
+    drop(one);
+    for held in held {
+        let mut woken = queued(&limiter);
+        drop(held);
+        assert!(limiter.try_acquire().is_err(), "it used the turn");
+        clock.advance(GRACE / 4);
+        let _goes = poll_once(woken.as_mut()).map(|permit| std::mem::forget(permit.unwrap()));
+    }
+    assert_eq!(limiter.available_permits(), 0);
+}
+
 /// It stands for a permit, and others of other limiters are granted theirs before it, again and again.
 /// Broken by: stands that keep room for as long as the semaphore is busy.
 #[tokio::test(start_paused = true)]
