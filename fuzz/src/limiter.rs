@@ -7,7 +7,7 @@ use ringgate::{
     Limit, Limiter, LimiterAcquireOwned, NoSuchRateError, OwnedLimiterPermit, Priority, Rate,
     Refused, Semaphore,
 };
-use ringgate_model::limiter::{Answer, Id, JUMP, Model, Permits, Rates, Refusal, Verdict};
+use ringgate_model::limiter::{Answer, Id, JUMP, Model, Permits, Rates, Refusal, Seen, Verdict};
 use std::mem;
 use std::sync::Arc;
 use std::task::Poll;
@@ -167,8 +167,7 @@ impl Scene {
             Poll::Pending => Poll::Pending,
             Poll::Ready(got) => Poll::Ready(answer(got)),
         };
-        let waiters = self.slots.as_ref().map_or(0, |slots| slots.waiters());
-        demand(self.model.polled(call.id, answer, waiters));
+        demand(self.model.polled(call.id, answer, self.seen()));
         match got {
             Poll::Pending => {
                 self.calls.insert(which, call);
@@ -178,6 +177,14 @@ impl Scene {
         }
         self.tell_wakes(false);
         self.model.forget_turns();
+    }
+
+    fn seen(&self) -> Option<Seen> {
+        self.slots.as_ref().map(|slots| Seen {
+            free: slots.available_permits(),
+            debt: slots.permits_owed(),
+            waiters: slots.waiters(),
+        })
     }
 
     fn tell_wakes(&mut self, by_timer: bool) {
@@ -210,7 +217,7 @@ impl Scene {
         let (class, priority) = self.class(bytes);
         let got = self.limiter.call().priority(priority).try_acquire_owned();
         self.tell_wakes(false);
-        demand(self.model.tried(0, class, answer(&got)));
+        demand(self.model.tried(0, class, answer(&got), self.seen()));
         self.in_flight.extend(got.ok());
     }
 

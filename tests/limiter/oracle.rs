@@ -17,7 +17,9 @@ mod programs;
 mod scene;
 
 use crate::common::cases;
-use programs::{InFlight, any_in_flight, programs, queues, split_programs};
+use programs::{
+    InFlight, any_in_flight, programs, programs_of_silent_calls, queues, split_programs,
+};
 use proptest::prelude::*;
 use scene::{run_limiters, run_window};
 
@@ -28,6 +30,13 @@ proptest! {
     /// `look_past_silent` never handing out; `Queued::stamp` stamping twice; `passes_the_line` ignoring a close.
     #[test]
     fn a_limiter_does_what_the_model_does(program in programs(0, any_in_flight())) {
+        run_limiters(&program)?;
+    }
+
+    /// Broken by: `take_grant` returning what was asked; `cancel` giving back a permit that another has claimed;
+    /// `claim_lapsed` without the second look; a slot of the limiter, or a permit, that is lost or freed twice.
+    #[test]
+    fn a_silent_call_keeps_no_shared_slot(program in programs_of_silent_calls()) {
         run_limiters(&program)?;
     }
 

@@ -508,7 +508,7 @@ impl<'a> Scene<'a> {
             call.thinks = Some(call.script.thinks);
             self.arrived += 1;
         }
-        self.model.polled(call.id, answer, 0).map_err(TestCaseError::fail)
+        self.model.polled(call.id, answer, None).map_err(TestCaseError::fail)
     }
 
     /// What a call gets from its provider.

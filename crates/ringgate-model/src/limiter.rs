@@ -51,7 +51,29 @@ fn demand(is_so: bool, otherwise: impl FnOnce() -> String) -> Verdict {
     if is_so { Ok(()) } else { Err(otherwise()) }
 }
 
+/// What can be seen of shared slots.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Seen {
+    /// Slots that are free.
+    pub free: usize,
+    /// Slots that were removed while held.
+    pub debt: usize,
+    /// How many wait in line.
+    pub waiters: usize,
+}
+
+impl Seen {
+    /// A slot that is returned makes it one more, whether it is free then, granted, or pays debt. A call that takes a free
+    /// slot or joins the line makes it one less.
+    fn balance(self) -> isize {
+        self.free.cast_signed() - self.debt.cast_signed() - self.waiters.cast_signed()
+    }
+}
+
 /// Slots that limiters share, and the line of those who wait for one.
+///
+/// A slot that is granted to a call of a limiter is *unclaimed* until that call is polled. If that takes long, another call
+/// may take it; which grant it is from is not told apart.
 #[derive(Debug, Default)]
 pub struct Permits {
     /// Slots that are free.
@@ -62,6 +84,22 @@ pub struct Permits {
     pub is_closed: bool,
     /// Calls that wait for a slot.
     pub line: VecDeque<Id>,
+    /// Calls of limiters that were granted a slot, and were not polled since.
+    pub granted: Vec<Id>,
+    /// How many of their slots others have taken.
+    pub taken: usize,
+}
+
+impl Permits {
+    /// Granted slots that nobody has claimed.
+    #[must_use]
+    pub fn unclaimed(&self) -> usize {
+        self.granted.len() - self.taken
+    }
+
+    fn seen(&self) -> Seen {
+        Seen { free: self.free, debt: self.debt, waiters: self.line.len() }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -77,7 +115,7 @@ enum Stage {
 enum Claim {
     None,
     Queued,
-    /// It has a slot, but its future was not polled since.
+    /// It was granted a slot, but its future was not polled since.
     Granted,
     /// The slots were closed while it waited for one.
     Closed,
@@ -97,6 +135,12 @@ pub struct Call {
     seen: u64,
     stage: Stage,
     claim: Claim,
+    /// When it began to stand in the line of shared slots.
+    stood_at: u64,
+    /// How much time had passed when it was granted a shared slot.
+    granted_at: u64,
+    /// The clock has stepped back since, and the limiters count periods of time.
+    lapses_early: bool,
     /// The time of the latest wake since its last poll.
     woken: Option<u64>,
     /// The time of the first of these that was no timer's: then it has a turn, or a slot.
@@ -107,8 +151,12 @@ pub struct Call {
     went_in_vain: bool,
     /// A rate has changed since its last poll.
     has_new_rate: bool,
+    /// There was less room than calls in line, and perhaps it was not told.
+    may_not_know_rate: bool,
     /// The clock has stepped back since its last poll.
     is_set_back: bool,
+    /// It had a turn when an older call found no room at its own.
+    may_pass: bool,
     /// The program does not poll it.
     pub is_silent: bool,
 }
@@ -148,6 +196,8 @@ pub struct Limiter {
     admissions: u64,
     /// For how many steps there has been room that nobody used, and the admissions before them.
     unused: (u32, u64),
+    /// The same for room with unclaimed slots.
+    unclaimed: (u32, u64),
     is_closed: bool,
     /// How many turns in a row others had while an urgent call waited; `None` if none waited before.
     not_urgent: Option<usize>,
@@ -160,6 +210,8 @@ pub struct Limiter {
 pub struct Model {
     /// The time.
     pub now: u64,
+    /// How much time has passed, without steps back.
+    passed: u64,
     /// The grace of all limiters.
     pub grace: u64,
     /// The limiters.
@@ -189,6 +241,7 @@ impl Model {
             held: 0,
             admissions: 0,
             unused: (0, 0),
+            unclaimed: (0, 0),
             is_closed: false,
             not_urgent: None,
             disturbed_until: 0,
@@ -205,12 +258,17 @@ impl Model {
             seen: 0,
             stage: Stage::New,
             claim: Claim::None,
+            stood_at: 0,
+            granted_at: 0,
+            lapses_early: false,
             woken: None,
             given: None,
             came_first: false,
             went_in_vain: false,
             has_new_rate: false,
+            may_not_know_rate: false,
             is_set_back: false,
+            may_pass: false,
             is_silent: false,
         });
         self.calls.len() - 1
@@ -231,17 +289,34 @@ impl Model {
         self.own_free(limiter).min(shared)
     }
 
-    /// The limiter's own slots that are free. A call that stands in the line for shared slots holds one.
+    /// The limiter's own slots that are free. A call that stands in the line for shared slots holds none.
     fn own_free(&self, limiter: Id) -> usize {
-        let Limiter { own, held, line, .. } = &self.limiters[limiter];
-        let standing = line.iter().filter(|id| self.calls[**id].stands()).count();
-        own.map_or(usize::MAX, |own| own.saturating_sub(held + standing))
+        let Limiter { own, held, .. } = &self.limiters[limiter];
+        own.map_or(usize::MAX, |own| own.saturating_sub(*held))
+    }
+
+    /// Unclaimed slots that were granted so long ago.
+    fn unclaimed_for(&self, slots: usize, long: u64) -> usize {
+        let is_old = |id: &&Id| {
+            let call = &self.calls[**id];
+            self.passed - call.granted_at >= long || call.lapses_early
+        };
+        let Permits { granted, taken, .. } = &self.slots[slots];
+        // Who is polled late may have claimed the slot of a younger one.
+        granted.iter().filter(is_old).count().saturating_sub(*taken)
     }
 
     /// For how many calls there is room now.
     #[must_use]
     pub fn room(&self, limiter: Id) -> usize {
         self.available(limiter).min(self.remaining(limiter) as usize)
+    }
+
+    /// How many slots calls have been granted that were not polled since.
+    #[must_use]
+    pub fn with_silent(&self, slots: usize) -> usize {
+        let waits_for_slot = |call: &&Call| call.limiter.is_none() && call.claim == Claim::Granted;
+        self.slots[slots].unclaimed() + self.calls.iter().filter(waits_for_slot).count()
     }
 
     /// The place of a call in the line for the first shared slots.
@@ -297,9 +372,12 @@ impl Model {
                 limiter.disturbed_until = limiter.disturbed_until.max(self.now + 2 * period);
             }
         }
+        let is_earlier = is_back && now / period != self.now / period;
         for call in &mut self.calls {
             call.is_set_back |= is_back;
+            call.lapses_early |= is_earlier && call.claim == Claim::Granted;
         }
+        self.passed += now.saturating_sub(self.now);
         self.now = now;
     }
 
@@ -319,8 +397,13 @@ impl Model {
     }
 
     fn rate_has_changed(&mut self, limiter: Id) {
-        for id in &self.limiters[limiter].line {
+        let room = self.own_free(limiter).min(self.remaining(limiter) as usize);
+        let line = &self.limiters[limiter].line;
+        // Otherwise all were told.
+        let is_scarce = room < line.len();
+        for id in line {
             self.calls[*id].has_new_rate = true;
+            self.calls[*id].may_not_know_rate |= is_scarce;
         }
     }
 
@@ -369,7 +452,11 @@ impl Model {
             && let Some(first) = self.slots[slots].line.pop_front()
         {
             count -= 1;
-            self.calls[first].claim = Claim::Granted;
+            let call = &mut self.calls[first];
+            (call.claim, call.granted_at, call.lapses_early) = (Claim::Granted, self.passed, false);
+            if call.limiter.is_some() {
+                self.slots[slots].granted.push(first);
+            }
         }
         self.slots[slots].free += count;
     }
@@ -399,16 +486,66 @@ impl Model {
 
     /// Gives up its place in the line for slots, or the slot it was granted.
     fn withdraw(&mut self, id: Id) {
-        let slots = match self.calls[id].limiter {
+        if let Some(slots) = self.slots_of(id)
+            && self.end_claim(id)
+        {
+            self.give(slots, 1);
+        }
+    }
+
+    fn slots_of(&self, id: Id) -> Option<usize> {
+        match self.calls[id].limiter {
             Some(limiter) => self.limiters[limiter].shared,
             None => Some(0),
-        };
-        let Some(slots) = slots else { return };
+        }
+    }
+
+    /// Stands no more. Returns whether it has a slot in hand: it was granted one, and there is still one unclaimed.
+    fn end_claim(&mut self, id: Id) -> bool {
+        let Some(slots) = self.slots_of(id) else { return false };
+        let slots = &mut self.slots[slots];
         match std::mem::replace(&mut self.calls[id].claim, Claim::None) {
-            Claim::Queued => self.slots[slots].line.retain(|waiting| *waiting != id),
-            Claim::Granted => self.give(slots, 1),
+            Claim::Queued => slots.line.retain(|waiting| *waiting != id),
+            Claim::Granted if self.calls[id].limiter.is_none() => return true,
+            Claim::Granted => {
+                let has_one = slots.unclaimed() > 0;
+                slots.granted.retain(|granted| *granted != id);
+                slots.taken -= usize::from(!has_one);
+                return has_one;
+            }
             Claim::None | Claim::Closed => {}
         }
+        false
+    }
+
+    /// Another call takes a slot that was granted to a call that seems silent.
+    fn take_unclaimed(&mut self, slots: usize) -> Verdict {
+        demand(!self.slots[slots].is_closed, || "it took a granted slot after the close".into())?;
+        let old = self.unclaimed_for(slots, self.grace / 8);
+        demand(old > 0, || "it took a slot that was not unclaimed for long".into())?;
+        self.slots[slots].taken += 1;
+        Ok(())
+    }
+
+    /// A call that has not gone took such slots and gave them back, so many as the slots seen show.
+    fn take_in_vain(&mut self, limiter: Id, seen: Option<Seen>) -> Verdict {
+        let (Some(slots), Some(seen)) = (self.limiters[limiter].shared, seen) else {
+            return Ok(());
+        };
+        while seen.balance() > self.slots[slots].seen().balance() {
+            self.take_unclaimed(slots)?;
+            self.check_is_of_no_use(limiter)?;
+            self.give(slots, 1);
+        }
+        Ok(())
+    }
+
+    /// A shared slot is of no use for now.
+    fn check_is_of_no_use(&self, limiter: Id) -> Verdict {
+        let is_open = self.limiters[limiter].rates.are_open(self.now);
+        demand(!is_open || self.own_free(limiter) == 0, || {
+            "it gave up a slot that it could use".into()
+        })
     }
 
     /// Leaves the line.

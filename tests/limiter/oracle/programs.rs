@@ -64,6 +64,8 @@ pub(super) enum Woken {
 pub(super) enum Move {
     On(u64),
     Back(u64),
+    /// So many eighths of the grace.
+    Eighths(u64),
     /// Back by more than a second.
     Jump(u64),
     /// To the instant at which the rate admits one more after `ahead` others, or 1 ns before.
@@ -157,6 +159,7 @@ fn moves() -> impl Strategy<Value = Move> {
         8 => (0..2_usize, 0..4_usize, any::<bool>())
             .prop_map(|(limiter, ahead, early)| Move::ToTurn { limiter, ahead, early }),
         3 => (0..9_usize).prop_map(Move::ToDeadline),
+        2 => (1..=5_u64).prop_map(Move::Eighths),
         1 => (0..=2_u64).prop_map(Move::Years),
         1 => (1..=3_u64).prop_map(Move::Jump),
     ]
@@ -247,6 +250,59 @@ pub(super) fn split_programs() -> impl Strategy<Value = Program> {
         shapes,
         in_flight,
         ops,
+    })
+}
+
+/// Calls that fall silent while they stand for shared slots that are in use, and eighths of the grace that pass.
+pub(super) fn programs_of_silent_calls() -> impl Strategy<Value = Program> {
+    let taken = (0..2_usize, 1..=4_usize)
+        .prop_map(|(limiter, times)| vec![Op::Try { limiter, class: 0, owned: false }; times]);
+    let line = prop::collection::vec((0..2_usize, any::<bool>()), 2..6).prop_map(|calls| {
+        let call =
+            |(limiter, owned)| Op::Call { limiter, class: 0, timeout: None, owned, polled: true };
+        calls.into_iter().map(call).collect()
+    });
+    let silence = prop::collection::vec((0..9_usize).prop_map(Op::Silence), 1..4);
+    let ends = prop::collection::vec((0..9_usize).prop_map(Op::End), 1..3);
+    let waits =
+        prop::collection::vec((1..=3_u64, any::<bool>(), 0..9_usize), 1..6).prop_map(|steps| {
+            let step = |(eighths, backwards, end)| {
+                let mut step = vec![Op::Time(Move::Eighths(eighths)), Op::Run { backwards }];
+                step.extend((end < 2).then_some(Op::End(end)));
+                step
+            };
+            steps.into_iter().flat_map(step).collect()
+        });
+    let lowered = (0..2_usize, 1..=2_u32).prop_map(|(limiter, limit)| {
+        vec![Op::SetRate { limiter, n: 0, limit, window: 100_000_000_000 }]
+    });
+    let others = prop::collection::vec(op_or_close(), 1..6);
+    let steps = prop_oneof![
+        2 => taken,
+        3 => line,
+        2 => silence,
+        3 => ends,
+        4 => waits,
+        1 => lowered,
+        3 => others,
+    ];
+    let shape = || {
+        let rare = (4..=20_u32, prop_oneof![windows(), Just(100_000_000_000)]);
+        prop::collection::vec(rare, 0..2).prop_map(|rules| Shape { rules, margin: 0 })
+    };
+    let in_flight = prop_oneof![
+        1 => (1..=3_usize).prop_map(InFlight::Shared),
+        1 => (1..=2_usize, 1..=3_usize)
+            .prop_map(|(own, shared)| InFlight::Both { own, shared }),
+    ];
+    let steps = prop::collection::vec(steps, 3..25);
+    ([shape(), shape()], in_flight, steps).prop_map(|(shapes, in_flight, steps)| Program {
+        start: 0,
+        longest: u64::MAX,
+        has_classes: false,
+        shapes,
+        in_flight,
+        ops: steps.concat(),
     })
 }
 

@@ -7,7 +7,7 @@ use crate::common::Wakes;
 use crate::refusal::refusal;
 use proptest::prelude::*;
 use ringgate::Semaphore;
-use ringgate_model::limiter::{Answer, Id, JUMP, Model, Permits, Rates, Verdict};
+use ringgate_model::limiter::{Answer, Id, JUMP, Model, Permits, Rates, Seen, Verdict};
 use std::mem;
 use std::sync::Arc;
 use std::task::{Poll, Waker};
@@ -56,6 +56,9 @@ pub(super) struct Scene<'a> {
     waiting: Vec<Waiting<'a>>,
     over: Vec<Calling<'a>>,
     held: Vec<Held<'a>>,
+    /// All shared slots there were, free or held, and how many of them were removed.
+    slots: usize,
+    removed: usize,
 }
 
 pub(super) type Checked = Result<(), TestCaseError>;
@@ -153,6 +156,14 @@ impl<'a> Scene<'a> {
         if self.has_classes { class } else { 0 }
     }
 
+    fn seen(&self) -> Option<Seen> {
+        self.shared.map(|shared| Seen {
+            free: shared.available_permits(),
+            debt: shared.permits_owed(),
+            waiters: shared.waiters(),
+        })
+    }
+
     /// Tells the model who was woken.
     fn tell_wakes(&mut self, by_timer: bool) {
         for waiting in &mut self.waiting {
@@ -168,7 +179,7 @@ impl<'a> Scene<'a> {
         let got = self.fronts[limiter].try_acquire(class, owned).map_err(refusal);
         self.tell_wakes(false);
         let answer = got.as_ref().map(|_| ()).map_err(|no| *no);
-        check(self.model.tried(limiter, class, answer))?;
+        check(self.model.tried(limiter, class, answer, self.seen()))?;
         self.held.extend(got.ok().map(|permit| Held { permit, limiter: Some(limiter) }));
         Ok(())
     }
@@ -214,7 +225,7 @@ impl<'a> Scene<'a> {
             Poll::Ready(got) => Poll::Ready(got.as_ref().map(|_| ()).map_err(|no| *no)),
             Poll::Pending => Poll::Pending,
         };
-        check(self.model.polled(waiting.id, answer, self.shared.map_or(0, Semaphore::waiters)))?;
+        check(self.model.polled(waiting.id, answer, self.seen()))?;
         match got {
             Poll::Pending => {
                 let again = if waiting.was_woken() { waiting.in_a_row + 1 } else { 0 };
@@ -289,6 +300,7 @@ impl<'a> Scene<'a> {
         let now = self.model.now;
         let then = match *way {
             Move::On(by) => now + by,
+            Move::Eighths(eighths) => now + eighths * (self.model.grace / 8),
             Move::Back(by) => now.saturating_sub(by),
             Move::Jump(seconds) => now.saturating_sub(seconds * JUMP + 1),
             Move::ToTurn { limiter, ahead, early } => {
@@ -332,13 +344,17 @@ impl<'a> Scene<'a> {
             }
             SlotsOp::Add(count) => {
                 shared.add_permits(count);
+                self.slots += count;
                 self.model.give(0, count);
             }
             SlotsOp::Forget(count) => {
-                prop_assert_eq!(shared.forget_permits(count), self.model.forget(0, count));
+                let forgotten = shared.forget_permits(count);
+                prop_assert_eq!(forgotten, self.model.forget(0, count));
+                self.slots -= forgotten;
             }
             SlotsOp::Reduce(count) => {
                 prop_assert_eq!(shared.reduce_permits(count), self.model.reduce(0, count));
+                self.removed += count;
             }
             SlotsOp::Close => {
                 shared.close();
@@ -389,8 +405,8 @@ impl<'a> Scene<'a> {
         Ok(())
     }
 
-    /// Drops all waiting calls and ends all others. Every slot must be back, and once all windows have
-    /// passed, the whole limit. Leaked calls stay in line.
+    /// Drops all waiting calls and ends all others. Every slot must be back except those that were granted to leaked calls,
+    /// and once all windows have passed, the whole limit. Leaked calls stay in line.
     fn finish(mut self, backwards: bool) -> Checked {
         let pick = |count: usize| if backwards { count - 1 } else { 0 };
         let mut leaked = Vec::new();
@@ -408,6 +424,10 @@ impl<'a> Scene<'a> {
         self.step(&Op::Time(Move::Years(1)))?;
         let leaked = leaked.iter().filter(|call| self.model.calls[call.id].is_waiting());
         let leaked = leaked.filter(|call| self.model.calls[call.id].limiter().is_some()).count();
+        if let Some(shared) = self.shared {
+            let back = shared.available_permits() + self.model.with_silent(0) + self.removed;
+            prop_assert_eq!(back, self.slots + shared.permits_owed(), "slots in the end");
+        }
         let waiters: usize = self.fronts.iter().map(Front::waiters).sum();
         prop_assert_eq!(waiters, leaked);
         Ok(())
@@ -440,6 +460,8 @@ fn run(program: &Program, fronts: &[Front], shared: Option<&Semaphore>, hand: Ha
         waiting: Vec::new(),
         over: Vec::new(),
         held: Vec::new(),
+        slots: shared.map_or(0, Semaphore::available_permits),
+        removed: 0,
     };
     scene.check()?;
     for op in &program.ops {

@@ -1,40 +1,55 @@
 //! What a call gets: whether it may get that.
 
-use super::{Answer, Call, Claim, Id, JUMP, Limiter, Model, Refusal, Stage, Verdict, demand};
+use super::{Answer, Call, Claim, Id, JUMP, Limiter, Model, Refusal, Seen, Stage, Verdict, demand};
 use std::mem;
 use std::ops::RangeInclusive;
 use std::task::Poll;
 
 impl Model {
-    /// A call tried to go at once. Wakes since then have been told.
+    /// A call tried to go at once. `seen`: the limiter's shared slots now, if it has any. Wakes since then have been told.
     ///
     /// # Errors
     ///
     /// If this breaks a promise.
-    pub fn tried(&mut self, limiter: Id, class: usize, answer: Answer) -> Verdict {
+    pub fn tried(
+        &mut self,
+        limiter: Id,
+        class: usize,
+        answer: Answer,
+        seen: Option<Seen>,
+    ) -> Verdict {
         if let Err(refusal) = answer {
+            self.check_takes_none(limiter, seen)?;
             self.check_newcomer_refused(limiter)?;
             return self.check_refusal(limiter, class, refusal);
         }
         let waits = self.limiters[limiter].line.iter().find(|id| self.waits_for_turn(**id));
         demand(waits.is_none(), || format!("a newcomer passed call {waits:?}"))?;
         self.check_turns_left(limiter)?;
-        self.admit(limiter)
+        self.admit(limiter, seen)
     }
 
-    /// A call was polled, and got this. `shared_waiters`: those in the line of the limiter's shared slots, if it has
-    /// any. The wakes of others since then have been told, its own have not.
+    /// Only a call that has room by all other limits takes a shared slot.
+    fn check_takes_none(&self, limiter: Id, seen: Option<Seen>) -> Verdict {
+        let slots = self.limiters[limiter].shared.map(|slots| self.slots[slots].seen());
+        demand(seen == slots, || format!("it was refused, and left {seen:?} of {slots:?}"))
+    }
+
+    /// A call was polled, and got this. `seen`: the limiter's shared slots now, if it has any. The wakes of others since
+    /// then have been told, its own have not.
     ///
     /// # Errors
     ///
     /// If this breaks a promise.
-    pub fn polled(&mut self, id: Id, got: Poll<Answer>, shared_waiters: usize) -> Verdict {
+    pub fn polled(&mut self, id: Id, got: Poll<Answer>, seen: Option<Seen>) -> Verdict {
         self.note_late_answer(id);
         let (was_woken, is_new) =
             (self.calls[id].woken.is_some(), self.calls[id].stage == Stage::New);
         let call = &mut self.calls[id];
-        let turn_is_old = mem::take(&mut call.has_new_rate) | mem::take(&mut call.is_set_back);
-        call.woken = None;
+        let turn_is_old = mem::take(&mut call.has_new_rate)
+            | mem::take(&mut call.is_set_back)
+            | mem::take(&mut call.may_pass);
+        (call.woken, call.may_not_know_rate) = (None, false);
         let had_turn = call.given.take().is_some();
         if call.stage == Stage::Done {
             return demand(got.is_pending(), || format!("call {id} ended twice"));
@@ -42,16 +57,18 @@ impl Model {
         let Some(limiter) = call.limiter else { return self.slot_polled(id, got) };
         self.move_deadline(id, is_new);
         let verdict = match got {
-            Poll::Ready(Ok(())) => self.admitted(id, limiter, is_new, turn_is_old),
-            Poll::Ready(Err(refusal)) => self.refused(id, limiter, is_new, refusal),
+            Poll::Ready(Ok(())) => self.admitted(id, limiter, is_new, turn_is_old, seen),
+            Poll::Ready(Err(refusal)) => self.refused(id, limiter, is_new, refusal, seen),
             Poll::Pending => {
-                let stands = self.kept_waiting(id, limiter, is_new, was_woken, shared_waiters);
+                let stands = self.kept_waiting(id, limiter, is_new, was_woken, seen);
                 stands.and_then(|stands| {
                     if stands && !turn_is_old { self.check_order(id, limiter) } else { Ok(()) }
                 })
             }
         };
-        self.calls[id].went_in_vain |= had_turn && !self.calls[id].stands();
+        if had_turn && self.calls[id].claim == Claim::None && self.calls[id].is_waiting() {
+            self.went_in_vain(id, limiter);
+        }
         verdict.map_err(|wrong| format!("call {id}: {wrong}"))
     }
 
@@ -82,40 +99,50 @@ impl Model {
 
     // ---- admitted --------------------------------------------------------------------------------
 
-    fn admitted(&mut self, id: Id, limiter: Id, is_new: bool, turn_is_old: bool) -> Verdict {
+    fn admitted(
+        &mut self,
+        id: Id,
+        limiter: Id,
+        is_new: bool,
+        turn_is_old: bool,
+        seen: Option<Seen>,
+    ) -> Verdict {
         // Exempt:
         // * The order in the line of shared slots decides among those who stand there, and a call that leaves that
         //   line because the rate has become too low loses its place in it.
-        // * Two calls had turns, then there was less room: a rate was lowered, or the clock stepped back. The older one was
-        //   polled meanwhile. It then waits until the turn of the other is used or has expired.
+        // * Two calls had turns, then there was less room: a rate was lowered, or the clock stepped back, or a third call
+        //   took them for silent. The older one was polled meanwhile. It then waits until the turn of the other is used or has
+        //   expired.
         if !self.calls[id].stands() && !turn_is_old {
             self.check_order(id, limiter)?;
         }
         if is_new {
             self.check_turns_left(limiter)?;
         }
-        if let Some(shared) = self.limiters[limiter].shared {
-            match mem::replace(&mut self.calls[id].claim, Claim::None) {
-                // `admit` takes it.
-                Claim::Granted => self.slots[shared].free += 1,
-                Claim::Queued => self.slots[shared].line.retain(|waiting| *waiting != id),
-                Claim::None | Claim::Closed => {}
-            }
+        if let Some(shared) = self.limiters[limiter].shared
+            && self.end_claim(id)
+        {
+            // `admit` takes it.
+            self.slots[shared].free += 1;
         }
         self.leave(id);
-        self.admit(limiter)
+        self.admit(limiter, seen)
     }
 
     /// An admission takes a slot and a stamp.
-    fn admit(&mut self, limiter: Id) -> Verdict {
+    fn admit(&mut self, limiter: Id, seen: Option<Seen>) -> Verdict {
         let now = self.now;
         demand(!self.limiters[limiter].is_closed, || "admitted after the close".into())?;
         let rates = &self.limiters[limiter].rates;
         demand(rates.are_open(now), || format!("admitted {:?} too early", rates.wait(0, now)))?;
         demand(self.own_free(limiter) > 0, || "admitted without a slot".into())?;
-        if let Some(shared) = self.limiters[limiter].shared {
-            self.try_take(shared)
-                .map_err(|no| format!("admitted without a shared slot: {no:?}"))?;
+        if let (Some(shared), Some(seen)) = (self.limiters[limiter].shared, seen) {
+            if seen.balance() == self.slots[shared].seen().balance() {
+                self.take_unclaimed(shared)?;
+            } else {
+                self.try_take(shared)
+                    .map_err(|no| format!("admitted without a shared slot: {no:?}"))?;
+            }
         }
         self.limiters[limiter].rates.stamp(now);
         self.limiters[limiter].held += 1;
@@ -157,25 +184,43 @@ impl Model {
         };
         let line = &self.limiters[limiter].line;
         let turns = line.iter().filter(has_turn).count();
-        let standing = line.iter().filter(|id| self.calls[**id].stands()).count();
+        let standing = line.iter().filter(|id| self.keeps_room(&self.calls[**id])).count();
         let (slots, stamps) = (self.own_free(limiter), self.remaining(limiter) as usize);
-        demand(slots > turns && stamps > turns + standing, || {
-            format!("a newcomer used one of {turns} turns: {slots} slots, {stamps} stamps")
+        demand(slots.min(stamps) > turns + standing, || {
+            format!(
+                "a newcomer used one of {turns}+{standing} turns: {slots} slots, {stamps} stamps"
+            )
         })
+    }
+
+    /// It stands in the line of shared slots. One that is silent keeps no room from others: it counts for a quarter of the
+    /// grace at least, and for a half at most.
+    fn keeps_room(&self, call: &Call) -> bool {
+        call.stands() && self.now.abs_diff(call.stood_at) < self.grace / 4
     }
 
     // ---- refused ---------------------------------------------------------------------------------
 
-    fn refused(&mut self, id: Id, limiter: Id, is_new: bool, refusal: Refusal) -> Verdict {
+    fn refused(
+        &mut self,
+        id: Id,
+        limiter: Id,
+        is_new: bool,
+        refusal: Refusal,
+        seen: Option<Seen>,
+    ) -> Verdict {
         if refusal.is_permanent() {
             let right = self.permanent_refusals(limiter).any(|right| right == refusal);
             self.leave(id);
+            self.take_in_vain(limiter, seen)?;
             return demand(right, || format!("refused for good: {refusal:?}"));
         }
         let (now, deadline) = (self.now, self.calls[id].deadline);
         let deadline = deadline.ok_or_else(|| format!("refused without a timeout: {refusal:?}"))?;
         // It has tried without success, which others in line may know by now.
+        self.give_up(id, limiter)?;
         self.leave(id);
+        self.take_in_vain(limiter, seen)?;
         if deadline <= now {
             return self.check_refusal(limiter, self.calls[id].class, refusal);
         }
@@ -209,7 +254,8 @@ impl Model {
             let call = &self.calls[*id];
             // A clock that steps back may show its turn as older than a timer's wake, or younger.
             let woken = call.woken.max(call.given).filter(|_| !call.stands());
-            woken.is_some_and(|woken| self.now.saturating_sub(woken) >= self.grace / 4)
+            let is_silent = call.stands() && self.now.saturating_sub(call.seen) >= self.grace / 2;
+            is_silent || woken.is_some_and(|woken| self.now.saturating_sub(woken) >= self.grace / 4)
         };
         let line = &self.limiters[limiter].line;
         let may_go = line.iter().filter(|id| !has_expired(id)).count();
@@ -225,12 +271,14 @@ impl Model {
         let line = &self.limiters[limiter].line;
         let mixed = line.iter().any(|id| self.calls[*id].class != class);
         let is_fresh = |id: &&Id| {
-            self.calls[**id].given.is_none_or(|given| self.now.abs_diff(given) < self.grace / 8)
+            let call = &self.calls[**id];
+            let is_new = |given| self.now.abs_diff(given) < self.grace / 8;
+            if call.stands() { self.keeps_room(call) } else { call.given.is_none_or(is_new) }
         };
         let lost_count = self.limiters[limiter].disturbed_until >= self.now.max(1);
         let least = match (mixed, lost_count) {
             (true, _) => 0,
-            (_, true) => line.iter().filter(|id| !self.is_unanswered(**id)).count(),
+            (_, true) => line.iter().filter(|id| self.waits_for_turn(**id)).count(),
             _ => line.iter().filter(is_fresh).count(),
         };
         least..=line.len()
@@ -269,7 +317,7 @@ impl Model {
         limiter: Id,
         is_new: bool,
         was_woken: bool,
-        shared_waiters: usize,
+        seen: Option<Seen>,
     ) -> Result<bool, String> {
         let deadline = self.calls[id].deadline;
         demand(deadline.is_none_or(|end| end > self.now), || "it stays after its deadline".into())?;
@@ -279,7 +327,7 @@ impl Model {
             self.calls[id].came_first = self.limiters[limiter].line.is_empty();
             self.limiters[limiter].line.push(id);
         }
-        let has_stood = self.settle_claim(id, limiter, shared_waiters)?;
+        let has_stood = self.settle_claim(id, limiter, seen)?;
         // Exempt: a call that stands in the line of shared slots hears of a new rate when it has a slot.
         if !self.calls[id].stands() {
             let Limiter { rates, is_closed, .. } = &self.limiters[limiter];
@@ -305,23 +353,52 @@ impl Model {
     }
 
     /// Finds out whether it stands in the line of shared slots now. Returns whether that is new.
-    fn settle_claim(&mut self, id: Id, limiter: Id, shared_waiters: usize) -> Result<bool, String> {
-        let Some(shared) = self.limiters[limiter].shared else { return Ok(false) };
-        if self.calls[id].claim == Claim::Granted {
-            let is_open = self.limiters[limiter].rates.are_open(self.now);
-            demand(!is_open, || "it gave up a slot that it could use".into())?;
+    fn settle_claim(&mut self, id: Id, limiter: Id, seen: Option<Seen>) -> Result<bool, String> {
+        let (Some(shared), Some(seen)) = (self.limiters[limiter].shared, seen) else {
+            return Ok(false);
+        };
+        self.give_up(id, limiter)?;
+        if seen.balance() > self.slots[shared].seen().balance() {
+            let stood = self.calls[id].claim == Claim::Queued;
+            demand(stood, || "it took a granted slot and did not go".into())?;
+            // It took one while it stood, and waits in front of others now.
             self.withdraw(id);
+            self.take_in_vain(limiter, Some(seen))?;
+            self.went_in_vain(id, limiter);
         }
-        if shared_waiters == self.slots[shared].line.len() + 1 && !self.calls[id].stands() {
+        if seen.waiters == self.slots[shared].line.len() + 1 && !self.calls[id].stands() {
             let is_open = self.limiters[limiter].rates.are_open(self.now);
             demand(is_open, || "it waits for a slot before its rate is open".into())?;
             demand(self.own_free(limiter) > 0, || "it has no slot of the limiter".into())?;
             demand(self.slots[shared].free == 0, || "it waits although a slot is free".into())?;
             self.calls[id].claim = Claim::Queued;
+            self.calls[id].stood_at = self.now;
             self.slots[shared].line.push_back(id);
             return Ok(true);
         }
         Ok(false)
+    }
+
+    /// A call that was granted a slot has not gone: another has its slot, or that is of no use to it.
+    fn give_up(&mut self, id: Id, limiter: Id) -> Verdict {
+        let Some(shared) = self.limiters[limiter].shared else { return Ok(()) };
+        if self.calls[id].claim == Claim::Granted {
+            self.went_in_vain(id, limiter);
+            if self.end_claim(id) {
+                self.check_is_of_no_use(limiter)?;
+                self.give(shared, 1);
+            }
+        }
+        Ok(())
+    }
+
+    /// It waits in front of others now. Some of those may have a turn already.
+    fn went_in_vain(&mut self, id: Id, limiter: Id) {
+        self.calls[id].went_in_vain = true;
+        let line = &self.limiters[limiter].line;
+        for other in line.iter().skip_while(|other| **other != id).skip(1) {
+            self.calls[*other].may_pass |= self.calls[*other].given.is_some();
+        }
     }
 
     /// The oldest call goes when it is polled after it was woken, if there is room for it and for all turns that may be

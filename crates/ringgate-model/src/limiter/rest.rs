@@ -1,13 +1,16 @@
 //! Whether a call waits although there is room for it.
 
-use super::{Claim, Id, Model, Verdict, demand};
+use super::{Id, Model, Refusal, Verdict, demand};
 
 /// The grace, and one step for each of two looks, which come late by up to that.
 const STEPS: u32 = 10;
 
+/// With two more looks, for slots that were granted to silent calls.
+const STEPS_TO_UNCLAIMED: u32 = STEPS + 2;
+
 impl Model {
-    /// All woken calls have been polled, except silent ones. In a line without silent calls no call waits while there is
-    /// room for it, or for what never comes.
+    /// All woken calls have been polled, except silent ones. No call waits for what never comes. In a line without silent
+    /// calls none waits while there is room for it.
     ///
     /// Exempt are lines with silent calls: one of those may be the only one that was told of the room, and others look by
     /// themselves within the grace only.
@@ -19,10 +22,13 @@ impl Model {
         (0..self.limiters.len()).try_for_each(|limiter| {
             let line = &self.limiters[limiter].line;
             let is_silent = |id: &Id| self.calls[*id].is_silent || self.is_unanswered(*id);
+            self.check_none_waits_for_ever(limiter, |id| !is_silent(&id))?;
             if line.iter().any(is_silent) {
                 return Ok(());
             }
-            self.check_none_waits_in_vain(limiter, |_| true)
+            self.check_none_waits_in_vain(limiter, self.room(limiter), |id| {
+                !self.calls[id].stands()
+            })
         })
     }
 
@@ -64,6 +70,7 @@ impl Model {
     pub fn begin_grace(&mut self) {
         for limiter in &mut self.limiters {
             limiter.unused = (0, limiter.admissions);
+            limiter.unclaimed = (0, limiter.admissions);
         }
     }
 
@@ -71,10 +78,10 @@ impl Model {
     /// most. They must not keep others from room for longer than the grace. Returns true once that has been seen, or
     /// there is no room.
     ///
-    /// Exempt, as documented or known:
-    /// * a call that stands in the line of shared slots: a slot granted to a silent one stays with that;
-    /// * a call not polled since a rate has changed. If the one that watches is silent, the others learn of it at the
-    ///   time when they would have gone by the former rate.
+    /// A shared slot that was granted to a silent call is room for others.
+    ///
+    /// Exempt, as documented or known: a call not polled since a rate has changed, if there was not room for all. If the one
+    /// that watches is silent, the others learn of it at the time when they would have gone by the former rate.
     ///
     /// # Errors
     ///
@@ -82,33 +89,61 @@ impl Model {
     pub fn check_step_of_grace(&mut self) -> Result<bool, String> {
         let mut is_seen = true;
         for limiter in 0..self.limiters.len() {
+            let count = |(steps, before): (u32, u64), room: usize, admissions: u64| {
+                let is_unused = room > 0 && before == admissions;
+                (if is_unused { steps + 1 } else { 0 }, admissions)
+            };
             let (room, admissions) = (self.room(limiter), self.limiters[limiter].admissions);
-            let (steps, before) = self.limiters[limiter].unused;
-            let is_unused = room > 0 && before == admissions;
-            let steps = if is_unused { steps + 1 } else { 0 };
-            self.limiters[limiter].unused = (steps, admissions);
-            is_seen &= room == 0 || steps > STEPS;
-            if steps > STEPS {
-                self.check_none_waits_in_vain(limiter, |id| self.must_have_gone(id))?;
+            let unused = count(self.limiters[limiter].unused, room, admissions);
+            self.limiters[limiter].unused = unused;
+            is_seen &= room == 0 || unused.0 > STEPS;
+            if unused.0 > STEPS {
+                let must_have_gone = |id: Id| !self.calls[id].stands() && self.must_have_gone(id);
+                self.check_none_waits_in_vain(limiter, room, must_have_gone)?;
+            }
+            let room = self.room_by_unclaimed(limiter, 0);
+            let unclaimed = count(self.limiters[limiter].unclaimed, room, admissions);
+            self.limiters[limiter].unclaimed = unclaimed;
+            is_seen &= room == 0 || unclaimed.0 > STEPS_TO_UNCLAIMED;
+            if unclaimed.0 > STEPS_TO_UNCLAIMED {
+                let long = u64::from(STEPS_TO_UNCLAIMED) * (self.grace / 8);
+                let room = self.room_by_unclaimed(limiter, long);
+                self.check_none_waits_in_vain(limiter, room, |id| self.must_have_gone(id))?;
             }
         }
         Ok(is_seen)
     }
 
-    fn must_have_gone(&self, id: Id) -> bool {
-        let call = &self.calls[id];
-        !call.is_silent && !call.has_new_rate && call.woken.is_none()
+    /// For how many calls there is room with slots that have been unclaimed for so long.
+    fn room_by_unclaimed(&self, limiter: Id, long: u64) -> usize {
+        let slots = self.limiters[limiter].shared.filter(|slots| !self.slots[*slots].is_closed);
+        let unclaimed = slots.map_or(0, |slots| self.unclaimed_for(slots, long));
+        unclaimed.min(self.own_free(limiter)).min(self.remaining(limiter) as usize)
     }
 
-    fn check_none_waits_in_vain(&self, limiter: Id, counts: impl Fn(Id) -> bool) -> Verdict {
-        let line = &self.limiters[limiter].line;
-        let waits = |id: &&Id| self.calls[**id].claim == Claim::None && counts(**id);
-        let Some(id) = line.iter().find(waits) else { return Ok(()) };
-        // A call learns of these when it tries to go.
-        let is_open = self.limiters[limiter].rates.are_open(self.now) && self.own_free(limiter) > 0;
-        let never = self.permanent_refusals(limiter).next().filter(|_| is_open);
-        demand(never.is_none(), || format!("call {id} waits for what never comes: {never:?}"))?;
-        let room = self.room(limiter);
-        demand(room == 0, || format!("call {id} waits, although there is room for {room}"))
+    fn must_have_gone(&self, id: Id) -> bool {
+        let call = &self.calls[id];
+        !call.is_silent && !call.may_not_know_rate && call.woken.is_none()
+    }
+
+    /// A call that stands in the line of shared slots hears of a new rate when it has a slot.
+    fn check_none_waits_for_ever(&self, limiter: Id, counts: impl Fn(Id) -> bool) -> Verdict {
+        let never = self.permanent_refusals(limiter).next();
+        let by_rate_alone = never == Some(Refusal::RateNever);
+        let hears = |id: &&Id| counts(**id) && !(by_rate_alone && self.calls[**id].stands());
+        let waits = self.limiters[limiter].line.iter().find(hears).filter(|_| never.is_some());
+        demand(waits.is_none(), || format!("call {waits:?} waits for what never comes: {never:?}"))
+    }
+
+    fn check_none_waits_in_vain(
+        &self,
+        limiter: Id,
+        room: usize,
+        counts: impl Fn(Id) -> bool,
+    ) -> Verdict {
+        let waits = self.limiters[limiter].line.iter().find(|id| counts(**id));
+        demand(room == 0 || waits.is_none(), || {
+            format!("call {waits:?} waits, although there is room for {room}")
+        })
     }
 }
