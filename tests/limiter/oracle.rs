@@ -34,7 +34,7 @@ proptest! {
     }
 
     /// Broken by: `take_grant` returning what was asked; `cancel` giving back a permit that another has claimed;
-    /// `claim_lapsed` without the second look; a slot of the limiter, or a permit, that is lost or freed twice.
+    /// `claim_lapsed` without the second look; a new rate told to the first in line alone; a slot of the limiter, or a permit, that is lost or freed twice.
     #[test]
     fn a_silent_call_keeps_no_shared_slot(program in programs_of_silent_calls()) {
         run_limiters(&program)?;

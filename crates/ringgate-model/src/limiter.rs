@@ -6,6 +6,7 @@
 //! * an admission has room by every rate and takes a free slot;
 //! * within a class calls that answer go first in, first out, and no newcomer passes a call that waits for its turn;
 //! * a refusal is right, and tells the right time;
+//! * a shared slot that was granted to a call is another's only after it was unclaimed for an eighth of the grace;
 //! * no call waits while there is room for it: [`Model::check_rest`], [`Model::check_step_of_grace`].
 //!
 //! A call is *unanswered* if it was woken and not polled since. It may have a turn, or was woken by a timer: that cannot

@@ -273,8 +273,10 @@ pub(super) fn programs_of_silent_calls() -> impl Strategy<Value = Program> {
             };
             steps.into_iter().flat_map(step).collect()
         });
-    let lowered = (0..2_usize, 1..=2_u32).prop_map(|(limiter, limit)| {
-        vec![Op::SetRate { limiter, n: 0, limit, window: 100_000_000_000 }]
+    let limits_of_rates = prop_oneof![Just(0), 1..=2_u32, Just(30)];
+    let changed = (0..2_usize, limits_of_rates).prop_map(|(limiter, limit)| {
+        let window = 100_000_000_000;
+        vec![Op::SetRate { limiter, n: 0, limit, window }, Op::Run { backwards: false }]
     });
     let others = prop::collection::vec(op_or_close(), 1..6);
     let steps = prop_oneof![
@@ -283,7 +285,7 @@ pub(super) fn programs_of_silent_calls() -> impl Strategy<Value = Program> {
         2 => silence,
         3 => ends,
         4 => waits,
-        1 => lowered,
+        2 => changed,
         3 => others,
     ];
     let shape = || {
