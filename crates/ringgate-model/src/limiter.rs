@@ -6,7 +6,8 @@
 //! * an admission has room by every rate and takes a free slot;
 //! * within a class calls that answer go first in, first out, and no newcomer passes a call that waits for its turn;
 //! * a refusal is right, and tells the right time;
-//! * a shared slot that was granted to a call is another's only after it was unclaimed for an eighth of the grace;
+//! * a shared slot that was granted to a call is another's only after it was unclaimed for a quarter of the grace. It is the first one's in the
+//!   line of those slots, unless that has happened to one who stands there before;
 //! * no call waits while there is room for it: [`Model::check_rest`], [`Model::check_step_of_grace`].
 //!
 //! A call is *unanswered* if it was woken and not polled since. It may have a turn, or was woken by a timer: that cannot
@@ -140,8 +141,6 @@ pub struct Call {
     stood_at: u64,
     /// How much time had passed when it was granted a shared slot.
     granted_at: u64,
-    /// The clock has stepped back since, and the limiters count periods of time.
-    lapses_early: bool,
     /// The time of the latest wake since its last poll.
     woken: Option<u64>,
     /// The time of the first of these that was no timer's: then it has a turn, or a slot.
@@ -261,7 +260,6 @@ impl Model {
             claim: Claim::None,
             stood_at: 0,
             granted_at: 0,
-            lapses_early: false,
             woken: None,
             given: None,
             came_first: false,
@@ -298,10 +296,7 @@ impl Model {
 
     /// Unclaimed slots that were granted so long ago.
     fn unclaimed_for(&self, slots: usize, long: u64) -> usize {
-        let is_old = |id: &&Id| {
-            let call = &self.calls[**id];
-            self.passed - call.granted_at >= long || call.lapses_early
-        };
+        let is_old = |id: &&Id| self.passed - self.calls[**id].granted_at >= long;
         let Permits { granted, taken, .. } = &self.slots[slots];
         // Who is polled late may have claimed the slot of a younger one.
         granted.iter().filter(is_old).count().saturating_sub(*taken)
@@ -373,10 +368,8 @@ impl Model {
                 limiter.disturbed_until = limiter.disturbed_until.max(self.now + 2 * period);
             }
         }
-        let is_earlier = is_back && now / period != self.now / period;
         for call in &mut self.calls {
             call.is_set_back |= is_back;
-            call.lapses_early |= is_earlier && call.claim == Claim::Granted;
         }
         self.passed += now.saturating_sub(self.now);
         self.now = now;
@@ -454,7 +447,7 @@ impl Model {
         {
             count -= 1;
             let call = &mut self.calls[first];
-            (call.claim, call.granted_at, call.lapses_early) = (Claim::Granted, self.passed, false);
+            (call.claim, call.granted_at) = (Claim::Granted, self.passed);
             if call.limiter.is_some() {
                 self.slots[slots].granted.push(first);
             }
@@ -522,9 +515,33 @@ impl Model {
     /// Another call takes a slot that was granted to a call that seems silent.
     fn take_unclaimed(&mut self, slots: usize) -> Verdict {
         demand(!self.slots[slots].is_closed, || "it took a granted slot after the close".into())?;
-        let old = self.unclaimed_for(slots, self.grace / 8);
+        let old = self.unclaimed_for(slots, self.grace / 4);
         demand(old > 0, || "it took a slot that was not unclaimed for long".into())?;
         self.slots[slots].taken += 1;
+        Ok(())
+    }
+
+    /// A call of this limiter has looked, and given a slot of a silent call to the first in the line of those slots, or to
+    /// the debt. The first was woken then, and has not been polled since.
+    fn note_given_on(&mut self, limiter: Id, seen: Option<Seen>) -> Verdict {
+        let (Some(slots), Some(seen)) = (self.limiters[limiter].shared, seen) else {
+            return Ok(());
+        };
+        let was_given = |model: &Self| {
+            let Permits { line, debt, .. } = &model.slots[slots];
+            // A close of its limiter wakes it, too.
+            let is_closed = |id: Id| {
+                model.calls[id].limiter.is_some_and(|limiter| model.limiters[limiter].is_closed)
+            };
+            let is_given = line.front().is_some_and(|id| {
+                model.calls[*id].given.is_some() && (!is_closed(*id) || seen.waiters < line.len())
+            });
+            seen.debt < *debt || is_given
+        };
+        while was_given(self) {
+            self.take_unclaimed(slots)?;
+            self.give(slots, 1);
+        }
         Ok(())
     }
 

@@ -180,7 +180,7 @@ impl RawSemaphore {
     /// it since: see [`Waiter::claiming`]. Notes this look in `seen`.
     pub(crate) fn claim_lapsed(&self, seen: &mut Option<Epoch>) -> bool {
         let Some(waitlist) = self.waitlist_if_any() else { return false };
-        if !waitlist.unclaimed.claim_lapsed(seen) {
+        if self.is_closed() || !waitlist.unclaimed.claim_lapsed(seen) {
             return false;
         }
         // MUTANTS: claim_lapsed

@@ -18,6 +18,7 @@ impl Model {
         answer: Answer,
         seen: Option<Seen>,
     ) -> Verdict {
+        self.note_given_on(limiter, seen)?;
         if let Err(refusal) = answer {
             self.check_takes_none(limiter, seen)?;
             self.check_newcomer_refused(limiter)?;
@@ -194,7 +195,7 @@ impl Model {
     }
 
     /// It stands in the line of shared slots. One that is silent keeps no room from others: it counts for a quarter of the
-    /// grace at least, and for a half at most.
+    /// grace at least, and for three quarters at most.
     fn keeps_room(&self, call: &Call) -> bool {
         call.stands() && self.now.abs_diff(call.stood_at) < self.grace / 4
     }
@@ -212,6 +213,7 @@ impl Model {
         if refusal.is_permanent() {
             let right = self.permanent_refusals(limiter).any(|right| right == refusal);
             self.leave(id);
+            self.note_given_on(limiter, seen)?;
             self.take_in_vain(limiter, seen)?;
             return demand(right, || format!("refused for good: {refusal:?}"));
         }
@@ -220,6 +222,7 @@ impl Model {
         // It has tried without success, which others in line may know by now.
         self.give_up(id, limiter)?;
         self.leave(id);
+        self.note_given_on(limiter, seen)?;
         self.take_in_vain(limiter, seen)?;
         if deadline <= now {
             return self.check_refusal(limiter, self.calls[id].class, refusal);
@@ -254,7 +257,8 @@ impl Model {
             let call = &self.calls[*id];
             // A clock that steps back may show its turn as older than a timer's wake, or younger.
             let woken = call.woken.max(call.given).filter(|_| !call.stands());
-            let is_silent = call.stands() && self.now.saturating_sub(call.seen) >= self.grace / 2;
+            let is_silent =
+                call.stands() && self.now.saturating_sub(call.seen) >= self.grace / 4 * 3;
             is_silent || woken.is_some_and(|woken| self.now.saturating_sub(woken) >= self.grace / 4)
         };
         let line = &self.limiters[limiter].line;
@@ -358,6 +362,7 @@ impl Model {
             return Ok(false);
         };
         self.give_up(id, limiter)?;
+        self.note_given_on(limiter, Some(seen))?;
         if seen.balance() > self.slots[shared].seen().balance() {
             let stood = self.calls[id].claim == Claim::Queued;
             demand(stood, || "it took a granted slot and did not go".into())?;

@@ -1,6 +1,6 @@
 //! Whether a call waits although there is room for it.
 
-use super::{Id, Model, Refusal, Verdict, demand};
+use super::{Claim, Id, Model, Refusal, Verdict, demand};
 
 /// The grace, and one step for each of two looks, which come late by up to that.
 const STEPS: u32 = 10;
@@ -63,7 +63,11 @@ impl Model {
 
     /// Forgets turns that are not certain to be any: a call has woken itself.
     pub fn forget_turns(&mut self) {
-        self.new_turns.clear();
+        for id in std::mem::take(&mut self.new_turns) {
+            if self.calls[id].claim == Claim::Queued {
+                self.calls[id].given = None;
+            }
+        }
     }
 
     /// Before a program moves the time in steps of an eighth of the grace.
