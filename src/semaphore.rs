@@ -270,7 +270,6 @@ impl Semaphore {
         self.raw.is_permanently_empty()
     }
 
-    /// Whether a permit is free, no task waits, and it is not closed: one load.
     /// Whether a task waits, or has just been served.
     pub(crate) fn has_waiters(&self) -> bool {
         self.raw.has_waiters()

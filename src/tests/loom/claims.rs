@@ -269,8 +269,8 @@ fn model_two_looks_for_one_permit() {
     });
 }
 
-/// The permit of one that has claimed meanwhile does not lapse although another one came. Caught: epochs that do not
-/// end; a claim that takes the older permit.
+/// The permit of one that has claimed meanwhile does not lapse although another one came. Caught: a look that takes
+/// any permit.
 #[test]
 fn model_a_look_against_a_claim_and_a_new_grant() {
     model(2, || {

@@ -336,9 +336,44 @@ const CHANGES: &[Change] = &[
         name: "cancel: a grant kept",
         at: "cancel 1",
         edit: Edit::Replace(
-            "self.release_node(node_ref, &mut wakes),",
-            "{ self.release_node(node_ref, &mut wakes); back = 0; }",
+            "back = self.take_grant(waiter, node_ref, &mut wakes),",
+            "{ self.take_grant(waiter, node_ref, &mut wakes); back = 0; }",
         ),
+    },
+    Change {
+        name: "offer: counted after the grant",
+        at: "offer 1",
+        edit: Edit::Replace(
+            "let epoch = unclaimed.add();",
+            "let assigned = assign_to(node, word, permits);\n        \
+             if matches!(assigned, Assignment::Satisfied { .. }) {\n            \
+             unclaimed.add();\n        }\n        return assigned;\n        \
+             #[expect(unreachable_code, reason = \"a mutant\")]\n        \
+             let epoch = unclaimed.add();",
+        ),
+    },
+    Change {
+        name: "offer: takes nothing back",
+        at: "offer 2",
+        edit: Edit::Replace("!unclaimed.claim(epoch)", "false"),
+    },
+    Change {
+        name: "offer: gives on a permit that is claimed by now",
+        at: "offer 2",
+        edit: Edit::Replace("left: left - 1", "left"),
+    },
+    Change {
+        name: "take_grant: no claim",
+        at: "take_grant",
+        edit: Edit::Replace(
+            "|| unclaimed.claim(Epoch::from_number(granted_in))",
+            "|| granted_in <= u32::MAX",
+        ),
+    },
+    Change {
+        name: "claim_lapsed: no look at CLOSED",
+        at: "claim_lapsed",
+        edit: Edit::Replace("!closed", "true"),
     },
     Change {
         name: "cancel: a closed waiter gives back, too",

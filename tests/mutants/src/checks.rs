@@ -66,9 +66,13 @@ impl Checks {
 /// The models that go through this file.
 fn parts(file: &str) -> &'static [&'static str] {
     match file {
-        _ if file.starts_with("src/raw/semaphore") || file.starts_with("src/semaphore") => {
-            &["tests::loom::semaphore::", "tests::pairs::semaphore::", "tests::loom::limiter::"]
-        }
+        _ if file.starts_with("src/raw/semaphore") || file.starts_with("src/semaphore") => &[
+            "tests::loom::semaphore::",
+            "tests::loom::claims::",
+            "tests::pairs::semaphore::",
+            "tests::pairs::claims::",
+            "tests::loom::limiter::",
+        ],
         _ if file.starts_with("src/raw/window") || file.starts_with("src/window") => {
             &["tests::loom::window::", "tests::pairs::window::"]
         }
