@@ -63,6 +63,13 @@ fn plan(pair: [&str; 2]) -> (usize, Vec<fn() -> Scene>) {
             return (1, vec![both_open, one_waits_for_a_slot]);
         }
         ["poll_again", "reset" | "set_a_higher_rate"] => return (1, vec![both_open]),
+        // From three starts it has ten executions at most.
+        ["set_a_higher_rate", "reset"] => {
+            return (
+                0,
+                vec![both_open, a_line_for_the_rate, a_line_for_a_slot, one_waits_for_a_slot],
+            );
+        }
         ["end_of_a_call", "reset" | "set_a_higher_rate"] => {
             return (1, vec![both_open, one_waits_for_a_slot]);
         }
