@@ -371,9 +371,14 @@ const CHANGES: &[Change] = &[
         ),
     },
     Change {
-        name: "claim_lapsed: no look at CLOSED",
+        name: "claim_lapsed: no second look at CLOSED",
         at: "claim_lapsed",
-        edit: Edit::Replace("!closed", "true"),
+        edit: Edit::Replace("self.is_closed() || ", ""),
+    },
+    Change {
+        name: "claim_lapsed: no look at the debt",
+        at: "claim_lapsed",
+        edit: Edit::Replace(" || self.debt() > 0", ""),
     },
     Change {
         name: "cancel: a closed waiter gives back, too",
