@@ -1,0 +1,59 @@
+//! When a weight fits.
+
+use super::count::Window;
+use super::scale::{MAX_SUM, block, first_of};
+use super::wheel::{Moved, Track, Wheel};
+use super::word::between;
+
+/// What an admission asks for, in units.
+#[derive(Clone, Copy)]
+pub(super) struct Need {
+    pub(super) weight: u32,
+    pub(super) limit: u32,
+}
+
+impl Need {
+    #[inline]
+    pub(super) fn fits(self, sum: u32, credits: u32) -> bool {
+        let counted = u64::from(sum.saturating_sub(credits)) + u64::from(self.weight);
+        counted <= u64::from(self.limit) && u64::from(sum) + u64::from(self.weight) <= MAX_SUM.into()
+    }
+}
+
+impl Wheel {
+    /// Whether it fits now; reads what was given back only if that decides.
+    #[inline]
+    pub(super) fn fits(&self, window: &Window, need: Need) -> Result<bool, Moved> {
+        Ok(need.fits(window.sum, 0)
+            || need.fits(window.sum, self.credits(window.from, window.head)?))
+    }
+
+    /// The tick from which on it fits, if nothing else happens. It fits once the window is empty, and not now.
+    pub(super) fn fits_from(&self, window: &Window, need: Need) -> Result<u32, Moved> {
+        let &Window { head, from, .. } = window;
+        let sum_from = |sum_before| between(sum_before, head.amount());
+        let mut credits = self.credits(from, head)?;
+        let mut later = credits.saturating_sub(self.credits_in_block(from, head)?);
+        // The block in which the tick lies that has to leave the window.
+        let mut decisive = block(from);
+        for next in decisive + 1..=block(head.tick()) {
+            if let Some(sum_before) = self.amount(Track::Starts, next)? {
+                if need.fits(sum_from(sum_before), later) {
+                    break;
+                }
+                (decisive, credits) = (next, later);
+            }
+            later = later.saturating_sub(self.amount(Track::BlockCredits, next)?.unwrap_or(0));
+        }
+        let last = (first_of(decisive + 1) - 1).min(head.tick());
+        for tick in first_of(decisive).max(from)..last {
+            credits = credits.saturating_sub(self.amount(Track::Credits, tick)?.unwrap_or(0));
+            if let Some(end) = self.amount(Track::Ends, tick)?
+                && need.fits(sum_from(end), credits)
+            {
+                return Ok(tick + self.scale.ticks);
+            }
+        }
+        Ok(last + self.scale.ticks)
+    }
+}
