@@ -1,5 +1,9 @@
 //! Tokens on ordinary threads: against a plain list of all admissions, and on a real clock.
 
-pub(crate) mod plain;
-#[cfg(not(any(ringgate_shuttle, ringgate_freeze)))]
+#[cfg(not(ringgate_shuttle))]
+mod inputs;
+#[cfg(not(ringgate_shuttle))]
 mod oracle;
+pub(crate) mod plain;
+#[cfg(not(ringgate_shuttle))]
+mod threads;

@@ -76,8 +76,12 @@ impl Wheel {
     /// * More than a full window in a tick with more than `MAX_SUM` before it in the window: nothing of such a tick has
     ///   been admitted.
     ///
+    /// (It would change an answer in coarser units, so the tick is noted for a successor that has such.)
+    ///
     /// So a window has at most `MAX_SUM` up to some tick, `MAX_IN_TICK` in it, and `MAX_UNITS` in each after it.
-    pub(super) fn count_anyway(&self, tick: u32, weight: u32) -> Result<(), Closed> {
+    ///
+    /// Returns the tick in which it counts.
+    pub(super) fn count_anyway(&self, tick: u32, weight: u32) -> Result<u32, Closed> {
         loop {
             let head = self.head()?;
             let Ok(window) = self.window(head, tick) else { continue };
@@ -86,8 +90,25 @@ impl Wheel {
             let is_flooded = window.sum - in_tick > MAX_SUM;
             let most = if is_flooded { MAX_UNITS } else { MAX_IN_TICK };
             let room = most.saturating_sub(in_tick).min(MAX_UNITS);
+            if weight > room {
+                self.note_cut(window.now)?;
+            }
             // MUTANTS: count_anyway
             if room == 0 || self.count(head, window.now, weight.min(room)) {
+                return Ok(window.now);
+            }
+        }
+    }
+
+    #[cold]
+    fn note_cut(&self, tick: u32) -> Result<(), Closed> {
+        loop {
+            let known = self.word(Track::Cut, 0);
+            if known.is_closed() {
+                return Err(Closed);
+            }
+            let is_noted = known.tick() >= tick;
+            if is_noted || self.swap_word(Track::Cut, 0, known, Word::new(tick, 1)) {
                 return Ok(());
             }
         }

@@ -55,15 +55,21 @@ impl HeldTokens {
         self.check(now, weight, self.units(weight), self.load()).map(drop)
     }
 
-    /// What was used counts from `now` on, whatever the limit; the rest is free at once.
-    pub(crate) fn settle_held(&self, now: Timestamp, reservation: Reservation, actual: u64) {
+    /// What was used counts from `now` on, whatever the limit; the rest is free at once. Returns the stamp it counts with:
+    /// a later one if the reservation was made by a clock that is ahead.
+    pub(crate) fn settle_held(
+        &self,
+        now: Timestamp,
+        reservation: Reservation,
+        actual: u64,
+    ) -> Timestamp {
         let Reservation { units, time, .. } = reservation;
         // MUTANTS: settle_held
-        self.settled.count_anyway(now, time, actual);
+        let stamp = self.settled.count_anyway(now, time, actual);
         loop {
             let held = self.load();
             if units == 0 || self.swap(held, low(held).saturating_sub(units)) {
-                return;
+                return stamp;
             }
         }
     }

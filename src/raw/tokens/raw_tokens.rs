@@ -104,13 +104,15 @@ impl RawTokens {
         }
     }
 
-    /// Counts what has happened already, not before this time of the wheels.
-    pub(super) fn count_anyway(&self, now: Timestamp, earliest: u64, amount: u64) {
-        if amount > 0 {
-            self.chain.with_tick_from(now, earliest, |wheel, tick| {
-                wheel.count_anyway(tick, wheel.scale.units(amount))
-            });
+    /// Counts what has happened already, not before this time of the wheels. Returns its stamp.
+    pub(super) fn count_anyway(&self, now: Timestamp, earliest: u64, amount: u64) -> Timestamp {
+        if amount == 0 {
+            return now;
         }
+        self.chain.with_tick_from(now, earliest, |wheel, tick| {
+            let counted = wheel.count_anyway(tick, wheel.scale.units(amount))?;
+            Ok(stamp(wheel, now, counted))
+        })
     }
 
     // ---- the rule ------------------------------------------------------------------------------
@@ -209,11 +211,14 @@ fn until(wheel: &Wheel, tick: u32) -> Refusal {
 
 #[inline]
 fn admission(wheel: &Wheel, now: Timestamp, (asked, tick): (u32, u32), weight: u64) -> Admission {
-    // A stale reading has been counted at a later tick.
-    let begins = if tick == asked { None } else { wheel.scale.clock_at(tick) };
-    let stamp = begins.map_or(now, Timestamp::from_nanos);
+    let stamp = if tick == asked { now } else { stamp(wheel, now, tick) };
     let place = Place { generation: wheel.generation, tick, end: wheel.scale.end(tick) };
     Admission { stamp, weight, place: Some(place) }
+}
+
+/// The stamp of what counts in this tick: a stale reading has been counted in a later one.
+fn stamp(wheel: &Wheel, now: Timestamp, tick: u32) -> Timestamp {
+    wheel.scale.clock_at(tick).map_or(now, |begins| now.max(Timestamp::from_nanos(begins)))
 }
 
 /// One value means that there is no limit yet.

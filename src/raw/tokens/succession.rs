@@ -72,6 +72,7 @@ impl Wheel {
                 break;
             }
         }
+        self.seal(Track::Cut, 0);
         for tick in 0..self.scale.slots {
             self.seal(Track::Credits, tick);
         }
@@ -82,8 +83,11 @@ impl Wheel {
         let closed = self.head_word();
         let head = Word::new(closed.tick(), closed.amount());
         let now = next.tick_of(self, head.tick()).max(next.scale.first());
-        let mut filling = Filling { next, now, tick: now, sum: 0 };
-        let (mut amount, mut end, mut kept_since) = (0_u64, head.amount(), u64::MAX);
+        let mut filling = Filling { next, now, tick: now, sum: 0, cut: 0 };
+        let cut = self.word(Track::Cut, 0).tick();
+        let is_coarser = next.scale.unit_log2 > self.scale.unit_log2;
+        let (mut amount, mut end) = (0_u64, head.amount());
+        let mut kept_since = self.scale.end(head.tick()).saturating_add(1);
         let oldest = head.tick().saturating_sub(self.scale.slots - BLOCK);
         for tick in (oldest + 1..=head.tick()).rev() {
             let is_head = tick == head.tick();
@@ -97,11 +101,20 @@ impl Wheel {
             let credit = self.amount(Track::Credits, tick).ok().flatten().unwrap_or(0);
             let kept = between(before, end).saturating_sub(credit);
             amount = amount.saturating_add(self.scale.amount(kept));
+            if tick <= cut && is_coarser {
+                // More than is known: a full window.
+                amount = u64::MAX;
+            } else if tick == cut {
+                filling.cut = next.tick_of(self, tick).min(now);
+            }
             if filling.add(next.tick_of(self, tick), next.scale.units(amount)) {
                 kept_since = self.scale.end(tick - 1).saturating_add(1);
             }
         }
         filling.finish();
+        if filling.cut > 0 {
+            next.seed(Track::Cut, Word::new(filling.cut, 1), 0);
+        }
         next.store_kept_since(kept_since.max(self.kept_since()));
         next.start(Word::new(now, 0));
     }
@@ -126,6 +139,8 @@ struct Filling<'a> {
     tick: u32,
     /// The sum of the ticks from this one on.
     sum: u32,
+    /// The latest tick of which not all has been counted; 0 if there is none.
+    cut: u32,
 }
 
 impl Filling<'_> {
@@ -143,6 +158,9 @@ impl Filling<'_> {
         }
         // At most a full window of this can be given back. The rest, a full window too, outlives all that is older.
         self.sum = in_all.min(2 * MAX_UNITS);
+        if in_all > self.sum {
+            self.cut = self.cut.max(tick);
+        }
         true
     }
 

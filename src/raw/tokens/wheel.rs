@@ -30,6 +30,8 @@ pub(crate) struct Wheel {
     credits: Box<[AtomicU64]>,
     /// `[block | what has been given back of that block]`.
     block_credits: Box<[AtomicU64]>,
+    /// `[the latest tick of which not all has been counted | 1]`, in one slot.
+    cut: Box<[AtomicU64]>,
     /// How many wheels came before.
     pub(super) generation: u32,
     /// The first wheel whose admissions can be given back here. What has been counted in coarser units may be more than
@@ -44,13 +46,14 @@ pub(crate) struct Wheel {
     pub(super) tracked: Tracked,
 }
 
-/// One of the four arrays.
+/// One of the arrays.
 #[derive(Clone, Copy)]
 pub(super) enum Track {
     Ends,
     Starts,
     Credits,
     BlockCredits,
+    Cut,
 }
 
 impl Wheel {
@@ -65,6 +68,7 @@ impl Wheel {
             starts: zeros(blocks),
             credits: zeros(slots),
             block_credits: zeros(blocks),
+            cut: zeros(1),
             generation,
             gives_back_since: generation,
             kept_since: AtomicU64::new(0),
@@ -156,6 +160,7 @@ impl Wheel {
             Track::Starts => &self.starts,
             Track::Credits => &self.credits,
             Track::BlockCredits => &self.block_credits,
+            Track::Cut => &self.cut,
         };
         // Their lengths are powers of two.
         &track[number as usize & (track.len() - 1)]

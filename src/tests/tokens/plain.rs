@@ -143,9 +143,10 @@ impl Plain {
         i128::from(slots.next_power_of_two() - self.block)
     }
 
-    pub(crate) fn set(&mut self, limit: u64, window: u64) {
+    /// Ticks are numbered anew for other units, too.
+    pub(crate) fn set(&mut self, limit: u64, window: u64, has_other_units: bool) {
         self.limit = limit;
-        if window != self.window {
+        if window != self.window || has_other_units {
             self.restart(window, self.offset);
         }
     }
