@@ -2,4 +2,5 @@
 
 mod limiter;
 mod semaphore;
+mod tokens;
 mod window;

@@ -10,6 +10,7 @@
 pub(crate) mod limiter;
 pub(crate) mod semaphore;
 pub(crate) mod shared;
+pub(crate) mod tokens;
 pub(crate) mod window;
 
 use core::future::Future;

@@ -81,27 +81,37 @@ impl RawTokens {
     // ---- settling ------------------------------------------------------------------------------
 
     /// Puts what was really used in the place of the weight. Less gives back the difference, until the admission itself
-    /// leaves the window. More is counted on top at `now`, whatever the limit.
-    pub(crate) fn settle(&self, now: Timestamp, admission: Admission, actual: u64) {
+    /// leaves the window. More is counted on top at `now`, whatever the limit; returns the stamp of that.
+    pub(crate) fn settle(
+        &self,
+        now: Timestamp,
+        admission: Admission,
+        actual: u64,
+    ) -> Option<Timestamp> {
         let Admission { weight, place, .. } = admission;
-        if let Some(more) = actual.checked_sub(weight) {
-            self.count_anyway(now, 0, more);
-        } else if let Some(place) = place {
-            self.chain.with_tick(now, |wheel, tick| {
-                if place.generation == wheel.generation {
-                    let units = wheel.scale.units(weight) - wheel.scale.units(actual);
-                    return wheel.give_back(place.tick, units, tick);
-                }
-                let since = wheel.kept_since();
-                if place.generation < wheel.gives_back_since || place.end < since {
-                    return Ok(());
-                }
-                // It has been copied to where the last moment of its tick lies, as a part of a sum.
-                let of = wheel.scale.tick_at(place.end).unwrap_or(wheel.scale.last());
-                let units = wheel.scale.units_within(weight - actual);
-                wheel.give_back(of, units, tick)
-            });
+        let less = weight.saturating_sub(actual);
+        if let (Some(place), true) = (place, less > 0) {
+            self.give_back(now, place, weight, less);
         }
+        let more = actual.saturating_sub(weight);
+        (more > 0).then(|| self.count_anyway(now, 0, more))
+    }
+
+    fn give_back(&self, now: Timestamp, place: Place, weight: u64, less: u64) {
+        self.chain.with_tick(now, |wheel, tick| {
+            let scale = wheel.scale;
+            if place.generation == wheel.generation {
+                let units = scale.units(weight) - scale.units(weight - less);
+                return wheel.give_back(place.tick, units, tick);
+            }
+            let since = wheel.kept_since();
+            if place.generation < wheel.gives_back_since || place.end < since {
+                return Ok(());
+            }
+            // It has been copied to where the last moment of its tick lies, as a part of a sum.
+            let of = scale.tick_at(place.end).unwrap_or(scale.last());
+            wheel.give_back(of, scale.units_within(less), tick)
+        });
     }
 
     /// Counts what has happened already, not before this time of the wheels. Returns its stamp.

@@ -112,14 +112,21 @@ impl Scale {
         self.begins(tick).map(|time| time.saturating_sub(self.offset))
     }
 
-    /// The last time of a tick, in the wheel's time. A tick before `first` has been filled in from an older wheel.
+    /// The first time of a tick, in the wheel's time, or the end of time. A tick before `first` has been filled in from an
+    /// older wheel.
+    #[inline]
+    pub(super) fn begin(&self, tick: u32) -> u64 {
+        if tick < self.first() {
+            let before = u64::from(self.first() - tick).saturating_mul(self.tick);
+            return self.origin.saturating_sub(before);
+        }
+        self.begins(tick).unwrap_or(u64::MAX)
+    }
+
+    /// The last time of a tick.
     #[inline]
     pub(super) fn end(&self, tick: u32) -> u64 {
-        if tick < self.first() {
-            let before = u64::from(self.first() - 1 - tick).saturating_mul(self.tick);
-            return self.origin.saturating_sub(before.saturating_add(1));
-        }
-        self.begins(tick + 1).map_or(u64::MAX, |next| next - 1)
+        self.begin(tick + 1).saturating_sub(1)
     }
 
     // ---- amounts -------------------------------------------------------------------------------

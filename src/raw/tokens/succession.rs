@@ -87,7 +87,7 @@ impl Wheel {
         let cut = self.word(Track::Cut, 0).tick();
         let is_coarser = next.scale.unit_log2 > self.scale.unit_log2;
         let (mut amount, mut end) = (0_u64, head.amount());
-        let mut kept_since = self.scale.end(head.tick()).saturating_add(1);
+        let mut kept_since = self.scale.begin(head.tick() + 1);
         let oldest = head.tick().saturating_sub(self.scale.slots - BLOCK);
         for tick in (oldest + 1..=head.tick()).rev() {
             let is_head = tick == head.tick();
@@ -108,7 +108,7 @@ impl Wheel {
                 filling.cut = next.tick_of(self, tick).min(now);
             }
             if filling.add(next.tick_of(self, tick), next.scale.units(amount)) {
-                kept_since = self.scale.end(tick - 1).saturating_add(1);
+                kept_since = self.scale.begin(tick);
             }
         }
         filling.finish();
