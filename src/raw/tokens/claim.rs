@@ -45,7 +45,9 @@ impl Wheel {
             let head = self.head()?;
             let Ok(window) = self.window(head, tick) else { continue };
             let Ok(credits) = self.credits(window.from, head) else { continue };
-            if window.holds(self) {
+            let again = self.credits(window.from, head);
+            // MUTANTS: counted
+            if again.is_ok_and(|again| again == credits) && window.holds(self) {
                 return Ok((window, credits));
             }
         }

@@ -16,7 +16,8 @@ impl Need {
     #[inline]
     pub(super) fn fits(self, sum: u32, credits: u32) -> bool {
         let counted = u64::from(sum.saturating_sub(credits)) + u64::from(self.weight);
-        counted <= u64::from(self.limit) && u64::from(sum) + u64::from(self.weight) <= MAX_SUM.into()
+        counted <= u64::from(self.limit)
+            && u64::from(sum) + u64::from(self.weight) <= MAX_SUM.into()
     }
 }
 
@@ -29,12 +30,24 @@ impl Wheel {
     }
 
     /// The tick from which on it fits, if nothing else happens. It fits once the window is empty, and not now.
+    ///
+    /// What was given back only grows under one head. So if it comes to the same before and after, nothing was in between.
     pub(super) fn fits_from(&self, window: &Window, need: Need) -> Result<u32, Moved> {
+        let credits = self.credits(window.from, window.head)?;
+        let last = self.last_in_the_way(window, need, credits)?;
+        // MUTANTS: fits_from
+        if need.fits(window.sum, credits) || credits != self.credits(window.from, window.head)? {
+            return Err(Moved);
+        }
+        Ok(last + self.scale.ticks)
+    }
+
+    /// The tick that has to leave the window: its block first.
+    fn last_in_the_way(&self, window: &Window, need: Need, credits: u32) -> Result<u32, Moved> {
         let &Window { head, from, .. } = window;
         let sum_from = |sum_before| between(sum_before, head.amount());
-        let mut credits = self.credits(from, head)?;
+        let mut credits = credits;
         let mut later = credits.saturating_sub(self.credits_in_block(from, head)?);
-        // The block in which the tick lies that has to leave the window.
         let mut decisive = block(from);
         for next in decisive + 1..=block(head.tick()) {
             if let Some(sum_before) = self.amount(Track::Starts, next)? {
@@ -51,9 +64,9 @@ impl Wheel {
             if let Some(end) = self.amount(Track::Ends, tick)?
                 && need.fits(sum_from(end), credits)
             {
-                return Ok(tick + self.scale.ticks);
+                return Ok(tick);
             }
         }
-        Ok(last + self.scale.ticks)
+        Ok(last)
     }
 }

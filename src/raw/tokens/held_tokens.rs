@@ -41,8 +41,8 @@ impl HeldTokens {
     pub(crate) fn reserve(&self, now: Timestamp, weight: u64) -> Result<Reservation, Refusal> {
         let units = self.units(weight);
         loop {
-            let held = self.load();
-            let time = self.check(now, weight, units, held)?;
+            let (held, found) = self.read(|held| self.check(now, weight, units, held));
+            let time = found?;
             // MUTANTS: reserve
             if units == 0 || self.swap(held, low(held).saturating_add(units)) {
                 return Ok(Reservation { weight, units, time });
@@ -52,7 +52,8 @@ impl HeldTokens {
 
     /// Whether the weight fits at `now`, and when if not. Writes nothing.
     pub(crate) fn peek(&self, now: Timestamp, weight: u64) -> Result<(), Refusal> {
-        self.check(now, weight, self.units(weight), self.load()).map(drop)
+        let units = self.units(weight);
+        self.read(|held| self.check(now, weight, units, held)).1.map(drop)
     }
 
     /// What was used counts from `now` on, whatever the limit; the rest is free at once. Returns the stamp it counts with:
@@ -76,9 +77,9 @@ impl HeldTokens {
 
     /// How much could be reserved at `now`.
     pub(crate) fn remaining(&self, now: Timestamp) -> u64 {
-        let held = self.amount(low(self.load()));
         let most = self.amount(u32::try_from(MAX_HELD).unwrap_or(u32::MAX));
-        self.settled.remaining(now).min(most).saturating_sub(held)
+        let (held, left) = self.read(|_| self.settled.remaining(now).min(most));
+        left.saturating_sub(self.amount(low(held)))
     }
 
     /// How much is held.
@@ -99,6 +100,18 @@ impl HeldTokens {
     }
 
     // ---- the word ------------------------------------------------------------------------------
+
+    /// Reads something of the wheel while `held` does not change.
+    fn read<T>(&self, wheel: impl Fn(u64) -> T) -> (u64, T) {
+        loop {
+            let held = self.load();
+            let found = wheel(held);
+            // MUTANTS: read
+            if self.load() == held {
+                return (held, found);
+            }
+        }
+    }
 
     fn load(&self) -> u64 {
         // ORDERING: Acquire pairs with the Release in `swap`: what a settlement has taken out of `held` is seen in the

@@ -71,8 +71,8 @@ impl RawTokens {
     /// How much would be admitted at `now`.
     pub(crate) fn remaining(&self, now: Timestamp) -> u64 {
         self.chain.with_tick(now, |wheel, tick| {
-            let (window, credits) = wheel.counted(tick)?;
             let limit = wheel.scale.limit_units(wheel.limit());
+            let (window, credits) = wheel.counted(tick)?;
             let left = limit.saturating_sub(window.sum.saturating_sub(credits));
             Ok(wheel.scale.amount(left.min(MAX_SUM.saturating_sub(window.sum))))
         })

@@ -102,8 +102,7 @@ impl Wheel {
     /// Takes over the limit, unless another thread has, or it has been set.
     pub(super) fn seed_limit(&self, limit: u64) {
         // ORDERING: Relaxed, as in `limit`.
-        let _ =
-            self.limit.compare_exchange(UNSET, limit, Ordering::Relaxed, Ordering::Relaxed);
+        let _ = self.limit.compare_exchange(UNSET, limit, Ordering::Relaxed, Ordering::Relaxed);
     }
 
     /// Whether this is the rule.

@@ -229,3 +229,40 @@ fn model_an_equal_sum_is_not_taken_for_the_same() {
         assert_eq!(tokens.remaining(at(0)), 0);
     });
 }
+
+/// Two reservations, and one beside a change. Caught: `swap` of `held` stores instead of comparing.
+#[test]
+fn model_no_more_is_held_than_the_limit() {
+    model(3, || {
+        let tokens = Arc::new(HeldTokens::new(3, Duration::from_nanos(WINDOW)));
+        let there = Arc::clone(&tokens);
+        let other = thread::spawn(move || {
+            let reserved = there.reserve(at(0), 2);
+            reserved.map(|reservation| there.settle_held(at(0), reservation, 1)).is_ok()
+        });
+        let second = tokens.reserve(at(0), 2).is_ok();
+        let first = other.join().unwrap();
+        assert!(first || second);
+        assert_eq!(tokens.held(), if second { 2 } else { 0 });
+        let used = u64::from(first) + 2 * u64::from(second);
+        assert_eq!(tokens.remaining(at(0)), 3 - used);
+    });
+}
+
+/// Caught: as for a new window above.
+#[test]
+fn model_what_is_settled_beside_a_new_window_is_never_missed() {
+    model(1, || {
+        let tokens = Arc::new(HeldTokens::new(3, Duration::from_nanos(1)));
+        let first = tokens.reserve(at(0), 2).unwrap();
+        let there = Arc::clone(&tokens);
+        let other = thread::spawn(move || {
+            there.settle_held(at(0), first, 2);
+            there.reserve(at(0), 2).is_err()
+        });
+        tokens.settled().set(3, Duration::from_nanos(2));
+        assert!(tokens.reserve(at(0), 2).is_err());
+        assert!(other.join().unwrap());
+        assert_eq!((tokens.held(), tokens.remaining(at(1))), (0, 1));
+    });
+}

@@ -213,7 +213,9 @@ fn coarse_units_and_many_changes_never_admit_more() {
                     let unit = game.tokens.unit();
                     game.tokens.set(limit, Duration::from_nanos(game.window));
                     game.plain.set(limit, game.window, unit != game.tokens.unit());
-                    assert!(game.tokens.limit() <= limit && game.tokens.unit() <= 1 + limit / 100_000);
+                    assert!(
+                        game.tokens.limit() <= limit && game.tokens.unit() <= 1 + limit / 100_000
+                    );
                     game.plain.renew(now);
                     let _ = game.tokens.remaining(at(now));
                 }
@@ -232,7 +234,14 @@ fn coarse_units_and_many_changes_never_admit_more() {
                     let fits = game.plain.peek(now, weight, 0).is_ok();
                     fitted += u64::from(fits);
                     if let Ok(admission) = game.tokens.try_admit(at(now), weight) {
-                        let (_, id) = game.plain.admit(now, weight).unwrap_or_else(|_| panic!("{seed} {now} {weight} {:?} {:?} {}", game.plain, game.tokens, game.tokens.remaining(at(now))));
+                        let (_, id) = game.plain.admit(now, weight).unwrap_or_else(|_| {
+                            panic!(
+                                "{seed} {now} {weight} {:?} {:?} {}",
+                                game.plain,
+                                game.tokens,
+                                game.tokens.remaining(at(now))
+                            )
+                        });
                         game.open.push((admission, id, 0));
                         admitted += 1;
                     }

@@ -38,7 +38,11 @@ pub(crate) enum Full {
 }
 
 impl Plain {
-    pub(crate) fn new(limit: u64, window: u64, (per_window, shortest, block): (u64, u64, u64)) -> Self {
+    pub(crate) fn new(
+        limit: u64,
+        window: u64,
+        (per_window, shortest, block): (u64, u64, u64),
+    ) -> Self {
         Self {
             limit,
             window,
@@ -110,6 +114,13 @@ impl Plain {
         Ok((now.max(self.clock_at(tick)), self.count(now, weight)))
     }
 
+    /// Time moves on; false if it is as late already.
+    pub(crate) fn enter(&mut self, now: u64) -> bool {
+        let before = self.head;
+        self.head = self.tick(now);
+        self.head != before
+    }
+
     pub(crate) fn count(&mut self, now: u64, amount: u64) -> u64 {
         self.head = self.tick(now);
         self.next_id += 1;
@@ -162,7 +173,9 @@ impl Plain {
     /// Ticks are numbered anew from `now` on where 31 bits do not suffice.
     pub(crate) fn renew(&mut self, now: u64) {
         let slots = u64::try_from(self.ticks()).unwrap() + self.block;
-        if self.tick(now) + 6 * i128::from(slots.next_power_of_two()) > i128::from((1_u32 << 31) - 1) {
+        if self.tick(now) + 6 * i128::from(slots.next_power_of_two())
+            > i128::from((1_u32 << 31) - 1)
+        {
             self.restart_at(i128::from(now) + self.offset, self.window, self.offset);
         }
     }
