@@ -1,7 +1,7 @@
 //! Counting: an admission, an addition that nobody can refuse, and giving back.
 
 use super::count::Window;
-use super::forecast::Need;
+use super::forecast::{Fit, Need};
 use super::scale::{MAX_IN_TICK, MAX_SUM, MAX_UNITS, block};
 use super::wheel::{Closed, Moved, Track, Wheel};
 use super::word::{Word, between};
@@ -22,13 +22,13 @@ impl Wheel {
             let head = self.head()?;
             let Ok(window) = self.window(head, tick) else { continue };
             match self.fits(&window, need) {
-                Ok(true) => {
+                Ok(Fit::Fits) => {
                     if self.count(head, window.now, need.weight) {
                         return Ok(Attempt::Counted(window.now));
                     }
                 }
-                Ok(false) => {
-                    let from = self.fits_from(&window, need);
+                Ok(Fit::Beyond { credits }) => {
+                    let from = self.fits_from(&window, need, credits);
                     // MUTANTS: try_count
                     if let (Ok(from), true) = (from, window.holds(self)) {
                         return Ok(Attempt::Full(from));
@@ -59,8 +59,8 @@ impl Wheel {
             let head = self.head()?;
             let Ok(window) = self.window(head, tick) else { continue };
             let found = match self.fits(&window, need) {
-                Ok(true) => Ok(None),
-                Ok(false) => self.fits_from(&window, need).map(Some),
+                Ok(Fit::Fits) => Ok(None),
+                Ok(Fit::Beyond { credits }) => self.fits_from(&window, need, credits).map(Some),
                 Err(Moved) => Err(Moved),
             };
             if let (Ok(found), true) = (found, window.holds(self)) {
@@ -146,6 +146,7 @@ impl Wheel {
         if units == 0 || of > head || head.max(tick) - of >= self.scale.ticks {
             return Ok(());
         }
+        self.note_credit(of);
         // The tick first: a thread that stops before the block loses only this credit, in searches that begin earlier.
         if self.credit(Track::Credits, of, units)? {
             // Once the first has succeeded, a seal has nothing to tell: the copy is made from the ticks.

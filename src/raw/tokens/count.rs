@@ -51,7 +51,7 @@ impl Wheel {
 
     /// What has been given back of the ticks from this one to the head's.
     pub(super) fn credits(&self, tick: u32, head: Word) -> Result<u32, Moved> {
-        if tick > head.tick() {
+        if tick > head.tick() || self.latest_credit() < tick {
             return Ok(0);
         }
         let blocks = self.block_credits(block(tick) + 1, head)?;
@@ -67,14 +67,6 @@ impl Wheel {
     /// The same for whole blocks.
     fn block_credits(&self, from: u32, head: Word) -> Result<u32, Moved> {
         self.add_up(Track::BlockCredits, from, block(head.tick()) + 1)
-    }
-
-    fn add_up(&self, track: Track, from: u32, end: u32) -> Result<u32, Moved> {
-        let mut sum = 0_u32;
-        for number in from..end {
-            sum = sum.saturating_add(self.amount(track, number)?.unwrap_or(0));
-        }
-        Ok(sum)
     }
 }
 

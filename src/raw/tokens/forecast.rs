@@ -21,22 +21,38 @@ impl Need {
     }
 }
 
+/// Whether a need fits.
+pub(super) enum Fit {
+    Fits,
+    /// Not even with what has been given back.
+    Beyond {
+        credits: u32,
+    },
+}
+
 impl Wheel {
     /// Whether it fits now; reads what was given back only if that decides.
     #[inline]
-    pub(super) fn fits(&self, window: &Window, need: Need) -> Result<bool, Moved> {
-        Ok(need.fits(window.sum, 0)
-            || need.fits(window.sum, self.credits(window.from, window.head)?))
+    pub(super) fn fits(&self, window: &Window, need: Need) -> Result<Fit, Moved> {
+        if need.fits(window.sum, 0) {
+            return Ok(Fit::Fits);
+        }
+        let credits = self.credits(window.from, window.head)?;
+        Ok(if need.fits(window.sum, credits) { Fit::Fits } else { Fit::Beyond { credits } })
     }
 
     /// The tick from which on it fits, if nothing else happens. It fits once the window is empty, and not now.
     ///
     /// What was given back only grows under one head. So if it comes to the same before and after, nothing was in between.
-    pub(super) fn fits_from(&self, window: &Window, need: Need) -> Result<u32, Moved> {
-        let credits = self.credits(window.from, window.head)?;
+    pub(super) fn fits_from(
+        &self,
+        window: &Window,
+        need: Need,
+        credits: u32,
+    ) -> Result<u32, Moved> {
         let last = self.last_in_the_way(window, need, credits)?;
         // MUTANTS: fits_from
-        if need.fits(window.sum, credits) || credits != self.credits(window.from, window.head)? {
+        if credits != self.credits(window.from, window.head)? {
             return Err(Moved);
         }
         Ok(last + self.scale.ticks)
@@ -47,7 +63,8 @@ impl Wheel {
         let &Window { head, from, .. } = window;
         let sum_from = |sum_before| between(sum_before, head.amount());
         let mut credits = credits;
-        let mut later = credits.saturating_sub(self.credits_in_block(from, head)?);
+        let in_block = if credits > 0 { self.credits_in_block(from, head)? } else { 0 };
+        let mut later = credits.saturating_sub(in_block);
         let mut decisive = block(from);
         for next in decisive + 1..=block(head.tick()) {
             if let Some(sum_before) = self.amount(Track::Starts, next)? {

@@ -2,7 +2,7 @@
 
 use super::scale::{BLOCK, Scale, block};
 use super::word::Word;
-use crate::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
+use crate::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering};
 use crate::sync::leak::Tracked;
 use crate::sync::zeros;
 use core::ptr;
@@ -30,6 +30,8 @@ pub(crate) struct Wheel {
     credits: Box<[AtomicU64]>,
     /// `[block | what has been given back of that block]`.
     block_credits: Box<[AtomicU64]>,
+    /// No later tick has been given anything back, so that most searches need not ask.
+    latest_credit: AtomicU32,
     /// `[the latest tick of which not all has been counted | 1]`, in one slot.
     cut: Box<[AtomicU64]>,
     /// How many wheels came before.
@@ -68,6 +70,7 @@ impl Wheel {
             starts: zeros(blocks),
             credits: zeros(slots),
             block_credits: zeros(blocks),
+            latest_credit: AtomicU32::new(0),
             cut: zeros(1),
             generation,
             gives_back_since: generation,
@@ -153,16 +156,21 @@ impl Wheel {
     // ---- the tracks ----------------------------------------------------------------------------
 
     #[inline]
-    fn slot(&self, track: Track, number: u32) -> &AtomicU64 {
-        let track = match track {
+    fn slots(&self, track: Track) -> &[AtomicU64] {
+        match track {
             Track::Ends => &self.ends,
             Track::Starts => &self.starts,
             Track::Credits => &self.credits,
             Track::BlockCredits => &self.block_credits,
             Track::Cut => &self.cut,
-        };
+        }
+    }
+
+    #[inline]
+    fn slot(&self, track: Track, number: u32) -> &AtomicU64 {
+        let slots = self.slots(track);
         // Their lengths are powers of two.
-        &track[number as usize & (track.len() - 1)]
+        &slots[number as usize & (slots.len() - 1)]
     }
 
     #[inline]
@@ -189,6 +197,38 @@ impl Wheel {
             return Err(Moved);
         }
         Ok((word.tick() == number).then(|| word.amount()))
+    }
+
+    /// What the slots say of all these together.
+    #[inline]
+    pub(super) fn add_up(&self, track: Track, from: u32, end: u32) -> Result<u32, Moved> {
+        let slots = self.slots(track);
+        let (mut sum, mut has_moved) = (0_u32, false);
+        for number in from..end {
+            // ORDERING: Acquire, as in `word`.
+            let word = slots[number as usize & (slots.len() - 1)].load(Ordering::Acquire);
+            let word = Word(word);
+            has_moved |= word.tick() > number;
+            let amount = if word.tick() == number { word.amount() } else { 0 };
+            sum = sum.saturating_add(amount);
+        }
+        if has_moved { Err(Moved) } else { Ok(sum) }
+    }
+
+    /// The latest tick of which something has been given back.
+    #[inline]
+    pub(super) fn latest_credit(&self) -> u32 {
+        // ORDERING: Relaxed: a thread that has seen a credit (Acquire in `word`) sees this, which was written before.
+        self.latest_credit.load(Ordering::Relaxed)
+    }
+
+    /// Before something of this tick is given back.
+    #[inline]
+    pub(super) fn note_credit(&self, tick: u32) {
+        if self.latest_credit() < tick {
+            // ORDERING: Relaxed: published with the credit (Release in `swap_word`).
+            self.latest_credit.fetch_max(tick, Ordering::Relaxed);
+        }
     }
 
     /// Writes down the sum at the end of the head's tick before the head leaves it. The latest sum stays: the one that
