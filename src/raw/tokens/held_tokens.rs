@@ -58,6 +58,7 @@ impl HeldTokens {
 
     /// What was used counts from `now` on, whatever the limit; the rest is free at once. Returns the stamp it counts with:
     /// a later one if the reservation was made by a clock that is ahead.
+    #[expect(clippy::needless_pass_by_value, reason = "it can be settled once")]
     pub(crate) fn settle_held(
         &self,
         now: Timestamp,

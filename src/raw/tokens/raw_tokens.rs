@@ -82,6 +82,7 @@ impl RawTokens {
 
     /// Puts what was really used in the place of the weight. Less gives back the difference, until the admission itself
     /// leaves the window. More is counted on top at `now`, whatever the limit; returns the stamp of that.
+    #[expect(clippy::needless_pass_by_value, reason = "it can be settled once")]
     pub(crate) fn settle(
         &self,
         now: Timestamp,

@@ -121,8 +121,7 @@ impl Specification for AtStart {
 /// Each thread has one of these to settle: at time 0, 1 and 2.
 const FIRST: u64 = 2;
 
-/// Broken by: `holds` always true; `amount` that takes a word of a later lap for none; no `max` with the head's tick in
-/// `window`; the weight counted before the tick is left.
+/// Broken by: a forecast that reads what was given back once; `remaining` that does so; the limit read after the window.
 #[test]
 fn shuttle_histories_of_tokens_can_be_told_one_call_at_a_time() {
     check(20_000, || {
@@ -221,7 +220,7 @@ impl Specification for Held {
     }
 }
 
-/// Broken by: a settlement that leaves `held` first; a reservation that reads the wheel first; no version.
+/// Broken by: a refusal that does not read `held` again.
 #[test]
 fn shuttle_histories_of_held_tokens_can_be_told_one_step_at_a_time() {
     check(20_000, || {

@@ -2,10 +2,6 @@
 //!
 //! A tick is one moment here, and three of them are in a window. The account compares what remains with what has been
 //! counted by the stamps, at every moment until the window is empty: nothing is lost, and nothing is made.
-//!
-//! Caught, by most pairs: `hand_over` fills the successor before it closes; `promote` publishes it before it is filled;
-//! `count` adds the weight and enters a block in one step; `give_back` credits the block first and its tick second
-//! (frozen).
 
 use crate::raw::tokens::{Admission, RawTokens, Refusal};
 use crate::tests::pairs::{Run, Start, every_pair};

@@ -175,7 +175,8 @@ impl Game {
     }
 }
 
-/// Broken by: see the list in `docs/verification.md`.
+/// Broken by: `give_back` without a look at whether the tick has left the window; credits of what was not taken over
+/// (`kept_since`); slots that do not hold a window and a block; no limit of what `count_anyway` adds to a tick.
 #[test]
 fn any_program_gives_the_answers_of_a_list() {
     for seed in 0..800 {
@@ -284,7 +285,7 @@ fn what_is_held_counts_beside_what_is_settled() {
         for _ in 0..250 {
             game.now += game.random.below(game.window / 8 + 1500);
             let held: u64 = open.iter().map(Reservation::weight).sum();
-            assert_eq!(tokens.held(), held);
+            assert_eq!((tokens.held(), tokens.settled().limit()), (held, game.plain.limit));
             let now = game.now;
             assert_eq!(tokens.remaining(at(now)), game.plain.remaining(now).saturating_sub(held));
             if game.random.below(2) == 0 || open.is_empty() {

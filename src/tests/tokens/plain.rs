@@ -115,6 +115,7 @@ impl Plain {
     }
 
     /// Time moves on; false if it is as late already.
+    #[cfg(ringgate_shuttle)]
     pub(crate) fn enter(&mut self, now: u64) -> bool {
         let before = self.head;
         self.head = self.tick(now);

@@ -53,7 +53,7 @@ fn four_threads_on_a_real_clock_admit_no_more_than_the_limit() {
         let mut open = None;
         for _ in 0..OPERATIONS {
             let now = clock.now();
-            if next(&mut random) % 64 == 0 {
+            if next(&mut random).is_multiple_of(64) {
                 // Descheduled between the reading and the claim.
                 thread::yield_now();
             }
@@ -61,7 +61,7 @@ fn four_threads_on_a_real_clock_admit_no_more_than_the_limit() {
                 stamps.push((admission.stamp(), admission.weight()));
                 open = Some((stamps.len() - 1, admission));
             }
-            if next(&mut random) % 4 == 0
+            if next(&mut random).is_multiple_of(4)
                 && let Some((index, admission)) = open.take()
             {
                 let actual = next(&mut random) % (admission.weight() + 1);
@@ -84,11 +84,11 @@ fn four_threads_on_a_real_clock_hold_no_more_than_the_limit() {
         let mut open = Vec::new();
         for _ in 0..OPERATIONS {
             let now = clock.now();
-            if next(&mut random) % 64 == 0 {
+            if next(&mut random).is_multiple_of(64) {
                 thread::yield_now();
             }
             open.extend(tokens.reserve(now, 1 + next(&mut random) % 8));
-            if next(&mut random) % 2 == 0
+            if next(&mut random).is_multiple_of(2)
                 && let Some(reservation) = open.pop()
             {
                 let actual = next(&mut random) % (reservation.weight() + 1);
