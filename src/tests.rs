@@ -10,6 +10,7 @@
 //! | `schedules` | seeds and numbers of random schedules, for the two around it | |
 //! | `linearizability` | histories from random schedules against a sequential specification | `cargo shuttle` |
 //! | `oracle` | the log's layouts against a list of its stamps | `cargo test` |
+//! | `tokens` | the window of tokens against a list, and on a real clock | `cargo test` |
 //! | `units` | small parts by themselves | `cargo test` |
 
 #[cfg(any(ringgate_loom, ringgate_shuttle, ringgate_freeze))]
@@ -28,5 +29,7 @@ mod schedules;
 mod shuttle;
 #[cfg(ringgate_freeze)]
 mod stall;
+#[cfg(not(any(ringgate_loom, ringgate_freeze)))]
+mod tokens;
 #[cfg(not(any(ringgate_loom, ringgate_shuttle, ringgate_freeze)))]
 mod units;

@@ -10,6 +10,7 @@
 //! time: Lowe 2017). If no state is left, nothing explains the history.
 
 mod semaphore;
+mod tokens;
 mod window;
 
 use std::fmt::Debug;

@@ -3,4 +3,5 @@
 mod claims;
 mod limiter;
 mod semaphore;
+mod tokens;
 mod window;

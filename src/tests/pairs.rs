@@ -11,6 +11,7 @@ pub(crate) mod claims;
 pub(crate) mod limiter;
 pub(crate) mod semaphore;
 pub(crate) mod shared;
+pub(crate) mod tokens;
 pub(crate) mod window;
 
 use core::future::Future;

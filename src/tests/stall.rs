@@ -16,5 +16,6 @@
 mod harness;
 mod limiter;
 mod semaphore;
+mod tokens;
 mod window;
 mod work;

@@ -76,6 +76,9 @@ fn parts(file: &str) -> &'static [&'static str] {
         _ if file.starts_with("src/raw/window") || file.starts_with("src/window") => {
             &["tests::loom::window::", "tests::pairs::window::"]
         }
+        _ if file.starts_with("src/raw/tokens") => {
+            &["tests::loom::tokens::", "tests::pairs::tokens::"]
+        }
         _ => &["tests::loom::limiter::", "tests::pairs::limiter::"],
     }
 }

@@ -1,0 +1,89 @@
+//! When a weight fits.
+
+use super::count::Window;
+use super::scale::{MAX_SUM, block, first_of};
+use super::wheel::{Moved, Track, Wheel};
+use super::word::between;
+
+/// What an admission asks for, in units.
+#[derive(Clone, Copy)]
+pub(super) struct Need {
+    pub(super) weight: u32,
+    pub(super) limit: u32,
+}
+
+impl Need {
+    #[inline]
+    pub(super) fn fits(self, sum: u32, credits: u32) -> bool {
+        let counted = u64::from(sum.saturating_sub(credits)) + u64::from(self.weight);
+        counted <= u64::from(self.limit)
+            && u64::from(sum) + u64::from(self.weight) <= MAX_SUM.into()
+    }
+}
+
+/// Whether a need fits.
+pub(super) enum Fit {
+    Fits,
+    /// Not even with what has been given back.
+    Beyond {
+        credits: u32,
+    },
+}
+
+impl Wheel {
+    /// Whether it fits now; reads what was given back only if that decides.
+    #[inline]
+    pub(super) fn fits(&self, window: &Window, need: Need) -> Result<Fit, Moved> {
+        if need.fits(window.sum, 0) {
+            return Ok(Fit::Fits);
+        }
+        let credits = self.credits(window.from, window.head)?;
+        Ok(if need.fits(window.sum, credits) { Fit::Fits } else { Fit::Beyond { credits } })
+    }
+
+    /// The tick from which on it fits, if nothing else happens. It fits once the window is empty, and not now.
+    ///
+    /// What was given back only grows under one head. So if it comes to the same before and after, nothing was in between.
+    pub(super) fn fits_from(
+        &self,
+        window: &Window,
+        need: Need,
+        credits: u32,
+    ) -> Result<u32, Moved> {
+        let last = self.last_in_the_way(window, need, credits)?;
+        // MUTANTS: fits_from
+        if credits != self.credits(window.from, window.head)? {
+            return Err(Moved);
+        }
+        Ok(last + self.scale.ticks)
+    }
+
+    /// The tick that has to leave the window: its block first.
+    fn last_in_the_way(&self, window: &Window, need: Need, credits: u32) -> Result<u32, Moved> {
+        let &Window { head, from, .. } = window;
+        let sum_from = |sum_before| between(sum_before, head.amount());
+        let mut credits = credits;
+        let in_block = if credits > 0 { self.credits_in_block(from, head)? } else { 0 };
+        let mut later = credits.saturating_sub(in_block);
+        let mut decisive = block(from);
+        for next in decisive + 1..=block(head.tick()) {
+            if let Some(sum_before) = self.amount(Track::Starts, next)? {
+                if need.fits(sum_from(sum_before), later) {
+                    break;
+                }
+                (decisive, credits) = (next, later);
+            }
+            later = later.saturating_sub(self.amount(Track::BlockCredits, next)?.unwrap_or(0));
+        }
+        let last = (first_of(decisive + 1) - 1).min(head.tick());
+        for tick in first_of(decisive).max(from)..last {
+            credits = credits.saturating_sub(self.amount(Track::Credits, tick)?.unwrap_or(0));
+            if let Some(end) = self.amount(Track::Ends, tick)?
+                && need.fits(sum_from(end), credits)
+            {
+                return Ok(tick);
+            }
+        }
+        Ok(last)
+    }
+}

@@ -1,0 +1,9 @@
+//! Tokens on ordinary threads: against a plain list of all admissions, and on a real clock.
+
+#[cfg(not(ringgate_shuttle))]
+mod inputs;
+#[cfg(not(ringgate_shuttle))]
+mod oracle;
+pub(crate) mod plain;
+#[cfg(not(ringgate_shuttle))]
+mod threads;
