@@ -90,6 +90,8 @@ pub enum Limit {
     Rate,
     /// The number of calls in flight.
     Concurrency,
+    /// The number of tokens in a window of time ([`TokenWindow`](crate::TokenWindow)).
+    Tokens,
     /// The number of calls in line ([`LimiterBuilder::max_waiters`](crate::LimiterBuilder::max_waiters)).
     Queue,
     /// None: the limiter, or the semaphore it shares, is closed.
@@ -101,6 +103,7 @@ impl fmt::Display for Limit {
         f.write_str(match self {
             Self::Rate => "rate",
             Self::Concurrency => "concurrency",
+            Self::Tokens => "tokens",
             Self::Queue => "queue",
             Self::Closed => "closed",
         })
@@ -115,6 +118,17 @@ enum Wait {
     /// When another call returns a permit or leaves the line: no time is known.
     Open,
     Never,
+    /// Never, because it asks for more than the limit.
+    OverLimit(OverLimit),
+}
+
+/// More was asked for than a limit allows at all. See [`Refused::over_limit`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct OverLimit {
+    /// What was asked for.
+    pub asked: u64,
+    /// The most that can be had.
+    pub limit: u64,
 }
 
 /// The limiter refused a call: which limit refused it, and how long to wait.
@@ -159,6 +173,15 @@ impl Refused {
         Self { limit, wait: Wait::Never }
     }
 
+    /// What is reserved has to be settled first.
+    pub(crate) fn until_settled(limit: Limit) -> Self {
+        Self { limit, wait: Wait::Open }
+    }
+
+    pub(crate) fn over(limit: Limit, asked: u64, most: u64) -> Self {
+        Self { limit, wait: Wait::OverLimit(OverLimit { asked, limit: most }) }
+    }
+
     /// The limit that refused.
     #[must_use]
     pub fn limit(&self) -> Limit {
@@ -176,15 +199,34 @@ impl Refused {
     pub fn retry_after(&self) -> Option<Duration> {
         match self.wait {
             Wait::Exactly(wait) => Some(Duration::from_nanos(wait)),
-            Wait::Open | Wait::Never => None,
+            Wait::Open | Wait::Never | Wait::OverLimit(_) => None,
         }
     }
 
-    /// Whether waiting will never help: the limit is zero, or the limiter is closed. (You can still
-    /// [change](crate::Limiter::set_rate) a rate.)
+    /// The two numbers, if the call asked for more than the limit.
+    ///
+    /// ```
+    /// use ringgate::{OverLimit, TokenWindow};
+    /// use std::time::Duration;
+    ///
+    /// let window = TokenWindow::new(10_000, Duration::from_secs(60));
+    /// let refused = window.try_acquire(12_000).unwrap_err();
+    /// assert_eq!(refused.over_limit(), Some(OverLimit { asked: 12_000, limit: 10_000 }));
+    /// assert!(refused.is_permanent());
+    /// ```
+    #[must_use]
+    pub fn over_limit(&self) -> Option<OverLimit> {
+        match self.wait {
+            Wait::OverLimit(over) => Some(over),
+            Wait::Exactly(_) | Wait::Open | Wait::Never => None,
+        }
+    }
+
+    /// Whether waiting will never help: the limit is zero or less than the call asks for, or the limiter is closed. (You
+    /// can still [change](crate::Limiter::set_rate) a limit.)
     #[must_use]
     pub fn is_permanent(&self) -> bool {
-        self.wait == Wait::Never
+        matches!(self.wait, Wait::Never | Wait::OverLimit(_))
     }
 }
 
@@ -195,11 +237,16 @@ impl fmt::Display for Refused {
             Limit::Queue => {
                 return f.write_str("the line is full: retry when a call in it has gone");
             }
-            Limit::Rate | Limit::Concurrency => write!(f, "{} limit reached: ", self.limit)?,
+            Limit::Rate | Limit::Tokens | Limit::Concurrency => {
+                write!(f, "{} limit reached: ", self.limit)?;
+            }
         }
         match self.wait {
             Wait::Exactly(wait) => write!(f, "retry in {:?}", Duration::from_nanos(wait)),
             Wait::Open => f.write_str("retry when a call in flight has ended"),
+            Wait::OverLimit(OverLimit { asked, limit }) => {
+                write!(f, "{asked} asked for, {limit} allowed")
+            }
             Wait::Never => f.write_str("no call will ever be admitted"),
         }
     }

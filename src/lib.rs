@@ -3,7 +3,7 @@
 //!
 //! * [`Limiter`]: requests in any window of time and calls in flight, with one fair line.
 //! * [`ProviderPool`]: a [`Provider`] behind a limiter, by a [`RateLimitPolicy`].
-//! * [`SlidingWindow`] and [`Semaphore`]: the two lock-free parts, each of use by itself.
+//! * [`SlidingWindow`], [`TokenWindow`] and [`Semaphore`]: the lock-free parts, each of use by itself.
 //! * [`time`]: choosing a clock, and a [`ManualClock`](time::ManualClock) for tests.
 //!
 //! The [`guide`] shows them in agent loops and in tests, and how to choose limits.
@@ -54,7 +54,7 @@
 //!
 //! ```text
 //! pool · provider · policy       a provider behind a limiter
-//! limiter · window               the public types `Limiter` and `SlidingWindow`
+//! limiter · window · tokens      the public types `Limiter`, `SlidingWindow` and `TokenWindow`
 //! limiter_core                   one line before rates and slots
 //! semaphore                      the public type `Semaphore`
 //! raw                            the lock-free engines; they read no clock themselves
@@ -85,12 +85,13 @@ mod sync;
 #[cfg(test)]
 mod tests;
 pub mod time;
+mod tokens;
 #[cfg(doc)]
 #[doc = include_str!("../docs/verification.md")]
 pub mod verification {}
 mod window;
 
-pub use error::{AcquireError, Limit, NoSuchRateError, Refused, TryAcquireError};
+pub use error::{AcquireError, Limit, NoSuchRateError, OverLimit, Refused, TryAcquireError};
 pub use limiter::{
     Limiter, LimiterAcquire, LimiterAcquireOwned, LimiterBuilder, LimiterCall, LimiterPermit,
     OwnedLimiterPermit, Priority,
@@ -100,6 +101,7 @@ pub use pool::{PoolStream, ProviderPool};
 pub use provider::{EventStream, Provider};
 pub use rate::Rate;
 pub use semaphore::{Acquire, AcquireOwned, OwnedSemaphorePermit, Semaphore, SemaphorePermit};
+pub use tokens::{OwnedTokenReservation, TokenReservation, TokenWindow};
 pub use window::{SlidingWindow, SlidingWindowBuilder, WindowAcquire, WindowAcquireOwned};
 
 #[cfg(all(doctest, feature = "tokio"))]

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 
 /// From the bottom up. A file imports from its own room and from those before it.
-const ROOMS: [&str; 15] = [
+const ROOMS: [&str; 16] = [
     "sync",
     "time",
     "error",
@@ -16,6 +16,7 @@ const ROOMS: [&str; 15] = [
     "semaphore",
     "limiter_core",
     "window",
+    "tokens",
     "limiter",
     "policy",
     "provider",

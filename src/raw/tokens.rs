@@ -61,8 +61,8 @@
 //!
 //! A stale reading counts at the head's tick. A clock that jumps ahead moves the head, and what was before has left the
 //! window. After a jump back calls wait until the clock has caught up, or, if the caller notices (`restart_time`), for one
-//! window at most. A reading from before a jump must not be used after the restart: read `era` before the clock and again
-//! after the call.
+//! window at most. A reading from before a jump must not be used after the restart, so a clock is read after the wheel has
+//! been chosen (`Now`).
 //!
 //! # Widths
 //!
@@ -89,6 +89,7 @@ mod succession;
 mod wheel;
 mod word;
 
+pub(crate) use chain::Now;
 pub(crate) use held_tokens::HeldTokens;
 pub(crate) use raw_tokens::RawTokens;
 pub(crate) use refusal::{Admission, Refusal, Reservation};

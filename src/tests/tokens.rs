@@ -4,6 +4,7 @@
 mod inputs;
 #[cfg(not(ringgate_shuttle))]
 mod oracle;
+#[cfg_attr(ringgate_shuttle, allow(dead_code, reason = "histories use a part of it"))]
 pub(crate) mod plain;
 #[cfg(not(ringgate_shuttle))]
 mod threads;

@@ -3,8 +3,29 @@
 use super::scale::Scale;
 use super::wheel::{Closed, Wheel};
 use crate::sync::atomic::{AtomicPtr, Ordering};
-use crate::time::Timestamp;
+use crate::time::{Time, Timestamp};
 use core::ptr;
+
+/// A time, or where to read it.
+///
+/// A clock is read after the wheel has been chosen: a reading from before a jump back never reaches a wheel from after it.
+pub(crate) trait Now: Copy {
+    fn read(&self) -> Timestamp;
+}
+
+impl Now for Timestamp {
+    #[inline]
+    fn read(&self) -> Self {
+        *self
+    }
+}
+
+impl Now for &Time {
+    #[inline]
+    fn read(&self) -> Timestamp {
+        self.now()
+    }
+}
 
 pub(super) struct Chain {
     first: Box<Wheel>,
@@ -40,12 +61,12 @@ impl Chain {
         }
     }
 
-    /// The same, with the tick of this reading of the clock.
+    /// The same, with a reading of the clock and its tick.
     #[inline]
     pub(super) fn with_tick<T>(
         &self,
-        now: Timestamp,
-        work: impl Fn(&Wheel, u32) -> Result<T, Closed>,
+        now: impl Now,
+        work: impl Fn(&Wheel, Timestamp, u32) -> Result<T, Closed>,
     ) -> T {
         self.with_tick_from(now, 0, work)
     }
@@ -55,18 +76,19 @@ impl Chain {
     #[inline]
     pub(super) fn with_tick_from<T>(
         &self,
-        now: Timestamp,
+        now: impl Now,
         earliest: u64,
-        work: impl Fn(&Wheel, u32) -> Result<T, Closed>,
+        work: impl Fn(&Wheel, Timestamp, u32) -> Result<T, Closed>,
     ) -> T {
         loop {
             let wheel = self.current();
+            let now = now.read();
             let time = wheel.scale.time(now.as_nanos()).max(earliest);
             let Some(tick) = wheel.scale.tick_at(time) else {
                 self.renew(wheel, time);
                 continue;
             };
-            match work(wheel, tick) {
+            match work(wheel, now, tick) {
                 Ok(result) => return result,
                 Err(Closed) => self.promote(wheel),
             }

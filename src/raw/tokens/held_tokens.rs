@@ -1,5 +1,6 @@
 //! Weights that are held until it is known what was used, and count from then on.
 
+use super::chain::Now;
 use super::raw_tokens::RawTokens;
 use super::refusal::{Refusal, Reservation};
 use super::word::low;
@@ -38,7 +39,7 @@ impl HeldTokens {
     }
 
     /// Holds the weight, if it fits beside what is held and what is settled. A refusal writes nothing.
-    pub(crate) fn reserve(&self, now: Timestamp, weight: u64) -> Result<Reservation, Refusal> {
+    pub(crate) fn reserve(&self, now: impl Now, weight: u64) -> Result<Reservation, Refusal> {
         let units = self.units(weight);
         loop {
             let (held, found) = self.read(|held| self.check(now, weight, units, held));
@@ -51,7 +52,7 @@ impl HeldTokens {
     }
 
     /// Whether the weight fits at `now`, and when if not. Writes nothing.
-    pub(crate) fn peek(&self, now: Timestamp, weight: u64) -> Result<(), Refusal> {
+    pub(crate) fn peek(&self, now: impl Now, weight: u64) -> Result<(), Refusal> {
         let units = self.units(weight);
         self.read(|held| self.check(now, weight, units, held)).1.map(drop)
     }
@@ -61,7 +62,7 @@ impl HeldTokens {
     #[expect(clippy::needless_pass_by_value, reason = "it can be settled once")]
     pub(crate) fn settle_held(
         &self,
-        now: Timestamp,
+        now: impl Now,
         reservation: Reservation,
         actual: u64,
     ) -> Timestamp {
@@ -77,7 +78,7 @@ impl HeldTokens {
     }
 
     /// How much could be reserved at `now`.
-    pub(crate) fn remaining(&self, now: Timestamp) -> u64 {
+    pub(crate) fn remaining(&self, now: impl Now) -> u64 {
         let most = self.amount(u32::try_from(MAX_HELD).unwrap_or(u32::MAX));
         let (held, left) = self.read(|_| self.settled.remaining(now).min(most));
         left.saturating_sub(self.amount(low(held)))
@@ -88,7 +89,7 @@ impl HeldTokens {
         self.amount(low(self.load()))
     }
 
-    fn check(&self, now: Timestamp, weight: u64, units: u32, held: u64) -> Result<u64, Refusal> {
+    fn check(&self, now: impl Now, weight: u64, units: u32, held: u64) -> Result<u64, Refusal> {
         let most = MAX_HELD.saturating_sub(low(held).into());
         if u64::from(units) > MAX_HELD {
             let limit = self.amount(u32::try_from(MAX_HELD).unwrap_or(u32::MAX));

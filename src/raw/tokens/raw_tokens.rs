@@ -1,6 +1,6 @@
 //! Weights that count when they are admitted.
 
-use super::chain::Chain;
+use super::chain::{Chain, Now};
 use super::claim::Attempt;
 use super::forecast::Need;
 use super::refusal::{Admission, Place, Refusal};
@@ -25,11 +25,11 @@ impl RawTokens {
 
     /// Counts the weight at `now`, or at a later tick if others have been admitted then. A refusal writes nothing.
     #[inline]
-    pub(crate) fn try_admit(&self, now: Timestamp, weight: u64) -> Result<Admission, Refusal> {
+    pub(crate) fn try_admit(&self, now: impl Now, weight: u64) -> Result<Admission, Refusal> {
         if weight == 0 {
-            return Ok(Admission { stamp: now, weight, place: None });
+            return Ok(Admission { stamp: now.read(), weight, place: None });
         }
-        self.chain.with_tick(now, |wheel, tick| {
+        self.chain.with_tick(now, |wheel, now, tick| {
             let need = match need(wheel, weight, 0) {
                 Ok(need) => need,
                 Err(refusal) => return Ok(Err(refusal)),
@@ -42,7 +42,7 @@ impl RawTokens {
     }
 
     /// Whether the weight fits at `now`, and when if not. Writes nothing.
-    pub(crate) fn peek(&self, now: Timestamp, weight: u64) -> Result<(), Refusal> {
+    pub(crate) fn peek(&self, now: impl Now, weight: u64) -> Result<(), Refusal> {
         self.peek_beside(now, weight, 0).map(drop)
     }
 
@@ -50,11 +50,11 @@ impl RawTokens {
     /// Returns the wheels' time of `now`.
     pub(super) fn peek_beside(
         &self,
-        now: Timestamp,
+        now: impl Now,
         weight: u64,
         beside: u64,
     ) -> Result<u64, Refusal> {
-        self.chain.with_tick(now, |wheel, tick| {
+        self.chain.with_tick(now, |wheel, now, tick| {
             let time = wheel.scale.time(now.as_nanos());
             if weight == 0 {
                 return Ok(Ok(time));
@@ -69,8 +69,8 @@ impl RawTokens {
     }
 
     /// How much would be admitted at `now`.
-    pub(crate) fn remaining(&self, now: Timestamp) -> u64 {
-        self.chain.with_tick(now, |wheel, tick| {
+    pub(crate) fn remaining(&self, now: impl Now) -> u64 {
+        self.chain.with_tick(now, |wheel, _, tick| {
             let limit = wheel.scale.limit_units(wheel.limit());
             let (window, credits) = wheel.counted(tick)?;
             let left = limit.saturating_sub(window.sum.saturating_sub(credits));
@@ -85,7 +85,7 @@ impl RawTokens {
     #[expect(clippy::needless_pass_by_value, reason = "it can be settled once")]
     pub(crate) fn settle(
         &self,
-        now: Timestamp,
+        now: impl Now,
         admission: Admission,
         actual: u64,
     ) -> Option<Timestamp> {
@@ -98,8 +98,8 @@ impl RawTokens {
         (more > 0).then(|| self.count_anyway(now, 0, more))
     }
 
-    fn give_back(&self, now: Timestamp, place: Place, weight: u64, less: u64) {
-        self.chain.with_tick(now, |wheel, tick| {
+    fn give_back(&self, now: impl Now, place: Place, weight: u64, less: u64) {
+        self.chain.with_tick(now, |wheel, _, tick| {
             let scale = wheel.scale;
             if place.generation == wheel.generation {
                 let units = scale.units(weight) - scale.units(weight - less);
@@ -116,11 +116,11 @@ impl RawTokens {
     }
 
     /// Counts what has happened already, not before this time of the wheels. Returns its stamp.
-    pub(super) fn count_anyway(&self, now: Timestamp, earliest: u64, amount: u64) -> Timestamp {
+    pub(super) fn count_anyway(&self, now: impl Now, earliest: u64, amount: u64) -> Timestamp {
         if amount == 0 {
-            return now;
+            return now.read();
         }
-        self.chain.with_tick_from(now, earliest, |wheel, tick| {
+        self.chain.with_tick_from(now, earliest, |wheel, now, tick| {
             let counted = wheel.count_anyway(tick, wheel.scale.units(amount))?;
             Ok(stamp(wheel, now, counted))
         })
@@ -177,6 +177,14 @@ impl RawTokens {
     }
 
     // ---- jumps of the clock --------------------------------------------------------------------
+
+    /// When the latest tick began in which something was counted. A later reading of the clock that is far before has
+    /// jumped back.
+    pub(crate) fn latest(&self) -> Timestamp {
+        let wheel = self.chain.current();
+        let began = wheel.scale.clock_at(wheel.head_word().tick());
+        Timestamp::from_nanos(began.unwrap_or(0))
+    }
 
     /// How many times the time has restarted. Read before the clock.
     pub(crate) fn era(&self) -> u32 {
