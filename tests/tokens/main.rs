@@ -59,19 +59,17 @@ fn a_refusal_tells_when_that_weight_fits() {
     }
     for weight in [1, 250, 251, 500, 501, 1000] {
         let wait = refused(&window, weight).retry_after().unwrap();
-        let nanos = |wait: Duration| u64::try_from(wait.as_nanos()).unwrap();
-        let at = |wait| Timestamp::from_nanos(40_000_000_000 + nanos(wait));
-        let of = |wait| {
+        let is_admitted_at = |nanos: u64| {
             let (window, _) = at_start(1000);
             for n in 0..4 {
                 drop(window.try_acquire_at(250, Timestamp::from_nanos(n * 10_000_000_000)));
             }
-            window.try_acquire_at(weight, at(wait)).is_ok()
+            window.try_acquire_at(weight, Timestamp::from_nanos(nanos)).is_ok()
         };
-        assert!(of(wait), "{weight} after {wait:?}");
-        assert!(!of(wait - Duration::from_nanos(1)), "{weight} before {wait:?}");
-        let quarters = weight.div_ceil(250);
-        let exact = MINUTE - Duration::from_secs(40) + Duration::from_secs(10 * (quarters - 1));
+        let fits = now(&clock) + u64::try_from(wait.as_nanos()).unwrap();
+        assert!(is_admitted_at(fits), "{weight} after {wait:?}");
+        assert!(!is_admitted_at(fits - 1), "{weight} before {wait:?}");
+        let exact = Duration::from_secs(60 + 10 * (weight.div_ceil(250) - 1) - 40);
         assert!(wait >= exact && wait <= exact + window.granularity() * 2, "{weight}: {wait:?}");
     }
 }
@@ -209,7 +207,7 @@ fn extremes_saturate_or_refuse() {
                         reservation.settle(u64::MAX - weight);
                     }
                     Err(refused) => {
-                        assert!(weight > 0 && refused.retry_after() != Some(Duration::ZERO))
+                        assert!(weight > 0 && refused.retry_after() != Some(Duration::ZERO));
                     }
                 }
                 clock.set(Timestamp::from_nanos(now(&clock).saturating_mul(3) / 2 + weight / 2));
