@@ -7,6 +7,7 @@ pub use reservation::{OwnedTokenReservation, TokenReservation};
 use crate::error::{Limit, Refused};
 use crate::raw::tokens::{Admission, HeldTokens, Now, RawTokens, Refusal, Reservation};
 use crate::time::{Clock, JUMP, Time, Timestamp};
+use core::cell::Cell;
 use core::fmt;
 use core::time::Duration;
 use std::sync::Arc;
@@ -244,20 +245,23 @@ impl TokenWindow {
     ///
     /// As [`try_acquire`](Self::try_acquire).
     pub fn check(&self, weight: u64) -> Result<(), Refused> {
-        self.ask(weight, || match &self.kind {
-            Kind::AtStart(tokens) => tokens.peek(&self.time, weight),
-            Kind::AsProduced(tokens) => tokens.peek(&self.time, weight),
+        self.ask(weight, |now| match &self.kind {
+            Kind::AtStart(tokens) => tokens.peek(now, weight),
+            Kind::AsProduced(tokens) => tokens.peek(now, weight),
         })
     }
 
     /// How many tokens can be reserved now.
     #[must_use]
     pub fn remaining(&self) -> u64 {
-        self.notice_jump();
-        match &self.kind {
-            Kind::AtStart(tokens) => tokens.remaining(&self.time),
-            Kind::AsProduced(tokens) => tokens.remaining(&self.time),
-        }
+        let read = Cell::new(Timestamp::ZERO);
+        let now = Reading { time: &self.time, last: &read };
+        let remaining = || match &self.kind {
+            Kind::AtStart(tokens) => tokens.remaining(now),
+            Kind::AsProduced(tokens) => tokens.remaining(now),
+        };
+        let left = remaining();
+        if self.notice_jump(now) { remaining() } else { left }
     }
 
     /// The limit, in whole units.
@@ -316,7 +320,7 @@ impl TokenWindow {
     }
 
     fn count(&self, weight: u64) -> Result<Counted, Refused> {
-        self.ask(weight, || self.count_at(&self.time, weight))
+        self.ask(weight, |now| self.count_at(now, weight))
     }
 
     fn count_at(&self, now: impl Now, weight: u64) -> Result<Counted, Refusal> {
@@ -340,28 +344,54 @@ impl TokenWindow {
         }
     }
 
-    fn ask<T>(&self, weight: u64, ask: impl Fn() -> Result<T, Refusal>) -> Result<T, Refused> {
-        let refusal = match ask() {
+    fn ask<T>(
+        &self,
+        weight: u64,
+        ask: impl Fn(Reading<'_>) -> Result<T, Refusal>,
+    ) -> Result<T, Refused> {
+        let read = Cell::new(Timestamp::ZERO);
+        let reading = Reading { time: &self.time, last: &read };
+        let refusal = match ask(reading) {
             Ok(answer) => return Ok(answer),
             Err(refusal) => refusal,
         };
         // Time goes on where the clock has jumped back; then it may fit.
-        let again = if self.notice_jump() { ask() } else { Err(refusal) };
-        again.map_err(|refusal| refused(refusal, weight, self.time.now()))
+        let again = if self.notice_jump(reading) { ask(reading) } else { Err(refusal) };
+        again.map_err(|refusal| refused(refusal, weight, read.get()))
     }
 
     /// If the clock has jumped back by more than a second, time goes on from the latest tick.
     #[cold]
-    fn notice_jump(&self) -> bool {
-        let (era, latest): (u32, Timestamp) = (self.tokens().era(), self.tokens().latest());
+    fn notice_jump(&self, reading: Reading<'_>) -> bool {
+        let is_behind = |now| self.tokens().latest().saturating_duration_since(now) > JUMP;
+        if !is_behind(reading.last.get()) {
+            return false;
+        }
         // Read after the latest tick has been seen: a thread that slept sees no jump.
-        let now = self.time.now();
+        let (era, latest) = (self.tokens().era(), self.tokens().latest());
+        let now = reading.read();
         // MUTANTS: notice_jump of tokens
         let has_jumped = latest.saturating_duration_since(now) > JUMP;
         if has_jumped {
             self.tokens().restart_time(era, now);
         }
         has_jumped
+    }
+}
+
+/// Reads the clock, and keeps what it has read.
+#[derive(Clone, Copy)]
+struct Reading<'a> {
+    time: &'a Time,
+    last: &'a Cell<Timestamp>,
+}
+
+impl Now for Reading<'_> {
+    #[inline]
+    fn read(&self) -> Timestamp {
+        let now = self.time.now();
+        self.last.set(now);
+        now
     }
 }
 

@@ -18,6 +18,7 @@
 //! the original) carry their limit in the name: 60 and 60 000. The others do the same work at any
 //! limit; theirs is out of reach in `admit`.
 
+use compare::{Apart, Done, Meeting, on_threads, whole};
 use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, BenchmarkId, Criterion, criterion_group, criterion_main};
 use governor::Quota;
@@ -79,60 +80,6 @@ impl Row {
     fn window(self, limit: u32) -> Duration {
         if self.admits { Duration::from_nanos(2 * u64::from(limit)) } else { HOUR }
     }
-}
-
-/// Where a limiter lies must not depend on luck.
-#[repr(align(128))]
-struct Apart<L>(L);
-
-// ---- threads ---------------------------------------------------------------------------------
-
-/// Where threads meet, and do not sleep: they are to go on at the same time.
-struct Meeting {
-    threads: u64,
-    arrivals: AtomicU64,
-}
-
-impl Meeting {
-    /// Waits until all have come as often as this thread now has.
-    fn wait(&self, times: u64) {
-        self.arrivals.fetch_add(1, Ordering::AcqRel);
-        while self.arrivals.load(Ordering::Acquire) < times * self.threads {
-            thread::yield_now();
-        }
-    }
-}
-
-/// What one thread did, and when.
-struct Done {
-    start: Instant,
-    end: Instant,
-    admitted: u64,
-}
-
-/// From the first call to the last, and how many were admitted.
-fn whole(done: &[Done]) -> (Duration, u64) {
-    let start = done.iter().map(|done| done.start).min().unwrap();
-    let end = done.iter().map(|done| done.end).max().unwrap();
-    (end - start, done.iter().map(|done| done.admitted).sum())
-}
-
-/// Runs `run` on all threads at once, and adds up the admitted calls that it counts. The threads
-/// have met once before.
-fn on_threads(threads: u32, run: impl Fn(&Meeting) -> u64 + Sync) -> (Duration, u64) {
-    let meeting = Apart(Meeting { threads: u64::from(threads), arrivals: AtomicU64::new(0) });
-    let timed = || {
-        meeting.0.wait(1);
-        // Each reads for itself: a third thread might be late to see the others start.
-        let start = Instant::now();
-        let admitted = run(&meeting.0);
-        Done { start, end: Instant::now(), admitted }
-    };
-    thread::scope(|scope| {
-        let threads: Vec<_> = (0..threads).map(|_| scope.spawn(timed)).collect();
-        let done: Vec<_> = threads.into_iter().map(|thread| thread.join().unwrap()).collect();
-        whole(&done)
-    })
 }
 
 fn count(calls: u64, ask: impl Fn() -> bool) -> u64 {

@@ -61,29 +61,85 @@ impl Wheel {
     /// The tick that has to leave the window: its block first.
     fn last_in_the_way(&self, window: &Window, need: Need, credits: u32) -> Result<u32, Moved> {
         let &Window { head, from, .. } = window;
-        let sum_from = |sum_before| between(sum_before, head.amount());
-        let mut credits = credits;
-        let in_block = if credits > 0 { self.credits_in_block(from, head)? } else { 0 };
-        let mut later = credits.saturating_sub(in_block);
-        let mut decisive = block(from);
-        for next in decisive + 1..=block(head.tick()) {
-            if let Some(sum_before) = self.amount(Track::Starts, next)? {
-                if need.fits(sum_from(sum_before), later) {
-                    break;
-                }
-                (decisive, credits) = (next, later);
-            }
-            later = later.saturating_sub(self.amount(Track::BlockCredits, next)?.unwrap_or(0));
-        }
+        let (decisive, mut credits) = if credits > 0 {
+            self.decisive_block(window, need, credits)?
+        } else {
+            (self.decisive_block_without_credits(window, need)?, 0)
+        };
         let last = (first_of(decisive + 1) - 1).min(head.tick());
         for tick in first_of(decisive).max(from)..last {
             credits = credits.saturating_sub(self.amount(Track::Credits, tick)?.unwrap_or(0));
             if let Some(end) = self.amount(Track::Ends, tick)?
-                && need.fits(sum_from(end), credits)
+                && need.fits(between(end, head.amount()), credits)
             {
                 return Ok(tick);
             }
         }
         Ok(last)
+    }
+
+    /// The block of that tick, and what has been given back from this block on.
+    fn decisive_block(
+        &self,
+        window: &Window,
+        need: Need,
+        credits: u32,
+    ) -> Result<(u32, u32), Moved> {
+        let &Window { head, from, .. } = window;
+        let mut decisive = (block(from), credits);
+        let mut later = credits.saturating_sub(self.credits_in_block(from, head)?);
+        for next in block(from) + 1..=block(head.tick()) {
+            if let Some(sum_before) = self.amount(Track::Starts, next)? {
+                if need.fits(between(sum_before, head.amount()), later) {
+                    break;
+                }
+                decisive = (next, later);
+            }
+            later = later.saturating_sub(self.amount(Track::BlockCredits, next)?.unwrap_or(0));
+        }
+        Ok(decisive)
+    }
+
+    /// The block of that tick, where nothing has been given back. The sums before the blocks only grow, so the search skips
+    /// most of them.
+    fn decisive_block_without_credits(&self, window: &Window, need: Need) -> Result<u32, Moved> {
+        /// Blocks that are skipped at once.
+        const STRIDE: u32 = 8;
+        let (first, last) = (block(window.from), block(window.head.tick()));
+        // Some have nothing counted in them; then the next one that has.
+        let is_in_the_way = |at: u32, end: u32| -> Result<Option<(u32, bool)>, Moved> {
+            for at in at..=end {
+                if let Some(sum_before) = self.amount(Track::Starts, at)? {
+                    let sum = between(sum_before, window.head.amount());
+                    return Ok(Some((at, !need.fits(sum, 0))));
+                }
+            }
+            Ok(None)
+        };
+        // Often the newest is: much has come at once.
+        if last > first
+            && let Some((at, true)) = is_in_the_way(last, last)?
+        {
+            return Ok(at);
+        }
+        let (mut decisive, mut next) = (first, first + STRIDE);
+        while next < last {
+            match is_in_the_way(next, last)? {
+                Some((at, true)) => (decisive, next) = (at, at + STRIDE),
+                Some((at, false)) => {
+                    next = at;
+                    break;
+                }
+                None => break,
+            }
+        }
+        for at in decisive + 1..next.min(last + 1) {
+            match is_in_the_way(at, at)? {
+                Some((at, true)) => decisive = at,
+                Some((_, false)) => break,
+                None => {}
+            }
+        }
+        Ok(decisive)
     }
 }
