@@ -46,7 +46,8 @@
 //! # The races that matter
 //!
 //! **A later clock is refused, a staler one asks.** Thread A's window is later than the head; A is refused. B, with a staler
-//! clock, must find all of its own window. There is no hint that A could have moved: B searches from its own first tick.
+//! clock, must find all of its own window. There is no hint where A's began: B searches from its own first tick. What an
+//! admission notes down is only which blocks behind the head are empty, and those stay empty for everybody.
 //!
 //! **A clock that is a wheel ahead.** A's tick has the slot of the head's. A enters its tick by the exchange of the head,
 //! and writes to the slot only after that. B, which has read the old head, finds the later lap, or fails to claim.

@@ -81,7 +81,7 @@ enum Work {
 
 impl Work {
     fn limit(self) -> u64 {
-        if self == Self::Refuse { WEIGHT - 1 + WEIGHT } else { PLENTY }
+        if self == Self::Refuse { 3 * WEIGHT - 1 } else { PLENTY }
     }
 
     fn in_a_tick(self) -> u64 {
@@ -101,7 +101,7 @@ impl Work {
 fn told(work: Work, threads: u32, calls: u64, ask: impl Fn(u64) -> bool + Sync) -> f64 {
     let start = 10 * SECOND;
     if work == Work::Refuse {
-        assert!(ask(start));
+        assert!(ask(start - 10 * STEP) && ask(start));
     }
     // A thread that falls behind the other's time would find the tick full of what came in that one.
     let latest = Apart(AtomicU64::new(start));

@@ -24,6 +24,7 @@ impl Wheel {
             match self.fits(&window, need) {
                 Ok(Fit::Fits) => {
                     if self.count(head, window.now, need.weight) {
+                        window.note(self);
                         return Ok(Attempt::Counted(window.now));
                     }
                 }

@@ -8,6 +8,9 @@ use super::scale::{block, first_of};
 use super::wheel::{Moved, Track, Wheel};
 use super::word::{Word, between};
 
+/// So many empty blocks are not worth a note.
+const FEW: u32 = if cfg!(ringgate_loom) { 1 } else { 4 };
+
 /// What counts in the window that ends with tick `now`.
 #[derive(Clone, Copy)]
 pub(super) struct Window {
@@ -18,6 +21,8 @@ pub(super) struct Window {
     pub(super) from: u32,
     /// All that was counted, in units.
     pub(super) sum: u32,
+    /// Nothing was counted from the first tick's block until this one.
+    empty_until: u32,
 }
 
 impl Wheel {
@@ -26,27 +31,39 @@ impl Wheel {
     pub(super) fn window(&self, head: Word, tick: u32) -> Result<Window, Moved> {
         let now = tick.max(head.tick());
         let from = now - (self.scale.ticks - 1);
-        let sum = between(self.sum_before(from, head)?, head.amount());
-        Ok(Window { head, now, from, sum })
+        let (before, empty_until) = self.search_before(from, head)?;
+        let sum = between(before, head.amount());
+        Ok(Window { head, now, from, sum, empty_until })
     }
 
     /// The sum of all that was counted before this tick.
     #[inline]
     pub(super) fn sum_before(&self, tick: u32, head: Word) -> Result<u32, Moved> {
+        self.search_before(tick, head).map(|(sum, _)| sum)
+    }
+
+    /// The same, and the first block from the tick's on in which something was counted, as far as is known.
+    #[inline]
+    fn search_before(&self, tick: u32, head: Word) -> Result<(u32, u32), Moved> {
         if tick > head.tick() {
-            return Ok(head.amount());
+            return Ok((head.amount(), 0));
         }
-        for earlier in (first_of(block(tick))..tick).rev() {
-            if let Some(sum) = self.amount(Track::Ends, earlier)? {
-                return Ok(sum);
+        let (first, last) = (block(tick), block(head.tick()));
+        let begin = self.after_empty(first, last);
+        if begin == first {
+            for earlier in (first_of(first)..tick).rev() {
+                if let Some(sum) = self.amount(Track::Ends, earlier)? {
+                    return Ok((sum, 0));
+                }
             }
         }
-        for block in block(tick)..=block(head.tick()) {
-            if let Some(sum) = self.amount(Track::Starts, block)? {
-                return Ok(sum);
+        for at in begin..=last {
+            if let Some(sum) = self.amount(Track::Starts, at)? {
+                let is_news = at - begin >= FEW;
+                return Ok((sum, if is_news { at } else { 0 }));
             }
         }
-        Ok(head.amount())
+        Ok((head.amount(), 0))
     }
 
     /// What has been given back of the ticks from this one to the head's.
@@ -71,6 +88,14 @@ impl Wheel {
 }
 
 impl Window {
+    /// Spares others the search, after something has been counted. A refusal writes nothing.
+    #[inline]
+    pub(super) fn note(&self, wheel: &Wheel) {
+        if self.empty_until > 0 {
+            wheel.note_empty(block(self.from), self.empty_until);
+        }
+    }
+
     /// Whether the head is still this one, so that all that was read holds together.
     pub(super) fn holds(&self, wheel: &Wheel) -> bool {
         wheel.head_word() == self.head

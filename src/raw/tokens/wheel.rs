@@ -32,6 +32,8 @@ pub(crate) struct Wheel {
     block_credits: Box<[AtomicU64]>,
     /// No later tick has been given anything back, so that most searches need not ask.
     latest_credit: AtomicU32,
+    /// `[a block | a later block]`: from the one to before the other nothing has been counted, nor will be.
+    empty: AtomicU64,
     /// `[the latest tick of which not all has been counted | 1]`, in one slot.
     cut: Box<[AtomicU64]>,
     /// How many wheels came before.
@@ -71,6 +73,7 @@ impl Wheel {
             credits: zeros(slots),
             block_credits: zeros(blocks),
             latest_credit: AtomicU32::new(0),
+            empty: AtomicU64::new(0),
             cut: zeros(1),
             generation,
             gives_back_since: generation,
@@ -213,6 +216,24 @@ impl Wheel {
             sum = sum.saturating_add(amount);
         }
         if has_moved { Err(Moved) } else { Ok(sum) }
+    }
+
+    /// The first block from this one on that is not known to be empty, if this head has come that far.
+    ///
+    /// Behind the head nothing is counted any more, so what was once empty there stays so.
+    #[inline]
+    pub(super) fn after_empty(&self, at: u32, head: u32) -> u32 {
+        // ORDERING: Relaxed: it is true whenever it is seen.
+        let empty = self.empty.load(Ordering::Relaxed);
+        let (from, end) = (super::word::low(empty >> 32), super::word::low(empty));
+        // MUTANTS: after_empty
+        if from <= at && at < end && end <= head { end } else { at }
+    }
+
+    /// These blocks are empty, and behind the head.
+    pub(super) fn note_empty(&self, from: u32, end: u32) {
+        // ORDERING: Relaxed, as in `after_empty`. It says nothing that the next reader could not find out.
+        self.empty.store(u64::from(from) << 32 | u64::from(end), Ordering::Relaxed);
     }
 
     /// The latest tick of which something has been given back.
