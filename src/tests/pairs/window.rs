@@ -36,8 +36,7 @@ fn plan(pair: [&str; 2]) -> (usize, Vec<fn() -> Scene>) {
     // models have growth at 2.)
     let bound = match pair {
         // Every step of a growing log is one of copying.
-        ["set_a_lower_rate" | "set_a_higher_rate", "set_a_higher_rate" | "reset"]
-        | ["reset", "reset"] => 0,
+        ["set_a_higher_rate", "set_a_higher_rate" | "reset"] | ["reset", "reset"] => 0,
         pair if pair.iter().any(|operation| SHORT.contains(operation)) => 2,
         _ => 1,
     };
@@ -62,6 +61,8 @@ fn plan(pair: [&str; 2]) -> (usize, Vec<fn() -> Scene>) {
         ["ask_for_the_place_and_leave", "set_a_lower_rate"]
         | ["try_acquire", "close" | "reset" | "set_a_higher_rate"]
         | ["set_a_lower_rate", "set_a_lower_rate"] => (1, vec![a_cell_free, a_line_of_two]),
+        ["set_a_lower_rate", "reset"] => (1, vec![a_cell_free, a_line_of_two]),
+        ["set_a_lower_rate", "set_a_higher_rate"] => (1, vec![a_cell_free]),
         _ => (bound, vec![a_cell_free, a_line_of_two]),
     }
 }
