@@ -1,15 +1,19 @@
 //! An exact sliding window of weights.
 
+mod kind;
+mod reading;
 mod reservation;
 
 pub use reservation::{OwnedTokenReservation, TokenReservation};
 
-use crate::error::{Limit, Refused};
-use crate::raw::tokens::{Admission, HeldTokens, Now, RawTokens, Refusal, Reservation};
+use crate::error::Refused;
+use crate::raw::tokens::{HeldTokens, Now, RawTokens, Refusal};
 use crate::time::{Clock, JUMP, Time, Timestamp};
 use core::cell::Cell;
 use core::fmt;
 use core::time::Duration;
+use kind::{Counted, Kind, refused};
+use reading::Reading;
 use std::sync::Arc;
 
 /// At most `limit` tokens in any window of time, exactly, where each call takes as many as it needs.
@@ -94,33 +98,6 @@ use std::sync::Arc;
 pub struct TokenWindow {
     kind: Kind,
     time: Time,
-}
-
-enum Kind {
-    AtStart(RawTokens),
-    AsProduced(HeldTokens),
-}
-
-/// What has been counted for one call.
-enum Counted {
-    AtStart(Admission),
-    AsProduced(Reservation),
-}
-
-impl Counted {
-    fn weight(&self) -> u64 {
-        match self {
-            Self::AtStart(admission) => admission.weight(),
-            Self::AsProduced(reservation) => reservation.weight(),
-        }
-    }
-
-    fn stamp(&self) -> Option<Timestamp> {
-        match self {
-            Self::AtStart(admission) => Some(admission.stamp()),
-            Self::AsProduced(_) => None,
-        }
-    }
 }
 
 impl TokenWindow {
@@ -234,7 +211,7 @@ impl TokenWindow {
         weight: u64,
         now: Timestamp,
     ) -> Result<TokenReservation<'_>, Refused> {
-        let counted = self.count_at(now, weight);
+        let counted = self.kind.count(now, weight);
         let counted = counted.map_err(|refusal| refused(refusal, weight, now))?;
         Ok(TokenReservation::new(self, counted))
     }
@@ -245,10 +222,7 @@ impl TokenWindow {
     ///
     /// As [`try_acquire`](Self::try_acquire).
     pub fn check(&self, weight: u64) -> Result<(), Refused> {
-        self.ask(weight, |now| match &self.kind {
-            Kind::AtStart(tokens) => tokens.peek(now, weight),
-            Kind::AsProduced(tokens) => tokens.peek(now, weight),
-        })
+        self.ask(weight, |now| self.kind.peek(now, weight))
     }
 
     /// How many tokens can be reserved now.
@@ -256,10 +230,7 @@ impl TokenWindow {
     pub fn remaining(&self) -> u64 {
         let read = Cell::new(Timestamp::ZERO);
         let now = Reading { time: &self.time, last: &read };
-        let remaining = || match &self.kind {
-            Kind::AtStart(tokens) => tokens.remaining(now),
-            Kind::AsProduced(tokens) => tokens.remaining(now),
-        };
+        let remaining = || self.kind.remaining(now);
         let left = remaining();
         if self.notice_jump(now) { remaining() } else { left }
     }
@@ -267,25 +238,25 @@ impl TokenWindow {
     /// The limit, in whole units.
     #[must_use]
     pub fn limit(&self) -> u64 {
-        self.tokens().limit()
+        self.kind.tokens().limit()
     }
 
     /// The window.
     #[must_use]
     pub fn window(&self) -> Duration {
-        self.tokens().window()
+        self.kind.tokens().window()
     }
 
     /// Weights are rounded up to whole units of so many tokens: 1 for limits below 2^21.
     #[must_use]
     pub fn unit(&self) -> u64 {
-        self.tokens().unit()
+        self.kind.tokens().unit()
     }
 
     /// How much later than it has to a token leaves the window, at most: less than two ticks of a 1004th of it.
     #[must_use]
     pub fn granularity(&self) -> Duration {
-        self.tokens().granularity()
+        self.kind.tokens().granularity()
     }
 
     /// Changes limit and window. Calls that begin after the change obey the new ones and count what was admitted before.
@@ -309,39 +280,11 @@ impl TokenWindow {
     /// # Ok::<(), ringgate::Refused>(())
     /// ```
     pub fn set_limit(&self, limit: u64, window: Duration) {
-        self.tokens().set(limit, window);
-    }
-
-    fn tokens(&self) -> &RawTokens {
-        match &self.kind {
-            Kind::AtStart(tokens) => tokens,
-            Kind::AsProduced(tokens) => tokens.settled(),
-        }
+        self.kind.tokens().set(limit, window);
     }
 
     fn count(&self, weight: u64) -> Result<Counted, Refused> {
-        self.ask(weight, |now| self.count_at(now, weight))
-    }
-
-    fn count_at(&self, now: impl Now, weight: u64) -> Result<Counted, Refusal> {
-        match &self.kind {
-            Kind::AtStart(tokens) => tokens.try_admit(now, weight).map(Counted::AtStart),
-            Kind::AsProduced(tokens) => tokens.reserve(now, weight).map(Counted::AsProduced),
-        }
-    }
-
-    /// Counts what was really used.
-    fn settle(&self, now: impl Now, counted: Counted, actual: u64) {
-        match (&self.kind, counted) {
-            (Kind::AtStart(tokens), Counted::AtStart(admission)) => {
-                tokens.settle(now, admission, actual);
-            }
-            (Kind::AsProduced(tokens), Counted::AsProduced(reservation)) => {
-                tokens.settle_held(now, reservation, actual);
-            }
-            // A reservation is of the window that it was made by.
-            _ => {}
-        }
+        self.ask(weight, |now| self.kind.count(now, weight))
     }
 
     fn ask<T>(
@@ -363,49 +306,19 @@ impl TokenWindow {
     /// If the clock has jumped back by more than a second, time goes on from the latest tick.
     #[cold]
     fn notice_jump(&self, reading: Reading<'_>) -> bool {
-        let is_behind = |now| self.tokens().latest().saturating_duration_since(now) > JUMP;
+        let is_behind = |now| self.kind.tokens().latest().saturating_duration_since(now) > JUMP;
         if !is_behind(reading.last.get()) {
             return false;
         }
         // Read after the latest tick has been seen: a thread that slept sees no jump.
-        let (era, latest) = (self.tokens().era(), self.tokens().latest());
+        let (era, latest) = (self.kind.tokens().era(), self.kind.tokens().latest());
         let now = reading.read();
         // MUTANTS: notice_jump of tokens
         let has_jumped = latest.saturating_duration_since(now) > JUMP;
         if has_jumped {
-            self.tokens().restart_time(era, now);
+            self.kind.tokens().restart_time(era, now);
         }
         has_jumped
-    }
-}
-
-/// Reads the clock, and keeps what it has read.
-#[derive(Clone, Copy)]
-struct Reading<'a> {
-    time: &'a Time,
-    last: &'a Cell<Timestamp>,
-}
-
-impl Now for Reading<'_> {
-    #[inline]
-    fn read(&self) -> Timestamp {
-        let now = self.time.now();
-        self.last.set(now);
-        now
-    }
-}
-
-#[cold]
-fn refused(refusal: Refusal, weight: u64, now: Timestamp) -> Refused {
-    match refusal {
-        Refusal::Until(Some(free_at)) => {
-            // The clock has gone on since: there is something to wait for all the same.
-            let wait = free_at.saturating_duration_since(now).as_nanos();
-            Refused::for_now(Limit::Tokens, u64::try_from(wait).unwrap_or(u64::MAX).max(1))
-        }
-        Refusal::Until(None) => Refused::for_ever(Limit::Tokens),
-        Refusal::Held => Refused::until_settled(Limit::Tokens),
-        Refusal::TooLarge { limit, .. } => Refused::over(Limit::Tokens, weight, limit),
     }
 }
 

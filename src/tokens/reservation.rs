@@ -1,6 +1,7 @@
 //! What a call has reserved.
 
-use super::{Counted, TokenWindow};
+use super::TokenWindow;
+use super::kind::Counted;
 use crate::time::Timestamp;
 use core::fmt;
 use core::ops::Deref;
@@ -28,13 +29,13 @@ impl<W: Deref<Target = TokenWindow>> Reserved<W> {
 
     fn settle(&mut self, actual: u64) {
         if let Some(counted) = self.counted.take() {
-            self.window.settle(&self.window.time, counted, actual);
+            self.window.kind.settle(&self.window.time, counted, actual);
         }
     }
 
     fn settle_at(&mut self, actual: u64, now: Timestamp) {
         if let Some(counted) = self.counted.take() {
-            self.window.settle(now, counted, actual);
+            self.window.kind.settle(now, counted, actual);
         }
     }
 }
