@@ -152,7 +152,7 @@ impl TokenWindow {
     ///
     /// # Errors
     ///
-    /// [`Refused`] with [`Limit::Tokens`]: until some time; until a reservation is settled (no time is known, as produced);
+    /// [`Refused`] with [`Limit::Tokens`](crate::Limit::Tokens): until some time; until a reservation is settled (no time is known, as produced);
     /// or for good, with [both numbers](Refused::over_limit), if `weight` is more than the limit.
     ///
     /// # Cancel safety
