@@ -19,7 +19,8 @@ use std::sync::Arc;
 /// At most `limit` tokens in any window of time, exactly, where each call takes as many as it needs.
 ///
 /// What a call will cost is estimated before and known after. So a call *reserves* its estimate, and *settles* it at what it
-/// really was, once: less gives the rest back, more is counted on top. A reservation that is dropped counts in full.
+/// really was, once: less gives the rest back, more is counted on top. Unlike a semaphore's permit, a reservation that is dropped
+/// gives nothing back: it counts in full.
 ///
 /// # Two ways of counting
 ///
@@ -35,21 +36,22 @@ use std::sync::Arc;
 ///
 /// By the recorded stamps there are never more than `limit` tokens in any half-open window `[t, t + window)`. Time is counted
 /// in ticks of a thousandth of the window (at least a microsecond), so a token leaves the window later than it has to, by less
-/// than two ticks ([`granularity`](Self::granularity)). Limits from 2^21 on count in whole units of several tokens: a weight is
-/// rounded up, the limit down, by less than one part in 2^20. At most 2^29 units can be admitted in a window and given back
-/// again; further ones wait.
+/// than [`granularity`](Self::granularity). Limits from 2^21 on count in whole [units](Self::unit) of several tokens: each weight
+/// is rounded up, the limit down. At most 2^29 units can be admitted in a window and given back again; further ones wait.
+/// Counted as produced, the stamp is the time of the settlement.
 ///
 /// A refusal tells exactly when that weight fits, if nothing else happens.
 ///
 /// # Order
 ///
-/// None: a call that does not fit is refused, and a smaller one may come before it. A line in which calls wait for tokens is not
-/// here yet.
+/// None: a call that does not fit is refused, and smaller ones may come before it again and again. A line in which calls wait
+/// for tokens is not here yet; until then a call sleeps for [`retry_after`](Refused::retry_after) and tries again.
 ///
 /// # Clocks
 ///
 /// The clock is chosen at construction ([`time`](crate::time)). If it stands still or steps back, the limit holds and calls wait
-/// until it has caught up, or for one window at most if it jumped back by more than a second.
+/// until it has caught up, or for one window at most if it jumped back by more than a second and two ticks. If it jumps ahead,
+/// what was admitted before has left the window.
 ///
 /// # Lock freedom
 ///
@@ -61,12 +63,14 @@ use std::sync::Arc;
 ///
 /// # Cost
 ///
-/// A reservation takes one compare-and-swap and a search of at most 79 loads; two more exchanges if it is the first of its
-/// tick and its block. Settling takes two or three exchanges if it gives back, else none. Neither allocates. A refusal only loads:
-/// at most some 400 words, where tokens have been given back.
+/// A reservation takes one compare-and-swap and a search of at most 79 loads; one exchange more if it is the first of its tick,
+/// three more if it is the first of sixteen ticks. Settling takes two or three exchanges if it gives back, else none; as produced,
+/// two and a search, also in a drop. Neither allocates. A refusal only loads: at most some 400 words, where tokens have been
+/// given back.
 ///
-/// Memory: 17 KiB. Each change of the window allocates as much again, and so does a change of the limit to other units; after
-/// 25 days (at a window of a second; in proportion to it) one call does. All is freed with the window.
+/// Memory: 17 KiB. As much again is allocated by a change of the limit to other units, by the first call if the clock begins far
+/// from zero, by a noticed jump back, and once in each 25 days (at a window of a second; in proportion to it, but after 71 minutes at
+/// a millisecond or less). All is freed with the window.
 ///
 /// # Sources
 ///
@@ -83,7 +87,7 @@ use std::sync::Arc;
 ///
 /// let first = window.try_acquire(6_000)?; // the estimate
 /// let refused = window.try_acquire(6_000).unwrap_err();
-/// assert!(refused.retry_after().unwrap() <= Duration::from_millis(60_120));
+/// assert!(refused.retry_after().unwrap() <= window.window() + window.granularity());
 ///
 /// first.settle(1_800); // what the answer says
 /// assert_eq!(window.remaining(), 8_200);
@@ -91,7 +95,7 @@ use std::sync::Arc;
 /// drop(dropped); // counts as reserved
 /// assert_eq!(window.remaining(), 200);
 ///
-/// clock.advance(Duration::from_millis(60_120));
+/// clock.advance(window.window() + window.granularity());
 /// assert_eq!(window.remaining(), 10_000);
 /// # Ok::<(), ringgate::Refused>(())
 /// ```
@@ -99,6 +103,9 @@ pub struct TokenWindow {
     kind: Kind,
     time: Time,
 }
+
+/// How often one call asks. With a clock that jumps back at each reading it would never end.
+const MOST_TRIES: u32 = 4;
 
 impl TokenWindow {
     /// A window of tokens that count from their admission, by the [default clock](crate::time).
@@ -159,7 +166,7 @@ impl TokenWindow {
     ///
     /// The reservation can be dropped at any point; then it counts in full.
     pub fn try_acquire(&self, weight: u64) -> Result<TokenReservation<'_>, Refused> {
-        self.count(weight).map(|counted| TokenReservation::new(self, counted))
+        self.count(weight).map(|counted| TokenReservation::new(self, counted, None))
     }
 
     /// [`try_acquire`](Self::try_acquire) with a reservation that owns the window's `Arc`.
@@ -188,8 +195,9 @@ impl TokenWindow {
 
     /// [`try_acquire`](Self::try_acquire) at the given time, for tests and simulations: reads no clock.
     ///
-    /// Settle it by [`settle_at`](TokenReservation::settle_at), and use only explicit times on such a window: to the calls that
-    /// read the clock, a clock far behind the given times looks as if it had jumped back.
+    /// Settle it by [`settle_at`](TokenReservation::settle_at) (cancelled or dropped, it is settled at the time given here), and use
+    /// only explicit times on such a window: to the calls that read the clock, a clock far behind the given times looks as if it
+    /// had jumped back.
     ///
     /// # Errors
     ///
@@ -213,7 +221,7 @@ impl TokenWindow {
     ) -> Result<TokenReservation<'_>, Refused> {
         let counted = self.kind.count(now, weight);
         let counted = counted.map_err(|refusal| refused(refusal, weight, now))?;
-        Ok(TokenReservation::new(self, counted))
+        Ok(TokenReservation::new(self, counted, Some(now)))
     }
 
     /// Whether `weight` tokens would be admitted now. Writes nothing.
@@ -247,40 +255,40 @@ impl TokenWindow {
         self.kind.tokens().window()
     }
 
-    /// Weights are rounded up to whole units of so many tokens: 1 for limits below 2^21.
+    /// Weights are rounded up to whole units of so many tokens: 1 for limits below 2^21, unless the limit was lowered from more.
+    /// A unit is less than one part in 2^16 of the limit.
     #[must_use]
     pub fn unit(&self) -> u64 {
         self.kind.tokens().unit()
     }
 
-    /// How much later than it has to a token leaves the window, at most: less than two ticks of a 1004th of it.
+    /// How much later than it has to a token leaves the window, at most: two ticks. One window and this after its admission it
+    /// has left.
     #[must_use]
     pub fn granularity(&self) -> Duration {
         self.kind.tokens().granularity()
     }
 
-    /// Changes limit and window. Calls that begin after the change obey the new ones and count what was admitted before.
-    ///
-    /// A longer window counts at least what was in the old one; older tokens may have been forgotten, so it is exact again
-    /// one new window later. Of two changes at once one stays.
+    /// Changes the limit. Calls that begin after the change obey the new one and count what was admitted before. The window
+    /// stays.
     ///
     /// # Cost
     ///
-    /// One store, or a new wheel of 17 KiB if the window or the units change. Old ones stay until the window is dropped.
+    /// One store, or a new wheel of 17 KiB if the [units](Self::unit) change. Old ones stay until the window is dropped. After a
+    /// change to finer units, reservations from before give nothing back.
     ///
     /// ```
     /// use ringgate::TokenWindow;
     /// use std::time::Duration;
     ///
-    /// let minute = Duration::from_secs(60);
-    /// let window = TokenWindow::new(1_000, minute);
+    /// let window = TokenWindow::new(1_000, Duration::from_secs(60));
     /// drop(window.try_acquire(800)?);
-    /// window.set_limit(2_000, minute);
+    /// window.set_limit(2_000);
     /// assert_eq!(window.remaining(), 1_200);
     /// # Ok::<(), ringgate::Refused>(())
     /// ```
-    pub fn set_limit(&self, limit: u64, window: Duration) {
-        self.kind.tokens().set(limit, window);
+    pub fn set_limit(&self, limit: u64) {
+        self.kind.tokens().set(limit, self.window());
     }
 
     fn count(&self, weight: u64) -> Result<Counted, Refused> {
@@ -294,27 +302,37 @@ impl TokenWindow {
     ) -> Result<T, Refused> {
         let read = Cell::new(Timestamp::ZERO);
         let reading = Reading { time: &self.time, last: &read };
-        let refusal = match ask(reading) {
-            Ok(answer) => return Ok(answer),
-            Err(refusal) => refusal,
-        };
-        // Time goes on where the clock has jumped back; then it may fit.
-        let again = if self.notice_jump(reading) { ask(reading) } else { Err(refusal) };
-        again.map_err(|refusal| refused(refusal, weight, read.get()))
+        let mut asked = 0;
+        loop {
+            let era = self.kind.tokens().era();
+            let refusal = match ask(reading) {
+                Ok(answer) => return Ok(answer),
+                Err(refusal) => refusal,
+            };
+            asked += 1;
+            // Time goes on where the clock has jumped back; then it may fit, and else the time told is another.
+            let has_jumped = self.notice_jump(reading) || self.kind.tokens().era() != era;
+            if !has_jumped || asked == MOST_TRIES {
+                return Err(refused(refusal, weight, read.get()));
+            }
+        }
     }
 
     /// If the clock has jumped back by more than a second, time goes on from the latest tick.
     #[cold]
     fn notice_jump(&self, reading: Reading<'_>) -> bool {
-        let is_behind = |now| self.kind.tokens().latest().saturating_duration_since(now) > JUMP;
-        if !is_behind(reading.last.get()) {
+        // After a change of units the latest tick may begin a tick later than now.
+        let is_jump = |latest: Timestamp, now| {
+            latest.saturating_duration_since(now) > JUMP.saturating_add(self.granularity())
+        };
+        if !is_jump(self.kind.tokens().latest(), reading.last.get()) {
             return false;
         }
         // Read after the latest tick has been seen: a thread that slept sees no jump.
         let (era, latest) = (self.kind.tokens().era(), self.kind.tokens().latest());
         let now = reading.read();
         // MUTANTS: notice_jump of tokens
-        let has_jumped = latest.saturating_duration_since(now) > JUMP;
+        let has_jumped = is_jump(latest, now);
         if has_jumped {
             self.kind.tokens().restart_time(era, now);
         }

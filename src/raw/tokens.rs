@@ -75,6 +75,9 @@
 //! Old wheels are kept until the whole is dropped: 17 KiB for each change of the window, each new number range, each restart,
 //! and each change of the limit to other units. Other changes of the limit are one store.
 //!
+//! After a change to a shorter window tokens may leave early, by up to a tick of the old one, so the public type does not offer
+//! that.
+//!
 //! After more than one such change a late settlement may give back for up to a tick less, and nothing across a change to
 //! finer units.
 

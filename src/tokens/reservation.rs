@@ -12,11 +12,13 @@ struct Reserved<W: Deref<Target = TokenWindow>> {
     window: W,
     /// `None` once it is settled.
     counted: Option<Counted>,
+    /// The time at which it was reserved, if that was given.
+    at: Option<Timestamp>,
 }
 
 impl<W: Deref<Target = TokenWindow>> Reserved<W> {
-    fn new(window: W, counted: Counted) -> Self {
-        Self { window, counted: Some(counted) }
+    fn new(window: W, counted: Counted, at: Option<Timestamp>) -> Self {
+        Self { window, counted: Some(counted), at }
     }
 
     fn weight(&self) -> u64 {
@@ -28,8 +30,10 @@ impl<W: Deref<Target = TokenWindow>> Reserved<W> {
     }
 
     fn settle(&mut self, actual: u64) {
-        if let Some(counted) = self.counted.take() {
-            self.window.kind.settle(&self.window.time, counted, actual);
+        match (self.at, self.counted.take()) {
+            (Some(at), Some(counted)) => self.window.kind.settle(at, counted, actual),
+            (None, Some(counted)) => self.window.kind.settle(&self.window.time, counted, actual),
+            (_, None) => {}
         }
     }
 
@@ -49,13 +53,14 @@ impl<W: Deref<Target = TokenWindow>> Drop for Reserved<W> {
 
 /// Tokens that a call has reserved, from [`TokenWindow::try_acquire`].
 ///
-/// Dropped without a settlement, all of them count as used.
+/// Dropped without a settlement, all of them count as used. (`mem::forget` on one that counts as it is produced holds them for
+/// good.)
 #[must_use = "dropped, all of it counts as used"]
 pub struct TokenReservation<'a>(Reserved<&'a TokenWindow>);
 
 impl<'a> TokenReservation<'a> {
-    pub(super) fn new(window: &'a TokenWindow, counted: Counted) -> Self {
-        Self(Reserved::new(window, counted))
+    pub(super) fn new(window: &'a TokenWindow, counted: Counted, at: Option<Timestamp>) -> Self {
+        Self(Reserved::new(window, counted, at))
     }
 
     /// How many tokens were reserved.
@@ -95,7 +100,7 @@ pub struct OwnedTokenReservation(Reserved<Arc<TokenWindow>>);
 
 impl OwnedTokenReservation {
     pub(super) fn new(window: Arc<TokenWindow>, counted: Counted) -> Self {
-        Self(Reserved::new(window, counted))
+        Self(Reserved::new(window, counted, None))
     }
 
     /// How many tokens were reserved.

@@ -70,7 +70,7 @@ fn a_refusal_tells_when_that_weight_fits() {
         assert!(is_admitted_at(fits), "{weight} after {wait:?}");
         assert!(!is_admitted_at(fits - 1), "{weight} before {wait:?}");
         let exact = Duration::from_secs(60 + 10 * (weight.div_ceil(250) - 1) - 40);
-        assert!(wait >= exact && wait <= exact + window.granularity() * 2, "{weight}: {wait:?}");
+        assert!(wait >= exact && wait <= exact + window.granularity(), "{weight}: {wait:?}");
     }
 }
 
@@ -121,7 +121,7 @@ fn as_produced_a_reservation_does_not_age_until_it_is_settled() {
     streaming.settle(500);
     assert_eq!(window.remaining(), 500);
     assert!(refused(&window, 501).retry_after().unwrap() >= MINUTE);
-    clock.advance(MINUTE + window.granularity() * 2);
+    clock.advance(MINUTE + window.granularity());
     assert_eq!(window.remaining(), 1000);
 }
 
@@ -133,7 +133,7 @@ fn as_produced_a_dropped_reservation_counts_in_full_and_does_not_leak() {
     assert_eq!(window.remaining(), 200);
     window.try_acquire(200).unwrap().cancel();
     assert_eq!(window.remaining(), 200);
-    clock.advance(MINUTE + window.granularity() * 2);
+    clock.advance(MINUTE + window.granularity());
     assert_eq!(window.remaining(), 1000);
 }
 
@@ -146,7 +146,7 @@ fn more_than_the_limit_is_refused_for_good_with_both_numbers() {
         assert_eq!(refused.over_limit(), Some(OverLimit { asked: 1001, limit: 1000 }));
         assert_eq!(refused.to_string(), "tokens limit reached: 1001 asked for, 1000 allowed");
         assert_eq!(window.remaining(), 1000);
-        window.set_limit(1001, MINUTE);
+        window.set_limit(1001);
         assert!(window.try_acquire(1001).is_ok());
     }
 }
@@ -155,14 +155,12 @@ fn more_than_the_limit_is_refused_for_good_with_both_numbers() {
 fn a_new_limit_counts_what_was_admitted_before() {
     let (window, clock) = at_start(1000);
     let before = window.try_acquire(800).unwrap();
-    window.set_limit(500, MINUTE);
+    window.set_limit(500);
     assert_eq!((window.limit(), window.remaining()), (500, 0));
     before.settle(300);
     assert_eq!(window.remaining(), 200);
-    window.set_limit(500, 2 * MINUTE);
-    clock.advance(MINUTE + Duration::from_secs(30));
-    assert_eq!((window.window(), window.remaining()), (2 * MINUTE, 200));
-    clock.advance(MINUTE);
+    assert_eq!(window.window(), MINUTE);
+    clock.advance(MINUTE + window.granularity());
     assert_eq!(window.remaining(), 500);
 }
 
@@ -175,7 +173,7 @@ fn a_clock_that_jumps_back_costs_one_window_at_most() {
         drop(window.try_acquire(1000).unwrap());
         clock.set(Timestamp::from_epoch(Duration::from_secs(50)));
         let wait = refused(&window, 1).retry_after().unwrap();
-        assert!(wait <= MINUTE + window.granularity() * 2, "{wait:?}");
+        assert!(wait <= MINUTE + window.granularity(), "{wait:?}");
         clock.advance(wait);
         assert_eq!(window.remaining(), 1000);
 
@@ -212,7 +210,7 @@ fn extremes_saturate_or_refuse() {
                 }
                 clock.set(Timestamp::from_nanos(now(&clock).saturating_mul(3) / 2 + weight / 2));
             }
-            window.set_limit(u64::MAX - limit, Duration::MAX);
+            window.set_limit(u64::MAX - limit);
             drop(window.try_acquire(1));
             assert!(window.remaining() <= window.limit());
         }
@@ -272,6 +270,29 @@ proptest! {
             }
         }
     }
+}
+
+/// Broken by: limits of what is held told as the window's; what is held in other units than what is settled.
+#[test]
+fn as_produced_large_limits_tell_what_can_be_had() {
+    let (window, _clock) = as_produced(1000);
+    for weight in [3_000_000_000, u64::MAX] {
+        assert_eq!(refused(&window, weight).over_limit().unwrap().limit, 1000);
+    }
+    let (window, _clock) = as_produced(10_000_000);
+    let _held = window.try_acquire(1).unwrap();
+    assert!(window.try_acquire(window.remaining()).is_ok());
+}
+
+/// Broken by: a drop that reads the clock.
+#[test]
+fn a_simulation_reads_no_clock() {
+    let at = |seconds| Timestamp::from_epoch(Duration::from_secs(seconds));
+    let window = TokenWindow::as_produced(1000, MINUTE);
+    drop(window.try_acquire_at(600, at(5)).unwrap());
+    window.try_acquire_at(400, at(6)).unwrap().cancel();
+    let wait = window.try_acquire_at(401, at(6)).unwrap_err().retry_after().unwrap();
+    assert!(wait <= MINUTE + window.granularity(), "{wait:?}");
 }
 
 fn is_shared<T: Send + Sync>() {}

@@ -61,14 +61,16 @@ impl Wheel {
     /// The tick that has to leave the window: its block first.
     fn last_in_the_way(&self, window: &Window, need: Need, credits: u32) -> Result<u32, Moved> {
         let &Window { head, from, .. } = window;
-        let (decisive, mut credits) = if credits > 0 {
+        let (decisive, mut credits, later) = if credits > 0 {
             self.decisive_block(window, need, credits)?
         } else {
-            (self.decisive_block_without_credits(window, need)?, 0)
+            (self.decisive_block_without_credits(window, need)?, 0, 0)
         };
         let last = (first_of(decisive + 1) - 1).min(head.tick());
         for tick in first_of(decisive).max(from)..last {
-            credits = credits.saturating_sub(self.amount(Track::Credits, tick)?.unwrap_or(0));
+            let of_tick = self.amount(Track::Credits, tick)?.unwrap_or(0);
+            // A settlement may have reached the tick and not the block yet: it is no credit of later blocks.
+            credits = credits.saturating_sub(of_tick).max(later);
             if let Some(end) = self.amount(Track::Ends, tick)?
                 && need.fits(between(end, head.amount()), credits)
             {
@@ -78,13 +80,13 @@ impl Wheel {
         Ok(last)
     }
 
-    /// The block of that tick, and what has been given back from this block on.
+    /// The block of that tick, and what has been given back from this block on, and after it.
     fn decisive_block(
         &self,
         window: &Window,
         need: Need,
         credits: u32,
-    ) -> Result<(u32, u32), Moved> {
+    ) -> Result<(u32, u32, u32), Moved> {
         let &Window { head, from, .. } = window;
         let mut decisive = (block(from), credits);
         let mut later = credits.saturating_sub(self.credits_in_block(from, head)?);
@@ -97,7 +99,7 @@ impl Wheel {
             }
             later = later.saturating_sub(self.amount(Track::BlockCredits, next)?.unwrap_or(0));
         }
-        Ok(decisive)
+        Ok((decisive.0, decisive.1, later))
     }
 
     /// The block of that tick, where nothing has been given back. The sums before the blocks only grow, so the search skips

@@ -81,7 +81,9 @@ impl HeldTokens {
     pub(crate) fn remaining(&self, now: impl Now) -> u64 {
         let most = self.amount(u32::try_from(MAX_HELD).unwrap_or(u32::MAX));
         let (held, left) = self.read(|_| self.settled.remaining(now).min(most));
-        left.saturating_sub(self.amount(low(held)))
+        // As an admission counts it: in whole units.
+        let unit = self.settled.unit();
+        left.saturating_sub(self.amount(low(held)).div_ceil(unit).saturating_mul(unit))
     }
 
     /// How much is held.
@@ -92,8 +94,8 @@ impl HeldTokens {
     fn check(&self, now: impl Now, weight: u64, units: u32, held: u64) -> Result<u64, Refusal> {
         let most = MAX_HELD.saturating_sub(low(held).into());
         if u64::from(units) > MAX_HELD {
-            let limit = self.amount(u32::try_from(MAX_HELD).unwrap_or(u32::MAX));
-            return Err(Refusal::TooLarge { limit, weight });
+            let most = self.amount(u32::try_from(MAX_HELD).unwrap_or(u32::MAX));
+            return Err(Refusal::TooLarge { limit: most.min(self.settled.limit()), weight });
         }
         if u64::from(units) > most {
             return Err(Refusal::Held);
