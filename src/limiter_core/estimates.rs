@@ -34,12 +34,17 @@ impl Core {
         Some(NotUntil::new(now, if only_behind_others { at_the_end() } else { free_at }))
     }
 
+    /// How many calls in line have had their turn, and seem silent.
+    pub(super) fn silent(&self) -> u64 {
+        self.line.turns.silent(self.period()) + self.line.stands.silent(self.ticks())
+    }
+
     /// When the rate admits a call that joins the line now; `None` if it does now. Calls that have had a turn for long
     /// and do not answer are not counted.
     pub(super) fn estimate_for_newcomer(&self, class: Priority) -> Option<NotUntil> {
         let mut waiting = self.line.len_of(class);
         loop {
-            let silent = self.line.turns.silent(self.period());
+            let silent = self.silent();
             let ahead = waiting + self.line.before(class, waiting);
             let wait = self.estimate(ahead.saturating_sub(silent));
             // A call that was admitted between the two counts is in the log already: it would count twice.

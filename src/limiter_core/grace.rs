@@ -47,7 +47,7 @@ impl Grace {
     /// permit that a silent call was granted. Few are not so far behind.
     pub(super) fn between_looks(self, ahead: u64) -> Duration {
         let ticks = u64::from(Ticks::BETWEEN_LOOKS.unsigned_abs());
-        let factor = if Ticks::is_far(ahead) { (ahead / 64).min(16) } else { 1 };
+        let factor = 1 << Ticks::distance(ahead);
         Duration::from_nanos(self.nanos / 16 * ticks * factor)
     }
 
@@ -86,8 +86,8 @@ impl Ticks {
         Self(count)
     }
 
-    /// Whether a call that stands behind so many shows itself less often than others.
-    pub(super) fn is_far(ahead: u64) -> bool {
-        ahead >= 64
+    /// A call that stands behind so many shows itself so many times, as a power of two, less often than the first ones.
+    pub(super) fn distance(ahead: u64) -> u32 {
+        (ahead / 64).clamp(1, 16).ilog2()
     }
 }

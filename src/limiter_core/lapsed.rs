@@ -55,7 +55,10 @@ impl LastLook {
     pub(super) fn look(&self, shared: &Semaphore, now: Ticks) {
         let mut seen = None;
         drop(shared.claim_lapsed(&mut seen));
-        #[expect(clippy::cast_possible_truncation, reason = "as above")]
-        self.set(now.count() as u32, seen);
+        // Others that are as old go at once.
+        if seen.is_none() || seen != self.get().map(|(_, epoch)| epoch) {
+            #[expect(clippy::cast_possible_truncation, reason = "as above")]
+            self.set(now.count() as u32, seen);
+        }
     }
 }

@@ -141,6 +141,7 @@ impl<'a> Stand<'a> {
     /// `claim` is in that line already.
     pub(super) fn new(core: &'a Core, claim: Claim<'a>, ahead: u64) -> Self {
         let standing = core.line.stands.count(core.ticks(), ahead);
+        core.line.went.made();
         // The line may have ended since it was given its turn.
         core.gate.form_line();
         Self {
@@ -168,7 +169,11 @@ impl<'a> Stand<'a> {
     /// a silent call, too, so the next one is the looker's own.
     pub(super) fn look(&mut self) -> Option<SemaphorePermit<'a>> {
         let core = self.leaving.0;
-        let permit = core.claim_lapsed()?;
+        let Some(permit) = core.claim_lapsed() else {
+            // What it gave on was claimed.
+            self.has_given_way &= core.concurrency().shared().is_some_and(Semaphore::has_unclaimed);
+            return None;
+        };
         if mem::replace(&mut self.has_given_way, true) {
             return Some(permit);
         }

@@ -14,6 +14,7 @@ use super::place::{Found, Place, Stood};
 use super::priority::Priority;
 use super::shared::Core;
 use crate::error::Refused;
+use crate::semaphore::Semaphore;
 use core::future::Future;
 use core::mem;
 use core::pin::Pin;
@@ -34,7 +35,7 @@ impl<'a> Queued<'a> {
         is_counted: bool,
     ) -> Result<Self, Refused> {
         let counted = if is_counted { core.take_place()? } else { None };
-        let silent = core.line.turns.silent(core.period());
+        let silent = core.silent();
         let number = core.line.join(class, silent);
         let lane = if number.came_first() { number.lane_ahead() } else { Lane::Class(class) };
         Ok(Self {
@@ -170,9 +171,12 @@ impl<'a> Queued<'a> {
             if let State::Waiting(place) = this.state
                 && let Some(turns) = place.turns_until()
             {
-                core.line.stands.lapse(core.ticks());
                 core.hand_out(Reason::Silent(turns));
             }
+        }
+        if went.is_some() && this.unused_since.is_none() {
+            // It may have become free while nobody changed anything: time has passed.
+            core.hand_out(Reason::Room);
         }
         *this.unused_since = went;
     }
@@ -184,6 +188,10 @@ impl<'a> Queued<'a> {
         let (core, ahead) = (*this.core, this.number.ahead());
         if this.alarm.is_none() {
             let now = core.time.now();
+            let shared = core.concurrency().shared();
+            // Those ahead may be the silent ones.
+            let is_urgent = shared.is_some_and(Semaphore::has_unclaimed);
+            let ahead = if is_urgent { 0 } else { ahead };
             let at = now.saturating_add(core.shared_grace().between_looks(ahead));
             if at <= now {
                 // At the end of time there is no later look.

@@ -16,41 +16,44 @@ const FIELD: u64 = (1 << 24) - 1;
 
 #[derive(Debug)]
 pub(super) struct Stands {
-    near: Count,
-    far: Count,
+    /// By their [distance](Ticks::distance) from the front.
+    counts: [Count; 5],
+    /// Silent ones included.
+    all: AtomicU64,
 }
 
 impl Stands {
     pub(super) fn new() -> Self {
         // One more than there are from one look to the next.
         let near = u64::from(Ticks::BETWEEN_LOOKS.unsigned_abs()) + 1;
-        Self { near: Count::new(near), far: Count::new(near * 16) }
+        Self { counts: core::array::from_fn(|k| Count::new(near << k)), all: AtomicU64::new(0) }
     }
 
     /// Counts a call behind `ahead` others until the answer is dropped.
     pub(super) fn count(&self, now: Ticks, ahead: u64) -> Standing<'_> {
         let among = self.among(ahead);
+        // ORDERING: Relaxed: a count for estimates.
+        self.all.fetch_add(1, Ordering::Relaxed);
         Standing { stands: self, among, last_seen: among.show(None, now) }
     }
 
     /// How many count now.
     pub(super) fn get(&self, now: Ticks) -> u64 {
-        self.near.get(now) + self.far.get(now)
+        self.counts.iter().map(|count| count.get(now)).sum()
     }
 
-    /// None counts until it shows itself again.
-    pub(super) fn lapse(&self, now: Ticks) {
-        for count in [&self.near, &self.far] {
-            count.change(|_| Counts { stretch: count.stretch(now), before: 0, now: 0 });
-        }
+    /// How many have not shown themselves lately.
+    pub(super) fn silent(&self, now: Ticks) -> u64 {
+        // ORDERING: Relaxed, as above.
+        self.all.load(Ordering::Relaxed).saturating_sub(self.get(now))
     }
 
     fn among(&self, ahead: u64) -> &Count {
-        if Ticks::is_far(ahead) { &self.far } else { &self.near }
+        &self.counts[Ticks::distance(ahead) as usize]
     }
 }
 
-/// Those near the front, or those far behind.
+/// Those at one distance from the front.
 #[derive(Debug)]
 struct Count {
     word: AtomicU64,
@@ -167,6 +170,8 @@ impl Standing<'_> {
 
 impl Drop for Standing<'_> {
     fn drop(&mut self) {
+        // ORDERING: Relaxed, as in `count`.
+        self.stands.all.fetch_sub(1, Ordering::Relaxed);
         self.among.change(|counts| counts.without_one_of(self.last_seen));
     }
 }
@@ -181,7 +186,7 @@ mod tests {
 
     #[test]
     fn a_call_that_shows_itself_counts_and_a_silent_one_does_not() {
-        for (ahead, length) in [(0, 6), (64, 96)] {
+        for (ahead, length) in [(0, 6), (127, 6), (128, 12), (5000, 96)] {
             let stands = Stands::new();
             let at = |stretch| after(stretch, length);
             let (mut busy, silent) = (stands.count(at(3), ahead), stands.count(at(3), ahead));
@@ -190,18 +195,17 @@ mod tests {
             assert_eq!((stands.get(at(4)), stands.get(at(5)), stands.get(at(6))), (2, 1, 0));
             busy.show(at(5), ahead);
             drop(silent);
-            assert_eq!((stands.get(at(5)), stands.get(at(6))), (1, 1));
-            stands.lapse(at(6));
-            assert_eq!(stands.get(at(6)), 0);
+            assert_eq!((stands.get(at(5)), stands.get(at(6)), stands.silent(at(6))), (1, 1, 0));
+            assert_eq!((stands.get(at(7)), stands.silent(at(7))), (0, 1));
             drop(busy);
-            assert_eq!(stands.get(at(6)), 0);
+            assert_eq!(stands.silent(at(7)), 0);
         }
     }
 
     #[test]
     fn a_call_that_comes_near_counts_once() {
         let stands = Stands::new();
-        let mut call = stands.count(after(1, 96), 100);
+        let mut call = stands.count(after(1, 96), 200);
         call.show(after(1, 96), 63);
         assert_eq!(stands.get(after(1, 96)), 1);
         drop(call);
@@ -212,7 +216,8 @@ mod tests {
     fn the_stretch_wraps() {
         let stands = Stands::new();
         let at = |stretch| after(stretch, 6);
-        stands.lapse(at(0xFFFB));
+        // The first word is far from there.
+        drop(stands.count(at(0x8000), 0));
         let mut call = stands.count(at(0xFFFF), 0);
         assert_eq!((stands.get(at(0x1_0000)), stands.get(at(0x1_0001))), (1, 0));
         call.show(at(0x1_0000), 0);

@@ -44,7 +44,7 @@ pub(crate) struct Claim<'a> {
 impl<'a> Claim<'a> {
     /// `None` if another has claimed its permit, or if there can be none.
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<SemaphorePermit<'a>>> {
-        let Some(semaphore) = self.semaphore else { return Poll::Pending };
+        let Some(semaphore) = self.semaphore else { return Poll::Ready(None) };
         let taken = ready!(semaphore.raw.poll(&mut self.waiter, cx));
         self.semaphore = None;
         Poll::Ready(taken.is_ok().then(|| SemaphorePermit::new(semaphore, 1)))

@@ -8,8 +8,8 @@
 //!
 //! An epoch ends when somebody looks for silent waiters and no permit is left from before it. Whoever looks twice in one
 //! epoch and finds a permit from before it both times knows that nobody has claimed that one in between. An epoch lasts
-//! from one look to the next at least. If one thread sleeps through 256 of them exactly, it takes a permit that may be
-//! newer, and its waiter waits again.
+//! from one look to the next at least. Whoever looks after so long that a multiple of 256 of them has passed may take a permit
+//! that is newer, and its waiter waits again.
 
 use crate::sync::atomic::{AtomicU64, Ordering};
 
