@@ -2,10 +2,11 @@
 #![cfg(feature = "tokio")]
 #![expect(clippy::disallowed_methods, reason = "goes by tokio's paused time")]
 
-use crate::common::{Wakes, poll_once, poll_with};
+use crate::common::{Calls, Wakes, poll_once, poll_with};
 use ringgate::time::{ManualClock, Timestamp};
 use ringgate::{Limiter, LimiterAcquire, Rate, Semaphore};
 use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Poll, Waker};
@@ -227,4 +228,136 @@ fn after_the_clock_stepped_back_a_new_grant_was_taken_for_an_old_one() {
     clock.set(Timestamp::from_nanos(999_800_000_000));
     assert!(limiter.try_acquire().is_err());
     assert!(poll_once(call.as_mut()).is_ready());
+}
+
+/// Broken by: estimates that count a call which stood, and whose permit has gone on.
+#[tokio::test(start_paused = true)]
+async fn a_silent_call_that_had_stood_counted_in_estimates_for_ever() {
+    let semaphore = Arc::new(Semaphore::new(1));
+    let builder = Limiter::builder().margin(Duration::ZERO).rate(Rate::new(1, s(60)));
+    let limiter = builder.semaphore(Arc::clone(&semaphore)).build();
+    let held = Arc::clone(&semaphore).acquire_owned().await.unwrap();
+    leak(limiter.acquire_owned());
+    drop(held);
+    drop(limiter.acquire().await.unwrap());
+    for _ in 0..5 {
+        sleep(s(30)).await;
+        drop(limiter.acquire_timeout(s(45)).await.expect("the rate is free in 30 s"));
+    }
+}
+
+/// Broken by: far stands that count for sixteen times as long as near ones.
+#[tokio::test(start_paused = true)]
+async fn silent_calls_that_stood_far_behind_kept_room_for_many_graces() {
+    let semaphore = Arc::new(Semaphore::new(4));
+    let builder = Limiter::builder().margin(Duration::ZERO).rate(Rate::new(100, s(3600)));
+    let limiter = builder.semaphore(Arc::clone(&semaphore)).build();
+    let held = Arc::clone(&semaphore).acquire_many_owned(4).await.unwrap();
+    let acquire = || {
+        let limiter = limiter.clone();
+        tokio::spawn(async move { drop(limiter.acquire().await.unwrap()) })
+    };
+    let busy: Vec<_> = (0..64).map(|_| acquire()).collect();
+    sleep(ms(1)).await;
+    for _ in 0..36 {
+        leak(limiter.acquire_owned());
+    }
+    drop(held);
+    for call in busy {
+        call.await.unwrap();
+    }
+    let start = Instant::now();
+    acquire().await.unwrap();
+    assert!(start.elapsed() <= ms(1500), "{:?}", start.elapsed());
+}
+
+/// Broken by: a look that begins anew after each permit that it gives on.
+#[tokio::test(start_paused = true)]
+async fn permits_of_several_silent_calls_went_on_one_after_the_other() {
+    for permits in [1, 10, 50] {
+        let semaphore = Arc::new(Semaphore::new(permits));
+        let limiter = sharing(&semaphore);
+        let held: Vec<_> = (0..permits).map(|_| semaphore.try_acquire().unwrap()).collect();
+        for _ in 0..permits {
+            leak(limiter.acquire_owned());
+        }
+        let calls: Vec<_> = (0..permits)
+            .map(|_| {
+                let limiter = limiter.clone();
+                tokio::spawn(
+                    async move { std::mem::forget(limiter.acquire_owned().await.unwrap()) },
+                )
+            })
+            .collect();
+        tokio::task::yield_now().await;
+        drop(held);
+        let start = Instant::now();
+        for call in calls {
+            call.await.unwrap();
+        }
+        assert!(start.elapsed() <= s(1), "{permits}: {:?}", start.elapsed());
+    }
+}
+
+/// Broken by: a claim that stays pending after it has ended.
+#[test]
+fn a_call_hung_after_the_waker_of_another_had_panicked_as_it_gave_its_permit_back() {
+    let semaphore = Arc::new(Semaphore::new(1));
+    let clock = ManualClock::new();
+    let builder = Limiter::builder().margin(Duration::ZERO).rate(Rate::new(2, s(60)));
+    let limiter = builder.clock(clock.clone()).semaphore(Arc::clone(&semaphore)).build();
+    drop(limiter.try_acquire().unwrap());
+    let held = semaphore.try_acquire().unwrap();
+    let mut call = queued(&limiter);
+    let mut direct = Box::pin(semaphore.acquire());
+    let evil = Calls::waker(|| panic!("a waker's own"));
+    assert!(poll_with(direct.as_mut(), &evil).is_pending());
+    limiter.set_rate(Rate::new(1, s(60))).unwrap();
+    drop(held);
+    assert!(catch_unwind(AssertUnwindSafe(|| poll_once(call.as_mut()))).is_err());
+    let Poll::Ready(Ok(permit)) = poll_once(direct.as_mut()) else { panic!("it was granted") };
+    drop(permit);
+    clock.advance(s(61));
+    for _ in 0..8 {
+        if poll_once(call.as_mut()).is_ready() {
+            return;
+        }
+        clock.advance(ms(125));
+    }
+    panic!("not within the grace");
+}
+
+/// Broken by: a call that keeps every lapsed permit once it has given one on.
+#[tokio::test(start_paused = true)]
+async fn a_call_that_gave_way_once_passed_others_much_later() {
+    let semaphore = Arc::new(Semaphore::new(1));
+    let limiter = sharing(&semaphore);
+    let held = Arc::clone(&semaphore).acquire_owned().await.unwrap();
+    let (went, mut order) = mpsc::unbounded_channel();
+    leak(limiter.acquire_owned());
+    let direct = |n| {
+        let (semaphore, went) = (Arc::clone(&semaphore), went.clone());
+        tokio::spawn(async move {
+            let _permit = semaphore.acquire_owned().await.unwrap();
+            went.send(n).unwrap();
+            sleep(s(1)).await;
+        })
+    };
+    let mut calls: Vec<_> = (0..5).map(direct).collect();
+    tokio::task::yield_now().await;
+    leak(limiter.acquire_owned());
+    calls.extend((5..10).map(direct));
+    tokio::task::yield_now().await;
+    let (last, of_last) = (limiter.clone(), went.clone());
+    calls.push(tokio::spawn(async move {
+        let _permit = last.acquire().await.unwrap();
+        of_last.send(10).unwrap();
+    }));
+    tokio::task::yield_now().await;
+    drop(held);
+    for call in calls {
+        call.await.unwrap();
+    }
+    let went: Vec<_> = std::iter::from_fn(|| order.try_recv().ok()).collect();
+    assert!(went.len() == 11 && went.is_sorted(), "{went:?}");
 }
