@@ -27,7 +27,8 @@ use std::sync::Arc;
 /// Calls of one [priority](LimiterCall::priority) are admitted in the order in which they first had to wait;
 /// newcomers do not overtake them. A call that waits in the limiter's line holds no slot, and is stamped when it is
 /// admitted. When there is room for many, all of them are woken together. A future in line that is neither polled nor
-/// dropped holds up the others for at most a [grace](LimiterBuilder::grace), and goes first when it is polled again.
+/// dropped holds up the others for at most a [grace](LimiterBuilder::grace), and goes first when it is polled again. (With a
+/// shared semaphore see [`semaphore`](LimiterBuilder::semaphore).)
 ///
 /// # Cancel safety
 ///
@@ -41,7 +42,7 @@ use std::sync::Arc;
 ///
 /// Memory as for [`SlidingWindow`](crate::SlidingWindow): less than a kilobyte, and 8 bytes for each
 /// admission of the limit; less than 4 KiB more after the first waits; 64 bytes for each call that was in
-/// line at the same time, freed with the limiter.
+/// line at the same time (128 with a shared semaphore), freed with the limiter.
 ///
 /// # Cooperative budget
 ///

@@ -128,7 +128,8 @@ impl LimiterBuilder {
     /// A call that has only a permit to wait for waits in the semaphore's own line, among all who use it: the semaphore
     /// is shared fairly by call. A permit that was granted there to a call that nobody polls goes on within the
     /// [grace](Self::grace), the longest one of the limiters that ever shared the semaphore, but at least 100 ms: if a
-    /// call of one of them waits there, or tries twice. Until then it is not among the
+    /// call of one of them waits there, or tries twice. The silent call stands at the end of that line when it is polled
+    /// again. Until its permit goes on, that is not among the
     /// [available](Semaphore::available_permits) ones. Those who use the semaphore directly keep what they are granted.
     ///
     /// ```
