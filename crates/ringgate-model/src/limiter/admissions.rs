@@ -127,6 +127,8 @@ impl Model {
             self.slots[shared].free += 1;
         }
         self.leave(id);
+        // Before it found one for itself.
+        self.note_given_on(limiter, seen)?;
         self.admit(limiter, seen)
     }
 
