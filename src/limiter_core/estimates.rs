@@ -36,7 +36,9 @@ impl Core {
 
     /// How many calls in line have had their turn, and seem silent.
     pub(super) fn silent(&self) -> u64 {
-        self.line.turns.silent(self.period()) + self.line.stands.silent(self.ticks())
+        let has_stands = self.concurrency().shared().is_some();
+        let standing = if has_stands { self.line.stands.silent(self.ticks()) } else { 0 };
+        self.line.turns.silent(self.period()) + standing
     }
 
     /// When the rate admits a call that joins the line now; `None` if it does now. Calls that have had a turn for long
