@@ -159,8 +159,8 @@ impl TokenWindow {
     ///
     /// # Errors
     ///
-    /// [`Refused`] with [`Limit::Tokens`](crate::Limit::Tokens): until some time; until a reservation is settled (no time is known, as produced);
-    /// or for good, with [both numbers](Refused::over_limit), if `weight` is more than the limit.
+    /// [`Refused`] with [`Limit::Tokens`](crate::Limit::Tokens): until some time; until a reservation is settled (as produced, and
+    /// no time is known); or for good, with [both numbers](Refused::over_limit), if `weight` is more than the limit.
     ///
     /// # Cancel safety
     ///

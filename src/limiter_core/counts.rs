@@ -18,6 +18,23 @@ impl Progress {
     }
 }
 
+/// A number of calls.
+#[derive(Debug, Default)]
+pub(super) struct Count(AtomicU64);
+
+impl Count {
+    pub(super) fn get(&self) -> u64 {
+        // ORDERING: Relaxed: a count for estimates.
+        self.0.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn count(&self) -> Counted<'_> {
+        // ORDERING: Relaxed, as in `get`.
+        self.0.fetch_add(1, Ordering::Relaxed);
+        Counted(&self.0)
+    }
+}
+
 /// One call in a count, until it is dropped.
 pub(super) struct Counted<'a>(pub(super) &'a AtomicU64);
 

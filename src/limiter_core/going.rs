@@ -98,7 +98,6 @@ impl Queued<'_> {
             drop(before);
             return None;
         };
-        drop(claim);
         self.go_with(permit, turn, cx)
     }
 

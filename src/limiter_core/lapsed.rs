@@ -33,8 +33,7 @@ impl LastLook {
         shared: &'a Semaphore,
         now: Ticks,
     ) -> Option<SemaphorePermit<'a>> {
-        #[expect(clippy::cast_possible_truncation, reason = "times are compared modulo 2^32")]
-        let now = now.count() as u32;
+        let now = in_short(now);
         let last = self.get();
         let since = last.map(|(at, _)| now.wrapping_sub(at).cast_signed());
         let mut seen = match since {
@@ -57,8 +56,14 @@ impl LastLook {
         drop(shared.claim_lapsed(&mut seen));
         // Others that are as old go at once.
         if seen.is_none() || seen != self.get().map(|(_, epoch)| epoch) {
-            #[expect(clippy::cast_possible_truncation, reason = "as above")]
-            self.set(now.count() as u32, seen);
+            self.set(in_short(now), seen);
         }
     }
+}
+
+/// Times are compared modulo 2^32.
+fn in_short(time: Ticks) -> u32 {
+    #[expect(clippy::cast_possible_truncation, reason = "what is cut off is not compared")]
+    let short = time.count() as u32;
+    short
 }

@@ -31,11 +31,10 @@ pub(super) enum Found {
 impl<'a> Place<'a> {
     /// It is taken at the first poll.
     pub(super) fn new(core: &'a Core, lane: Lane) -> Self {
-        let closed = core.concurrency().shared();
         Self {
             waiting: core.line.wait(lane),
             leaving: Leaving { core, lane, is_taken: false, has_turn: false, is_vain: false },
-            closed: closed.map(Semaphore::closed),
+            closed: core.concurrency().shared().map(Semaphore::closed),
         }
     }
 
@@ -171,7 +170,7 @@ impl<'a> Stand<'a> {
         let core = self.leaving.0;
         let Some(permit) = core.claim_lapsed() else {
             // What it gave on was claimed.
-            self.has_given_way &= core.concurrency().shared().is_some_and(Semaphore::has_unclaimed);
+            self.has_given_way &= core.has_unclaimed();
             return None;
         };
         if mem::replace(&mut self.has_given_way, true) {

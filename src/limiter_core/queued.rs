@@ -14,7 +14,6 @@ use super::place::{Found, Place, Stood};
 use super::priority::Priority;
 use super::shared::Core;
 use crate::error::Refused;
-use crate::semaphore::Semaphore;
 use core::future::Future;
 use core::mem;
 use core::pin::Pin;
@@ -188,10 +187,8 @@ impl<'a> Queued<'a> {
         let (core, ahead) = (*this.core, this.number.ahead());
         if this.alarm.is_none() {
             let now = core.time.now();
-            let shared = core.concurrency().shared();
             // Those ahead may be the silent ones.
-            let is_urgent = shared.is_some_and(Semaphore::has_unclaimed);
-            let ahead = if is_urgent { 0 } else { ahead };
+            let ahead = if core.has_unclaimed() { 0 } else { ahead };
             let at = now.saturating_add(core.shared_grace().between_looks(ahead));
             if at <= now {
                 // At the end of time there is no later look.

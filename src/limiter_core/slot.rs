@@ -1,9 +1,14 @@
 //! A slot in hand.
 
 use super::shared::Core;
-use crate::semaphore::SemaphorePermit;
+use crate::semaphore::{Semaphore, SemaphorePermit};
 
 impl Core {
+    /// Whether a call, of any limiter, was granted a permit of the shared semaphore and has not claimed it so far.
+    pub(super) fn has_unclaimed(&self) -> bool {
+        self.concurrency().shared().is_some_and(Semaphore::has_unclaimed)
+    }
+
     /// A permit of the shared semaphore that a silent call was granted.
     #[cold]
     pub(super) fn claim_lapsed(&self) -> Option<SemaphorePermit<'_>> {

@@ -9,6 +9,7 @@
 //! count keep room from others. The count is a guess: if it is too low, more calls stand than can go, and wait in front of
 //! the others when they are granted a permit.
 
+use super::counts::{Count, Counted};
 use super::grace::Ticks;
 use crate::sync::atomic::{AtomicU64, Ordering};
 
@@ -17,45 +18,46 @@ const FIELD: u64 = (1 << 24) - 1;
 #[derive(Debug)]
 pub(super) struct Stands {
     /// By their [distance](Ticks::distance) from the front.
-    counts: [Count; 5],
+    distances: [Distance; 5],
     /// Silent ones included.
-    all: AtomicU64,
+    all: Count,
 }
 
 impl Stands {
     pub(super) fn new() -> Self {
         // One more than there are from one look to the next.
         let near = u64::from(Ticks::BETWEEN_LOOKS.unsigned_abs()) + 1;
-        Self { counts: core::array::from_fn(|k| Count::new(near << k)), all: AtomicU64::new(0) }
+        Self {
+            distances: core::array::from_fn(|k| Distance::new(near << k)),
+            all: Count::default(),
+        }
     }
 
     /// Counts a call behind `ahead` others until the answer is dropped.
     pub(super) fn count(&self, now: Ticks, ahead: u64) -> Standing<'_> {
         let among = self.among(ahead);
-        // ORDERING: Relaxed: a count for estimates.
-        self.all.fetch_add(1, Ordering::Relaxed);
-        Standing { stands: self, among, last_seen: among.show(None, now) }
+        let last_seen = among.show(None, now);
+        Standing { stands: self, among, last_seen, _counted: self.all.count() }
     }
 
     /// How many count now.
     pub(super) fn get(&self, now: Ticks) -> u64 {
-        self.counts.iter().map(|count| count.get(now)).sum()
+        self.distances.iter().map(|distance| distance.get(now)).sum()
     }
 
     /// How many have not shown themselves lately.
     pub(super) fn silent(&self, now: Ticks) -> u64 {
-        // ORDERING: Relaxed, as above.
-        self.all.load(Ordering::Relaxed).saturating_sub(self.get(now))
+        self.all.get().saturating_sub(self.get(now))
     }
 
-    fn among(&self, ahead: u64) -> &Count {
-        &self.counts[Ticks::distance(ahead) as usize]
+    fn among(&self, ahead: u64) -> &Distance {
+        &self.distances[Ticks::distance(ahead) as usize]
     }
 }
 
 /// Those at one distance from the front.
 #[derive(Debug)]
-struct Count {
+struct Distance {
     word: AtomicU64,
     /// In ticks.
     length: u64,
@@ -103,7 +105,7 @@ impl Counts {
     }
 }
 
-impl Count {
+impl Distance {
     fn new(length: u64) -> Self {
         Self { word: AtomicU64::new(0), length }
     }
@@ -151,8 +153,9 @@ impl Count {
 /// One call that stands.
 pub(super) struct Standing<'a> {
     stands: &'a Stands,
-    among: &'a Count,
+    among: &'a Distance,
     last_seen: Stretch,
+    _counted: Counted<'a>,
 }
 
 impl Standing<'_> {
@@ -170,8 +173,6 @@ impl Standing<'_> {
 
 impl Drop for Standing<'_> {
     fn drop(&mut self) {
-        // ORDERING: Relaxed, as in `count`.
-        self.stands.all.fetch_sub(1, Ordering::Relaxed);
         self.among.change(|counts| counts.without_one_of(self.last_seen));
     }
 }

@@ -4,6 +4,13 @@ use crate::raw::tokens::Now;
 use crate::time::{Time, Timestamp};
 use core::cell::Cell;
 
+impl Now for &Time {
+    #[inline]
+    fn read(&self) -> Timestamp {
+        self.now()
+    }
+}
+
 /// Reads the clock, and keeps what it has read.
 #[derive(Clone, Copy)]
 pub(super) struct Reading<'a> {

@@ -3,6 +3,7 @@
 mod calls;
 #[path = "../common/mod.rs"]
 mod common;
+mod line;
 mod oracle;
 #[path = "../common/refusal.rs"]
 mod refusal;

@@ -3,9 +3,9 @@
 #![expect(clippy::disallowed_methods, reason = "goes by tokio's paused time")]
 
 use crate::common::{Calls, Wakes, poll_once, poll_with};
+use crate::line::{leak, queued, sharing};
 use ringgate::time::{ManualClock, Timestamp};
 use ringgate::{Limiter, LimiterAcquire, Rate, Semaphore};
-use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -20,23 +20,6 @@ const fn ms(millis: u64) -> Duration {
 
 const fn s(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
-}
-
-fn sharing(semaphore: &Arc<Semaphore>) -> Limiter {
-    Limiter::builder().semaphore(Arc::clone(semaphore)).build()
-}
-
-/// A call that has been polled once, and never again.
-fn leak<F: Future + 'static>(call: F) {
-    let mut call = Box::pin(call);
-    assert!(poll_once(call.as_mut()).is_pending());
-    std::mem::forget(call);
-}
-
-fn queued(limiter: &Limiter) -> Pin<Box<LimiterAcquire<'_>>> {
-    let mut call = Box::pin(limiter.acquire());
-    assert!(poll_once(call.as_mut()).is_pending());
-    call
 }
 
 /// Takes its permit, and is polled so long after it was woken.

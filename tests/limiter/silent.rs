@@ -4,10 +4,10 @@
 #![expect(clippy::disallowed_methods, reason = "goes by tokio's paused time")]
 
 use crate::common::{Wakes, poll_once, poll_with};
+use crate::line::{leak, queued, sharing};
 use futures_util::FutureExt;
 use ringgate::time::{ManualClock, Timestamp};
 use ringgate::{Limiter, LimiterAcquire, Priority, Rate, Semaphore, SlidingWindow};
-use std::future::Future;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::Waker;
@@ -30,19 +30,6 @@ fn by_hand(limit: u32, window: Duration) -> (Limiter, ManualClock) {
     let clock = ManualClock::new();
     let builder = Limiter::builder().margin(Duration::ZERO).rate(Rate::new(limit, window));
     (builder.clock(clock.clone()).build(), clock)
-}
-
-/// A call that has been polled once, and never again.
-fn leak<F: Future + 'static>(call: F) {
-    let mut call = Box::pin(call);
-    assert!(poll_once(call.as_mut()).is_pending());
-    std::mem::forget(call);
-}
-
-fn queued(limiter: &Limiter) -> Pin<Box<LimiterAcquire<'_>>> {
-    let mut call = Box::pin(limiter.acquire());
-    assert!(poll_once(call.as_mut()).is_pending());
-    call
 }
 
 /// Broken by: `Queued::look_past_silent` without the second look; by a sleep that counts those ahead by the rate.
@@ -406,10 +393,6 @@ async fn a_shared_semaphore_is_fair_by_call() {
     }
     let (least, most) = (calls.iter().min().unwrap(), calls.iter().max().unwrap());
     assert!(most - least <= 2, "{calls:?}");
-}
-
-fn sharing(semaphore: &Arc<Semaphore>) -> Limiter {
-    Limiter::builder().semaphore(Arc::clone(semaphore)).build()
 }
 
 /// The only permit was granted to a silent call, and stayed with it for good.

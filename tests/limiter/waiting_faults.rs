@@ -1,6 +1,7 @@
 //! Former faults of waiting calls. Each test is named after one.
 
 use crate::common::{at_once, poll_once};
+use crate::line::queued;
 use ringgate::time::{Clock, ManualClock, Sleep, Timestamp};
 use ringgate::{Limit, Limiter, LimiterAcquire, Rate, Semaphore, SlidingWindow, WindowAcquire};
 use std::future::Future;
@@ -261,14 +262,6 @@ fn a_call_that_came_after_the_close_was_admitted() {
 }
 
 // ---- the order of calls, and silent ones ----------------------------------------------------------
-
-type Call<'a> = Pin<Box<LimiterAcquire<'a>>>;
-
-fn queued(limiter: &Limiter) -> Call<'_> {
-    let mut call = Box::pin(limiter.acquire());
-    assert!(poll_once(call.as_mut()).is_pending());
-    call
-}
 
 /// The turn passed to the next in the lane, although an older call waited in front.
 /// Broken by: `Place` without its `drop`.

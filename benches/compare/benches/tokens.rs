@@ -35,12 +35,14 @@ const PLENTY: u64 = 2_000_000;
 /// What everybody writes: stamps and weights behind a lock, and their sum.
 struct Log {
     limit: u64,
+    /// In ns.
+    window: u64,
     entries: Mutex<(VecDeque<(u64, u64)>, u64)>,
 }
 
 impl Log {
-    fn new(limit: u64) -> Self {
-        Self { limit, entries: Mutex::default() }
+    fn new(limit: u64, window: Duration) -> Self {
+        Self { limit, window: window.as_nanos() as u64, entries: Mutex::default() }
     }
 
     fn try_acquire(&self, now: u64, weight: u64) -> bool {
@@ -48,7 +50,7 @@ impl Log {
         let (entries, sum) = &mut *guard;
         // Two threads' times are not in order.
         let now = entries.back().map_or(now, |last| now.max(last.0));
-        while let Some((_, weight)) = entries.pop_front_if(|first| first.0 + SECOND <= now) {
+        while let Some((_, weight)) = entries.pop_front_if(|first| first.0 + self.window <= now) {
             *sum -= weight;
         }
         let fits = *sum + weight <= self.limit;
@@ -142,7 +144,7 @@ fn ringgate_told(work: Work, threads: u32, calls: u64) -> f64 {
 }
 
 fn log_told(work: Work, threads: u32, calls: u64) -> f64 {
-    let log = Apart(Log::new(work.limit()));
+    let log = Apart(Log::new(work.limit(), WINDOW));
     told(work, threads, calls, |now| {
         let fits = log.0.try_acquire(now, WEIGHT);
         if fits && work == Work::Settle {
@@ -184,11 +186,9 @@ fn throttle_net_system(admits: bool, threads: u32, calls: u64) -> f64 {
 
 fn log_system(admits: bool, threads: u32, calls: u64) -> f64 {
     let (limit, window) = window_of(admits);
-    // The log's window is a second; its times go faster or slower.
-    let (log, epoch) = (Apart(Log::new(limit)), Instant::now());
-    let speed = SECOND as f64 / window.as_nanos() as f64;
+    let (log, epoch) = (Apart(Log::new(limit, window)), Instant::now());
     by_system(admits, threads, calls, || {
-        log.0.try_acquire((epoch.elapsed().as_nanos() as f64 * speed) as u64, WEIGHT)
+        log.0.try_acquire(epoch.elapsed().as_nanos() as u64, WEIGHT)
     })
 }
 

@@ -3,7 +3,7 @@
 use super::scale::Scale;
 use super::wheel::{Closed, Wheel};
 use crate::sync::atomic::{AtomicPtr, Ordering};
-use crate::time::{Time, Timestamp};
+use crate::time::Timestamp;
 use core::ptr;
 
 /// A time, or where to read it.
@@ -17,13 +17,6 @@ impl Now for Timestamp {
     #[inline]
     fn read(&self) -> Self {
         *self
-    }
-}
-
-impl Now for &Time {
-    #[inline]
-    fn read(&self) -> Timestamp {
-        self.now()
     }
 }
 

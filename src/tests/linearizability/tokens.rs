@@ -7,7 +7,7 @@
 //! Counted as produced: a settlement is two steps. Between them the weight is held and what was used counts as well.
 
 use super::{Call, Order, Specification, Step, assert_explained};
-use crate::raw::tokens::{HeldTokens, RawTokens, Refusal};
+use crate::raw::tokens::{HeldTokens, RawTokens};
 use crate::sync::thread;
 use crate::tests::schedules::{below, check};
 use crate::tests::tokens::plain::{Full, Plain};
@@ -24,13 +24,6 @@ const CALLS: u32 = 4;
 
 fn at(now: u64) -> Timestamp {
     Timestamp::from_nanos(now)
-}
-
-fn full(refusal: Refusal) -> Full {
-    match refusal {
-        Refusal::Until(time) => Full::Until(time.unwrap().as_nanos()),
-        Refusal::Held | Refusal::TooLarge { .. } => Full::Never,
-    }
 }
 
 fn any_time() -> u64 {
@@ -152,7 +145,7 @@ fn shuttle_histories_of_tokens_can_be_told_one_call_at_a_time() {
                 order.call(op, |op| match *op {
                     Op::Admit { now, weight } => match tokens.try_admit(at(now), weight) {
                         Ok(admission) => Answer::Stamped(admission.stamp().as_nanos()),
-                        Err(refusal) => Answer::Full(full(refusal)),
+                        Err(refusal) => Answer::Full(Full::from(refusal)),
                     },
                     Op::GiveBack { now, less, .. } => {
                         tokens.settle(at(now), first.take().unwrap(), FIRST - less);
@@ -250,14 +243,16 @@ fn shuttle_histories_of_held_tokens_can_be_told_one_step_at_a_time() {
                 };
                 order.call(op, |op| match *op {
                     HeldOp::Reserve { now, weight } => {
-                        let reserved = tokens.reserve(at(now), weight).map_err(full);
+                        let reserved = tokens.reserve(at(now), weight).map_err(Full::from);
                         reserved.map(|reservation| open.push(reservation))
                     }
                     HeldOp::Settle { now, actual, .. } => {
                         tokens.settle_held(at(now), open.pop().unwrap(), actual);
                         Ok(())
                     }
-                    HeldOp::Peek { now, weight } => tokens.peek(at(now), weight).map_err(full),
+                    HeldOp::Peek { now, weight } => {
+                        tokens.peek(at(now), weight).map_err(Full::from)
+                    }
                 })
             };
             thread::spawn(move || (0..CALLS).map(call).collect::<Vec<_>>())

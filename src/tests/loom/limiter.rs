@@ -4,7 +4,7 @@
 use crate::sync::{model, thread};
 use crate::tests::pairs::{Waiter, go_on};
 use crate::time::{ManualClock, Timestamp};
-use crate::{Limiter, LimiterAcquireOwned, OwnedLimiterPermit, Rate};
+use crate::{Limiter, LimiterAcquireOwned, LimiterBuilder, OwnedLimiterPermit, Rate};
 use core::future::Future;
 use core::pin::Pin;
 use core::task::{Context, Poll, Waker};
@@ -189,52 +189,44 @@ fn went(call: &Call) -> bool {
     matches!(call.output, Some(Ok(_)))
 }
 
-/// The first call has a turn, or gets one, and nobody ever polls it. The second one goes within the grace.
+/// The first call is given what it waits for while the second one joins, and nobody ever polls it. The second one goes within
+/// the grace.
+fn assert_a_silent_call_is_passed(builder: LimiterBuilder, grace: Duration) {
+    let clock = ManualClock::new();
+    let limiter = builder.grace(grace).clock(clock.clone()).build();
+    let running = limiter.try_acquire_owned().unwrap();
+    let silent = queued(&limiter);
+    let other = thread::spawn(move || drop(running));
+    let mut second = Waiter::new(0, limiter.acquire_owned());
+    other.join().unwrap();
+    for _ in 0..8 {
+        clock.advance(grace / 8);
+        go_on([&mut second].into_iter());
+    }
+    assert!(went(&second), "it waits for a silent call");
+    drop((second, silent));
+    assert_idle(&limiter);
+}
+
+/// It has a turn, or gets one.
 #[test]
 fn model_a_silent_call_is_passed_within_the_grace() {
-    const GRACE: Duration = Duration::from_millis(1);
     model(2, || {
-        let clock = ManualClock::new();
-        let builder = Limiter::builder().max_concurrent(1).grace(GRACE);
-        let limiter = builder.clock(clock.clone()).build();
-        let running = limiter.try_acquire_owned().unwrap();
-        let silent = queued(&limiter);
-        let other = thread::spawn(move || drop(running));
-        let mut second = Waiter::new(0, limiter.acquire_owned());
-        other.join().unwrap();
-        for _ in 0..8 {
-            clock.advance(GRACE / 8);
-            go_on([&mut second].into_iter());
-        }
-        assert!(went(&second), "it waits for a silent call");
-        drop((second, silent));
-        assert_idle(&limiter);
+        let builder = Limiter::builder().max_concurrent(1);
+        assert_a_silent_call_is_passed(builder, Duration::from_millis(1));
     });
 }
 
-/// The first call stands for the shared permit and is granted it, and nobody ever polls it. The second one has it within
-/// the grace. Caught: `offer` that takes nothing back, `take_grant` without the claim.
+/// It stands for the shared permit and is granted it.
+/// Caught: `offer` that takes nothing back, `take_grant` without the claim.
 #[test]
 fn model_a_silent_call_is_passed_in_the_line_of_a_shared_semaphore() {
-    // Shorter ones do not hold for shared semaphores.
-    const GRACE: Duration = Duration::from_millis(100);
     model(1, || {
-        let (clock, slots) = (ManualClock::new(), std::sync::Arc::new(crate::Semaphore::new(1)));
-        let builder = Limiter::builder().semaphore(slots.clone()).grace(GRACE);
-        let limiter = builder.clock(clock.clone()).build();
-        let running = limiter.try_acquire_owned().unwrap();
-        let silent = queued(&limiter);
-        let other = thread::spawn(move || drop(running));
-        let mut second = Waiter::new(0, limiter.acquire_owned());
-        other.join().unwrap();
-        for _ in 0..8 {
-            clock.advance(GRACE / 8);
-            go_on([&mut second].into_iter());
-        }
-        assert!(went(&second), "it waits for a silent call");
-        drop((second, silent));
+        let slots = std::sync::Arc::new(crate::Semaphore::new(1));
+        let builder = Limiter::builder().semaphore(slots.clone());
+        // Shorter ones do not hold for shared semaphores.
+        assert_a_silent_call_is_passed(builder, Duration::from_millis(100));
         assert!(!slots.has_unclaimed());
-        assert_idle(&limiter);
     });
 }
 

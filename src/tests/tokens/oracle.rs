@@ -1,7 +1,7 @@
 //! `RawTokens` against the plain list.
 
 use super::plain::{Full, Plain};
-use crate::raw::tokens::{Admission, HeldTokens, RawTokens, Refusal, Reservation};
+use crate::raw::tokens::{Admission, HeldTokens, RawTokens, Reservation};
 use crate::time::Timestamp;
 use core::time::Duration;
 
@@ -30,13 +30,6 @@ impl Random {
 
 fn at(now: u64) -> Timestamp {
     Timestamp::from_nanos(now)
-}
-
-fn full(refusal: Refusal) -> Full {
-    match refusal {
-        Refusal::Until(time) => Full::Until(time.unwrap().as_nanos()),
-        Refusal::Held | Refusal::TooLarge { .. } => Full::Never,
-    }
 }
 
 /// Never more than the limit in any half-open window of any length up to the given one.
@@ -109,7 +102,7 @@ impl Game {
     fn admit(&mut self) -> Option<(u64, u64, u64)> {
         let weight = self.weight();
         let now = self.now;
-        let peeked = self.tokens.peek(at(now), weight).map_err(full);
+        let peeked = self.tokens.peek(at(now), weight).map_err(Full::from);
         assert_eq!(peeked, self.plain.peek(now, weight, 0));
         let admitted = self.tokens.try_admit(at(now), weight);
         let wanted = self.plain.admit(now, weight);
@@ -121,7 +114,7 @@ impl Game {
                 Some((id, stamp, weight))
             }
             Err(refusal) => {
-                assert_eq!(Err(full(refusal)), wanted.map(drop));
+                assert_eq!(Err(Full::from(refusal)), wanted.map(drop));
                 None
             }
         }
@@ -291,9 +284,12 @@ fn what_is_held_counts_beside_what_is_settled() {
             if game.random.below(2) == 0 || open.is_empty() {
                 let weight = game.weight();
                 let wanted = game.plain.peek(now, weight, held);
-                assert_eq!(tokens.peek(at(now), weight).map_err(full), wanted);
+                assert_eq!(tokens.peek(at(now), weight).map_err(Full::from), wanted);
                 let reserved = tokens.reserve(at(now), weight);
-                assert_eq!(reserved.as_ref().map(drop).map_err(|&refusal| full(refusal)), wanted);
+                assert_eq!(
+                    reserved.as_ref().map(drop).map_err(|&refusal| Full::from(refusal)),
+                    wanted
+                );
                 open.extend(reserved);
             } else {
                 let which = game.random.below(open.len() as u64);

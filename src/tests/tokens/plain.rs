@@ -2,6 +2,8 @@
 //!
 //! It is written from the documentation of `RawTokens`, and counts in whole ticks as that says.
 
+use crate::raw::tokens::Refusal;
+
 /// What has been counted in a tick.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub(crate) struct Entry {
@@ -35,6 +37,15 @@ pub(crate) struct Plain {
 pub(crate) enum Full {
     Until(u64),
     Never,
+}
+
+impl From<Refusal> for Full {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::Until(time) => Self::Until(time.unwrap().as_nanos()),
+            Refusal::Held | Refusal::TooLarge { .. } => Self::Never,
+        }
+    }
 }
 
 impl Plain {
