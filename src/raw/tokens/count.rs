@@ -21,8 +21,8 @@ pub(super) struct Window {
     pub(super) from: u32,
     /// All that was counted, in units.
     pub(super) sum: u32,
-    /// Nothing was counted from the first tick's block until this one.
-    empty_until: u32,
+    /// The first block in which something was counted.
+    pub(super) first_block: u32,
 }
 
 impl Wheel {
@@ -31,9 +31,9 @@ impl Wheel {
     pub(super) fn window(&self, head: Word, tick: u32) -> Result<Window, Moved> {
         let now = tick.max(head.tick());
         let from = now - (self.scale.ticks - 1);
-        let (before, empty_until) = self.search_before(from, head)?;
+        let (before, first_block) = self.search_before(from, head)?;
         let sum = between(before, head.amount());
-        Ok(Window { head, now, from, sum, empty_until })
+        Ok(Window { head, now, from, sum, first_block })
     }
 
     /// The sum of all that was counted before this tick.
@@ -42,28 +42,27 @@ impl Wheel {
         self.search_before(tick, head).map(|(sum, _)| sum)
     }
 
-    /// The same, and the first block from the tick's on in which something was counted, as far as is known.
+    /// The same, and the first block from the tick's on in which something was counted.
     #[inline]
     fn search_before(&self, tick: u32, head: Word) -> Result<(u32, u32), Moved> {
         if tick > head.tick() {
-            return Ok((head.amount(), 0));
+            return Ok((head.amount(), block(tick)));
         }
         let (first, last) = (block(tick), block(head.tick()));
         let begin = self.after_empty(first, last);
         if begin == first {
             for earlier in (first_of(first)..tick).rev() {
                 if let Some(sum) = self.amount(Track::Ends, earlier)? {
-                    return Ok((sum, 0));
+                    return Ok((sum, first));
                 }
             }
         }
         for at in begin..=last {
             if let Some(sum) = self.amount(Track::Starts, at)? {
-                let is_news = at - begin >= FEW;
-                return Ok((sum, if is_news { at } else { 0 }));
+                return Ok((sum, at));
             }
         }
-        Ok((head.amount(), 0))
+        Ok((head.amount(), last))
     }
 
     /// What has been given back of the ticks from this one to the head's.
@@ -91,8 +90,9 @@ impl Window {
     /// Spares others the search, after something has been counted. A refusal writes nothing.
     #[inline]
     pub(super) fn note(&self, wheel: &Wheel) {
-        if self.empty_until > 0 {
-            wheel.note_empty(block(self.from), self.empty_until);
+        let (first, last) = (block(self.from), block(self.head.tick()));
+        if self.first_block.saturating_sub(wheel.after_empty(first, last)) >= FEW {
+            wheel.note_empty(first, self.first_block);
         }
     }
 

@@ -107,7 +107,7 @@ impl Wheel {
     fn decisive_block_without_credits(&self, window: &Window, need: Need) -> Result<u32, Moved> {
         /// Blocks that are skipped at once.
         const STRIDE: u32 = 8;
-        let (first, last) = (block(window.from), block(window.head.tick()));
+        let (first, last) = (window.first_block, block(window.head.tick()));
         // Some have nothing counted in them; then the next one that has.
         let is_in_the_way = |at: u32, end: u32| -> Result<Option<(u32, bool)>, Moved> {
             for at in at..=end {
