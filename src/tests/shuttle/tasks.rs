@@ -239,8 +239,8 @@ fn shuttle_tasks_are_told_of_a_close_and_give_all_back() {
 // ---- the limiter -----------------------------------------------------------------------------
 
 const WINDOW: Duration = Duration::from_nanos(10);
-/// The shortest.
-const GRACE: Duration = Duration::from_millis(1);
+/// The shortest that shared slots have.
+const GRACE: Duration = Duration::from_millis(100);
 
 /// What the program of the limiter does besides.
 #[derive(Clone, Copy, PartialEq, Eq)]
