@@ -41,7 +41,7 @@ fn plan(pair: [&str; 2]) -> (usize, Vec<fn() -> Scene>) {
         // The window's pairs run these at 2.
         pair if pair.contains(&"set_a_higher_rate") => 1,
         // A minute or more at 2.
-        ["ask_for_the_place_and_leave", "set_a_lower_rate"]
+        ["acquire" | "acquire_timeout" | "ask_for_the_place_and_leave", "set_a_lower_rate"]
         | ["try_acquire", "close" | "reset"] => 1,
         pair if pair.iter().any(|operation| SHORT.contains(operation)) => 2,
         _ => 1,
