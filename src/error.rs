@@ -90,8 +90,14 @@ pub enum Limit {
     Rate,
     /// The number of calls in flight.
     Concurrency,
-    /// The number of tokens in a window of time ([`TokenWindow`](crate::TokenWindow)).
+    /// The number of tokens in a window of time ([`TokenWindow`](crate::TokenWindow)), input and output together.
     Tokens,
+    /// The number of input tokens in a window of time
+    /// ([`LimiterBuilder::input_tokens`](crate::LimiterBuilder::input_tokens)).
+    InputTokens,
+    /// The number of output tokens in a window of time
+    /// ([`LimiterBuilder::output_tokens`](crate::LimiterBuilder::output_tokens)).
+    OutputTokens,
     /// The number of calls in line ([`LimiterBuilder::max_waiters`](crate::LimiterBuilder::max_waiters)).
     Queue,
     /// None: the limiter, or the semaphore it shares, is closed.
@@ -104,6 +110,8 @@ impl fmt::Display for Limit {
             Self::Rate => "rate",
             Self::Concurrency => "concurrency",
             Self::Tokens => "tokens",
+            Self::InputTokens => "input tokens",
+            Self::OutputTokens => "output tokens",
             Self::Queue => "queue",
             Self::Closed => "closed",
         })
@@ -237,7 +245,11 @@ impl fmt::Display for Refused {
             Limit::Queue => {
                 return f.write_str("the line is full: retry when a call in it has gone");
             }
-            Limit::Rate | Limit::Tokens | Limit::Concurrency => {
+            Limit::Rate
+            | Limit::Tokens
+            | Limit::InputTokens
+            | Limit::OutputTokens
+            | Limit::Concurrency => {
                 write!(f, "{} limit reached: ", self.limit)?;
             }
         }

@@ -94,14 +94,14 @@ mod window;
 pub use error::{AcquireError, Limit, NoSuchRateError, OverLimit, Refused, TryAcquireError};
 pub use limiter::{
     Limiter, LimiterAcquire, LimiterAcquireOwned, LimiterBuilder, LimiterCall, LimiterPermit,
-    OwnedLimiterPermit, Priority,
+    LimiterReservation, OwnedLimiterPermit, OwnedLimiterReservation, Priority,
 };
 pub use policy::RateLimitPolicy;
 pub use pool::{PoolStream, ProviderPool};
 pub use provider::{EventStream, Provider};
 pub use rate::Rate;
 pub use semaphore::{Acquire, AcquireOwned, OwnedSemaphorePermit, Semaphore, SemaphorePermit};
-pub use tokens::{OwnedTokenReservation, TokenReservation, TokenWindow};
+pub use tokens::{OwnedTokenReservation, TokenLimit, TokenReservation, TokenWindow, Usage};
 pub use window::{SlidingWindow, SlidingWindowBuilder, WindowAcquire, WindowAcquireOwned};
 
 #[cfg(all(doctest, feature = "tokio"))]

@@ -4,13 +4,16 @@ mod acquire;
 mod builder;
 mod call;
 mod permit;
+mod reserved;
 
 pub use crate::limiter_core::Priority;
 pub use acquire::{LimiterAcquire, LimiterAcquireOwned};
 pub use builder::LimiterBuilder;
 pub use call::LimiterCall;
 pub use permit::{LimiterPermit, OwnedLimiterPermit};
+pub use reserved::{LimiterReservation, OwnedLimiterReservation};
 
+use crate::error::Limit;
 use crate::error::NoSuchRateError;
 use crate::limiter_core::Core;
 use crate::rate::Rate;
@@ -165,6 +168,55 @@ impl Limiter {
     /// [`NoSuchRateError`] if there are fewer.
     pub fn set_rate_at(&self, n: usize, rate: Rate) -> Result<(), NoSuchRateError> {
         self.core.set_rate(n, rate)
+    }
+
+    /// Changes the `n`-th limit on tokens given to the [builder](LimiterBuilder::tokens), from 0, for all calls from now on, those
+    /// in line included. See [`TokenWindow::set_limit`](crate::TokenWindow::set_limit). (A limit with a window of zero is none,
+    /// and does not count.)
+    ///
+    /// # Errors
+    ///
+    /// [`NoSuchRateError`] if there are fewer.
+    ///
+    /// # Panics
+    ///
+    /// Only if the waker of the first in line panics; by then the limit has been changed.
+    ///
+    /// ```
+    /// use ringgate::Limiter;
+    /// use std::time::Duration;
+    ///
+    /// let limiter = Limiter::builder().tokens(30_000, Duration::from_secs(60)).build();
+    /// limiter.set_token_limit(0, 450_000)?; // the next tier
+    /// assert_eq!(limiter.remaining_tokens(), 450_000);
+    /// # Ok::<(), ringgate::NoSuchRateError>(())
+    /// ```
+    pub fn set_token_limit(&self, n: usize, limit: u64) -> Result<(), NoSuchRateError> {
+        self.core.set_token_limit(n, limit)
+    }
+
+    /// How many tokens, input and output together, the tightest of the limits on them has room for now; `u64::MAX` if there is none.
+    #[must_use]
+    pub fn remaining_tokens(&self) -> u64 {
+        self.remaining_of(Limit::Tokens)
+    }
+
+    /// [`remaining_tokens`](Self::remaining_tokens) of the limits on input tokens.
+    #[must_use]
+    pub fn remaining_input_tokens(&self) -> u64 {
+        self.remaining_of(Limit::InputTokens)
+    }
+
+    /// [`remaining_tokens`](Self::remaining_tokens) of the limits on output tokens.
+    #[must_use]
+    pub fn remaining_output_tokens(&self) -> u64 {
+        self.remaining_of(Limit::OutputTokens)
+    }
+
+    fn remaining_of(&self, limit: Limit) -> u64 {
+        self.core
+            .budgets()
+            .map_or(u64::MAX, |budgets| budgets.remaining(|rule| rule.name() == limit))
     }
 
     /// How many calls the rates have room for now; `u32::MAX` if there are none.

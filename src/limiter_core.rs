@@ -18,6 +18,8 @@
 //! open, a call passes straight through: one load for the line, one compare-and-swap for each limit.
 
 mod admission;
+mod ask;
+mod budgets;
 mod concurrency;
 mod counts;
 mod direct;
@@ -34,12 +36,16 @@ mod place;
 mod priority;
 mod queue;
 mod queued;
+mod reserving;
 mod shared;
 mod slot;
 mod stands;
 mod turns;
+mod watch;
 
-pub(crate) use admission::{Admission, Ask, Handle};
+pub(crate) use admission::{Admission, Handle};
+pub(crate) use ask::Ask;
+pub(crate) use budgets::{Budgets, Reserved};
 pub(crate) use concurrency::Concurrency;
 pub(crate) use grace::Grace;
 pub use priority::Priority;

@@ -1,10 +1,17 @@
 //! An exact sliding window of weights.
 
 mod kind;
+mod limit;
 mod reading;
+mod refusal;
 mod reservation;
+mod usage;
 
+pub(crate) use kind::Counted;
+pub use limit::TokenLimit;
+pub(crate) use refusal::NotNow;
 pub use reservation::{OwnedTokenReservation, TokenReservation};
+pub use usage::Usage;
 
 use crate::error::Refused;
 use crate::raw::tokens::{HeldTokens, Now, RawTokens, Refusal};
@@ -12,7 +19,7 @@ use crate::time::{Clock, JUMP, Time, Timestamp};
 use core::cell::Cell;
 use core::fmt;
 use core::time::Duration;
-use kind::{Counted, Kind, refused};
+use kind::Kind;
 use reading::Reading;
 use std::sync::Arc;
 
@@ -155,6 +162,16 @@ impl TokenWindow {
         Self { kind, time }
     }
 
+    /// By this clock.
+    pub(crate) fn by(time: Time, is_as_produced: bool, limit: u64, window: Duration) -> Self {
+        let kind = if is_as_produced {
+            Kind::AsProduced(HeldTokens::new(limit, window))
+        } else {
+            Kind::AtStart(RawTokens::new(limit, window))
+        };
+        Self::of(kind, time)
+    }
+
     /// Reserves `weight` tokens now, or refuses with the exact time to wait. A weight of zero succeeds.
     ///
     /// # Errors
@@ -166,7 +183,7 @@ impl TokenWindow {
     ///
     /// The reservation can be dropped at any point; then it counts in full.
     pub fn try_acquire(&self, weight: u64) -> Result<TokenReservation<'_>, Refused> {
-        self.count(weight).map(|counted| TokenReservation::new(self, counted, None))
+        Ok(TokenReservation::new(self, self.count(weight)?, None))
     }
 
     /// [`try_acquire`](Self::try_acquire) with a reservation that owns the window's `Arc`.
@@ -220,7 +237,7 @@ impl TokenWindow {
         now: Timestamp,
     ) -> Result<TokenReservation<'_>, Refused> {
         let counted = self.kind.count(now, weight);
-        let counted = counted.map_err(|refusal| refused(refusal, weight, now))?;
+        let counted = counted.map_err(|refusal| NotNow { refusal, asked: weight, now })?;
         Ok(TokenReservation::new(self, counted, Some(now)))
     }
 
@@ -230,7 +247,7 @@ impl TokenWindow {
     ///
     /// As [`try_acquire`](Self::try_acquire).
     pub fn check(&self, weight: u64) -> Result<(), Refused> {
-        self.ask(weight, |now| self.kind.peek(now, weight))
+        Ok(self.peek(weight)?)
     }
 
     /// How many tokens can be reserved now.
@@ -291,15 +308,31 @@ impl TokenWindow {
         self.kind.tokens().set(limit, self.window());
     }
 
-    fn count(&self, weight: u64) -> Result<Counted, Refused> {
+    /// Counts the weight. Whoever gets it settles it.
+    #[inline]
+    pub(crate) fn count(&self, weight: u64) -> Result<Counted, NotNow> {
         self.ask(weight, |now| self.kind.count(now, weight))
+    }
+
+    /// [`check`](Self::check), with more to tell.
+    pub(crate) fn peek(&self, weight: u64) -> Result<(), NotNow> {
+        self.ask(weight, |now| self.kind.peek(now, weight))
+    }
+
+    /// Counts what was really used.
+    pub(crate) fn settle(&self, counted: Counted, actual: u64) {
+        self.kind.settle(&self.time, counted, actual);
+    }
+
+    pub(crate) fn counts_as_produced(&self) -> bool {
+        matches!(self.kind, Kind::AsProduced(_))
     }
 
     fn ask<T>(
         &self,
         weight: u64,
         ask: impl Fn(Reading<'_>) -> Result<T, Refusal>,
-    ) -> Result<T, Refused> {
+    ) -> Result<T, NotNow> {
         let read = Cell::new(Timestamp::ZERO);
         let reading = Reading { time: &self.time, last: &read };
         let mut asked = 0;
@@ -313,7 +346,7 @@ impl TokenWindow {
             // Time goes on where the clock has jumped back; then it may fit, and else the time told is another.
             let has_jumped = self.notice_jump(reading) || self.kind.tokens().era() != era;
             if !has_jumped || asked == MOST_TRIES {
-                return Err(refused(refusal, weight, read.get()));
+                return Err(NotNow { refusal, asked: weight, now: read.get() });
             }
         }
     }
@@ -345,7 +378,7 @@ impl fmt::Debug for TokenWindow {
         f.debug_struct("TokenWindow")
             .field("limit", &self.limit())
             .field("window", &self.window())
-            .field("counts_as_produced", &matches!(self.kind, Kind::AsProduced(_)))
+            .field("counts_as_produced", &self.counts_as_produced())
             .finish_non_exhaustive()
     }
 }

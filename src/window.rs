@@ -7,7 +7,7 @@ pub use acquire::{WindowAcquire, WindowAcquireOwned};
 pub use builder::SlidingWindowBuilder;
 
 use crate::error::{NoSuchRateError, Refused};
-use crate::limiter_core::{Core, Priority};
+use crate::limiter_core::{Ask, Core};
 use crate::rate::Rate;
 use crate::raw::window::Log;
 use crate::time::Timestamp;
@@ -92,7 +92,7 @@ impl SlidingWindow {
     /// [`Refused`] while the window is full or others wait.
     #[inline]
     pub fn try_acquire(&self) -> Result<(), Refused> {
-        self.core.try_admit(Priority::default())
+        self.core.try_admit(&Ask::default()).map(drop)
     }
 
     /// Admits at the given time, for tests and simulations: reads no clock and ignores the line.

@@ -193,7 +193,7 @@ impl<'a> Future for LimiterAcquire<'a> {
 
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        self.admission.poll(cx).map_ok(|core| LimiterPermit { core })
+        self.admission.poll(cx).map_ok(|(core, tokens)| LimiterPermit::new(core, tokens))
     }
 }
 
@@ -241,6 +241,6 @@ impl Future for LimiterAcquireOwned {
 
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        self.admission.poll(cx).map_ok(|core| OwnedLimiterPermit { core })
+        self.admission.poll(cx).map_ok(|(core, tokens)| OwnedLimiterPermit::new(core, tokens))
     }
 }

@@ -1,11 +1,12 @@
 //! Building a limiter.
 
 use super::Limiter;
-use crate::limiter_core::{Concurrency, Core, Grace};
+use crate::limiter_core::{Budgets, Concurrency, Core, Grace};
 use crate::rate::{Margin, Rate};
 use crate::raw::window::Log;
 use crate::semaphore::Semaphore;
 use crate::time::{Clock, Time};
+use crate::tokens::TokenLimit;
 use core::time::Duration;
 use std::sync::Arc;
 
@@ -41,6 +42,7 @@ impl Limiter {
     pub fn builder() -> LimiterBuilder {
         LimiterBuilder {
             rates: Vec::new(),
+            token_limits: Vec::new(),
             margin: Margin::Default,
             max_concurrent: None,
             semaphore: None,
@@ -58,6 +60,7 @@ impl Limiter {
 #[must_use = "a builder does nothing until `build` is called"]
 pub struct LimiterBuilder {
     rates: Vec<(u32, Duration)>,
+    token_limits: Vec<TokenLimit>,
     margin: Margin,
     max_concurrent: Option<usize>,
     semaphore: Option<Arc<Semaphore>>,
@@ -83,6 +86,53 @@ impl LimiterBuilder {
     /// ```
     pub fn rate(mut self, rate: Rate) -> Self {
         self.rates.push(rate.parts());
+        self
+    }
+
+    /// At most `limit` tokens in any `window`, input and output together.
+    ///
+    /// A call counts from its admission on with what it [expects](crate::LimiterCall::tokens), and with what it used once that
+    /// is [settled](crate::LimiterPermit::settle). Several limits hold together, of any kind: a call reserves in all of them
+    /// or in none. Each costs 17 KiB. More than three make each call allocate. A window of zero is no limit.
+    ///
+    /// ```
+    /// use ringgate::{Limiter, Rate, Usage};
+    /// use std::time::Duration;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), ringgate::Refused> {
+    /// let limiter = Limiter::builder()
+    ///     .rate(Rate::per_minute(500))
+    ///     .tokens(30_000, Duration::from_secs(60))
+    ///     .tokens(900_000, Duration::from_secs(24 * 60 * 60))
+    ///     .build();
+    /// let permit = limiter.call().input_tokens(1_200).output_tokens(800).acquire().await?;
+    /// // … the call …
+    /// permit.settle(Usage::new(1_180, 512));
+    /// assert_eq!(limiter.remaining_tokens(), 28_308);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn tokens(self, limit: u64, window: Duration) -> Self {
+        self.token_limit(TokenLimit::total(limit, window))
+    }
+
+    /// At most `limit` input tokens in any `window`. They count as those of [`tokens`](Self::tokens).
+    pub fn input_tokens(self, limit: u64, window: Duration) -> Self {
+        self.token_limit(TokenLimit::input(limit, window))
+    }
+
+    /// At most `limit` output tokens in any `window`, counted as they are produced.
+    ///
+    /// What a call [expects](crate::LimiterCall::output_tokens) is held, however long its answer streams. What it used counts
+    /// from its [settlement](crate::LimiterPermit::settle) on. A call that ends without one counts in full.
+    pub fn output_tokens(self, limit: u64, window: Duration) -> Self {
+        self.token_limit(TokenLimit::output(limit, window))
+    }
+
+    /// Adds a limit on tokens of any kind.
+    pub fn token_limit(mut self, limit: TokenLimit) -> Self {
+        self.token_limits.push(limit);
         self
     }
 
@@ -219,9 +269,10 @@ impl LimiterBuilder {
     pub fn build(self) -> Limiter {
         let rate = (!self.rates.is_empty()).then(|| Log::new(&self.rates, self.margin));
         let concurrency = Concurrency::new(self.max_concurrent, self.semaphore);
-        let time =
-            self.time.unwrap_or_else(if rate.is_some() { Time::default } else { Time::unread });
-        let core = Core::new(rate, concurrency, time);
+        let reads = rate.is_some() || !self.token_limits.is_empty();
+        let time = self.time.unwrap_or_else(if reads { Time::default } else { Time::unread });
+        let budgets = Budgets::new(&self.token_limits, self.margin, &time);
+        let core = Core::new(rate, concurrency, time).with_budgets(budgets);
         Limiter { core: Arc::new(core.with_max_waiters(self.max_waiters).with_grace(self.grace)) }
     }
 }

@@ -6,11 +6,13 @@ use super::{Limiter, Priority};
 use crate::blocking::block_on;
 use crate::error::Refused;
 use crate::limiter_core::{Admission, Ask};
+use crate::tokens::Usage;
 use core::time::Duration;
 use std::sync::Arc;
 
 impl Limiter {
-    /// A call that says more about itself: its [priority](LimiterCall::priority), its [timeout](LimiterCall::timeout).
+    /// A call that says more about itself: its [priority](LimiterCall::priority), its [timeout](LimiterCall::timeout),
+    /// the [tokens](LimiterCall::tokens) it expects to use.
     ///
     /// ```
     /// use ringgate::{Limiter, Priority, Rate};
@@ -58,6 +60,30 @@ impl<'a> LimiterCall<'a> {
         self
     }
 
+    /// How many tokens it expects to use. See [`LimiterBuilder::tokens`](crate::LimiterBuilder::tokens).
+    ///
+    /// Say no less than the provider reserves for it: usually the request's tokens, and the most that the answer may have. Zero,
+    /// unless it is set, is never refused by a limit on tokens. Limits that the limiter does not have ignore it.
+    #[inline]
+    pub fn tokens(mut self, expected: Usage) -> Self {
+        self.ask.tokens = expected;
+        self
+    }
+
+    /// How many input tokens it expects to use. See [`tokens`](Self::tokens).
+    #[inline]
+    pub fn input_tokens(mut self, expected: u64) -> Self {
+        self.ask.tokens.input = expected;
+        self
+    }
+
+    /// How many output tokens it expects to use. See [`tokens`](Self::tokens).
+    #[inline]
+    pub fn output_tokens(mut self, expected: u64) -> Self {
+        self.ask.tokens.output = expected;
+        self
+    }
+
     /// Waits in line. See [`Limiter::acquire`].
     ///
     /// # Errors
@@ -84,8 +110,8 @@ impl<'a> LimiterCall<'a> {
     /// As [`Limiter::try_acquire`]. The time it tells is that of a call of this priority.
     #[inline]
     pub fn try_acquire(self) -> Result<LimiterPermit<'a>, Refused> {
-        self.limiter.core.try_admit(self.ask.class)?;
-        Ok(LimiterPermit { core: &self.limiter.core })
+        let tokens = self.limiter.core.try_admit(&self.ask)?;
+        Ok(LimiterPermit::new(&self.limiter.core, tokens))
     }
 
     /// [`try_acquire`](Self::try_acquire) with a permit that borrows nothing.
@@ -95,8 +121,8 @@ impl<'a> LimiterCall<'a> {
     /// As [`try_acquire`](Self::try_acquire).
     #[inline]
     pub fn try_acquire_owned(self) -> Result<OwnedLimiterPermit, Refused> {
-        self.limiter.core.try_admit(self.ask.class)?;
-        Ok(OwnedLimiterPermit { core: Arc::clone(&self.limiter.core) })
+        let tokens = self.limiter.core.try_admit(&self.ask)?;
+        Ok(OwnedLimiterPermit::new(Arc::clone(&self.limiter.core), tokens))
     }
 
     /// [`acquire`](Self::acquire) for a thread: it waits in the same line as tasks do.

@@ -1,9 +1,12 @@
 //! The guards of admitted calls.
 
 use super::Limiter;
+use super::reserved::{LimiterReservation, OwnedLimiterReservation, Unsettled};
 use crate::error::Refused;
-use crate::limiter_core::{Core, Priority};
+use crate::limiter_core::{Core, Reserved};
+use crate::tokens::Usage;
 use core::fmt;
+use core::ops::Deref;
 use std::sync::Arc;
 
 impl Limiter {
@@ -14,8 +17,7 @@ impl Limiter {
     /// [`Refused`] says which limit refused, and how long to wait if that is known.
     #[inline]
     pub fn try_acquire(&self) -> Result<LimiterPermit<'_>, Refused> {
-        self.core.try_admit(Priority::default())?;
-        Ok(LimiterPermit { core: &self.core })
+        self.call().try_acquire()
     }
 
     /// [`try_acquire`](Self::try_acquire) with a permit that borrows nothing.
@@ -25,30 +27,151 @@ impl Limiter {
     /// As [`try_acquire`](Self::try_acquire).
     #[inline]
     pub fn try_acquire_owned(&self) -> Result<OwnedLimiterPermit, Refused> {
-        self.core.try_admit(Priority::default())?;
-        Ok(OwnedLimiterPermit { core: Arc::clone(&self.core) })
+        self.call().try_acquire_owned()
     }
 }
 
-/// An admitted call. Dropping it releases its concurrency slot.
-#[must_use = "dropping a permit releases its slot immediately"]
-#[clippy::has_significant_drop]
-pub struct LimiterPermit<'a> {
-    pub(super) core: &'a Core,
+/// A call's slot and tokens, whichever way its limiter is held.
+struct Held<H: Deref<Target = Core>>(Option<Unsettled<H>>);
+
+impl<H: Deref<Target = Core>> Held<H> {
+    fn unsettled(&mut self) -> Option<&mut Unsettled<H>> {
+        self.0.as_mut()
+    }
+
+    fn release_slot(mut self) -> Option<Unsettled<H>> {
+        let unsettled = self.0.take()?;
+        unsettled.core.release();
+        Some(unsettled)
+    }
 }
 
-impl Drop for LimiterPermit<'_> {
+impl<H: Deref<Target = Core>> Drop for Held<H> {
+    /// The tokens are settled after that, even if a waker panics.
     #[inline]
     fn drop(&mut self) {
-        self.core.release();
+        if let Some(unsettled) = &self.0 {
+            unsettled.core.release();
+        }
     }
 }
 
-/// An admitted call that keeps its limiter alive. Dropping it releases its concurrency slot.
+/// An admitted call. Dropping it releases its concurrency slot; what it expected to use counts as used.
 #[must_use = "dropping a permit releases its slot immediately"]
 #[clippy::has_significant_drop]
-pub struct OwnedLimiterPermit {
-    pub(super) core: Arc<Core>,
+pub struct LimiterPermit<'a>(Held<&'a Core>);
+
+impl<'a> LimiterPermit<'a> {
+    #[inline]
+    pub(super) fn new(core: &'a Core, tokens: Reserved) -> Self {
+        Self(Held(Some(Unsettled::new(core, tokens))))
+    }
+
+    /// Counts what the call has used in the place of what it was [expected](crate::LimiterCall::tokens) to, and ends it.
+    ///
+    /// Less gives the rest back: at the start, until the admission itself has left the window; as produced, at once. More is
+    /// counted on top from now on, whatever the limit, because it has happened.
+    ///
+    /// # Panics
+    ///
+    /// Only if a waker it calls panics; by then all is counted, and the slot is free.
+    ///
+    /// ```
+    /// use ringgate::{Limiter, Usage};
+    /// use std::time::Duration;
+    ///
+    /// let minute = Duration::from_secs(60);
+    /// let limiter =
+    ///     Limiter::builder().input_tokens(2_000, minute).output_tokens(1_000, minute).build();
+    /// let permit = limiter.call().tokens(Usage::new(1_200, 800)).try_acquire()?;
+    /// assert_eq!(limiter.remaining_output_tokens(), 200);
+    /// permit.settle(Usage::new(1_180, 512));
+    /// assert_eq!(limiter.remaining_output_tokens(), 488);
+    /// # Ok::<(), ringgate::Refused>(())
+    /// ```
+    pub fn settle(mut self, used: Usage) {
+        if let Some(unsettled) = self.0.unsettled() {
+            unsettled.settle(used);
+        }
+    }
+
+    /// Ends a call that was never sent, and gives its tokens back. In the rates it stays counted.
+    ///
+    /// # Panics
+    ///
+    /// As [`settle`](Self::settle).
+    pub fn cancel(mut self) {
+        if let Some(unsettled) = self.0.unsettled() {
+            unsettled.give_back();
+        }
+    }
+
+    /// Releases the slot, and keeps the tokens: they are settled later.
+    ///
+    /// # Panics
+    ///
+    /// Only if a waker it calls panics; then all tokens count as used.
+    ///
+    /// ```
+    /// use ringgate::{Limiter, Usage};
+    /// use std::time::Duration;
+    ///
+    /// let limiter =
+    ///     Limiter::builder().max_concurrent(1).tokens(2_000, Duration::from_secs(60)).build();
+    /// let permit = limiter.call().input_tokens(1_200).try_acquire()?;
+    /// let tokens = permit.release_slot();
+    /// assert_eq!(limiter.available_permits(), 1);
+    /// tokens.settle(Usage::new(700, 0)); // once the numbers are there
+    /// assert_eq!(limiter.remaining_tokens(), 1_300);
+    /// # Ok::<(), ringgate::Refused>(())
+    /// ```
+    pub fn release_slot(self) -> LimiterReservation<'a> {
+        LimiterReservation(self.0.release_slot())
+    }
+}
+
+/// An admitted call that keeps its limiter alive. Dropping it releases its concurrency slot; what it expected to use counts as
+/// used.
+#[must_use = "dropping a permit releases its slot immediately"]
+#[clippy::has_significant_drop]
+pub struct OwnedLimiterPermit(Held<Arc<Core>>);
+
+impl OwnedLimiterPermit {
+    #[inline]
+    pub(super) fn new(core: Arc<Core>, tokens: Reserved) -> Self {
+        Self(Held(Some(Unsettled::new(core, tokens))))
+    }
+
+    /// As [`LimiterPermit::settle`].
+    ///
+    /// # Panics
+    ///
+    /// As there.
+    pub fn settle(mut self, used: Usage) {
+        if let Some(unsettled) = self.0.unsettled() {
+            unsettled.settle(used);
+        }
+    }
+
+    /// As [`LimiterPermit::cancel`].
+    ///
+    /// # Panics
+    ///
+    /// As [`LimiterPermit::settle`].
+    pub fn cancel(mut self) {
+        if let Some(unsettled) = self.0.unsettled() {
+            unsettled.give_back();
+        }
+    }
+
+    /// As [`LimiterPermit::release_slot`].
+    ///
+    /// # Panics
+    ///
+    /// As there.
+    pub fn release_slot(self) -> OwnedLimiterReservation {
+        OwnedLimiterReservation(self.0.release_slot())
+    }
 }
 
 /// Omits the limiter.
@@ -62,12 +185,5 @@ impl fmt::Debug for LimiterPermit<'_> {
 impl fmt::Debug for OwnedLimiterPermit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("OwnedLimiterPermit").finish_non_exhaustive()
-    }
-}
-
-impl Drop for OwnedLimiterPermit {
-    #[inline]
-    fn drop(&mut self) {
-        self.core.release();
     }
 }

@@ -1,7 +1,8 @@
 //! One call's way through the limiter, as a future that tells its place in line.
 
+use super::ask::Ask;
+use super::budgets::Reserved;
 use super::going::{Deadline, Queued};
-use super::priority::Priority;
 use super::shared::Core;
 use crate::coop;
 use crate::error::Refused;
@@ -26,19 +27,6 @@ unsafe impl Handle for &Core {}
 // SAFETY: the core is in the allocation, which an `Arc` keeps.
 unsafe impl Handle for Arc<Core> {}
 
-/// What a call asks for.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Ask {
-    pub(crate) class: Priority,
-    pub(crate) timeout: Option<Duration>,
-}
-
-impl Ask {
-    pub(crate) fn within(timeout: Duration) -> Self {
-        Self { timeout: Some(timeout), ..Self::default() }
-    }
-}
-
 /// A call. It is small until it has to wait: then its place in line is an allocation of its own.
 pub(crate) struct Admission<H: Handle> {
     /// Borrows the core, so it comes first: fields are dropped in this order.
@@ -62,10 +50,10 @@ impl<H: Handle> Admission<H> {
         Some(usize::try_from(position).unwrap_or(usize::MAX))
     }
 
-    /// How long until the rate admits it; `None` unless it waits, or if that is never.
+    /// How long until the rate and the budgets admit it; `None` unless it waits, or if that is never.
     pub(crate) fn estimated_wait(&self) -> Option<Duration> {
         let ahead = u64::try_from(self.position()?).unwrap_or(u64::MAX);
-        match self.core.as_ref()?.estimate(ahead) {
+        match self.core.as_ref()?.estimate_for(&self.ask, ahead) {
             None => Some(Duration::ZERO),
             Some(not_until) => Refused::from(not_until).retry_after(),
         }
@@ -73,7 +61,7 @@ impl<H: Handle> Admission<H> {
 
     /// Stays pending after completion.
     #[inline]
-    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<H, Refused>> {
+    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(H, Reserved), Refused>> {
         if self.core.is_none() {
             return Poll::Pending;
         }
@@ -85,14 +73,14 @@ impl<H: Handle> Admission<H> {
         unit.made_progress();
         self.queued = None;
         Poll::Ready(match (decided, self.core.take()) {
-            (Ok(()), Some(core)) => Ok(core),
+            (Ok(reserved), Some(core)) => Ok((core, reserved)),
             (Err(refused), _) => Err(refused),
-            (Ok(()), None) => Err(Refused::closed()),
+            (Ok(_), None) => Err(Refused::closed()),
         })
     }
 
     #[inline]
-    fn decide(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Refused>> {
+    fn decide(&mut self, cx: &mut Context<'_>) -> Poll<Result<Reserved, Refused>> {
         if self.queued.is_none() {
             match self.undelivered.take() {
                 Some(refused) => return Poll::Ready(Err(refused)),
@@ -124,17 +112,17 @@ impl<H: Handle> Admission<H> {
 
     /// Tries without a place in line, if `may_go`; joins the line if that can help.
     #[inline]
-    fn start(&mut self, may_go: bool) -> Poll<Result<(), Refused>> {
+    fn start(&mut self, may_go: bool) -> Poll<Result<Reserved, Refused>> {
         let Some(core) = self.core.as_deref() else { return Poll::Pending };
         let deadline = self.ask.timeout.map(|timeout| {
             let set_at = core.time.now();
             Deadline { at: set_at.saturating_add(timeout), set_at }
         });
-        let is_free = may_go && (core.gate.is_open() || core.passes_the_line());
+        let is_free = may_go && (core.gate.is_open() || core.passes_the_line(&self.ask));
         let decided = if is_free {
-            Some(core.try_admit_uncontended())
+            Some(core.try_admit_uncontended(&self.ask))
         } else {
-            core.check_satisfiable().err().map(Err)
+            core.check_satisfiable(&self.ask).err().map(Err)
         };
         match decided {
             None => {}
@@ -145,18 +133,18 @@ impl<H: Handle> Admission<H> {
     }
 
     #[cold]
-    fn join(&mut self, deadline: Option<Deadline>, waits: bool) -> Poll<Result<(), Refused>> {
+    fn join(&mut self, deadline: Option<Deadline>, waits: bool) -> Poll<Result<Reserved, Refused>> {
         let Some(core) = self.core.as_deref() else { return Poll::Pending };
         // SAFETY: by `Handle` the core stays at its address until `self.core` is dropped or given out. Only
         // `self.queued` gets this reference, and it is dropped before that.
         let core: &'static Core = unsafe { &*ptr::from_ref(core) };
         if let Some(deadline) = &deadline {
-            let wait = core.estimate_for_newcomer(self.ask.class);
+            let wait = core.estimate_for_newcomer(&self.ask);
             if wait.is_some_and(|wait| !wait.is_over_by(deadline.at)) {
                 return Poll::Ready(Err(core.refusal(wait)));
             }
         }
-        match Queued::new(core, self.ask.class, deadline, waits) {
+        match Queued::new(core, self.ask, deadline, waits) {
             Ok(queued) => self.queued = Some(Box::pin(queued)),
             Err(refused) => return Poll::Ready(Err(refused)),
         }

@@ -1,7 +1,8 @@
 //! Admission without a place in line, and the end of an admitted call.
 
+use super::ask::Ask;
+use super::budgets::Reserved;
 use super::not_until::NotUntil;
-use super::priority::Priority;
 use super::shared::Core;
 use super::slot::Slot;
 use crate::error::Refused;
@@ -11,11 +12,11 @@ use crate::time::Timestamp;
 impl Core {
     /// Admits a call now, or says why not. An admitted call holds a slot until `release`.
     #[inline]
-    pub(crate) fn try_admit(&self, class: Priority) -> Result<(), Refused> {
+    pub(crate) fn try_admit(&self, ask: &Ask) -> Result<Reserved, Refused> {
         if self.gate.is_open() {
-            self.try_admit_uncontended()
+            self.try_admit_uncontended(ask)
         } else {
-            self.try_admit_beside_a_line(class)
+            self.try_admit_beside_a_line(ask)
         }
     }
 
@@ -32,43 +33,76 @@ impl Core {
 
     /// Others may be in line. If there is room for more than have a turn, the call goes.
     #[cold]
-    fn try_admit_beside_a_line(&self, class: Priority) -> Result<(), Refused> {
+    fn try_admit_beside_a_line(&self, ask: &Ask) -> Result<Reserved, Refused> {
         if self.is_closed() {
             Err(Refused::closed())
-        } else if self.passes_the_line() {
-            self.try_admit_uncontended()
+        } else if self.passes_the_line(ask) {
+            self.try_admit_uncontended(ask)
         } else if !self.line.is_waiting()
-            && self.has_room_for_more_than(self.turns_out())
+            && self.has_room_for_more_than(self.turns_out(), Some(ask.tokens))
             && let Some(permit) = self.lapsed_for_a_try()
         {
-            self.try_admit_with(permit)
+            self.try_admit_with(permit, ask)
         } else {
-            Err(self.refusal(self.estimate_for_newcomer(class)))
+            Err(self.refusal(self.estimate_for_newcomer(ask)))
         }
     }
 
     /// Admits a call that has nobody before it.
     #[inline]
-    pub(super) fn try_admit_uncontended(&self) -> Result<(), Refused> {
-        if self.concurrency().is_limited() {
-            self.try_admit_with_slot()
-        } else {
-            self.stamp().map_err(Refused::from)
+    pub(super) fn try_admit_uncontended(&self, ask: &Ask) -> Result<Reserved, Refused> {
+        if self.budgets().is_some() {
+            return self.try_admit_with_tokens(ask);
         }
+        if self.concurrency().is_limited() {
+            self.try_admit_with_slot()?;
+        } else {
+            self.stamp()?;
+        }
+        Ok(Reserved::default())
+    }
+
+    /// The rate first, without a claim: it cannot be given back. Tokens and slot are given back if the stamp fails.
+    fn try_admit_with_tokens(&self, ask: &Ask) -> Result<Reserved, Refused> {
+        let refused = |busy: NotUntil| self.concurrency().escalate_if_permanent(busy.into());
+        let by_rate = self.peek();
+        let shared = self.concurrency().shared();
+        let (reservation, early) = match by_rate {
+            // A shared permit is had or not, however many there are: tokens are claimed once it is had.
+            Ok(reservation) if shared.is_none() && self.gate.free() != Some(0) => {
+                (reservation, Some(self.reserve(ask).map_err(refused)?))
+            }
+            // Whoever is refused here learns the longest wait.
+            _ => (self.peek_for(ask).map_err(refused)?, None),
+        };
+        let slot = self.take_slot()?;
+        let tokens = match early {
+            Some(tokens) => tokens,
+            None => self.reserve(ask).map_err(refused)?,
+        };
+        self.stamp_in(reservation)?;
+        slot.keep();
+        Ok(tokens.keep())
     }
 
     fn try_admit_with_slot(&self) -> Result<(), Refused> {
         // The rate first, so that a call it refuses takes no slot away from another.
         let reservation =
             self.peek().map_err(|busy| self.concurrency().escalate_if_permanent(busy.into()))?;
+        let slot = self.take_slot()?;
+        self.stamp_in(reservation)?;
+        slot.keep();
+        Ok(())
+    }
+
+    #[inline]
+    fn take_slot(&self) -> Result<Slot<'_>, Refused> {
         let mut slot = Slot::take_own(self).ok_or_else(|| self.no_slot())?;
         if let Some(shared) = self.concurrency().shared() {
             let permit = shared.try_acquire().ok().or_else(|| self.lapsed_for_a_try());
             slot.shared = Some(permit.ok_or_else(|| self.no_slot())?);
         }
-        self.stamp_in(reservation)?;
-        slot.keep();
-        Ok(())
+        Ok(slot)
     }
 
     /// A permit that a silent call was granted, unless others wait for it.
@@ -83,11 +117,12 @@ impl Core {
     }
 
     /// Admits a call that has a shared permit, by the other limits.
-    fn try_admit_with(&self, permit: SemaphorePermit<'_>) -> Result<(), Refused> {
+    fn try_admit_with(&self, permit: SemaphorePermit<'_>, ask: &Ask) -> Result<Reserved, Refused> {
         let slot = Slot::with_shared(self, permit).ok_or_else(|| self.no_slot())?;
+        let tokens = self.reserve(ask)?;
         self.stamp()?;
         slot.keep();
-        Ok(())
+        Ok(tokens.keep())
     }
 
     #[cold]
@@ -95,7 +130,7 @@ impl Core {
         self.concurrency().escalate_if_permanent(Refused::until_released())
     }
 
-    /// Ends an admitted call: frees its slot.
+    /// Frees an admitted call's slot.
     #[inline]
     pub(crate) fn release(&self) {
         /// Frees the shared slot even if a waker panics.

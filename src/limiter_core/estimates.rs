@@ -1,7 +1,7 @@
 //! What the limiter says about later times.
 
+use super::ask::Ask;
 use super::not_until::NotUntil;
-use super::priority::Priority;
 use super::shared::Core;
 use crate::error::{Limit, Refused};
 
@@ -12,7 +12,10 @@ impl Core {
         let refused = match wait {
             Some(wait) => wait.into(),
             None if self.available() == Some(0) => Refused::until_released(),
-            // Only calls with a turn are in the way. They answer by then, or their turns count no more.
+            // Only calls with a turn are in the way, or a larger one. They answer by then, or their turns count no more.
+            None if self.rate().is_none() && self.budgets().is_some() => {
+                Refused::for_now(Limit::Tokens, self.grace.turn_ends_in())
+            }
             None => Refused::for_now(Limit::Rate, self.grace.turn_ends_in()),
         };
         self.concurrency().escalate_if_permanent(refused)
@@ -34,6 +37,16 @@ impl Core {
         Some(NotUntil::new(now, if only_behind_others { at_the_end() } else { free_at }))
     }
 
+    /// The same, by the rate and the budgets: at the earliest when the call's own tokens fit.
+    pub(super) fn estimate_for(&self, ask: &Ask, ahead: u64) -> Option<NotUntil> {
+        let by_rate = self.estimate(ahead);
+        let by_tokens = self.budgets().and_then(|budgets| budgets.peek(ask.tokens).err());
+        match (by_rate, by_tokens) {
+            (Some(by_rate), Some(by_tokens)) => Some(by_rate.or_later(by_tokens)),
+            (by_rate, by_tokens) => by_rate.or(by_tokens),
+        }
+    }
+
     /// How many calls in line have had their turn, and seem silent.
     pub(super) fn silent(&self) -> u64 {
         let has_stands = self.concurrency().shared().is_some();
@@ -41,14 +54,15 @@ impl Core {
         self.line.turns.silent(self.period()) + standing
     }
 
-    /// When the rate admits a call that joins the line now; `None` if it does now. Calls that have had a turn for long
+    /// When the limits admit a call that joins the line now; `None` if they do now. Calls that have had a turn for long
     /// and do not answer are not counted.
-    pub(super) fn estimate_for_newcomer(&self, class: Priority) -> Option<NotUntil> {
+    pub(super) fn estimate_for_newcomer(&self, ask: &Ask) -> Option<NotUntil> {
+        let class = ask.class;
         let mut waiting = self.line.len_of(class);
         loop {
             let silent = self.silent();
             let ahead = waiting + self.line.before(class, waiting);
-            let wait = self.estimate(ahead.saturating_sub(silent));
+            let wait = self.estimate_for(ask, ahead.saturating_sub(silent));
             // A call that was admitted between the two counts is in the log already: it would count twice.
             let still = self.line.len_of(class);
             // MUTANTS: estimate_for_newcomer

@@ -1,5 +1,7 @@
 //! A call in line, and how it goes: it takes its slot and its stamp, or waits again.
 
+use super::ask::Ask;
+use super::budgets::Reserved;
 use super::counts::Counted;
 use super::line::Number;
 use super::not_until::NotUntil;
@@ -19,8 +21,11 @@ pin_project! {
     /// passes its turn on.
     pub(super) struct Queued<'a> {
         pub(super) core: &'a Core,
+        pub(super) ask: Ask,
         pub(super) number: Number<'a>,
         pub(super) counted: Option<Counted<'a>>,
+        // Among those that need as large a part of the tokens.
+        pub(super) share: Option<Counted<'a>>,
         // It is in line only because its task's budget was spent. It takes one of the limited places when it
         // really has to wait.
         pub(super) has_yet_to_be_counted: bool,
@@ -66,14 +71,19 @@ impl Queued<'_> {
         mut self: Pin<&mut Self>,
         turn: Turn,
         cx: &mut Context<'_>,
-    ) -> Option<Result<(), Refused>> {
+    ) -> Option<Result<Reserved, Refused>> {
         let core = self.core;
         if core.is_closed() {
             return Some(self.refuse(Refused::closed()));
         }
-        if let Err(busy) = core.peek() {
+        if let Err(busy) = core.peek_for(&self.ask) {
             let refused = refusal(core, busy);
             return self.wait_again(turn, refused, cx);
+        }
+        // MUTANTS: go
+        // What it needs fits, but a larger call before it waits for more.
+        if turn != Turn::Own && core.budgets().is_some() && self.number.is_behind_those_in_front() {
+            return self.wait_again(turn, Refused::until_released(), cx);
         }
         let Some(shared) = core.concurrency().shared() else {
             let slot = Slot::take_own(core);
@@ -107,19 +117,19 @@ impl Queued<'_> {
         permit: Option<SemaphorePermit<'_>>,
         turn: Turn,
         cx: &mut Context<'_>,
-    ) -> Option<Result<(), Refused>> {
+    ) -> Option<Result<Reserved, Refused>> {
         let core = self.core;
         let slot = permit.and_then(|permit| Slot::with_shared(core, permit));
         self.stamp(slot, turn, cx)
     }
 
-    /// Stamps with the slot in hand. `None` if there was none, another call was faster or the clock stepped back.
+    /// Reserves its tokens and stamps, with the slot in hand. `None` if there was none, another call was faster or the clock stepped back.
     fn stamp(
         mut self: Pin<&mut Self>,
         slot: Option<Slot<'_>>,
         turn: Turn,
         cx: &mut Context<'_>,
-    ) -> Option<Result<(), Refused>> {
+    ) -> Option<Result<Reserved, Refused>> {
         let Some(slot) = slot else {
             let refused = self.core.no_slot();
             return self.wait_again(turn, refused, cx);
@@ -133,15 +143,15 @@ impl Queued<'_> {
         if core.is_closed() {
             return Some(self.refuse(Refused::closed()));
         }
-        match core.stamp() {
-            Ok(()) => {
+        match core.reserve(this.ask).and_then(|tokens| core.stamp().map(|()| tokens)) {
+            Ok(tokens) => {
                 core.line.went.made();
                 // MUTANTS: stamp 3
                 // Before the guard lets go of the slot: leaving runs user code, which may panic (the next call's
                 // waker, the drop of a timer).
                 self.leave();
                 slot.keep();
-                Some(Ok(()))
+                Some(Ok(tokens.keep()))
             }
             Err(busy) => {
                 self.as_mut().project().number.count_in();
@@ -158,7 +168,7 @@ impl Queued<'_> {
         turn: Turn,
         refused: Refused,
         cx: &mut Context<'_>,
-    ) -> Option<Result<(), Refused>> {
+    ) -> Option<Result<Reserved, Refused>> {
         if refused.is_permanent() {
             return Some(self.refuse(refused));
         }
@@ -183,7 +193,7 @@ impl Queued<'_> {
         }
     }
 
-    fn refuse(self: Pin<&mut Self>, refused: Refused) -> Result<(), Refused> {
+    fn refuse(self: Pin<&mut Self>, refused: Refused) -> Result<Reserved, Refused> {
         self.leave();
         Err(refused)
     }
@@ -192,7 +202,7 @@ impl Queued<'_> {
     pub(super) fn leave(self: Pin<&mut Self>) {
         let mut this = self.project();
         this.number.count_out();
-        *this.counted = None;
+        (*this.counted, *this.share) = (None, None);
         *this.state = State::Done;
         this.alarm.set(None);
         this.timeout.set(None);

@@ -13,9 +13,12 @@
 //! If there is no room by the rate, one call at least waits in front and sleeps until the time by the rate. It gets a
 //! turn like any other, finds no room, and stays there.
 
+use super::ask::Ask;
 use super::panics::Panics;
 use super::shared::Core;
 use crate::semaphore::Semaphore;
+use crate::time::Timestamp;
+use crate::tokens::Usage;
 
 /// The most turns handed out by one look. Calls that have left look again.
 const MAX_TURNS: u64 = 1024;
@@ -121,10 +124,13 @@ impl Core {
             // Without a look at the rate: whoever notices there that the clock has jumped comes here.
             return 1;
         }
-        let room_by_rate = self.room();
+        // Whoever takes those ahead for silent knows that its own tokens fit.
+        let is_own = matches!(reason, Reason::Silent(_)) && self.budgets().is_some();
+        let room_by_rate = if is_own { self.room_beside_tokens() } else { self.room(None) };
         let room = room_by_rate.unwrap_or(0);
         let turns = room.saturating_sub(out + self.stands()).min(MAX_TURNS);
         match reason {
+            Reason::Silent(needed) if is_own && room > 0 => needed.min(MAX_TURNS),
             Reason::Silent(needed) if room > 0 => turns.max(needed.min(MAX_TURNS)),
             Reason::Successor if turns == 0 && out > 0 => {
                 // Those that have a turn look when they have answered it.
@@ -142,8 +148,20 @@ impl Core {
         }
     }
 
-    /// How many calls could go now. `None` if the rate admits none before some time.
-    fn room(&self) -> Option<u64> {
+    /// How many calls could go now, `newcomer` included: so many that the largest of them fit. `None` if the rate or the
+    /// budgets may admit none before some time.
+    fn room(&self, newcomer: Option<Usage>) -> Option<u64> {
+        let room = self.room_beside_tokens()?;
+        match self.budgets() {
+            None => Some(room),
+            Some(budgets) => {
+                Some(budgets.room(newcomer)).filter(|fit| *fit > 0).map(|fit| fit.min(room))
+            }
+        }
+    }
+
+    /// The same by the other limits.
+    fn room_beside_tokens(&self) -> Option<u64> {
         let by_rate = match (self.rate(), self.peek()) {
             // It never admits any: all go, each with a refusal.
             (_, Err(busy)) if busy.free_at.is_none() => return Some(u64::MAX),
@@ -166,30 +184,39 @@ impl Core {
         }
     }
 
-    pub(super) fn has_room_for_more_than(&self, calls: u64) -> bool {
-        self.room().is_some_and(|room| room > calls)
+    pub(super) fn has_room_for_more_than(&self, calls: u64, newcomer: Option<Usage>) -> bool {
+        self.room(newcomer).is_some_and(|room| room > calls)
     }
 
     /// Whether a call may go although others are in line: nobody waits for a turn, and there is room for more than
     /// have one. Not after a close.
     #[cold]
-    pub(super) fn passes_the_line(&self) -> bool {
+    pub(super) fn passes_the_line(&self, ask: &Ask) -> bool {
         self.hand_out(Reason::Room);
-        !self.is_closed() && !self.line.is_waiting() && self.has_room_beside_turns()
+        !self.is_closed() && !self.line.is_waiting() && self.has_room_beside_turns(Some(ask.tokens))
     }
 
-    /// Whether there is room for a call that has no turn.
-    pub(super) fn has_room(&self) -> bool {
-        self.has_room_for_more_than(self.stands())
+    /// Whether there is room for a call that has no turn, and nobody ahead of it waits for more tokens.
+    pub(super) fn has_room_for(&self, ask: &Ask) -> bool {
+        let fits = self.budgets().is_none_or(|budgets| {
+            budgets.watch.lasts(self.time.now()).is_zero() && budgets.peek(ask.tokens).is_ok()
+        });
+        fits && self.room_beside_tokens().is_some_and(|room| room > self.stands())
+    }
+
+    /// The first in line waits until a time. Returns when it looks again: earlier, to show that it is there, if others may
+    /// need fewer tokens.
+    pub(super) fn watches_until(&self, free_at: Timestamp, now: Timestamp) -> Timestamp {
+        self.budgets().map_or(free_at, |budgets| budgets.watch.show(free_at, now, self.grace))
     }
 
     /// Whether the first in line could go, if the rate has room.
     pub(super) fn has_room_for_the_first(&self) -> bool {
-        self.gate.free() != Some(0) && self.has_room_beside_turns()
+        self.gate.free() != Some(0) && self.has_room_beside_turns(None)
     }
 
     /// Whether there is room for more calls than have a turn.
-    pub(super) fn has_room_beside_turns(&self) -> bool {
+    pub(super) fn has_room_beside_turns(&self, newcomer: Option<Usage>) -> bool {
         let period = self.period();
         let out = self.line.turns.look().out(period).saturating_add(self.stands());
         if out == 0 {
@@ -197,7 +224,8 @@ impl Core {
             return true;
         }
         let shared = self.concurrency().shared().map_or(usize::MAX, Semaphore::available_permits);
-        u64::try_from(shared).unwrap_or(u64::MAX) > out && self.has_room_for_more_than(out)
+        u64::try_from(shared).unwrap_or(u64::MAX) > out
+            && self.has_room_for_more_than(out, newcomer)
     }
 
     /// How many calls have a turn that counts.

@@ -280,8 +280,11 @@ impl Number<'_> {
         if self.nth + 1 < newest { Lane::Late } else { Lane::Front }
     }
 
-    pub(super) fn class(&self) -> Priority {
-        self.class
+    /// Whether others wait in front, and none of them is known to be younger.
+    pub(super) fn is_behind_those_in_front(&self) -> bool {
+        // ORDERING: Relaxed, as in `lane_ahead`.
+        let newest = self.line.newest_in_front.load(Ordering::Relaxed);
+        self.line.is_watched() && self.nth + 1 >= newest
     }
 
     /// It counts as waiting no more: it is in the log, or has left.

@@ -1,16 +1,24 @@
-//! The rate's refusal.
+//! A refusal by the rate or by a limit on tokens.
 
 use crate::error::{Limit, Refused};
 use crate::raw::window::LogFull;
 use crate::time::Timestamp;
+use crate::tokens::NotNow;
 
-/// The rate's refusal: not until a time, or never.
+/// Not until a time, or never.
 #[derive(Clone, Copy)]
 pub(crate) struct NotUntil {
-    /// When the rate admits the call; `None` if never.
+    /// When the limits admit the call, by time alone; `None` if never.
     pub(super) free_at: Option<Timestamp>,
     /// The clock when it was asked.
     pub(super) now: Timestamp,
+    by: By,
+}
+
+#[derive(Clone, Copy)]
+enum By {
+    Rate,
+    Tokens(NotNow, Limit),
 }
 
 impl NotUntil {
@@ -18,12 +26,32 @@ impl NotUntil {
     #[inline]
     pub(super) fn new(now: u64, free_at: Option<u64>) -> Self {
         let now = Timestamp::from_nanos(now);
-        Self { free_at: free_at.map(Timestamp::from_nanos), now }
+        Self { free_at: free_at.map(Timestamp::from_nanos), now, by: By::Rate }
     }
 
-    /// Whether the rate admits the call at `deadline` or before.
+    /// By a limit on tokens.
+    pub(super) fn by_tokens(not_now: NotNow, limit: Limit) -> Self {
+        Self { free_at: not_now.free_at(), now: not_now.now(), by: By::Tokens(not_now, limit) }
+    }
+
+    /// Whether it may be over at `deadline` or before.
     pub(super) fn is_over_by(&self, deadline: Timestamp) -> bool {
-        self.free_at.is_some_and(|free_at| free_at <= deadline)
+        self.waits_for_a_settlement() || self.free_at.is_some_and(|free_at| free_at <= deadline)
+    }
+
+    fn waits_for_a_settlement(&self) -> bool {
+        matches!(self.by, By::Tokens(not_now, _) if not_now.is_held())
+    }
+
+    /// The one of two that lasts longer.
+    pub(super) fn or_later(self, other: Self) -> Self {
+        let lasts = |it: &Self| it.free_at.unwrap_or(Timestamp::MAX);
+        match (self.free_at, other.free_at) {
+            (None, _) => self,
+            (_, None) => other,
+            _ if lasts(&other) > lasts(&self) => other,
+            _ => self,
+        }
     }
 }
 
@@ -36,9 +64,10 @@ impl From<LogFull> for NotUntil {
 
 impl From<NotUntil> for Refused {
     fn from(not_until: NotUntil) -> Self {
-        match not_until.free_at {
-            None => Self::for_ever(Limit::Rate),
-            Some(free_at) => {
+        match (not_until.by, not_until.free_at) {
+            (By::Tokens(not_now, limit), _) => not_now.refused(limit),
+            (By::Rate, None) => Self::for_ever(Limit::Rate),
+            (By::Rate, Some(free_at)) => {
                 let wait = free_at.as_nanos().saturating_sub(not_until.now.as_nanos());
                 Self::for_now(Limit::Rate, wait)
             }

@@ -6,12 +6,13 @@
 //! | `Standing` | a permit of the shared semaphore, in that one's line, or of a call that stands there and is silent | `Done`; `Waiting` in front of others, if the rate refuses, no own slot is free, or another has claimed its permit |
 //! | `Done` | – | – |
 
+use super::ask::Ask;
+use super::budgets::Reserved;
 use super::going::{Deadline, Queued, State, Turn, refusal};
 use super::hand_out::Reason;
 use super::line::Lane;
 use super::not_until::NotUntil;
 use super::place::{Found, Place, Stood};
-use super::priority::Priority;
 use super::shared::Core;
 use crate::error::Refused;
 use core::future::Future;
@@ -29,18 +30,21 @@ impl<'a> Queued<'a> {
     /// Joins the line of `core`. `is_counted`: it takes one of the limited places now.
     pub(super) fn new(
         core: &'a Core,
-        class: Priority,
+        ask: Ask,
         deadline: Option<Deadline>,
         is_counted: bool,
     ) -> Result<Self, Refused> {
         let counted = if is_counted { core.take_place()? } else { None };
         let silent = core.silent();
+        let class = ask.class;
         let number = core.line.join(class, silent);
         let lane = if number.came_first() { number.lane_ahead() } else { Lane::Class(class) };
         Ok(Self {
             core,
+            ask,
             number,
             counted,
+            share: core.budgets().and_then(|budgets| budgets.join(ask.tokens)),
             has_yet_to_be_counted: !is_counted,
             state: State::Waiting(Place::new(core, lane)),
             unused_since: None,
@@ -76,7 +80,7 @@ impl<'a> Queued<'a> {
     }
 
     /// Goes from state to state.
-    fn advance(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Refused>> {
+    fn advance(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<Reserved, Refused>> {
         for _ in 0..MAX_TRIES {
             let this = self.as_mut().project();
             let turn = match this.state {
@@ -99,7 +103,7 @@ impl<'a> Queued<'a> {
                     Found::Nothing { is_new: false } if place.is_first() => {
                         // MUTANTS: advance 2
                         // Those that have a turn came before it.
-                        if !this.core.has_room_beside_turns() {
+                        if !this.core.has_room_beside_turns(None) {
                             if self.as_mut().sleep(true, cx)?.is_pending() {
                                 return Poll::Pending;
                             }
@@ -136,7 +140,7 @@ impl<'a> Queued<'a> {
     fn advance_standing(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<(), Refused>>> {
+    ) -> Poll<Option<Result<Reserved, Refused>>> {
         let State::Standing(stand) = self.as_mut().project().state else {
             return Poll::Ready(None);
         };
@@ -163,7 +167,7 @@ impl<'a> Queued<'a> {
     fn look_past_silent(self: Pin<&mut Self>) {
         let this = self.project();
         let core = *this.core;
-        let went = core.has_room().then(|| core.line.went.so_far());
+        let went = core.has_room_for(this.ask).then(|| core.line.went.so_far());
         // MUTANTS: look_past_silent
         if went.is_some() && went == *this.unused_since {
             // Enough that this call gets one, too.
@@ -202,7 +206,7 @@ impl<'a> Queued<'a> {
         if let State::Standing(stand) = this.state {
             stand.show(ahead);
         }
-        Poll::Ready(match core.peek() {
+        Poll::Ready(match core.peek_for(this.ask) {
             Err(busy) if busy.free_at.is_none() => Err(refusal(core, busy)),
             _ => Ok(()),
         })
@@ -220,16 +224,21 @@ impl<'a> Queued<'a> {
             // Whoever closes the limiter has yet to close the line, and may be silent.
             return Err(Refused::closed());
         }
-        let by_rate = core.peek();
+        let by_rate = core.peek_for(this.ask);
         let waits_for_rate = is_first && by_rate.is_err();
         let (at, now) = match by_rate {
             Err(busy) if busy.free_at.is_none() => return Err(refusal(core, busy)),
-            Err(NotUntil { free_at: Some(at), now }) if is_first => (at, now),
+            Err(NotUntil { free_at: Some(at), now, .. }) if is_first => {
+                (core.watches_until(at, now), now)
+            }
             // Time has moved on since it tried. Nobody would tell it.
             Ok(_) if is_first && core.has_room_for_the_first() => return Ok(Poll::Ready(())),
             by_rate => {
                 let now = core.time.now();
                 let from = by_rate.err().and_then(|busy| busy.free_at).unwrap_or(now);
+                // Until then the first in line is not silent.
+                let watched = core.budgets().map(|budgets| budgets.watch.until());
+                let from = watched.filter(|_| !is_first).map_or(from, |until| from.max(until));
                 // Also if it is alone: whoever has freed a slot for it may be silent.
                 let ahead = match *this.unused_since {
                     _ if is_first => 0,
@@ -269,7 +278,7 @@ fn yield_now<T>(cx: &Context<'_>) -> Poll<T> {
 }
 
 impl Future for Queued<'_> {
-    type Output = Result<(), Refused>;
+    type Output = Result<Reserved, Refused>;
 
     #[cold]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
@@ -294,11 +303,11 @@ impl Future for Queued<'_> {
         // MUTANTS: poll
         // What it waits for may have come together with the end of the timeout.
         let last = self.as_mut().advance(cx);
-        let (core, class) = (self.core, self.number.class());
+        let (core, ask) = (self.core, self.ask);
         self.leave();
         Poll::Ready(match last {
             Poll::Ready(decided) => decided,
-            Poll::Pending => core.try_admit(class),
+            Poll::Pending => core.try_admit(&ask),
         })
     }
 }

@@ -1,5 +1,7 @@
 //! What all clones of a limiter share, and what can be decided without a place in line.
 
+use super::ask::Ask;
+use super::budgets::Budgets;
 use super::concurrency::Concurrency;
 use super::counts::Counted;
 use super::gate::Gate;
@@ -27,6 +29,8 @@ pub(crate) struct Core {
     queue_limit: Option<QueueLimit>,
     /// `None` if admissions in time are not limited.
     rate: Option<Log>,
+    /// `None` if tokens are not limited.
+    budgets: Option<Box<Budgets>>,
     concurrency: Concurrency,
     pub(super) time: Time,
     pub(super) grace: Grace,
@@ -40,6 +44,7 @@ impl Core {
             line: Line::new(),
             queue_limit: None,
             rate,
+            budgets: None,
             concurrency,
             time,
             grace: Grace::new(Grace::DEFAULT),
@@ -50,6 +55,11 @@ impl Core {
     /// The same, with at most `max` calls in line.
     pub(crate) fn with_max_waiters(self, max: Option<usize>) -> Self {
         Self { queue_limit: max.map(QueueLimit::new), ..self }
+    }
+
+    /// The same, with limits on tokens.
+    pub(crate) fn with_budgets(self, budgets: Option<Box<Budgets>>) -> Self {
+        Self { budgets, ..self }
     }
 
     /// The same, with another grace.
@@ -91,7 +101,15 @@ impl Core {
         Ok(())
     }
 
-    /// Forgets all admissions, and the time they were stamped by.
+    /// Changes a limit on tokens from now on, and wakes the first in line to look again.
+    pub(crate) fn set_token_limit(&self, n: usize, limit: u64) -> Result<(), NoSuchRateError> {
+        let budgets = self.budgets().ok_or(NoSuchRateError)?;
+        budgets.set_limit(n, limit)?;
+        self.look_for_tokens_again(budgets);
+        Ok(())
+    }
+
+    /// Forgets all admissions of the rates, and the time they were stamped by.
     pub(crate) fn reset(&self) {
         let Some(log) = &self.rate else { return };
         log.reset();
@@ -102,6 +120,11 @@ impl Core {
 
     pub(crate) fn rate(&self) -> Option<&Log> {
         self.rate.as_ref()
+    }
+
+    #[inline]
+    pub(crate) fn budgets(&self) -> Option<&Budgets> {
+        self.budgets.as_deref()
     }
 
     pub(crate) fn concurrency(&self) -> &Concurrency {
@@ -165,11 +188,11 @@ impl Core {
     }
 
     /// An error if the call would queue pointlessly: a limit in its way can never let it pass.
-    pub(super) fn check_satisfiable(&self) -> Result<(), Refused> {
+    pub(super) fn check_satisfiable(&self, ask: &Ask) -> Result<(), Refused> {
         if self.is_closed() {
             return Err(Refused::closed());
         }
-        let refused = match self.peek() {
+        let refused = match self.peek_for(ask) {
             Err(busy) if busy.free_at.is_none() => busy.into(),
             _ => self.concurrency.escalate_if_permanent(Refused::until_released()),
         };

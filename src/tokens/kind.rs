@@ -1,6 +1,5 @@
 //! The two ways of counting.
 
-use crate::error::{Limit, Refused};
 use crate::raw::tokens::{Admission, HeldTokens, Now, RawTokens, Refusal, Reservation};
 use crate::time::Timestamp;
 
@@ -10,7 +9,8 @@ pub(super) enum Kind {
 }
 
 /// What has been counted for one call.
-pub(super) enum Counted {
+#[derive(Debug)]
+pub(crate) enum Counted {
     AtStart(Admission),
     AsProduced(Reservation),
 }
@@ -62,7 +62,7 @@ impl Kind {
 }
 
 impl Counted {
-    pub(super) fn weight(&self) -> u64 {
+    pub(crate) fn weight(&self) -> u64 {
         match self {
             Self::AtStart(admission) => admission.weight(),
             Self::AsProduced(reservation) => reservation.weight(),
@@ -74,19 +74,5 @@ impl Counted {
             Self::AtStart(admission) => Some(admission.stamp()),
             Self::AsProduced(_) => None,
         }
-    }
-}
-
-#[cold]
-pub(super) fn refused(refusal: Refusal, weight: u64, now: Timestamp) -> Refused {
-    match refusal {
-        Refusal::Until(Some(free_at)) => {
-            // The clock has gone on since: there is something to wait for all the same.
-            let wait = free_at.saturating_duration_since(now).as_nanos();
-            Refused::for_now(Limit::Tokens, u64::try_from(wait).unwrap_or(u64::MAX).max(1))
-        }
-        Refusal::Until(None) => Refused::for_ever(Limit::Tokens),
-        Refusal::Held => Refused::until_settled(Limit::Tokens),
-        Refusal::TooLarge { limit, .. } => Refused::over(Limit::Tokens, weight, limit),
     }
 }

@@ -1,0 +1,20 @@
+//! What a call asks for.
+
+use super::priority::Priority;
+use crate::tokens::Usage;
+use core::time::Duration;
+
+/// What a call asks for.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Ask {
+    pub(crate) class: Priority,
+    pub(crate) timeout: Option<Duration>,
+    /// What it expects to use.
+    pub(crate) tokens: Usage,
+}
+
+impl Ask {
+    pub(crate) fn within(timeout: Duration) -> Self {
+        Self { timeout: Some(timeout), ..Self::default() }
+    }
+}

@@ -1,0 +1,186 @@
+//! The limits on tokens, and what the calls in line need of them.
+
+use super::counts::{Count, Counted};
+use super::not_until::NotUntil;
+use super::watch::Watch;
+use crate::error::NoSuchRateError;
+use crate::rate::Margin;
+use crate::time::Time;
+use crate::tokens::{Counted as Taken, TokenLimit, TokenWindow, Usage};
+use smallvec::SmallVec;
+
+/// The limits on tokens of one limiter; at least one.
+#[derive(Debug)]
+pub(crate) struct Budgets {
+    all: Vec<Budget>,
+    in_line: Shares,
+    pub(super) watch: Watch,
+}
+
+#[derive(Debug)]
+struct Budget {
+    rule: TokenLimit,
+    window: TokenWindow,
+}
+
+/// What a call has reserved in each budget. Whoever has it settles it.
+#[derive(Debug, Default)]
+pub(crate) struct Reserved {
+    expected: Usage,
+    /// Few limiters have more limits on tokens than fit here.
+    taken: SmallVec<[Taken; 3]>,
+}
+
+impl Reserved {
+    pub(crate) fn expected(&self) -> Usage {
+        self.expected
+    }
+
+    /// Whether there is nothing to settle.
+    #[inline]
+    pub(crate) fn is_settled(&self) -> bool {
+        self.taken.is_empty()
+    }
+}
+
+impl Budgets {
+    /// `None` if there are none. A window of zero is no limit.
+    pub(crate) fn new(limits: &[TokenLimit], margin: Margin, time: &Time) -> Option<Box<Self>> {
+        let budget = |rule: &TokenLimit| {
+            let (limit, window) = (rule.limit(), margin.add_to(rule.window()));
+            let window = TokenWindow::by(time.clone(), rule.counts_as_produced(), limit, window);
+            Budget { rule: *rule, window }
+        };
+        let limits = limits.iter().filter(|rule| !rule.window().is_zero());
+        let all: Vec<_> = limits.map(budget).collect();
+        let is_limited = !all.is_empty();
+        is_limited
+            .then(|| Box::new(Self { all, in_line: Shares::default(), watch: Watch::default() }))
+    }
+
+    /// Changes the `n`-th limit.
+    pub(super) fn set_limit(&self, n: usize, limit: u64) -> Result<(), NoSuchRateError> {
+        self.all.get(n).ok_or(NoSuchRateError)?.window.set_limit(limit);
+        Ok(())
+    }
+
+    // ---- reserving -----------------------------------------------------------------------------
+
+    /// Whether all budgets have room; the longest wait if not. Writes nothing.
+    pub(super) fn peek(&self, expected: Usage) -> Result<(), NotUntil> {
+        let mut longest: Option<NotUntil> = None;
+        for Budget { rule, window } in &self.all {
+            if let Err(not_now) = window.peek(rule.reserves(expected)) {
+                let busy = NotUntil::by_tokens(not_now, rule.name());
+                longest = Some(longest.map_or(busy, |longest| longest.or_later(busy)));
+            }
+        }
+        longest.map_or(Ok(()), Err)
+    }
+
+    /// Reserves in all budgets or in none. Also says whether it has given something back.
+    #[inline]
+    pub(super) fn reserve(&self, expected: Usage) -> Result<Reserved, (NotUntil, bool)> {
+        if self.all.len() > 1 {
+            // Of two budgets the second may refuse: the first is left as it was.
+            self.peek(expected).map_err(|busy| (busy, false))?;
+        }
+        let mut reserved = Reserved { expected, taken: SmallVec::new() };
+        for Budget { rule, window } in &self.all {
+            match window.count(rule.reserves(expected)) {
+                Ok(counted) => reserved.taken.push(counted),
+                Err(not_now) => {
+                    let some = !reserved.taken.is_empty();
+                    self.cancel(reserved);
+                    return Err((NotUntil::by_tokens(not_now, rule.name()), some));
+                }
+            }
+        }
+        Ok(reserved)
+    }
+
+    // ---- settling ------------------------------------------------------------------------------
+
+    /// Counts what was used in the place of what was reserved. Returns whether others may have room by that.
+    pub(super) fn settle(&self, reserved: Reserved, used: Usage) -> bool {
+        self.settle_each(reserved, |rule, reserved| rule.settles_at(used, reserved))
+    }
+
+    /// Counts what was reserved as used.
+    pub(super) fn settle_in_full(&self, reserved: Reserved) -> bool {
+        self.settle_each(reserved, |_, reserved| reserved)
+    }
+
+    /// Gives all back: the call was never sent.
+    pub(super) fn cancel(&self, reserved: Reserved) -> bool {
+        self.settle_each(reserved, |_, _| 0)
+    }
+
+    fn settle_each(&self, reserved: Reserved, actual: impl Fn(TokenLimit, u64) -> u64) -> bool {
+        let mut may_fit = false;
+        for (Budget { rule, window }, taken) in self.all.iter().zip(reserved.taken) {
+            let weight = rule.reserves(reserved.expected);
+            let actual = actual(*rule, weight);
+            // What was held leaves the window by time from now on.
+            may_fit |= actual < weight || window.counts_as_produced() && weight > 0;
+            window.settle(taken, actual);
+        }
+        may_fit
+    }
+
+    // ---- the line ------------------------------------------------------------------------------
+
+    /// How much can be reserved now, in the tightest of the limits that are told by this name.
+    pub(crate) fn remaining(&self, is_asked_for: impl Fn(TokenLimit) -> bool) -> u64 {
+        let asked = self.all.iter().filter(|budget| is_asked_for(budget.rule));
+        asked.map(|budget| budget.window.remaining()).min().unwrap_or(u64::MAX)
+    }
+
+    /// Counts a call in line, by the largest part of a limit that it needs.
+    pub(super) fn join(&self, expected: Usage) -> Option<Counted<'_>> {
+        self.share(expected).map(|share| self.in_line.0[share].count())
+    }
+
+    /// How many of the largest calls in line would fit now, `newcomer` included. The most if none of them needs tokens.
+    pub(super) fn room(&self, newcomer: Option<Usage>) -> u64 {
+        let newcomer = newcomer.and_then(|expected| self.share(expected));
+        let Some(share) = self.in_line.largest().into_iter().chain(newcomer).min() else {
+            return u64::MAX;
+        };
+        let fit = |budget: &Budget| {
+            let limit = u128::from(budget.window.limit().max(1));
+            let fit = (u128::from(budget.window.remaining()) << share) / limit;
+            u64::try_from(fit).unwrap_or(u64::MAX)
+        };
+        self.all.iter().map(fit).min().unwrap_or(u64::MAX)
+    }
+
+    /// A call needs at most one part in two to the power of this of each limit; `None` if it needs no tokens.
+    fn share(&self, expected: Usage) -> Option<usize> {
+        let share = |budget: &Budget| {
+            let weight = budget.rule.reserves(expected);
+            let parts = budget.window.limit().checked_div(weight)?.max(1);
+            usize::try_from(parts.ilog2()).ok()
+        };
+        let shares = self.all.iter().filter_map(share);
+        shares.min().map(|share| share.min(SHARES - 1))
+    }
+}
+
+const SHARES: usize = 32;
+
+/// The calls in line by the part of a limit that they need.
+#[derive(Debug)]
+struct Shares([Count; SHARES]);
+
+impl Default for Shares {
+    fn default() -> Self {
+        Self(core::array::from_fn(|_| Count::default()))
+    }
+}
+
+impl Shares {
+    fn largest(&self) -> Option<usize> {
+        self.0.iter().position(|count| count.get() > 0)
+    }
+}

@@ -1,0 +1,102 @@
+//! A call's tokens: reserved, settled, given back.
+
+use super::ask::Ask;
+use super::budgets::{Budgets, Reserved};
+use super::not_until::NotUntil;
+use super::shared::Core;
+use crate::raw::window::Reservation;
+use crate::tokens::Usage;
+
+impl Core {
+    /// Whether the rate and the budgets admit the call now; the longer wait if not. Claims nothing.
+    #[inline]
+    pub(super) fn peek_for(&self, ask: &Ask) -> Result<Option<Reservation<'_>>, NotUntil> {
+        let by_rate = self.peek();
+        let Some(budgets) = self.budgets() else { return by_rate };
+        match (by_rate, budgets.peek(ask.tokens)) {
+            (by_rate, Ok(())) => by_rate,
+            (Ok(_), Err(busy)) => Err(busy),
+            (Err(by_rate), Err(by_tokens)) => Err(by_rate.or_later(by_tokens)),
+        }
+    }
+
+    /// Reserves the call's tokens in all budgets or in none. Without budgets there is nothing to reserve.
+    #[inline]
+    pub(super) fn reserve(&self, ask: &Ask) -> Result<Tokens<'_>, NotUntil> {
+        let Some(budgets) = self.budgets() else { return Ok(Tokens::default()) };
+        match budgets.reserve(ask.tokens) {
+            Ok(reserved) => Ok(Tokens { of: Some((self, budgets)), reserved }),
+            Err((busy, has_given_back)) => {
+                if has_given_back {
+                    self.look_for_tokens_again(budgets);
+                }
+                Err(busy)
+            }
+        }
+    }
+
+    /// A call has used so much of what it had reserved. Others get the rest.
+    pub(crate) fn settle(&self, reserved: Reserved, used: Usage) {
+        self.look_after(|budgets| budgets.settle(reserved, used));
+    }
+
+    /// Nothing is known about the use of what was reserved: all of it counts.
+    #[inline]
+    pub(crate) fn settle_in_full(&self, reserved: Reserved) {
+        self.look_after(|budgets| budgets.settle_in_full(reserved));
+    }
+
+    /// The call was never sent: others get its tokens.
+    pub(crate) fn give_back(&self, reserved: Reserved) {
+        self.look_after(|budgets| budgets.cancel(reserved));
+    }
+
+    #[inline]
+    fn look_after(&self, settle: impl FnOnce(&Budgets) -> bool) {
+        let Some(budgets) = self.budgets() else { return };
+        if settle(budgets) {
+            self.look_for_tokens_again(budgets);
+        }
+    }
+
+    /// A call that may have been the first in line has left its place.
+    pub(super) fn end_watch(&self) {
+        if let Some(budgets) = self.budgets() {
+            budgets.watch.end();
+        }
+    }
+
+    /// Tokens may have become free: the first in line, which sleeps until a time, looks again.
+    pub(super) fn look_for_tokens_again(&self, budgets: &Budgets) {
+        budgets.watch.end();
+        // MUTANTS: look_for_tokens_again
+        self.look_at_the_rate_again();
+    }
+}
+
+/// Reserved tokens in hand: given back when it is dropped.
+#[derive(Default)]
+pub(super) struct Tokens<'a> {
+    of: Option<(&'a Core, &'a Budgets)>,
+    reserved: Reserved,
+}
+
+impl Tokens<'_> {
+    /// The call has them, and settles them.
+    #[inline]
+    pub(super) fn keep(mut self) -> Reserved {
+        self.of = None;
+        core::mem::take(&mut self.reserved)
+    }
+}
+
+impl Drop for Tokens<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        if let Some((core, budgets)) = self.of
+            && budgets.cancel(core::mem::take(&mut self.reserved))
+        {
+            core.look_for_tokens_again(budgets);
+        }
+    }
+}

@@ -1,0 +1,39 @@
+//! Until when the first in line watches: it waits for its tokens, and is not silent.
+//!
+//! A small call that fits must not pass a large one that does not, however long that takes. So the first in line says that it
+//! is there, and again before that is over; while it does, nobody behind it takes it for silent.
+
+use super::grace::Grace;
+use crate::sync::atomic::{AtomicU64, Ordering};
+use crate::time::Timestamp;
+use core::time::Duration;
+
+#[derive(Debug, Default)]
+pub(super) struct Watch(AtomicU64);
+
+impl Watch {
+    /// The first in line waits until `free_at`, and looks again by the time that is returned.
+    pub(super) fn show(&self, free_at: Timestamp, now: Timestamp, grace: Grace) -> Timestamp {
+        let eighth = grace.duration() / 8;
+        let lasts = free_at.min(now.saturating_add(3 * eighth));
+        // ORDERING: Relaxed: a hint. By a stale one others look past a call too early, or within the grace all the same.
+        self.0.store(lasts.as_nanos(), Ordering::Relaxed);
+        free_at.min(now.saturating_add(2 * eighth))
+    }
+
+    pub(super) fn until(&self) -> Timestamp {
+        // ORDERING: Relaxed, as in `show`.
+        Timestamp::from_nanos(self.0.load(Ordering::Relaxed))
+    }
+
+    /// How long it lasts after `now`.
+    pub(super) fn lasts(&self, now: Timestamp) -> Duration {
+        self.until().saturating_duration_since(now)
+    }
+
+    /// The first in line has left, or may fit now.
+    pub(super) fn end(&self) {
+        // ORDERING: Relaxed, as in `show`.
+        self.0.store(0, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,112 @@
+//! A limit on tokens, as a plain value.
+
+use super::Usage;
+use crate::error::Limit;
+use core::time::Duration;
+
+/// At most so many tokens in any window of time, and which of a call's tokens count when.
+///
+/// ```
+/// use ringgate::TokenLimit;
+/// use std::time::Duration;
+///
+/// let minute = Duration::from_secs(60);
+/// let limit = TokenLimit::output(8_000, minute);
+/// assert_eq!((limit.limit(), limit.window()), (8_000, minute));
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct TokenLimit {
+    counts: Counts,
+    limit: u64,
+    window: Duration,
+    is_kept: bool,
+    output_factor: u32,
+}
+
+/// Which tokens of a call count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Counts {
+    Total,
+    Input,
+    Output,
+}
+
+impl TokenLimit {
+    const fn new(counts: Counts, limit: u64, window: Duration) -> Self {
+        Self { counts, limit, window, is_kept: false, output_factor: 1 }
+    }
+
+    /// Input and output together, from the call's admission on.
+    #[must_use]
+    pub const fn total(limit: u64, window: Duration) -> Self {
+        Self::new(Counts::Total, limit, window)
+    }
+
+    /// Input, from the call's admission on.
+    #[must_use]
+    pub const fn input(limit: u64, window: Duration) -> Self {
+        Self::new(Counts::Input, limit, window)
+    }
+
+    /// Output as it is produced: what a call expects is held until it is settled, and what it used counts from then on.
+    #[must_use]
+    pub const fn output(limit: u64, window: Duration) -> Self {
+        Self::new(Counts::Output, limit, window)
+    }
+
+    /// The same limit, where a call that uses less than it expected gets nothing back: for providers that count a call at its
+    /// arrival, for good.
+    #[must_use]
+    pub const fn without_refunds(self) -> Self {
+        Self { is_kept: true, ..self }
+    }
+
+    /// The same limit, where each token of output that was used counts as `factor` tokens. (Those that are expected count once:
+    /// expect as many as the provider reserves.)
+    #[must_use]
+    pub const fn with_output_factor(self, factor: u32) -> Self {
+        Self { output_factor: factor, ..self }
+    }
+
+    /// The most tokens in a window.
+    #[must_use]
+    pub const fn limit(self) -> u64 {
+        self.limit
+    }
+
+    /// The length of the window.
+    #[must_use]
+    pub const fn window(self) -> Duration {
+        self.window
+    }
+
+    pub(crate) fn counts_as_produced(self) -> bool {
+        self.counts == Counts::Output
+    }
+
+    /// What its refusals are told as.
+    pub(crate) fn name(self) -> Limit {
+        match self.counts {
+            Counts::Total => Limit::Tokens,
+            Counts::Input => Limit::InputTokens,
+            Counts::Output => Limit::OutputTokens,
+        }
+    }
+
+    /// What a call reserves.
+    #[inline]
+    pub(crate) fn reserves(self, expected: Usage) -> u64 {
+        match self.counts {
+            Counts::Total => expected.total(),
+            Counts::Input => expected.input,
+            Counts::Output => expected.output,
+        }
+    }
+
+    /// What a call counts as that had reserved so much.
+    pub(crate) fn settles_at(self, used: Usage, reserved: u64) -> u64 {
+        let output = used.output.saturating_mul(u64::from(self.output_factor));
+        let counts = self.reserves(Usage::new(used.input, output));
+        if self.is_kept { counts.max(reserved) } else { counts }
+    }
+}
