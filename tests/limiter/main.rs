@@ -10,4 +10,5 @@ mod refusal;
 mod server_log;
 mod shared_faults;
 mod silent;
+mod tokens;
 mod waiting_faults;
