@@ -7,19 +7,18 @@ mod refusal;
 mod reservation;
 mod usage;
 
-pub(crate) use kind::Counted;
 pub use limit::TokenLimit;
 pub(crate) use refusal::NotNow;
 pub use reservation::{OwnedTokenReservation, TokenReservation};
 pub use usage::Usage;
 
 use crate::error::Refused;
-use crate::raw::tokens::{HeldTokens, Now, RawTokens, Refusal};
+use crate::raw::tokens::{HeldTokens, Mark, Now, RawTokens, Refusal};
 use crate::time::{Clock, JUMP, Time, Timestamp};
 use core::cell::Cell;
 use core::fmt;
 use core::time::Duration;
-use kind::Kind;
+use kind::{Counted, Kind};
 use reading::Reading;
 use std::sync::Arc;
 
@@ -308,10 +307,14 @@ impl TokenWindow {
         self.kind.tokens().set(limit, self.window());
     }
 
-    /// Counts the weight. Whoever gets it settles it.
-    #[inline]
-    pub(crate) fn count(&self, weight: u64) -> Result<Counted, NotNow> {
+    fn count(&self, weight: u64) -> Result<Counted, NotNow> {
         self.ask(weight, |now| self.kind.count(now, weight))
+    }
+
+    /// Counts the weight. Whoever gets the mark settles it.
+    #[inline]
+    pub(crate) fn mark(&self, weight: u64) -> Result<Mark, NotNow> {
+        self.ask(weight, |now| self.kind.mark(now, weight))
     }
 
     /// [`check`](Self::check), with more to tell.
@@ -320,8 +323,8 @@ impl TokenWindow {
     }
 
     /// Counts what was really used.
-    pub(crate) fn settle(&self, counted: Counted, actual: u64) {
-        self.kind.settle(&self.time, counted, actual);
+    pub(crate) fn settle_mark(&self, mark: Mark, weight: u64, actual: u64) {
+        self.kind.settle_mark(&self.time, mark, weight, actual);
     }
 
     pub(crate) fn counts_as_produced(&self) -> bool {

@@ -5,8 +5,9 @@ use super::not_until::NotUntil;
 use super::watch::Watch;
 use crate::error::NoSuchRateError;
 use crate::rate::Margin;
+use crate::raw::tokens::Mark;
 use crate::time::Time;
-use crate::tokens::{Counted as Taken, TokenLimit, TokenWindow, Usage};
+use crate::tokens::{TokenLimit, TokenWindow, Usage};
 use smallvec::SmallVec;
 
 /// The limits on tokens of one limiter; at least one.
@@ -28,7 +29,7 @@ struct Budget {
 pub(crate) struct Reserved {
     expected: Usage,
     /// Few limiters have more limits on tokens than fit here.
-    taken: SmallVec<[Taken; 3]>,
+    taken: SmallVec<[Mark; 3]>,
 }
 
 impl Reserved {
@@ -87,8 +88,8 @@ impl Budgets {
         }
         let mut reserved = Reserved { expected, taken: SmallVec::new() };
         for Budget { rule, window } in &self.all {
-            match window.count(rule.reserves(expected)) {
-                Ok(counted) => reserved.taken.push(counted),
+            match window.mark(rule.reserves(expected)) {
+                Ok(mark) => reserved.taken.push(mark),
                 Err(not_now) => {
                     let some = !reserved.taken.is_empty();
                     self.cancel(reserved);
@@ -123,7 +124,7 @@ impl Budgets {
             let actual = actual(*rule, weight);
             // What was held leaves the window by time from now on.
             may_fit |= actual < weight || window.counts_as_produced() && weight > 0;
-            window.settle(taken, actual);
+            window.settle_mark(taken, weight, actual);
         }
         may_fit
     }

@@ -96,4 +96,4 @@ mod word;
 pub(crate) use chain::Now;
 pub(crate) use held_tokens::HeldTokens;
 pub(crate) use raw_tokens::RawTokens;
-pub(crate) use refusal::{Admission, Refusal, Reservation};
+pub(crate) use refusal::{Admission, Mark, Refusal, Reservation};

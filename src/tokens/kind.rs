@@ -1,6 +1,6 @@
 //! The two ways of counting.
 
-use crate::raw::tokens::{Admission, HeldTokens, Now, RawTokens, Refusal, Reservation};
+use crate::raw::tokens::{Admission, HeldTokens, Mark, Now, RawTokens, Refusal, Reservation};
 use crate::time::Timestamp;
 
 pub(super) enum Kind {
@@ -9,8 +9,7 @@ pub(super) enum Kind {
 }
 
 /// What has been counted for one call.
-#[derive(Debug)]
-pub(crate) enum Counted {
+pub(super) enum Counted {
     AtStart(Admission),
     AsProduced(Reservation),
 }
@@ -29,6 +28,26 @@ impl Kind {
         match self {
             Self::AtStart(tokens) => tokens.try_admit(now, weight).map(Counted::AtStart),
             Self::AsProduced(tokens) => tokens.reserve(now, weight).map(Counted::AsProduced),
+        }
+    }
+
+    /// The same, for a caller that keeps the weight itself.
+    #[inline]
+    pub(super) fn mark(&self, now: impl Now, weight: u64) -> Result<Mark, Refusal> {
+        Ok(match self {
+            Self::AtStart(tokens) => tokens.try_admit(now, weight)?.into_mark(),
+            Self::AsProduced(tokens) => tokens.reserve(now, weight)?.into_mark(),
+        })
+    }
+
+    pub(super) fn settle_mark(&self, now: impl Now, mark: Mark, weight: u64, actual: u64) {
+        match self {
+            Self::AtStart(tokens) => {
+                tokens.settle(now, Admission::of_mark(mark, weight), actual);
+            }
+            Self::AsProduced(tokens) => {
+                tokens.settle_held(now, Reservation::of_mark(mark, weight), actual);
+            }
         }
     }
 
@@ -62,7 +81,7 @@ impl Kind {
 }
 
 impl Counted {
-    pub(crate) fn weight(&self) -> u64 {
+    pub(super) fn weight(&self) -> u64 {
         match self {
             Self::AtStart(admission) => admission.weight(),
             Self::AsProduced(reservation) => reservation.weight(),

@@ -37,7 +37,28 @@ pub(super) struct Place {
     pub(super) end: u64,
 }
 
+/// What a settlement needs of an admission or a reservation besides its weight, in two words. It can be settled once.
+#[derive(Debug)]
+pub(crate) struct Mark(u64, u64);
+
 impl Admission {
+    /// The same without the weight and the stamp.
+    #[inline]
+    pub(crate) fn into_mark(self) -> Mark {
+        self.place.map_or(Mark(u64::MAX, u64::MAX), |Place { generation, tick, end }| {
+            Mark(u64::from(generation) << 32 | u64::from(tick), end)
+        })
+    }
+
+    /// The admission of this weight, to be settled. Its stamp is forgotten.
+    #[expect(clippy::cast_possible_truncation, reason = "two halves of a word")]
+    pub(crate) fn of_mark(Mark(place, end): Mark, weight: u64) -> Self {
+        let (generation, tick) = ((place >> 32) as u32, place as u32);
+        // Ticks have 31 bits.
+        let place = (place != u64::MAX).then_some(Place { generation, tick, end });
+        Self { stamp: Timestamp::ZERO, weight, place }
+    }
+
     pub(crate) fn stamp(&self) -> Timestamp {
         self.stamp
     }
@@ -59,6 +80,18 @@ pub(crate) struct Reservation {
 }
 
 impl Reservation {
+    /// The same without the weight.
+    #[inline]
+    pub(crate) fn into_mark(self) -> Mark {
+        Mark(self.time, self.units.into())
+    }
+
+    /// The reservation of this weight.
+    #[expect(clippy::cast_possible_truncation, reason = "units came from 32 bits")]
+    pub(crate) fn of_mark(Mark(time, units): Mark, weight: u64) -> Self {
+        Self { weight, units: units as u32, time }
+    }
+
     pub(crate) fn weight(&self) -> u64 {
         self.weight
     }
