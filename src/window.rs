@@ -92,7 +92,7 @@ impl SlidingWindow {
     /// [`Refused`] while the window is full or others wait.
     #[inline]
     pub fn try_acquire(&self) -> Result<(), Refused> {
-        self.core.try_admit(&Ask::default()).map(drop)
+        self.core.try_admit(&Ask::default())
     }
 
     /// Admits at the given time, for tests and simulations: reads no clock and ignores the line.

@@ -4,7 +4,7 @@ use super::Limiter;
 use super::permit::{LimiterPermit, OwnedLimiterPermit};
 use crate::blocking::block_on;
 use crate::error::Refused;
-use crate::limiter_core::{Admission, Ask, Core};
+use crate::limiter_core::{Admission, Ask, Core, Reserved};
 use core::future::Future;
 use core::pin::Pin;
 use core::task::{Context, Poll};
@@ -193,7 +193,14 @@ impl<'a> Future for LimiterAcquire<'a> {
 
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        self.admission.poll(cx).map_ok(|(core, tokens)| LimiterPermit::new(core, tokens))
+        if self.admission.has_budgets() {
+            return self
+                .admission
+                .poll(cx)
+                .map_ok(|(core, tokens)| LimiterPermit::new(core, tokens));
+        }
+        let decided = self.admission.poll::<()>(cx);
+        decided.map_ok(|(core, ())| LimiterPermit::new(core, Reserved::default()))
     }
 }
 
@@ -241,6 +248,13 @@ impl Future for LimiterAcquireOwned {
 
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        self.admission.poll(cx).map_ok(|(core, tokens)| OwnedLimiterPermit::new(core, tokens))
+        if self.admission.has_budgets() {
+            return self
+                .admission
+                .poll(cx)
+                .map_ok(|(core, tokens)| OwnedLimiterPermit::new(core, tokens));
+        }
+        let decided = self.admission.poll::<()>(cx);
+        decided.map_ok(|(core, ())| OwnedLimiterPermit::new(core, Reserved::default()))
     }
 }

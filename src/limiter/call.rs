@@ -5,7 +5,7 @@ use super::permit::{LimiterPermit, OwnedLimiterPermit};
 use super::{Limiter, Priority};
 use crate::blocking::block_on;
 use crate::error::Refused;
-use crate::limiter_core::{Admission, Ask};
+use crate::limiter_core::{Admission, Ask, Reserved};
 use crate::tokens::Usage;
 use core::time::Duration;
 use std::sync::Arc;
@@ -110,8 +110,12 @@ impl<'a> LimiterCall<'a> {
     /// As [`Limiter::try_acquire`]. The time it tells is that of a call of this priority.
     #[inline]
     pub fn try_acquire(self) -> Result<LimiterPermit<'a>, Refused> {
-        let tokens = self.limiter.core.try_admit(&self.ask)?;
-        Ok(LimiterPermit::new(&self.limiter.core, tokens))
+        let core = &*self.limiter.core;
+        if core.budgets().is_some() {
+            return Ok(LimiterPermit::new(core, core.try_admit(&self.ask)?));
+        }
+        core.try_admit::<()>(&self.ask)?;
+        Ok(LimiterPermit::new(core, Reserved::default()))
     }
 
     /// [`try_acquire`](Self::try_acquire) with a permit that borrows nothing.
@@ -121,8 +125,13 @@ impl<'a> LimiterCall<'a> {
     /// As [`try_acquire`](Self::try_acquire).
     #[inline]
     pub fn try_acquire_owned(self) -> Result<OwnedLimiterPermit, Refused> {
-        let tokens = self.limiter.core.try_admit(&self.ask)?;
-        Ok(OwnedLimiterPermit::new(Arc::clone(&self.limiter.core), tokens))
+        let core = &self.limiter.core;
+        if core.budgets().is_some() {
+            let tokens = core.try_admit(&self.ask)?;
+            return Ok(OwnedLimiterPermit::new(Arc::clone(core), tokens));
+        }
+        core.try_admit::<()>(&self.ask)?;
+        Ok(OwnedLimiterPermit::new(Arc::clone(core), Reserved::default()))
     }
 
     /// [`acquire`](Self::acquire) for a thread: it waits in the same line as tasks do.

@@ -1,7 +1,7 @@
 //! One call's way through the limiter, as a future that tells its place in line.
 
 use super::ask::Ask;
-use super::budgets::Reserved;
+use super::budgets::Kept;
 use super::going::{Deadline, Queued};
 use super::shared::Core;
 use crate::coop;
@@ -59,9 +59,15 @@ impl<H: Handle> Admission<H> {
         }
     }
 
+    /// Whether what it hands over is to be kept.
+    #[inline]
+    pub(crate) fn has_budgets(&self) -> bool {
+        self.core.as_ref().is_some_and(|core| core.budgets().is_some())
+    }
+
     /// Stays pending after completion.
     #[inline]
-    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(H, Reserved), Refused>> {
+    pub(crate) fn poll<K: Kept>(&mut self, cx: &mut Context<'_>) -> Poll<Result<(H, K), Refused>> {
         if self.core.is_none() {
             return Poll::Pending;
         }
@@ -80,7 +86,7 @@ impl<H: Handle> Admission<H> {
     }
 
     #[inline]
-    fn decide(&mut self, cx: &mut Context<'_>) -> Poll<Result<Reserved, Refused>> {
+    fn decide<K: Kept>(&mut self, cx: &mut Context<'_>) -> Poll<Result<K, Refused>> {
         if self.queued.is_none() {
             match self.undelivered.take() {
                 Some(refused) => return Poll::Ready(Err(refused)),
@@ -91,7 +97,7 @@ impl<H: Handle> Admission<H> {
                 }
             }
         }
-        self.queued.as_mut().map_or(Poll::Pending, |queued| queued.as_mut().poll(cx))
+        self.queued.as_mut().map_or(Poll::Pending, |queued| queued.as_mut().poll(cx).map_ok(K::of))
     }
 
     /// The task's budget is spent: the call takes its place in line, and decides at the next poll.
@@ -100,7 +106,7 @@ impl<H: Handle> Admission<H> {
         if self.queued.is_some() || self.undelivered.is_some() {
             return;
         }
-        if let Poll::Ready(Err(refused)) = self.start(false) {
+        if let Poll::Ready(Err(refused)) = self.start::<()>(false) {
             self.undelivered = Some(refused);
         }
         if let Some(queued) = &mut self.queued
@@ -112,7 +118,7 @@ impl<H: Handle> Admission<H> {
 
     /// Tries without a place in line, if `may_go`; joins the line if that can help.
     #[inline]
-    fn start(&mut self, may_go: bool) -> Poll<Result<Reserved, Refused>> {
+    fn start<K: Kept>(&mut self, may_go: bool) -> Poll<Result<K, Refused>> {
         let Some(core) = self.core.as_deref() else { return Poll::Pending };
         let deadline = self.ask.timeout.map(|timeout| {
             let set_at = core.time.now();
@@ -133,7 +139,7 @@ impl<H: Handle> Admission<H> {
     }
 
     #[cold]
-    fn join(&mut self, deadline: Option<Deadline>, waits: bool) -> Poll<Result<Reserved, Refused>> {
+    fn join<K>(&mut self, deadline: Option<Deadline>, waits: bool) -> Poll<Result<K, Refused>> {
         let Some(core) = self.core.as_deref() else { return Poll::Pending };
         // SAFETY: by `Handle` the core stays at its address until `self.core` is dropped or given out. Only
         // `self.queued` gets this reference, and it is dropped before that.

@@ -32,6 +32,33 @@ pub(crate) struct Reserved {
     taken: SmallVec<[Mark; 3]>,
 }
 
+/// What an admission hands over: what was reserved, or nothing where there are no budgets. That is kept apart because a permit
+/// without tokens should not cost more than before there were any.
+pub(crate) trait Kept {
+    fn nothing() -> Self;
+    fn of(reserved: Reserved) -> Self;
+}
+
+impl Kept for () {
+    #[inline]
+    fn nothing() -> Self {}
+
+    #[inline]
+    fn of(_: Reserved) -> Self {}
+}
+
+impl Kept for Reserved {
+    #[inline]
+    fn nothing() -> Self {
+        Self::default()
+    }
+
+    #[inline]
+    fn of(reserved: Reserved) -> Self {
+        reserved
+    }
+}
+
 impl Reserved {
     pub(crate) fn expected(&self) -> Usage {
         self.expected

@@ -1,7 +1,7 @@
 //! Admission without a place in line, and the end of an admitted call.
 
 use super::ask::Ask;
-use super::budgets::Reserved;
+use super::budgets::{Kept, Reserved};
 use super::not_until::NotUntil;
 use super::shared::Core;
 use super::slot::Slot;
@@ -12,7 +12,7 @@ use crate::time::Timestamp;
 impl Core {
     /// Admits a call now, or says why not. An admitted call holds a slot until `release`.
     #[inline]
-    pub(crate) fn try_admit(&self, ask: &Ask) -> Result<Reserved, Refused> {
+    pub(crate) fn try_admit<K: Kept>(&self, ask: &Ask) -> Result<K, Refused> {
         if self.gate.is_open() {
             self.try_admit_uncontended(ask)
         } else {
@@ -33,7 +33,7 @@ impl Core {
 
     /// Others may be in line. If there is room for more than have a turn, the call goes.
     #[cold]
-    fn try_admit_beside_a_line(&self, ask: &Ask) -> Result<Reserved, Refused> {
+    fn try_admit_beside_a_line<K: Kept>(&self, ask: &Ask) -> Result<K, Refused> {
         if self.is_closed() {
             Err(Refused::closed())
         } else if self.passes_the_line(ask) {
@@ -42,7 +42,7 @@ impl Core {
             && self.has_room_for_more_than(self.turns_out(), Some(ask.tokens))
             && let Some(permit) = self.lapsed_for_a_try()
         {
-            self.try_admit_with(permit, ask)
+            self.try_admit_with(permit, ask).map(K::of)
         } else {
             Err(self.refusal(self.estimate_for_newcomer(ask)))
         }
@@ -50,16 +50,16 @@ impl Core {
 
     /// Admits a call that has nobody before it.
     #[inline]
-    pub(super) fn try_admit_uncontended(&self, ask: &Ask) -> Result<Reserved, Refused> {
+    pub(super) fn try_admit_uncontended<K: Kept>(&self, ask: &Ask) -> Result<K, Refused> {
         if self.budgets().is_some() {
-            return self.try_admit_with_tokens(ask);
+            return self.try_admit_with_tokens(ask).map(K::of);
         }
         if self.concurrency().is_limited() {
             self.try_admit_with_slot()?;
         } else {
             self.stamp()?;
         }
-        Ok(Reserved::default())
+        Ok(K::nothing())
     }
 
     /// The rate first, without a claim: it cannot be given back. Tokens and slot are given back if the stamp fails.

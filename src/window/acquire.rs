@@ -120,7 +120,7 @@ impl Future for WindowAcquire<'_> {
 
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        self.admission.poll(cx).map_ok(drop)
+        self.admission.poll(cx).map_ok(|(_, ())| ())
     }
 }
 
@@ -151,7 +151,7 @@ impl Future for WindowAcquireOwned {
 
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        self.admission.poll(cx).map_ok(drop)
+        self.admission.poll(cx).map_ok(|(_, ())| ())
     }
 }
 
