@@ -1,7 +1,7 @@
 //! A lock-free limiter that many LLM agents share, so that together they never exceed a provider's
 //! limits and lose next to no time to the limiter itself.
 //!
-//! * [`Limiter`]: requests in any window of time and calls in flight, with one fair line.
+//! * [`Limiter`]: requests and tokens in any window of time and calls in flight, with one fair line.
 //! * [`ProviderPool`]: a [`Provider`] behind a limiter, by a [`RateLimitPolicy`].
 //! * [`SlidingWindow`], [`TokenWindow`] and [`Semaphore`]: the lock-free parts, each of use by itself.
 //! * [`time`]: choosing a clock, and a [`ManualClock`](time::ManualClock) for tests.
@@ -54,9 +54,9 @@
 //!
 //! ```text
 //! pool · provider · policy       a provider behind a limiter
-//! limiter · window · tokens      the public types `Limiter`, `SlidingWindow` and `TokenWindow`
-//! limiter_core                   one line before rates and slots
-//! semaphore                      the public type `Semaphore`
+//! limiter · window               the public types `Limiter` and `SlidingWindow`
+//! limiter_core                   one line before rates, tokens and slots
+//! semaphore · tokens             the public types `Semaphore` and `TokenWindow`
 //! raw                            the lock-free engines; they read no clock themselves
 //! blocking · coop · rate · error · time
 //!                                parking, tokio's budget, limits, errors, the one door to clocks

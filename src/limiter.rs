@@ -20,10 +20,11 @@ use crate::rate::Rate;
 use core::fmt;
 use std::sync::Arc;
 
-/// Limits the requests in any window of time and the calls in flight, for all its clones together.
+/// Limits the requests and the tokens in any window of time and the calls in flight, for all its clones together.
 ///
 /// Clones are the same limiter. An admitted call counts in the window from then on. Its permit holds a
-/// concurrency slot until it is dropped.
+/// concurrency slot until it is dropped. What it [expects](LimiterCall::tokens) to use is reserved, and what it used is
+/// [settled](LimiterPermit::settle) afterwards; a call counts in all limits or in none.
 ///
 /// # Fairness
 ///
@@ -33,14 +34,21 @@ use std::sync::Arc;
 /// dropped holds up the others for at most a [grace](LimiterBuilder::grace), and goes first when it is polled again. (With a
 /// shared semaphore see [`semaphore`](LimiterBuilder::semaphore).)
 ///
+/// A call that needs many tokens is not passed by smaller ones behind it, however long it waits. For that the first in line
+/// wakes four times in a grace while it waits, if the limiter has limits on tokens. Calls that were given turns together, because
+/// there was room for all of them, may pass one another.
+///
 /// # Cancel safety
 ///
-/// Dropping any of its futures gives up the place in line. Nothing is counted and no slot is lost.
+/// Dropping any of its futures gives up the place in line. Nothing is counted, and no slot and no token is lost. A permit that is
+/// dropped without a settlement counts as many tokens as were reserved.
 ///
 /// # Cost
 ///
 /// With both limits open: one load and two compare-and-swaps to acquire, one atomic addition to release (a
-/// compare-and-swap for a shared semaphore's permit), one clock reading for each look at the window, no allocation. A
+/// compare-and-swap for a shared semaphore's permit), one clock reading for each look at the window, no allocation. Each limit
+/// on tokens adds a compare-and-swap and a search, a settlement two or three (see [`TokenWindow`](crate::TokenWindow)); from two such limits on
+/// each is searched twice. A
 /// call that has to wait allocates once and has a timer (tokio's allocates nothing, others do).
 ///
 /// Memory as for [`SlidingWindow`](crate::SlidingWindow): less than a kilobyte, and 8 bytes for each

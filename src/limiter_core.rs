@@ -4,14 +4,17 @@
 //! there is room for:
 //!
 //! ```text
-//! await a turn, holding nothing ──► look at the rate, take a slot ──► stamp ──► admitted, look for more room
-//!        ▲                                  │ no room after all
-//!        └──── wait in front of others ◄────┘
+//! await a turn, holding nothing ──► look at the rate, take a slot, tokens ──► stamp ──► admitted, look for more room
+//!        ▲                                     │ no room after all
+//!        └──── wait in front of others ◄───────┘
 //! ```
 //!
-//! A turn is a hint. A call takes its slot and its stamp itself, when it goes. So a turn that nobody uses holds up
+//! A turn is a hint. A call takes its slot, its tokens and its stamp itself, when it goes. So a turn that nobody uses holds up
 //! nothing: after a while it does not count any more, and others get turns beside it. Every call in line sleeps at most
 //! until some time after it could have gone itself (`grace.rs`), and then hands out turns past those that are silent.
+//!
+//! Tokens are reserved before the stamp, which cannot be taken back (`reserving.rs`). A call with a turn that finds fewer than it
+//! needs waits in front, and those behind it wait, too (`watch.rs`).
 //!
 //! If calls in flight are limited, a stamp is taken only with a slot in hand. Otherwise calls could start later than
 //! their stamps, and the provider would see more calls than the limit. If the line is empty, a slot free and the rate

@@ -50,8 +50,9 @@ use std::sync::Arc;
 ///
 /// # Order
 ///
-/// None: a call that does not fit is refused, and smaller ones may come before it again and again. A line in which calls wait
-/// for tokens is not here yet; until then a call sleeps for [`retry_after`](Refused::retry_after) and tries again.
+/// None: a call that does not fit is refused, and smaller ones may come before it again and again. A
+/// [`Limiter`](crate::Limiter) with a [limit on tokens](crate::LimiterBuilder::tokens) has a line in which calls wait for them,
+/// in order.
 ///
 /// # Clocks
 ///

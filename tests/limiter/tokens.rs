@@ -99,7 +99,7 @@ fn a_refusal_tells_the_longest_wait_and_its_limit() {
     assert!((MINUTE..=MINUTE + GRAIN).contains(&wait(50)));
     assert!((s(3600)..=s(3611)).contains(&wait(51)));
     let exact = wait(50);
-    clock.advance(exact - Duration::from_nanos(1));
+    clock.advance(exact.saturating_sub(Duration::from_nanos(1)));
     assert!(limiter.call().input_tokens(50).try_acquire().is_err());
     clock.advance(Duration::from_nanos(1));
     assert!(limiter.call().input_tokens(50).try_acquire().is_ok());
@@ -370,7 +370,7 @@ fn the_first_in_line_knows_how_long_its_tokens_take() {
     let mut call = waits(&limiter, 500, 0);
     let wait = call.estimated_wait().unwrap();
     assert!((s(40)..=s(40) + GRAIN).contains(&wait));
-    clock.advance(wait - Duration::from_nanos(1));
+    clock.advance(wait.saturating_sub(Duration::from_nanos(1)));
     assert!(!goes(&mut call));
     clock.advance(Duration::from_nanos(1));
     assert!(goes(&mut call));
