@@ -80,7 +80,7 @@ pub struct Limiter {
 }
 
 impl Limiter {
-    /// Forgets all admissions of the rates. Concurrency slots in use stay in use.
+    /// Forgets all admissions of the rates. Concurrency slots in use stay in use, and tokens stay counted.
     ///
     /// Use it after one reading of the clock was far ahead of all later ones; see
     /// [`SlidingWindow::reset`](crate::SlidingWindow::reset), also for what it costs.

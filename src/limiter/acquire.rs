@@ -181,6 +181,9 @@ impl LimiterAcquire<'_> {
     /// Otherwise it is the earliest time possible: never too long, and zero only if the rate has room for this call and
     /// all that are ahead.
     ///
+    /// With limits on tokens it is not before this call's own tokens fit, whatever those ahead need: exact for the next call in
+    /// line. `None` while that depends on a settlement.
+    ///
     /// Cost: as [`position`](Self::position).
     #[must_use]
     pub fn estimated_wait(&self) -> Option<Duration> {
