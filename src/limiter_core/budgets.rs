@@ -8,6 +8,7 @@ use crate::rate::Margin;
 use crate::raw::tokens::Mark;
 use crate::time::Time;
 use crate::tokens::{TokenLimit, TokenWindow, Usage};
+use core::mem;
 use smallvec::SmallVec;
 
 /// The limits on tokens of one limiter; at least one.
@@ -106,25 +107,29 @@ impl Budgets {
         longest.map_or(Ok(()), Err)
     }
 
-    /// Reserves in all budgets or in none. Also says whether it has given something back.
+    /// Reserves in all budgets or in none. An error also says whether it has given something back.
     #[inline]
-    pub(super) fn reserve(&self, expected: Usage) -> Result<Reserved, (NotUntil, bool)> {
+    pub(super) fn reserve(
+        &self,
+        expected: Usage,
+        into: &mut Reserved,
+    ) -> Result<(), (NotUntil, bool)> {
         if self.all.len() > 1 {
             // Of two budgets the second may refuse: the first is left as it was.
             self.peek(expected).map_err(|busy| (busy, false))?;
         }
-        let mut reserved = Reserved { expected, taken: SmallVec::new() };
+        into.expected = expected;
         for Budget { rule, window } in &self.all {
             match window.mark(rule.reserves(expected)) {
-                Ok(mark) => reserved.taken.push(mark),
+                Ok(mark) => into.taken.push(mark),
                 Err(not_now) => {
-                    let some = !reserved.taken.is_empty();
-                    self.cancel(reserved);
-                    return Err((NotUntil::by_tokens(not_now, rule.name()), some));
+                    let has_some = !into.taken.is_empty();
+                    self.cancel(mem::take(into));
+                    return Err((NotUntil::by_tokens(not_now, rule.name()), has_some));
                 }
             }
         }
-        Ok(reserved)
+        Ok(())
     }
 
     // ---- settling ------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 use super::ask::Ask;
 use super::budgets::{Kept, Reserved};
 use super::not_until::NotUntil;
+use super::reserving::Tokens;
 use super::shared::Core;
 use super::slot::Slot;
 use crate::error::Refused;
@@ -67,19 +68,20 @@ impl Core {
         let refused = |busy: NotUntil| self.concurrency().escalate_if_permanent(busy.into());
         let by_rate = self.peek();
         let shared = self.concurrency().shared();
-        let (reservation, early) = match by_rate {
+        let mut tokens = Tokens::default();
+        let (reservation, is_early) = match by_rate {
             // A shared permit is had or not, however many there are: tokens are claimed once it is had.
             Ok(reservation) if shared.is_none() && self.gate.free() != Some(0) => {
-                (reservation, Some(self.reserve(ask).map_err(refused)?))
+                self.reserve(ask, &mut tokens).map_err(refused)?;
+                (reservation, true)
             }
             // Whoever is refused here learns the longest wait.
-            _ => (self.peek_for(ask).map_err(refused)?, None),
+            _ => (self.peek_for(ask).map_err(refused)?, false),
         };
         let slot = self.take_slot()?;
-        let tokens = match early {
-            Some(tokens) => tokens,
-            None => self.reserve(ask).map_err(refused)?,
-        };
+        if !is_early {
+            self.reserve(ask, &mut tokens).map_err(refused)?;
+        }
         self.stamp_in(reservation)?;
         slot.keep();
         Ok(tokens.keep())
@@ -119,7 +121,8 @@ impl Core {
     /// Admits a call that has a shared permit, by the other limits.
     fn try_admit_with(&self, permit: SemaphorePermit<'_>, ask: &Ask) -> Result<Reserved, Refused> {
         let slot = Slot::with_shared(self, permit).ok_or_else(|| self.no_slot())?;
-        let tokens = self.reserve(ask)?;
+        let mut tokens = Tokens::default();
+        self.reserve(ask, &mut tokens)?;
         self.stamp()?;
         slot.keep();
         Ok(tokens.keep())

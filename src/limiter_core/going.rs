@@ -6,6 +6,7 @@ use super::counts::Counted;
 use super::line::Number;
 use super::not_until::NotUntil;
 use super::place::{Found, Place, Stand};
+use super::reserving::Tokens;
 use super::shared::Core;
 use super::slot::Slot;
 use crate::error::Refused;
@@ -143,8 +144,9 @@ impl Queued<'_> {
         if core.is_closed() {
             return Some(self.refuse(Refused::closed()));
         }
-        match core.reserve(this.ask).and_then(|tokens| core.stamp().map(|()| tokens)) {
-            Ok(tokens) => {
+        let mut tokens = Tokens::default();
+        match core.reserve(this.ask, &mut tokens).and_then(|()| core.stamp()) {
+            Ok(()) => {
                 core.line.went.made();
                 // MUTANTS: stamp 3
                 // Before the guard lets go of the slot: leaving runs user code, which may panic (the next call's
@@ -156,7 +158,7 @@ impl Queued<'_> {
             Err(busy) => {
                 self.as_mut().project().number.count_in();
                 // MUTANTS: stamp 4
-                drop(slot);
+                drop((tokens, slot));
                 self.wait_again(turn, refusal(core, busy), cx)
             }
         }

@@ -22,17 +22,18 @@ impl Core {
 
     /// Reserves the call's tokens in all budgets or in none. Without budgets there is nothing to reserve.
     #[inline]
-    pub(super) fn reserve(&self, ask: &Ask) -> Result<Tokens<'_>, NotUntil> {
-        let Some(budgets) = self.budgets() else { return Ok(Tokens::default()) };
-        match budgets.reserve(ask.tokens) {
-            Ok(reserved) => Ok(Tokens { of: Some((self, budgets)), reserved }),
+    pub(super) fn reserve<'a>(&'a self, ask: &Ask, into: &mut Tokens<'a>) -> Result<(), NotUntil> {
+        let Some(budgets) = self.budgets() else { return Ok(()) };
+        match budgets.reserve(ask.tokens, &mut into.reserved) {
+            Ok(()) => into.of = Some((self, budgets)),
             Err((busy, has_given_back)) => {
                 if has_given_back {
                     self.look_for_tokens_again(budgets);
                 }
-                Err(busy)
+                return Err(busy);
             }
         }
+        Ok(())
     }
 
     /// A call has used so much of what it had reserved. Others get the rest.

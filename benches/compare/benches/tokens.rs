@@ -12,11 +12,13 @@
 //! | `refuse` | the window is full |
 //! | `admit and settle` | as `admit`, and half of it is given back at once |
 //!
+//! | `one call` | a limiter with a rate, slots and tokens, and beside it the sum of its parts: a limiter of rate and slots, and a window of tokens |
+//!
 //! `none`: the bench tells the time; `system`: each reads the system's clock, and so does throttle-net's, which has no other.
 
 use compare::{Apart, Meeting, on_threads};
-use ringgate::TokenWindow;
-use ringgate::time::{SystemClock, Timestamp};
+use ringgate::time::{ManualClock, SystemClock, Timestamp};
+use ringgate::{Limiter, LimiterBuilder, Rate, TokenWindow, Usage};
 use std::collections::VecDeque;
 use std::hint::black_box;
 use std::sync::Mutex;
@@ -192,6 +194,54 @@ fn log_system(admits: bool, threads: u32, calls: u64) -> f64 {
     })
 }
 
+/// Admitted and ended, by a clock that the bench moves. What moving it takes is taken off.
+fn one_call(calls: u64, prepare: impl Fn(&ManualClock) -> Box<dyn Fn()>) -> f64 {
+    let clock = ManualClock::new();
+    let call = prepare(&clock);
+    let step = Duration::from_nanos(STEP);
+    let run = |call: &dyn Fn()| {
+        let start = Instant::now();
+        for _ in 0..calls {
+            clock.advance(step);
+            call();
+        }
+        per_call(start.elapsed(), calls)
+    };
+    run(&*call) - run(&|| {})
+}
+
+fn limiter_of(
+    clock: &ManualClock,
+    limit: impl FnOnce(LimiterBuilder) -> LimiterBuilder,
+) -> Limiter {
+    let builder = Limiter::builder().margin(Duration::ZERO).clock(clock.clone());
+    limit(builder.rate(Rate::new(2_000, WINDOW)).max_concurrent(4)).build()
+}
+
+fn whole_call(calls: u64) -> f64 {
+    one_call(calls, |clock| {
+        let limiter = limiter_of(clock, |builder| builder.tokens(PLENTY, WINDOW));
+        Box::new(move || {
+            let call = limiter.call().tokens(Usage::new(WEIGHT, 0));
+            drop(black_box(call.try_acquire().unwrap()));
+        })
+    })
+}
+
+fn rate_and_slot(calls: u64) -> f64 {
+    one_call(calls, |clock| {
+        let limiter = limiter_of(clock, |builder| builder);
+        Box::new(move || drop(black_box(limiter.try_acquire().unwrap())))
+    })
+}
+
+fn tokens_alone(calls: u64) -> f64 {
+    one_call(calls, |clock| {
+        let window = TokenWindow::with_clock(PLENTY, WINDOW, clock.clone());
+        Box::new(move || drop(black_box(window.try_acquire(WEIGHT).unwrap())))
+    })
+}
+
 fn medians<const N: usize>(rounds: usize, runs: [&dyn Fn() -> f64; N]) -> [f64; N] {
     let mut figures = [const { Vec::new() }; N];
     for _ in 0..rounds {
@@ -242,4 +292,11 @@ fn main() {
             println!("{name:<26} {ours:>8.1} {log:>9.1} {theirs:>13.1} {:>13.2}", ours / log);
         }
     }
+    let [whole, rate, tokens] =
+        medians(rounds, [&|| whole_call(calls), &|| rate_and_slot(calls), &|| tokens_alone(calls)]);
+    let parts = rate + tokens;
+    println!(
+        "one call: {whole:.1}; rate and slot {rate:.1}, tokens {tokens:.1}: {:.2}",
+        whole / parts
+    );
 }
