@@ -191,16 +191,24 @@ impl LimiterAcquire<'_> {
     }
 }
 
+impl<'a> LimiterAcquire<'a> {
+    /// A call of its own, so that one without tokens stays small where it is inlined.
+    #[inline(never)]
+    fn poll_with_tokens(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<LimiterPermit<'a>, Refused>> {
+        self.admission.poll(cx).map_ok(|(core, tokens)| LimiterPermit::new(core, tokens))
+    }
+}
+
 impl<'a> Future for LimiterAcquire<'a> {
     type Output = Result<LimiterPermit<'a>, Refused>;
 
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         if self.admission.has_budgets() {
-            return self
-                .admission
-                .poll(cx)
-                .map_ok(|(core, tokens)| LimiterPermit::new(core, tokens));
+            return self.poll_with_tokens(cx);
         }
         let decided = self.admission.poll::<()>(cx);
         decided.map_ok(|(core, ())| LimiterPermit::new(core, Reserved::default()))
@@ -246,16 +254,24 @@ impl LimiterAcquireOwned {
     }
 }
 
+impl LimiterAcquireOwned {
+    /// A call of its own, so that one without tokens stays small where it is inlined.
+    #[inline(never)]
+    fn poll_with_tokens(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<OwnedLimiterPermit, Refused>> {
+        self.admission.poll(cx).map_ok(|(core, tokens)| OwnedLimiterPermit::new(core, tokens))
+    }
+}
+
 impl Future for LimiterAcquireOwned {
     type Output = Result<OwnedLimiterPermit, Refused>;
 
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         if self.admission.has_budgets() {
-            return self
-                .admission
-                .poll(cx)
-                .map_ok(|(core, tokens)| OwnedLimiterPermit::new(core, tokens));
+            return self.poll_with_tokens(cx);
         }
         let decided = self.admission.poll::<()>(cx);
         decided.map_ok(|(core, ())| OwnedLimiterPermit::new(core, Reserved::default()))

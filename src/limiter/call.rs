@@ -112,7 +112,7 @@ impl<'a> LimiterCall<'a> {
     pub fn try_acquire(self) -> Result<LimiterPermit<'a>, Refused> {
         let core = &*self.limiter.core;
         if core.budgets().is_some() {
-            return Ok(LimiterPermit::new(core, core.try_admit(&self.ask)?));
+            return self.try_acquire_with_tokens();
         }
         core.try_admit::<()>(&self.ask)?;
         Ok(LimiterPermit::new(core, Reserved::default()))
@@ -127,11 +127,24 @@ impl<'a> LimiterCall<'a> {
     pub fn try_acquire_owned(self) -> Result<OwnedLimiterPermit, Refused> {
         let core = &self.limiter.core;
         if core.budgets().is_some() {
-            let tokens = core.try_admit(&self.ask)?;
-            return Ok(OwnedLimiterPermit::new(Arc::clone(core), tokens));
+            return self.try_acquire_owned_with_tokens();
         }
         core.try_admit::<()>(&self.ask)?;
         Ok(OwnedLimiterPermit::new(Arc::clone(core), Reserved::default()))
+    }
+
+    /// A call of its own, so that one without tokens stays small where it is inlined.
+    #[inline(never)]
+    fn try_acquire_with_tokens(self) -> Result<LimiterPermit<'a>, Refused> {
+        let core = &*self.limiter.core;
+        Ok(LimiterPermit::new(core, core.try_admit(&self.ask)?))
+    }
+
+    #[inline(never)]
+    fn try_acquire_owned_with_tokens(self) -> Result<OwnedLimiterPermit, Refused> {
+        let core = &self.limiter.core;
+        let tokens = core.try_admit(&self.ask)?;
+        Ok(OwnedLimiterPermit::new(Arc::clone(core), tokens))
     }
 
     /// [`acquire`](Self::acquire) for a thread: it waits in the same line as tasks do.
