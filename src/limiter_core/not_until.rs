@@ -39,6 +39,11 @@ impl NotUntil {
         self.waits_for_a_settlement() || self.free_at.is_some_and(|free_at| free_at <= deadline)
     }
 
+    /// Before that it does not help to look again. A settlement may free tokens at any time.
+    pub(super) fn not_before(&self) -> Option<Timestamp> {
+        self.free_at.filter(|_| matches!(self.by, By::Rate))
+    }
+
     fn waits_for_a_settlement(&self) -> bool {
         matches!(self.by, By::Tokens(not_now, _) if not_now.is_held())
     }

@@ -235,7 +235,8 @@ impl<'a> Queued<'a> {
             Ok(_) if is_first && core.has_room_for_the_first() => return Ok(Poll::Ready(())),
             by_rate => {
                 let now = core.time.now();
-                let from = by_rate.err().and_then(|busy| busy.free_at).unwrap_or(now);
+                // A settlement may tell only those ahead, and they may be silent.
+                let from = by_rate.err().and_then(|busy| busy.not_before()).unwrap_or(now);
                 // Until then the first in line is not silent.
                 let watched = core.budgets().map(|budgets| budgets.watch.until());
                 let from = watched.filter(|_| !is_first).map_or(from, |until| from.max(until));
