@@ -6,6 +6,7 @@ use super::watch::Watch;
 use crate::error::NoSuchRateError;
 use crate::rate::Margin;
 use crate::raw::tokens::Mark;
+use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::time::Time;
 use crate::tokens::{TokenLimit, TokenWindow, Usage};
 use core::mem;
@@ -23,6 +24,15 @@ pub(crate) struct Budgets {
 struct Budget {
     rule: TokenLimit,
     window: TokenWindow,
+    /// The highest limit so far: parts are parts of this. Those of calls in line stay right when it changes.
+    most: AtomicU64,
+}
+
+impl Budget {
+    fn most(&self) -> u64 {
+        // ORDERING: Relaxed: the number alone.
+        self.most.load(Ordering::Relaxed)
+    }
 }
 
 /// What a call has reserved in each budget. Whoever has it settles it.
@@ -78,7 +88,7 @@ impl Budgets {
         let budget = |rule: &TokenLimit| {
             let (limit, window) = (rule.limit(), margin.add_to(rule.window()));
             let window = TokenWindow::by(time.clone(), rule.counts_as_produced(), limit, window);
-            Budget { rule: *rule, window }
+            Budget { rule: *rule, window, most: AtomicU64::new(limit) }
         };
         let limits = limits.iter().filter(|rule| !rule.window().is_zero());
         let all: Vec<_> = limits.map(budget).collect();
@@ -89,7 +99,10 @@ impl Budgets {
 
     /// Changes the `n`-th limit.
     pub(super) fn set_limit(&self, n: usize, limit: u64) -> Result<(), NoSuchRateError> {
-        self.all.get(n).ok_or(NoSuchRateError)?.window.set_limit(limit);
+        let budget = self.all.get(n).ok_or(NoSuchRateError)?;
+        // ORDERING: Relaxed, as in `most`.
+        budget.most.fetch_max(limit, Ordering::Relaxed);
+        budget.window.set_limit(limit);
         Ok(())
     }
 
@@ -98,7 +111,7 @@ impl Budgets {
     /// Whether all budgets have room; the longest wait if not. Writes nothing.
     pub(super) fn peek(&self, expected: Usage) -> Result<(), NotUntil> {
         let mut longest: Option<NotUntil> = None;
-        for Budget { rule, window } in &self.all {
+        for Budget { rule, window, .. } in &self.all {
             if let Err(not_now) = window.peek(rule.reserves(expected)) {
                 let busy = NotUntil::by_tokens(not_now, rule.name());
                 longest = Some(longest.map_or(busy, |longest| longest.or_later(busy)));
@@ -119,7 +132,7 @@ impl Budgets {
             self.peek(expected).map_err(|busy| (busy, false))?;
         }
         into.expected = expected;
-        for Budget { rule, window } in &self.all {
+        for Budget { rule, window, .. } in &self.all {
             match window.mark(rule.reserves(expected)) {
                 Ok(mark) => into.taken.push(mark),
                 Err(not_now) => {
@@ -151,7 +164,7 @@ impl Budgets {
 
     fn settle_each(&self, reserved: Reserved, actual: impl Fn(TokenLimit, u64) -> u64) -> bool {
         let mut may_fit = false;
-        for (Budget { rule, window }, taken) in self.all.iter().zip(reserved.taken) {
+        for (Budget { rule, window, .. }, taken) in self.all.iter().zip(reserved.taken) {
             let weight = rule.reserves(reserved.expected);
             let actual = actual(*rule, weight);
             // What was held leaves the window by time from now on.
@@ -181,7 +194,7 @@ impl Budgets {
             return u64::MAX;
         };
         let fit = |budget: &Budget| {
-            let limit = u128::from(budget.window.limit().max(1));
+            let limit = u128::from(budget.most().max(1));
             let fit = (u128::from(budget.window.remaining()) << share) / limit;
             u64::try_from(fit).unwrap_or(u64::MAX)
         };
@@ -192,7 +205,7 @@ impl Budgets {
     fn share(&self, expected: Usage) -> Option<usize> {
         let share = |budget: &Budget| {
             let weight = budget.rule.reserves(expected);
-            let parts = budget.window.limit().checked_div(weight)?.max(1);
+            let parts = budget.most().checked_div(weight)?.max(1);
             usize::try_from(parts.ilog2()).ok()
         };
         let shares = self.all.iter().filter_map(share);
