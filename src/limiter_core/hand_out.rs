@@ -35,6 +35,8 @@ pub(super) enum Reason {
     Successor,
     /// Something has changed that the first in line cannot see.
     Change,
+    /// Tokens may have become free.
+    Tokens,
     /// The calls ahead must be silent: room has been unused for long. With so many turns it is the looker's own.
     Silent(u64),
 }
@@ -75,6 +77,16 @@ impl Core {
         if self.gate.change() {
             let mut panics = Panics::default();
             self.hand_out_in(Reason::Change, &mut panics);
+            self.hand_out_in(Reason::Room, &mut panics);
+            panics.resume();
+        }
+    }
+
+    /// Tokens may have become free: wakes the first in line, and others for whom there is room.
+    pub(super) fn look_at_the_tokens_again(&self) {
+        if self.gate.change() {
+            let mut panics = Panics::default();
+            self.hand_out_in(Reason::Tokens, &mut panics);
             self.hand_out_in(Reason::Room, &mut panics);
             panics.resume();
         }
@@ -123,6 +135,14 @@ impl Core {
         if reason == Reason::Change {
             // Without a look at the rate: whoever notices there that the clock has jumped comes here.
             return 1;
+        }
+        if reason == Reason::Tokens {
+            if out == 0 {
+                return 1;
+            }
+            // The first may have a turn, and not fit: another one would go before it. Whoever answers a turn looks.
+            self.line.sleep_untimed();
+            return 0;
         }
         // Whoever takes those ahead for silent knows that its own tokens fit.
         let is_own = matches!(reason, Reason::Silent(_)) && self.budgets().is_some();

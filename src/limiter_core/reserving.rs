@@ -71,7 +71,7 @@ impl Core {
     pub(super) fn look_for_tokens_again(&self, budgets: &Budgets) {
         budgets.watch.end();
         // MUTANTS: look_for_tokens_again
-        self.look_at_the_rate_again();
+        self.look_at_the_tokens_again();
     }
 }
 
