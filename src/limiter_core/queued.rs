@@ -15,6 +15,7 @@ use super::not_until::NotUntil;
 use super::place::{Found, Place, Stood};
 use super::shared::Core;
 use crate::error::Refused;
+use crate::time::Timestamp;
 use core::future::Future;
 use core::mem;
 use core::pin::Pin;
@@ -253,7 +254,7 @@ impl<'a> Queued<'a> {
                 (from.saturating_add(core.grace.patience(ahead)), now)
             }
         };
-        if at <= now && !waits_for_rate {
+        if at <= now && (!waits_for_rate || now == Timestamp::MAX) {
             // At the end of time there is no later look.
             this.alarm.set(None);
             return Ok(Poll::Pending);
