@@ -239,8 +239,9 @@ impl<'a> Queued<'a> {
                 // A settlement may tell only those ahead, and they may be silent.
                 let from = by_rate.err().and_then(|busy| busy.not_before()).unwrap_or(now);
                 // Until then the first in line is not silent.
-                let watched = core.budgets().map(|budgets| budgets.watch.until());
-                let from = watched.filter(|_| !is_first).map_or(from, |until| from.max(until));
+                let watched = core.budgets().filter(|_| !is_first);
+                let lasts = watched.map(|budgets| budgets.watch.lasts(now, core.grace));
+                let from = lasts.map_or(from, |lasts| from.max(now.saturating_add(lasts)));
                 // Also if it is alone: whoever has freed a slot for it may be silent.
                 let ahead = match *this.unused_since {
                     _ if is_first => 0,

@@ -5,7 +5,7 @@
 
 use super::grace::Grace;
 use crate::sync::atomic::{AtomicU64, Ordering};
-use crate::time::Timestamp;
+use crate::time::{JUMP, Timestamp};
 use core::time::Duration;
 
 #[derive(Debug, Default)]
@@ -21,14 +21,12 @@ impl Watch {
         free_at.min(now.saturating_add(2 * eighth))
     }
 
-    pub(super) fn until(&self) -> Timestamp {
+    /// How long it lasts after `now`. If that is longer than it ever does, the clock has jumped back since.
+    pub(super) fn lasts(&self, now: Timestamp, grace: Grace) -> Duration {
         // ORDERING: Relaxed, as in `show`.
-        Timestamp::from_nanos(self.0.load(Ordering::Relaxed))
-    }
-
-    /// How long it lasts after `now`.
-    pub(super) fn lasts(&self, now: Timestamp) -> Duration {
-        self.until().saturating_duration_since(now)
+        let until = Timestamp::from_nanos(self.0.load(Ordering::Relaxed));
+        let lasts = until.saturating_duration_since(now);
+        if lasts > grace.duration().saturating_add(JUMP) { Duration::ZERO } else { lasts }
     }
 
     /// The first in line has left, or may fit now.
