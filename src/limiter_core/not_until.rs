@@ -12,6 +12,8 @@ pub(crate) struct NotUntil {
     pub(super) free_at: Option<Timestamp>,
     /// The clock when it was asked.
     pub(super) now: Timestamp,
+    /// No settlement helps before that.
+    not_before: Timestamp,
     by: By,
 }
 
@@ -26,37 +28,37 @@ impl NotUntil {
     #[inline]
     pub(super) fn new(now: u64, free_at: Option<u64>) -> Self {
         let now = Timestamp::from_nanos(now);
-        Self { free_at: free_at.map(Timestamp::from_nanos), now, by: By::Rate }
+        let free_at = free_at.map(Timestamp::from_nanos);
+        Self { free_at, now, not_before: free_at.unwrap_or(Timestamp::MAX), by: By::Rate }
     }
 
     /// By a limit on tokens.
     pub(super) fn by_tokens(not_now: NotNow, limit: Limit) -> Self {
-        Self { free_at: not_now.free_at(), now: not_now.now(), by: By::Tokens(not_now, limit) }
+        let free_at = not_now.free_at();
+        let not_before = free_at.filter(|_| !not_now.is_held()).unwrap_or(Timestamp::ZERO);
+        Self { free_at, now: not_now.now(), not_before, by: By::Tokens(not_now, limit) }
     }
 
     /// Whether it may be over at `deadline` or before.
     pub(super) fn is_over_by(&self, deadline: Timestamp) -> bool {
-        self.waits_for_a_settlement() || self.free_at.is_some_and(|free_at| free_at <= deadline)
+        self.free_at.is_some() && self.not_before <= deadline
     }
 
     /// Before that it does not help to look again. A settlement may free tokens at any time.
-    pub(super) fn not_before(&self) -> Option<Timestamp> {
+    pub(super) fn by_time(&self) -> Option<Timestamp> {
         self.free_at.filter(|_| matches!(self.by, By::Rate))
-    }
-
-    fn waits_for_a_settlement(&self) -> bool {
-        matches!(self.by, By::Tokens(not_now, _) if not_now.is_held())
     }
 
     /// The one of two that lasts longer.
     pub(super) fn or_later(self, other: Self) -> Self {
         let lasts = |it: &Self| it.free_at.unwrap_or(Timestamp::MAX);
-        match (self.free_at, other.free_at) {
+        let later = match (self.free_at, other.free_at) {
             (None, _) => self,
             (_, None) => other,
             _ if lasts(&other) > lasts(&self) => other,
             _ => self,
-        }
+        };
+        Self { not_before: self.not_before.max(other.not_before), ..later }
     }
 }
 

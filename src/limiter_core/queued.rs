@@ -237,7 +237,7 @@ impl<'a> Queued<'a> {
             by_rate => {
                 let now = core.time.now();
                 // A settlement may tell only those ahead, and they may be silent.
-                let from = by_rate.err().and_then(|busy| busy.not_before()).unwrap_or(now);
+                let from = by_rate.err().and_then(|busy| busy.by_time()).unwrap_or(now);
                 // Until then the first in line is not silent.
                 let watched = core.budgets().filter(|_| !is_first);
                 let lasts = watched.map(|budgets| budgets.watch.lasts(now, core.grace));
