@@ -5,7 +5,9 @@ mod common;
 
 use common::{Dice, Wakes, poll_once, poll_with};
 use ringgate::time::{Clock, ManualClock, Sleep, Timestamp};
-use ringgate::{Limit, Limiter, LimiterAcquire, LimiterBuilder, LimiterPermit, Priority, Rate, Semaphore, Usage};
+use ringgate::{
+    Limit, Limiter, LimiterAcquire, LimiterBuilder, LimiterPermit, Priority, Rate, Semaphore, Usage,
+};
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
@@ -43,7 +45,8 @@ impl Bells {
     fn set(&self, now: u64) {
         let mut inner = self.0.lock().unwrap();
         inner.now = now;
-        let (due, rest) = std::mem::take(&mut inner.sleepers).into_iter().partition(|(at, _)| *at <= now);
+        let (due, rest) =
+            std::mem::take(&mut inner.sleepers).into_iter().partition(|(at, _)| *at <= now);
         inner.sleepers = rest;
         drop(inner);
         let due: Vec<(u64, Waker)> = due;
@@ -73,7 +76,10 @@ impl Clock for Bells {
                 return Poll::Ready(());
             }
             // One entry for each waker and time is enough.
-            let has = inner.sleepers.iter().any(|(at, w)| *at == deadline.as_nanos() && w.will_wake(cx.waker()));
+            let has = inner
+                .sleepers
+                .iter()
+                .any(|(at, w)| *at == deadline.as_nanos() && w.will_wake(cx.waker()));
             if !has {
                 inner.sleepers.push((deadline.as_nanos(), cx.waker().clone()));
             }
@@ -84,7 +90,8 @@ impl Clock for Bells {
 
 fn limiter(limits: impl FnOnce(LimiterBuilder) -> LimiterBuilder) -> (Limiter, Bells) {
     let bells = Bells::default();
-    let builder = limits(Limiter::builder().margin(Duration::ZERO).grace(GRACE).clock(bells.clone()));
+    let builder =
+        limits(Limiter::builder().margin(Duration::ZERO).grace(GRACE).clock(bells.clone()));
     (builder.build(), bells)
 }
 
@@ -227,7 +234,8 @@ fn a_call_that_waits_for_a_settlement_at_the_end_of_time_sleeps() {
 #[test]
 fn two_settlements_do_not_bring_the_second_in_line_before_the_first() {
     let (limiter, _bells) = limiter(|builder| builder.tokens(1_000, MINUTE));
-    let permits: Vec<_> = (0..10).map(|_| limiter.call().input_tokens(100).try_acquire().unwrap()).collect();
+    let permits: Vec<_> =
+        (0..10).map(|_| limiter.call().input_tokens(100).try_acquire().unwrap()).collect();
     let mut large = Woken::waits(&limiter, 500, 0);
     let mut small: Vec<_> = (0..4).map(|_| Woken::waits(&limiter, 60, 0)).collect();
     let mut passed = 0;
@@ -246,7 +254,8 @@ fn two_settlements_do_not_bring_the_second_in_line_before_the_first() {
 #[test]
 fn nor_if_they_are_polled_in_order() {
     let (limiter, bells) = limiter(|builder| builder.tokens(1_000, MINUTE));
-    let permits: Vec<_> = (0..10).map(|_| limiter.call().input_tokens(100).try_acquire().unwrap()).collect();
+    let permits: Vec<_> =
+        (0..10).map(|_| limiter.call().input_tokens(100).try_acquire().unwrap()).collect();
     let low = |tokens: u64| limiter.call().priority(Priority::Low).input_tokens(tokens);
     let mut large = Woken::new(low(500).acquire());
     let mut first = Woken::new(low(10).acquire());
@@ -255,7 +264,8 @@ fn nor_if_they_are_polled_in_order() {
     let mut small: Vec<_> = (0..4).map(|_| Woken::new(low(60).acquire())).collect();
     small.iter_mut().for_each(|call| assert!(call.poll().is_pending()));
     // An urgent one that joins last waits in front.
-    let mut urgent = Woken::new(limiter.call().priority(Priority::High).input_tokens(100).acquire());
+    let mut urgent =
+        Woken::new(limiter.call().priority(Priority::High).input_tokens(100).acquire());
     assert!(urgent.poll().is_pending());
     let mut permits = permits.into_iter();
     permits.next().unwrap().settle(Usage::new(90, 0)); // room for the first only
@@ -330,7 +340,8 @@ fn what_a_settlement_may_give_back_is_not_refused_for_good() {
 
 #[test]
 fn no_number_panics() {
-    let numbers = [0, 1, 2, 3, (1 << 21) - 1, 1 << 21, (1 << 21) + 1, (1 << 32) + 1, u64::MAX - 1, u64::MAX];
+    let numbers =
+        [0, 1, 2, 3, (1 << 21) - 1, 1 << 21, (1 << 21) + 1, (1 << 32) + 1, u64::MAX - 1, u64::MAX];
     let windows = [Duration::from_nanos(1), ms(1), MINUTE, Duration::MAX];
     for limit in numbers {
         for window in windows {

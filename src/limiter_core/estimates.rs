@@ -14,8 +14,7 @@ impl Core {
             None if self.available() == Some(0) => Refused::until_released(),
             // Only calls with a turn are in the way, or a larger one. They answer by then, or their turns count no more.
             None if self.budgets().is_some_and(|budgets| {
-                self.rate().is_none()
-                    || !budgets.watch.lasts(self.time.now(), self.grace).is_zero()
+                self.rate().is_none() || !budgets.watch.lasts(self.time.now(), self.grace).is_zero()
             }) =>
             {
                 Refused::for_now(Limit::Tokens, self.grace.turn_ends_in())

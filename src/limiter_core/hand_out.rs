@@ -219,7 +219,8 @@ impl Core {
     /// Whether there is room for a call that has no turn, and nobody ahead of it waits for more tokens.
     pub(super) fn has_room_for(&self, ask: &Ask) -> bool {
         let fits = self.budgets().is_none_or(|budgets| {
-            budgets.watch.lasts(self.time.now(), self.grace).is_zero() && budgets.peek(ask.tokens).is_ok()
+            budgets.watch.lasts(self.time.now(), self.grace).is_zero()
+                && budgets.peek(ask.tokens).is_ok()
         });
         fits && self.room_beside_tokens().is_some_and(|room| room > self.stands())
     }

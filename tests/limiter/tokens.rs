@@ -105,7 +105,7 @@ fn a_refusal_tells_the_longest_wait_and_its_limit() {
     assert!(limiter.call().input_tokens(50).try_acquire().is_ok());
 }
 
-/// Broken by: `check_satisfiable` that does not look at the budgets.
+/// Broken by: `NotNow::refused` without the two numbers.
 #[test]
 fn more_than_a_limit_is_refused_for_good_with_both_numbers() {
     let (limiter, _clock) =
@@ -283,8 +283,7 @@ fn a_higher_limit_wakes_those_in_line() {
     assert_eq!(limiter.set_token_limit(1, 5), Err(NoSuchRateError));
 }
 
-/// Broken by: `Queued::go` without the look at those in front; `has_room_for` without the watch; `Budgets::room` by the smallest
-/// call.
+/// Broken by: `has_room_for` without the watch; `Budgets::room` by the smallest call.
 #[test]
 fn a_small_call_does_not_pass_a_large_one_that_waits() {
     let (limiter, clock) = by_hand(|builder| builder.tokens(1_000, MINUTE));
@@ -303,6 +302,23 @@ fn a_small_call_does_not_pass_a_large_one_that_waits() {
     clock.advance(ms(100) + GRAIN);
     assert!(goes(&mut large));
     assert!(small.iter_mut().all(goes));
+}
+
+/// Both had turns, and then a call in flight had used more than expected. Broken by: `Queued::go` without the look at those in
+/// front.
+#[test]
+fn a_small_call_with_a_turn_waits_behind_a_large_one_that_found_too_few_tokens_at_its_own() {
+    let (limiter, clock) = by_hand(|builder| builder.output_tokens(1_000, MINUTE));
+    let in_flight = limiter.try_acquire().unwrap();
+    let holds_all = limiter.call().output_tokens(1_000).try_acquire().unwrap();
+    let (mut large, mut small) = (waits(&limiter, 0, 500), waits(&limiter, 0, 100));
+    holds_all.cancel();
+    in_flight.settle(Usage::new(0, 700));
+    assert!(!goes(&mut large));
+    assert!(!goes(&mut small), "it passed");
+    clock.advance(MINUTE + GRAIN);
+    assert!(goes(&mut large));
+    assert!(goes(&mut small));
 }
 
 /// Broken by: a watch that lasts until the tokens are there.
