@@ -83,7 +83,11 @@ impl Queued<'_> {
         }
         // MUTANTS: go
         // What it needs fits, but a larger call before it waits for more.
-        if turn != Turn::Own && core.budgets().is_some() && self.number.is_behind_those_in_front() {
+        let is_behind = || {
+            let number = &self.number;
+            number.is_behind_those_in_front() || core.is_behind_the_watch(number.nth())
+        };
+        if turn != Turn::Own && core.budgets().is_some() && is_behind() {
             return self.wait_again(turn, Refused::until_released(), cx);
         }
         let Some(shared) = core.concurrency().shared() else {
@@ -120,6 +124,11 @@ impl Queued<'_> {
         cx: &mut Context<'_>,
     ) -> Option<Result<Reserved, Refused>> {
         let core = self.core;
+        // While it stood a larger call before it has begun to wait for tokens.
+        if core.is_behind_the_watch(self.number.nth()) {
+            drop(permit);
+            return self.wait_again(turn, Refused::until_released(), cx);
+        }
         let slot = permit.and_then(|permit| Slot::with_shared(core, permit));
         self.stamp(slot, turn, cx)
     }
@@ -181,7 +190,10 @@ impl Queued<'_> {
         let mut this = self.as_mut().project();
         let core = *this.core;
         this.alarm.set(None);
-        let mut place = Place::new(core, this.number.lane_ahead());
+        let mut place = {
+            let nth = this.number.nth();
+            Place::new(core, this.number.lane_ahead(core.is_behind_the_watch(nth)), nth)
+        };
         // Before its turn is answered: otherwise those behind it could get the next one.
         let found = place.poll(cx);
         if let State::Waiting(before) = this.state {

@@ -225,10 +225,18 @@ impl Core {
         fits && self.room_beside_tokens().is_some_and(|room| room > self.stands())
     }
 
+    /// Whether an older call than the `nth` waits for its tokens, and is not silent.
+    pub(super) fn is_behind_the_watch(&self, nth: u64) -> bool {
+        self.budgets().is_some_and(|budgets| {
+            let watch = &budgets.watch;
+            watch.is_before(nth) && !watch.lasts(self.time.now(), self.grace).is_zero()
+        })
+    }
+
     /// The first in line waits until a time. Returns when it looks again: earlier, to show that it is there, if others may
     /// need fewer tokens.
-    pub(super) fn watches_until(&self, free_at: Timestamp, now: Timestamp) -> Timestamp {
-        self.budgets().map_or(free_at, |budgets| budgets.watch.show(free_at, now, self.grace))
+    pub(super) fn watches_until(&self, by: u64, free_at: Timestamp, now: Timestamp) -> Timestamp {
+        self.budgets().map_or(free_at, |budgets| budgets.watch.show(by, free_at, now, self.grace))
     }
 
     /// Whether the first in line could go, if the rate has room.

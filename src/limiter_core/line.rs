@@ -266,18 +266,22 @@ impl Number<'_> {
         self.ahead.saturating_sub(left.saturating_sub(self.left))
     }
 
+    pub(super) fn nth(&self) -> u64 {
+        self.nth
+    }
+
     /// Whether no other was in line when it joined.
     pub(super) fn came_first(&self) -> bool {
         self.ahead == 0
     }
 
-    /// The lane in which it waits after it found no room.
-    pub(super) fn lane_ahead(&self) -> Lane {
+    /// The lane in which it waits after it found no room. `is_behind`: an older call watches in front.
+    pub(super) fn lane_ahead(&self, is_behind: bool) -> Lane {
         // ORDERING: Relaxed: it only decides the order of calls that found no room at the same moment.
         let newest = self.line.newest_in_front.fetch_max(self.nth + 1, Ordering::Relaxed);
         // MUTANTS: lane_ahead
         // The newest of all stays behind those in front.
-        if self.nth + 1 < newest { Lane::Late } else { Lane::Front }
+        if self.nth + 1 < newest && !is_behind { Lane::Late } else { Lane::Front }
     }
 
     /// Whether others wait in front, and none of them is known to be younger.

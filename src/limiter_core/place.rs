@@ -30,10 +30,10 @@ pub(super) enum Found {
 
 impl<'a> Place<'a> {
     /// It is taken at the first poll.
-    pub(super) fn new(core: &'a Core, lane: Lane) -> Self {
+    pub(super) fn new(core: &'a Core, lane: Lane, nth: u64) -> Self {
         Self {
             waiting: core.line.wait(lane),
-            leaving: Leaving { core, lane, is_taken: false, has_turn: false, is_vain: false },
+            leaving: Leaving { core, lane, nth, is_taken: false, has_turn: false, is_vain: false },
             closed: core.concurrency().shared().map(Semaphore::closed),
         }
     }
@@ -96,6 +96,8 @@ impl Drop for Place<'_> {
 struct Leaving<'a> {
     core: &'a Core,
     lane: Lane,
+    /// The call's number.
+    nth: u64,
     is_taken: bool,
     /// Found. It is answered when this is dropped.
     has_turn: bool,
@@ -111,7 +113,7 @@ impl Drop for Leaving<'_> {
         let unused = self.core.line.take_back_from(self.lane) + u64::from(self.has_turn);
         // MUTANTS: drop 1
         if self.lane.is_ahead() {
-            self.core.end_watch();
+            self.core.end_watch(self.nth);
         }
         if self.lane.is_ahead() && !self.is_vain {
             self.core.hand_out_after(unused, Reason::Successor);

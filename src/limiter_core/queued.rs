@@ -39,7 +39,8 @@ impl<'a> Queued<'a> {
         let silent = core.silent();
         let class = ask.class;
         let number = core.line.join(class, silent);
-        let lane = if number.came_first() { number.lane_ahead() } else { Lane::Class(class) };
+        let nth = number.nth();
+        let lane = if number.came_first() { number.lane_ahead(false) } else { Lane::Class(class) };
         Ok(Self {
             core,
             ask,
@@ -47,7 +48,7 @@ impl<'a> Queued<'a> {
             counted,
             share: core.budgets().and_then(|budgets| budgets.join(ask.tokens)),
             has_yet_to_be_counted: !is_counted,
-            state: State::Waiting(Place::new(core, lane)),
+            state: State::Waiting(Place::new(core, lane, nth)),
             unused_since: None,
             alarm: None,
             timeout: deadline.map(|deadline| core.time.sleep_until(deadline.at, deadline.set_at)),
@@ -230,7 +231,7 @@ impl<'a> Queued<'a> {
         let (at, now) = match by_rate {
             Err(busy) if busy.free_at.is_none() => return Err(refusal(core, busy)),
             Err(NotUntil { free_at: Some(at), now, .. }) if is_first => {
-                (core.watches_until(at, now), now)
+                (core.watches_until(this.number.nth(), at, now), now)
             }
             // Time has moved on since it tried. Nobody would tell it.
             Ok(_) if is_first && core.has_room_for_the_first() => return Ok(Poll::Ready(())),

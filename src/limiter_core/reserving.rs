@@ -60,10 +60,10 @@ impl Core {
         }
     }
 
-    /// A call that may have been the first in line has left its place.
-    pub(super) fn end_watch(&self) {
+    /// The `nth` call, which may have been the first in line, has left its place.
+    pub(super) fn end_watch(&self, nth: u64) {
         if let Some(budgets) = self.budgets() {
-            budgets.watch.end();
+            budgets.watch.end_by(nth);
         }
     }
 
