@@ -180,8 +180,16 @@ impl<'a> Queued<'a> {
             }
         }
         if went.is_some() && this.unused_since.is_none() {
-            // It may have become free while nobody changed anything: time has passed.
-            core.hand_out(Reason::Room);
+            // It may have become free while nobody changed anything: time has passed. Those ahead may be behind a silent one, too, and
+            // wait for more tokens: they come to the front by then, and watch.
+            let ahead = match this.state {
+                State::Waiting(place) if core.budgets().is_some() => place.turns_until(),
+                _ => None,
+            };
+            core.hand_out(match ahead {
+                Some(turns) if turns > 1 => Reason::Silent(turns - 1),
+                _ => Reason::Room,
+            });
         }
         *this.unused_since = went;
     }
