@@ -285,6 +285,37 @@ fn nor_if_they_are_polled_in_order() {
     assert_eq!(passed, 0, "small calls passed a large one that answers");
 }
 
+/// The first in line is silent, the second one answers and waits for more tokens than the third.
+#[test]
+fn a_small_call_does_not_pass_a_large_one_behind_a_silent_one() {
+    let (limiter, bells) = limiter(|builder| builder.tokens(1_000, MINUTE));
+    drop(limiter.call().input_tokens(700).try_acquire().unwrap());
+    let _silent = Woken::waits(&limiter, 900, 0);
+    let mut large = Woken::waits(&limiter, 800, 0);
+    let mut small = Woken::waits(&limiter, 10, 0);
+    while bells.now_ns() < 50_000_000_000 {
+        bells.set(bells.next().unwrap());
+        assert!(large.run(20).is_none());
+        assert!(small.run(20).is_none(), "it passed after {} ns", bells.now_ns());
+    }
+    assert!(goes_within(&bells, &mut large, s(12)).is_some());
+}
+
+/// The same where both stood for a permit when the large one's tokens went: a younger call waits in front, too.
+#[test]
+fn a_call_that_stood_for_a_permit_does_not_pass_the_one_that_watches() {
+    let semaphore = Arc::new(Semaphore::new(1));
+    let (limiter, _bells) = limiter(|builder| builder.tokens(1_000, MINUTE).semaphore(semaphore.clone()));
+    let used = limiter.call().input_tokens(100).try_acquire().unwrap();
+    let mut large = Woken::waits(&limiter, 400, 0);
+    let mut small = Woken::waits(&limiter, 10, 0);
+    // It used more than it had said.
+    used.settle(Usage::new(700, 0));
+    assert!(large.run(20).is_none());
+    assert!(small.run(20).is_none(), "it passed");
+    assert_eq!(semaphore.available_permits(), 1);
+}
+
 // ---- clocks ----------------------------------------------------------------------------------------
 
 /// The watch of a silent call lasts no longer after a jump back.
