@@ -307,10 +307,10 @@ fn a_call_that_stood_for_a_permit_does_not_pass_the_one_that_watches() {
     let semaphore = Arc::new(Semaphore::new(1));
     let (limiter, _bells) = limiter(|builder| builder.tokens(1_000, MINUTE).semaphore(semaphore.clone()));
     let used = limiter.call().input_tokens(100).try_acquire().unwrap();
-    let mut large = Woken::waits(&limiter, 400, 0);
+    let mut large = Woken::waits(&limiter, 250, 0);
     let mut small = Woken::waits(&limiter, 10, 0);
     // It used more than it had said.
-    used.settle(Usage::new(700, 0));
+    used.settle(Usage::new(800, 0));
     assert!(large.run(20).is_none());
     assert!(small.run(20).is_none(), "it passed");
     assert_eq!(semaphore.available_permits(), 1);
