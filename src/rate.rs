@@ -14,7 +14,11 @@ use core::time::Duration;
 /// assert_eq!((rate.limit(), rate.window()), (60, Duration::from_secs(60)));
 /// assert_eq!(Rate::new(5, Duration::from_secs(1)), Rate::per_second(5));
 /// ```
+///
+/// With the feature `serde` it is a map of `limit` and `window` (a duration: `secs` and `nanos`).
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(deny_unknown_fields))]
 pub struct Rate {
     limit: u32,
     window: Duration,

@@ -14,21 +14,53 @@ use core::time::Duration;
 /// let limit = TokenLimit::output(8_000, minute);
 /// assert_eq!((limit.limit(), limit.window()), (8_000, minute));
 /// ```
+///
+/// With the feature `serde` it is a map of `counts` (`total`, `input` or `output`), `limit` and `window` (a duration: `secs` and
+/// `nanos`), and where they are given `without_refunds` (true) and `output_factor`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(deny_unknown_fields))]
 pub struct TokenLimit {
     counts: Counts,
     limit: u64,
     window: Duration,
+    #[cfg_attr(
+        feature = "serde",
+        serde(rename = "without_refunds", default, skip_serializing_if = "written::is_false")
+    )]
     is_kept: bool,
+    #[cfg_attr(
+        feature = "serde",
+        serde(default = "written::once", skip_serializing_if = "written::is_once")
+    )]
     output_factor: u32,
 }
 
 /// Which tokens of a call count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "lowercase"))]
 enum Counts {
     Total,
     Input,
     Output,
+}
+
+/// What is not written, because it is as usual.
+#[cfg(feature = "serde")]
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
+mod written {
+    pub(super) fn is_false(is_kept: &bool) -> bool {
+        !is_kept
+    }
+
+    pub(super) fn once() -> u32 {
+        1
+    }
+
+    pub(super) fn is_once(output_factor: &u32) -> bool {
+        *output_factor == once()
+    }
 }
 
 impl TokenLimit {

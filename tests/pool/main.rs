@@ -4,6 +4,7 @@
 mod common;
 mod oracle;
 mod original_faults;
+mod policies;
 mod policy_serde;
 #[path = "../common/refusal.rs"]
 mod refusal;
