@@ -101,7 +101,9 @@ pub use pool::{PoolStream, ProviderPool};
 pub use provider::{EventStream, Provider};
 pub use rate::Rate;
 pub use semaphore::{Acquire, AcquireOwned, OwnedSemaphorePermit, Semaphore, SemaphorePermit};
-pub use tokens::{OwnedTokenReservation, TokenLimit, TokenReservation, TokenWindow, Usage};
+pub use tokens::{
+    OwnedTokenReservation, TokenLimit, TokenReservation, TokenWindow, Usage, estimate_tokens,
+};
 pub use window::{SlidingWindow, SlidingWindowBuilder, WindowAcquire, WindowAcquireOwned};
 
 #[cfg(all(doctest, feature = "tokio"))]

@@ -203,6 +203,19 @@ impl Limiter {
         self.core.set_token_limit(n, limit)
     }
 
+    /// Whether it limits tokens. If not, calls need not say how many they expect to use.
+    ///
+    /// ```
+    /// use ringgate::{Limiter, Rate, RateLimitPolicy};
+    ///
+    /// assert!(!Limiter::new(Rate::per_minute(60), 4).has_token_limits());
+    /// assert!(Limiter::from(&RateLimitPolicy::rpm(60).with_tpm(30_000)).has_token_limits());
+    /// ```
+    #[must_use]
+    pub fn has_token_limits(&self) -> bool {
+        self.core.budgets().is_some()
+    }
+
     /// How many tokens, input and output together, the tightest of the limits on them has room for now; `u64::MAX` if there is none.
     #[must_use]
     pub fn remaining_tokens(&self) -> u64 {

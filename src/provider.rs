@@ -1,5 +1,6 @@
 //! What a pool wraps.
 
+use crate::tokens::Usage;
 use async_trait::async_trait;
 use core::pin::Pin;
 use futures_core::Stream;
@@ -52,4 +53,62 @@ pub trait Provider: Send + Sync {
     /// The provider's own.
     async fn stream(&self, request: Self::Request)
     -> Result<EventStream<Self::Event>, Self::Error>;
+
+    /// What a request will use at most: its input, and as much output as the answer may have (its `max_tokens`).
+    ///
+    /// A pool that limits tokens reserves it. Zero, the default, is never refused by a limit on tokens, and counts afterwards
+    /// only. [`estimate_tokens`](crate::estimate_tokens) estimates a text. One pool may [replace](crate::ProviderPool::with_estimate)
+    /// it.
+    ///
+    /// ```
+    /// # use async_trait::async_trait;
+    /// # use ringgate::{EventStream, Provider, Refused};
+    /// use ringgate::{Usage, estimate_tokens};
+    ///
+    /// struct Chat {
+    ///     max_tokens: u64,
+    /// }
+    ///
+    /// #[async_trait]
+    /// impl Provider for Chat {
+    ///     # type Error = Refused;
+    ///     type Request = String;
+    ///     type Event = serde_json::Value;
+    ///
+    ///     fn estimate(&self, request: &String) -> Usage {
+    ///         Usage::new(estimate_tokens(request), self.max_tokens)
+    ///     }
+    ///
+    ///     fn usage(&self, event: &serde_json::Value) -> Option<Usage> {
+    ///         let usage = event.get("usage")?;
+    ///         let part = |name: &str| usage[name].as_u64().unwrap_or(0);
+    ///         Some(Usage::new(part("prompt_tokens"), part("completion_tokens")))
+    ///     }
+    ///     // …
+    ///     # fn name(&self) -> &str { "chat" }
+    ///     # async fn stream(&self, _: String) -> Result<EventStream<serde_json::Value>, Refused> {
+    ///     #     unimplemented!()
+    ///     # }
+    /// }
+    ///
+    /// let chat = Chat { max_tokens: 500 };
+    /// assert_eq!(chat.estimate(&"What is a ring?".into()), Usage::new(5, 500));
+    /// let last = serde_json::json!({ "usage": { "prompt_tokens": 5, "completion_tokens": 80 } });
+    /// assert_eq!(chat.usage(&last), Some(Usage::new(5, 80)));
+    /// ```
+    fn estimate(&self, request: &Self::Request) -> Usage {
+        let _ = request;
+        Usage::default()
+    }
+
+    /// What has been used so far, if the event says so.
+    ///
+    /// A pool that limits tokens asks for each event, and [settles](crate::LimiterPermit::settle) the call when its stream has
+    /// ended. Several events may each say a part: the largest input and the largest output count. What no event says counts as
+    /// zero if another event says the other part. If none says anything, which is the default, the call counts as
+    /// [estimated](Self::estimate).
+    fn usage(&self, event: &Self::Event) -> Option<Usage> {
+        let _ = event;
+        None
+    }
 }

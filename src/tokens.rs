@@ -1,5 +1,6 @@
 //! An exact sliding window of weights.
 
+mod estimate;
 mod kind;
 mod limit;
 mod reading;
@@ -7,6 +8,7 @@ mod refusal;
 mod reservation;
 mod usage;
 
+pub use estimate::estimate_tokens;
 pub use limit::TokenLimit;
 pub(crate) use refusal::NotNow;
 pub use reservation::{OwnedTokenReservation, TokenReservation};

@@ -6,7 +6,7 @@ mod common;
 use async_trait::async_trait;
 use common::counting::{Counting, allocations, growth};
 use common::{at_once, poll_once};
-use futures_util::stream;
+use futures_util::{StreamExt, stream};
 use ringgate::time::{ManualClock, SystemClock};
 use ringgate::{
     EventStream, Limiter, Provider, ProviderPool, Rate, RateLimitPolicy, Refused, Semaphore,
@@ -262,4 +262,20 @@ fn a_pool_with_room_allocates_nothing_beyond_its_provider() {
     let policy = RateLimitPolicy::rpm(100_000).with_max_concurrent(4);
     let pool = ProviderPool::new(Arc::new(Ready), policy, "pool");
     assert_eq!(of_many(|| at_once(pool.stream(())).unwrap()), bare);
+}
+
+/// Broken by: a box for each poll.
+#[test]
+fn a_pool_that_limits_tokens_allocates_once_more() {
+    let bare = of_many(|| at_once(Ready.stream(())).unwrap());
+    let policy = RateLimitPolicy::rpm(100_000).with_max_concurrent(4);
+    let policy = policy.with_tpm(1_000_000).with_input_tpm(1).with_output_tpm(1);
+    let pool = ProviderPool::new(Arc::new(Ready), policy, "pool");
+    let read = || {
+        let mut answer = at_once(pool.stream(())).unwrap();
+        while let Poll::Ready(Some(_)) = poll_once(std::pin::pin!(answer.next())) {}
+    };
+    // The first call of a clock that begins far from zero makes the windows anew.
+    read();
+    assert_eq!(of_many(read), bare + 1000);
 }

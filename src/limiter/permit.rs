@@ -35,6 +35,10 @@ impl Limiter {
 struct Held<H: Deref<Target = Core>>(Option<Unsettled<H>>);
 
 impl<H: Deref<Target = Core>> Held<H> {
+    fn expected(&self) -> Usage {
+        self.0.as_ref().map_or(Usage::default(), Unsettled::expected)
+    }
+
     fn unsettled(&mut self) -> Option<&mut Unsettled<H>> {
         self.0.as_mut()
     }
@@ -65,6 +69,12 @@ impl<'a> LimiterPermit<'a> {
     #[inline]
     pub(super) fn new(core: &'a Core, tokens: Reserved) -> Self {
         Self(Held(Some(Unsettled::new(core, tokens))))
+    }
+
+    /// What the call was [expected](crate::LimiterCall::tokens) to use; zero if its limiter has no limits on tokens.
+    #[must_use]
+    pub fn expected(&self) -> Usage {
+        self.0.expected()
     }
 
     /// Counts what the call has used in the place of what it was [expected](crate::LimiterCall::tokens) to, and ends it.
@@ -140,6 +150,12 @@ impl OwnedLimiterPermit {
     #[inline]
     pub(super) fn new(core: Arc<Core>, tokens: Reserved) -> Self {
         Self(Held(Some(Unsettled::new(core, tokens))))
+    }
+
+    /// As [`LimiterPermit::expected`].
+    #[must_use]
+    pub fn expected(&self) -> Usage {
+        self.0.expected()
     }
 
     /// As [`LimiterPermit::settle`].

@@ -28,4 +28,17 @@ impl Usage {
     pub const fn total(self) -> u64 {
         self.input.saturating_add(self.output)
     }
+
+    /// The larger input and the larger output of the two: what two reports of one call say together.
+    ///
+    /// ```
+    /// use ringgate::Usage;
+    ///
+    /// let (at_the_start, at_the_end) = (Usage::new(1_180, 1), Usage::new(0, 512));
+    /// assert_eq!(at_the_start.or_more(at_the_end), Usage::new(1_180, 512));
+    /// ```
+    #[must_use]
+    pub fn or_more(self, other: Self) -> Self {
+        Self::new(self.input.max(other.input), self.output.max(other.output))
+    }
 }

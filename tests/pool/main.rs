@@ -8,6 +8,7 @@ mod policies;
 mod policy_serde;
 #[path = "../common/refusal.rs"]
 mod refusal;
+mod tokens;
 
 use common::counting::Counting;
 
