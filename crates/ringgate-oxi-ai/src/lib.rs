@@ -23,11 +23,32 @@
 //! | `unlimited()` | panics in `ProviderPool::new` | limits nothing |
 //! | `max_concurrent: 0` | never returns | refuses at once |
 //! | cost of a call | grows with `rpm` | does not |
+//! | tokens | not limited | limited by a limiter of [`ringgate::RateLimitPolicy`] (below) |
+//!
+//! # Tokens
+//!
+//! The two fields of the original's policy have no place for tokens. Make a limiter of a policy of ringgate:
+//!
+//! ```
+//! # use oxi_ai::OpenAiProvider;
+//! use ringgate::{Limiter, RateLimitPolicy};
+//! use ringgate_oxi_ai::ProviderPool;
+//! # use std::sync::Arc;
+//!
+//! # let provider = Arc::new(OpenAiProvider::new());
+//! let limiter = Limiter::from(&RateLimitPolicy::anthropic(50, 30_000, 8_000));
+//! let pool = ProviderPool::with_limiter(provider, limiter, "shared key");
+//! ```
+//!
+//! A call reserves an [estimate of its input](estimate_input), and as much output as its `max_tokens`
+//! ([4,096](DEFAULT_MAX_TOKENS) if its options have none). When its stream has ended, it counts as what the last event
+//! [said](usage). If that said nothing, or the call did not come to its end, it counts as reserved.
 //!
 //! # Cost
 //!
 //! A call adds the limiter's work and one allocation to the provider's own, two through the trait
-//! ([`ProviderPool::stream`]).
+//! ([`ProviderPool::stream`]). Limits on tokens add those of the estimate: some for
+//! each tool and tool call of the request.
 //!
 //! # Cancel safety
 //!
@@ -37,6 +58,11 @@
 //! # Features
 //!
 //! `serde`: [`RateLimitPolicy`] can be read and written.
+
+mod tokens;
+
+pub use ringgate::Usage;
+pub use tokens::{DEFAULT_MAX_TOKENS, estimate_input, usage};
 
 use async_trait::async_trait;
 use core::fmt;
@@ -55,7 +81,7 @@ use std::sync::Arc;
 /// ```
 ///
 /// The margin is the default one of [`ringgate::RateLimitPolicy`]. For
-/// another, or for a limit on every second, make a limiter of such a policy and give it to
+/// another, or for a limit on tokens or on every second, make a limiter of such a policy and give it to
 /// [`ProviderPool::with_limiter`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
@@ -110,7 +136,7 @@ impl RateLimitPolicy {
     }
 }
 
-/// Its two public fields; a margin or a limit per second has no place here.
+/// Its two public fields; a margin, tokens or a limit per second have no place here.
 impl From<ringgate::RateLimitPolicy> for RateLimitPolicy {
     fn from(policy: ringgate::RateLimitPolicy) -> Self {
         Self { rpm: policy.rpm, max_concurrent: policy.max_concurrent }
@@ -187,8 +213,13 @@ pub struct ProviderPool {
     limiter: Limiter,
     /// `None` for as long as it takes.
     timeout: Option<Duration>,
+    default_max_tokens: u64,
+    /// In the place of the one by characters.
+    estimate: Option<Box<Estimate>>,
     name: String,
 }
+
+type Estimate = dyn Fn(&Model, &Context, Option<&StreamOptions>) -> Usage + Send + Sync;
 
 impl ProviderPool {
     /// Wraps a provider; `name` is the pool's own.
@@ -208,7 +239,49 @@ impl ProviderPool {
         limiter: Limiter,
         name: impl Into<String>,
     ) -> Self {
-        Self { inner: provider, limiter, timeout: None, name: name.into() }
+        Self {
+            inner: provider,
+            limiter,
+            timeout: None,
+            default_max_tokens: DEFAULT_MAX_TOKENS,
+            estimate: None,
+            name: name.into(),
+        }
+    }
+
+    /// The same pool, where a call without `max_tokens` in its options is expected to use up to so many tokens of output, and at
+    /// most the model's own [`max_tokens`](Model::max_tokens). [`DEFAULT_MAX_TOKENS`] unless it is set here.
+    ///
+    /// The request is sent as it is. Only a limit on tokens asks for this.
+    #[must_use]
+    pub fn with_default_max_tokens(mut self, tokens: u64) -> Self {
+        self.default_max_tokens = tokens;
+        self
+    }
+
+    /// The same pool with another estimate of what a call will use at most, by a real tokenizer for example.
+    ///
+    /// It runs in each call, before the call waits, if the limiter limits tokens.
+    ///
+    /// ```
+    /// # use oxi_ai::OpenAiProvider;
+    /// # use ringgate::{Limiter, RateLimitPolicy};
+    /// # use std::sync::Arc;
+    /// use ringgate_oxi_ai::{ProviderPool, Usage, estimate_input};
+    ///
+    /// # let provider = Arc::new(OpenAiProvider::new());
+    /// let limiter = Limiter::from(&RateLimitPolicy::gemini(150, 1_000_000));
+    /// let pool = ProviderPool::with_limiter(provider, limiter, "input only")
+    ///     .with_estimate(|_, context, _| Usage::new(estimate_input(context), 0));
+    /// # let _ = pool;
+    /// ```
+    #[must_use]
+    pub fn with_estimate(
+        mut self,
+        estimate: impl Fn(&Model, &Context, Option<&StreamOptions>) -> Usage + Send + Sync + 'static,
+    ) -> Self {
+        self.estimate = Some(Box::new(estimate));
+        self
     }
 
     /// The same pool with a limit on the wait in line of each call. Without it, calls wait as long as they
@@ -263,24 +336,24 @@ impl ProviderPool {
         &self.limiter
     }
 
-    /// Sends a request when both limits allow it.
+    /// Sends a request when all limits allow it.
     ///
     /// The same as [`Provider::stream`] of the pool, whose future and events have the same output.
     ///
     /// # Errors
     ///
-    /// The provider's error; or [`ProviderError::RateLimited`] if a limit is zero, or the wait would exceed the
-    /// [timeout](Self::with_acquire_timeout).
+    /// The provider's error; or [`ProviderError::RateLimited`] if a limit is zero or less than the call is expected to use, or
+    /// the wait would exceed the [timeout](Self::with_acquire_timeout).
     ///
     /// # Cancel safety
     ///
     /// Dropping the future before the provider is called gives up the place in line, and nothing is counted.
-    /// Dropping it later drops the provider's call, which stays counted.
+    /// Dropping it later drops the provider's call, which stays counted, with all the tokens it had reserved.
     ///
     /// # Cost
     ///
     /// Over the wrapped provider's own: the limiter's, and one allocation (the stream that holds the
-    /// slot). One more where the call has to wait, and one for the future if it is called through the
+    /// slot). If the limiter limits tokens, those of the estimate. One more where the call has to wait, and one for the future if it is called through the
     /// trait.
     pub async fn stream(
         &self,
@@ -288,15 +361,33 @@ impl ProviderPool {
         context: &Context,
         options: Option<StreamOptions>,
     ) -> Result<EventStream<ProviderEvent>, ProviderError> {
-        let permit = self.admit().await.map_err(rate_limited)?;
+        let limits_tokens = self.limiter.has_token_limits();
+        let expected = if limits_tokens {
+            self.expected(model, context, options.as_ref())
+        } else {
+            Usage::default()
+        };
+        let permit = self.admit(expected).await.map_err(rate_limited)?;
         let events = self.inner.stream(model, context, options).await?;
-        Ok(Box::pin(PoolStream::new(events, permit)))
+        Ok(Box::pin(if limits_tokens {
+            PoolStream::with_usage(events, permit, usage)
+        } else {
+            PoolStream::new(events, permit)
+        }))
     }
 
-    async fn admit(&self) -> Result<OwnedLimiterPermit, Refused> {
+    fn expected(&self, model: &Model, context: &Context, options: Option<&StreamOptions>) -> Usage {
+        match &self.estimate {
+            Some(estimate) => estimate(model, context, options),
+            None => tokens::estimate(model, context, options, self.default_max_tokens),
+        }
+    }
+
+    async fn admit(&self, expected: Usage) -> Result<OwnedLimiterPermit, Refused> {
+        let call = self.limiter.call().tokens(expected);
         match self.timeout {
-            None => self.limiter.acquire_owned().await,
-            Some(timeout) => self.limiter.acquire_timeout_owned(timeout).await,
+            None => call.acquire_owned().await,
+            Some(timeout) => call.timeout(timeout).acquire_owned().await,
         }
     }
 }
@@ -324,6 +415,6 @@ impl fmt::Debug for ProviderPool {
             .field("provider", &self.inner.name())
             .field("limiter", &self.limiter)
             .field("timeout", &self.timeout)
-            .finish()
+            .finish_non_exhaustive()
     }
 }

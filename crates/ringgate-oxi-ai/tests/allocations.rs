@@ -9,8 +9,9 @@ mod ready;
 
 use counting::{Counting, allocations};
 use futures_util::FutureExt;
-use oxi_ai::{Api, Context, Model, Provider};
+use oxi_ai::{Api, Context, Message, Model, Provider};
 use ready::Ready;
+use ringgate::Limiter;
 use ringgate_oxi_ai::{ProviderPool, RateLimitPolicy};
 use std::sync::Arc;
 
@@ -53,4 +54,17 @@ fn the_box_of_a_calls_future_is_small() {
     let (pool, model, context) = ready();
     let call = Provider::stream(&pool, &model, &context, None);
     assert!(size_of_val(&*call) <= 1024, "{} bytes", size_of_val(&*call));
+}
+
+/// Broken by: an estimate that copies texts; a `usage` that has something to remember.
+#[test]
+fn a_limit_on_tokens_costs_no_allocation_for_texts() {
+    let (_, model, _) = ready();
+    let context = Context::from(Message::user("What is a ring?")).with_system_prompt("Be brief.");
+    let policy = ringgate::RateLimitPolicy::unlimited().with_tpm(1 << 40).with_input_tpm(1 << 40);
+    let pool = ProviderPool::with_limiter(Arc::new(Ready), Limiter::from(&policy), "pool");
+    let direct = || drop(at_once(pool.stream(&model, &context, None)).unwrap());
+    // The first call of a clock that begins far from zero makes the windows anew.
+    direct();
+    assert_eq!(of_many(direct), 2000 + 1000);
 }
