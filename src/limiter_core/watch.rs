@@ -18,7 +18,13 @@ pub(super) struct Watch {
 
 impl Watch {
     /// The first in line waits until `free_at`, and looks again by the time that is returned.
-    pub(super) fn show(&self, by: u64, free_at: Timestamp, now: Timestamp, grace: Grace) -> Timestamp {
+    pub(super) fn show(
+        &self,
+        by: u64,
+        free_at: Timestamp,
+        now: Timestamp,
+        grace: Grace,
+    ) -> Timestamp {
         let eighth = grace.duration() / 8;
         let lasts = free_at.min(now.saturating_add(3 * eighth));
         // ORDERING: Relaxed: a hint. By a stale one others look past a call too early, or within the grace all the same.

@@ -1,5 +1,6 @@
 //! The limiter.
 
+mod bells;
 mod calls;
 #[path = "../common/mod.rs"]
 mod common;
@@ -10,5 +11,7 @@ mod refusal;
 mod server_log;
 mod shared_faults;
 mod silent;
+mod token_faults;
+mod token_programs;
 mod tokens;
 mod waiting_faults;
