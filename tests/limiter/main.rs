@@ -12,6 +12,8 @@ mod server_log;
 mod shared_faults;
 mod silent;
 mod token_faults;
+mod token_log;
+mod token_oracle;
 mod token_programs;
 mod tokens;
 mod waiting_faults;

@@ -12,7 +12,7 @@
 //! `src/tests/oracle.rs` checks split logs without these restrictions.
 
 mod front;
-mod hand;
+pub(crate) mod hand;
 mod programs;
 mod scene;
 

@@ -15,7 +15,7 @@ type Timers = BTreeMap<u64, (u64, Waker)>;
 /// It stands still, moves on or steps back. Its timers sleep until
 /// their time, but for at most `longest`.
 #[derive(Debug, Clone)]
-pub(super) struct HandClock {
+pub(crate) struct HandClock {
     now: Arc<AtomicU64>,
     longest: u64,
     /// By number: when a timer rings and which waker it wakes, or `None` if it was dropped.
@@ -63,21 +63,21 @@ impl Drop for Timer {
 }
 
 /// Moves the clock.
-pub(super) struct Hand {
-    pub(super) clock: HandClock,
+pub(crate) struct Hand {
+    pub(crate) clock: HandClock,
     news: Receiver<(u64, Option<(u64, Waker)>)>,
     timers: Timers,
 }
 
 impl Hand {
-    pub(super) fn new(start: u64, longest: u64) -> Self {
+    pub(crate) fn new(start: u64, longest: u64) -> Self {
         let (timers, news) = channel();
         let (now, number) = (Arc::new(AtomicU64::new(start)), Arc::default());
         Self { clock: HandClock { now, longest, timers, number }, news, timers: Timers::new() }
     }
 
     /// Rings the timers whose time has come; after a jump back all of them, as a manual clock does.
-    pub(super) fn set(&mut self, now: u64) {
+    pub(crate) fn set(&mut self, now: u64) {
         let before = self.clock.now.swap(now, Ordering::SeqCst);
         let jumps = before.saturating_sub(now) > JUMP;
         for (number, ring) in self.news.try_iter() {
