@@ -5,7 +5,7 @@ use crate::wakes::Task;
 use ringgate::time::{Clock, ManualClock, Timestamp};
 use ringgate::{
     Limit, Limiter, LimiterBuilder, LimiterPermit, Rate, RateLimitPolicy, Refused, Semaphore,
-    SlidingWindow,
+    SlidingWindow, TokenLimit, Usage,
 };
 use std::task::Poll;
 use std::time::Duration;
@@ -112,6 +112,70 @@ fn by_policy(bytes: &mut Bytes) {
     let has_rate = limited_by_second || policy.rpm != u32::MAX;
     let (has_zero, has_zero_slots) = (policy.rpm == 0, policy.max_concurrent == 0);
     Play { limiter, clock, has_rate, has_zero, has_zero_slots }.calls(bytes, 0);
+    // From what is left of the input, so that older inputs mean what they did.
+    if !bytes.is_empty() {
+        with_tokens(policy, bytes);
+    }
+}
+
+fn weight(bytes: &mut Bytes) -> u64 {
+    match bytes.within(0, 4) {
+        0 => u64::MAX - bytes.within(0, 2),
+        1 => bytes.any_u64(),
+        2 => u64::from(limit(bytes)),
+        _ => bytes.within(0, 100),
+    }
+}
+
+fn more_limits(policy: RateLimitPolicy, bytes: &mut Bytes) -> RateLimitPolicy {
+    let kind = match bytes.within(0, 6) {
+        0 => return policy.with_tpm(weight(bytes)),
+        1 => return policy.with_input_tpm(weight(bytes)),
+        2 => return policy.with_output_tpm(weight(bytes)),
+        3 => return policy.with_rate(Rate::new(limit(bytes), length(bytes))),
+        4 => TokenLimit::total,
+        5 => TokenLimit::input,
+        _ => TokenLimit::output,
+    };
+    let rule = kind(weight(bytes), length(bytes)).with_output_factor(limit(bytes));
+    policy.with_token_limit(if bytes.flip() { rule.without_refunds() } else { rule })
+}
+
+/// Nothing panics or overflows, and no slot is lost, whatever calls expect and use.
+fn with_tokens(policy: RateLimitPolicy, bytes: &mut Bytes) {
+    let policy = (0..bytes.within(1, 5)).fold(policy, |policy, _| more_limits(policy, bytes));
+    let clock = ManualClock::new();
+    clock.set(Timestamp::from_nanos(moment(bytes)));
+    let limiter = LimiterBuilder::from(&policy).clock(clock.clone()).build();
+    let slots = limiter.available_permits();
+    for _ in 0..8 {
+        let (expected, used) =
+            (Usage::new(weight(bytes), weight(bytes)), Usage::new(weight(bytes), weight(bytes)));
+        match limiter.call().tokens(expected).try_acquire() {
+            Ok(permit) => match bytes.within(0, 3) {
+                0 => drop(permit),
+                1 => permit.cancel(),
+                2 => permit.release_slot().settle(used),
+                _ => permit.settle(used),
+            },
+            Err(refused) => {
+                assert!(!refused.to_string().is_empty());
+                let over = refused.over_limit();
+                assert!(over.is_none_or(|over| over.asked > over.limit && refused.is_permanent()));
+            }
+        }
+        assert_eq!((limiter.available_permits(), limiter.waiters()), (slots, 0));
+        let left = [
+            limiter.remaining_tokens(),
+            limiter.remaining_input_tokens(),
+            limiter.remaining_output_tokens(),
+        ];
+        assert!(limiter.has_token_limits() || left == [u64::MAX; 3], "nothing limits it");
+        clock.set(Timestamp::from_nanos(moment(bytes)));
+        if bytes.is_empty() {
+            break;
+        }
+    }
 }
 
 fn by_builder(bytes: &mut Bytes) {
