@@ -7,6 +7,7 @@
 //!
 //! A waiter is polled only when it is woken. So a lost wake shows as a waiter that waits for what is there.
 
+pub(crate) mod budgets;
 pub(crate) mod claims;
 pub(crate) mod limiter;
 pub(crate) mod semaphore;
