@@ -1,5 +1,6 @@
 //! Small scenes under loom: every interleaving up to a preemption bound.
 
+mod budgets;
 mod claims;
 mod limiter;
 mod semaphore;
