@@ -1,6 +1,7 @@
 //! Mixed operations on random and priority-based [schedules](crate::tests::schedules): longer programs than
 //! loom can explore, without its weak memory.
 
+mod budgets;
 mod claims;
 mod tasks;
 

@@ -24,13 +24,13 @@ use std::sync::{Arc, Mutex};
 use std::task::Wake;
 
 const TASKS: u32 = 8;
-const STEPS: u32 = 10;
+pub(super) const STEPS: u32 = 10;
 const ABORTERS: u32 = 2;
 
 // ---- tasks -----------------------------------------------------------------------------------
 
 /// Tasks that each run all their steps, and others that abort some of them.
-fn spawn_all<F>(task: impl Fn() -> F) -> Vec<JoinHandle<()>>
+pub(super) fn spawn_all<F>(task: impl Fn() -> F) -> Vec<JoinHandle<()>>
 where
     F: Future<Output = ()> + Send + 'static,
 {
@@ -53,25 +53,25 @@ async fn abort_some(tasks: Vec<AbortHandle>) {
 
 /// Counts the permits in use and the guards alive. Guards may outlive the last task.
 #[derive(Default)]
-struct Guards {
+pub(super) struct Guards {
     in_use: AtomicUsize,
     alive: AtomicUsize,
 }
 
 impl Guards {
-    fn begin(&self, permits: usize) -> usize {
+    pub(super) fn begin(&self, permits: usize) -> usize {
         self.alive.fetch_add(1, Ordering::SeqCst);
         self.in_use.fetch_add(permits, Ordering::SeqCst) + permits
     }
 
     /// Releases in between: no longer in use, but still alive.
-    fn end<P>(&self, permits: usize, permit: P) {
+    pub(super) fn end<P>(&self, permits: usize, permit: P) {
         self.in_use.fetch_sub(permits, Ordering::SeqCst);
         drop(permit);
         self.alive.fetch_sub(1, Ordering::SeqCst);
     }
 
-    fn wait_for_all(&self) {
+    pub(super) fn wait_for_all(&self) {
         while self.alive.load(Ordering::SeqCst) > 0 {
             thread::yield_now();
         }
