@@ -839,6 +839,16 @@ const CHANGES: &[Change] = &[
         at: "drop 1",
         edit: Edit::Replace("Reason::Successor", "Reason::Room"),
     },
+    Change {
+        name: "tokens have become free: nobody told",
+        at: "look_for_tokens_again",
+        edit: Edit::Remove,
+    },
+    Change {
+        name: "a call whose tokens fit goes before a larger one in front",
+        at: "go",
+        edit: Edit::Always(false),
+    },
 ];
 
 pub(crate) fn all(checkout: &Checkout) -> Vec<Mutant> {
