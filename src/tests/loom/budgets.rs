@@ -129,23 +129,6 @@ fn model_two_calls_go_one_after_the_other_through_two_budgets() {
     });
 }
 
-/// The first call finds room in both limits and then, in the second one, too little. Meanwhile the third one has joined, which
-/// needs what that one gives back. Broken by: `Core::reserve` that looks for nobody then.
-#[test]
-fn model_a_call_that_gives_back_half_is_heard() {
-    model(2, || {
-        let limiter = limiter(|builder| builder.input_tokens(1, WINDOW).output_tokens(1, WINDOW));
-        let [first, second] = [limiter.clone(), limiter.clone()];
-        let takes_both = thread::spawn(move || call(&first, 1, 1));
-        let takes_output = thread::spawn(move || call(&second, 0, 1));
-        let mut input = acquire(&limiter, 1, 0);
-        let both = takes_both.join().unwrap();
-        let _output = takes_output.join().unwrap();
-        go_on([&mut input].into_iter());
-        assert!(went(&input) != both.is_some(), "it waits though its tokens are there");
-    });
-}
-
 /// Both have their tokens, and the rate has room for one: the other one gives its tokens back. Broken by: `Tokens::drop`
 /// that gives nothing back.
 #[test]
