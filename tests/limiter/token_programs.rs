@@ -34,10 +34,11 @@ struct Does {
 }
 
 impl Does {
-    /// Calls that are passed over as silent, and those that stand for a shared permit, may lose their place; a limit that falls
-    /// below what is used changes who fits.
+    /// Where all calls of a class go in order. Calls that are passed over as silent, those that stand for a shared permit, and those
+    /// that found no room at their turn several times may lose their place; a limit that falls below what is used changes who fits.
     fn keeps_order(self) -> bool {
-        !self.change && !self.overrun && !self.silence && self.shared.is_none()
+        let may_lose_a_place = self.silence || self.shared.is_some() || self.rate.is_some();
+        !self.change && !self.overrun && !may_lose_a_place
     }
 }
 
