@@ -81,13 +81,10 @@ impl Queued<'_> {
             let refused = refusal(core, busy);
             return self.wait_again(turn, refused, cx);
         }
-        // MUTANTS: go
         // What it needs fits, but a larger call before it waits for more.
-        let is_behind = || {
-            let number = &self.number;
-            number.is_behind_those_in_front() || core.is_behind_the_watch(number.nth())
-        };
-        if turn != Turn::Own && core.budgets().is_some() && is_behind() {
+        let is_behind = turn != Turn::Own && self.is_behind_another();
+        // MUTANTS: go
+        if is_behind {
             return self.wait_again(turn, Refused::until_released(), cx);
         }
         let Some(shared) = core.concurrency().shared() else {
@@ -114,6 +111,13 @@ impl Queued<'_> {
             return None;
         };
         self.go_with(permit, turn, cx)
+    }
+
+    /// Whether a call before it waits for its tokens. Without limits on tokens no call needs more than another.
+    fn is_behind_another(&self) -> bool {
+        let (core, number) = (self.core, &self.number);
+        core.budgets().is_some()
+            && (number.is_behind_those_in_front() || core.is_behind_the_watch(number.nth()))
     }
 
     /// Tries to go with a permit of the shared semaphore. Without one it waits again, or is refused if there can be none.
@@ -166,8 +170,9 @@ impl Queued<'_> {
             }
             Err(busy) => {
                 self.as_mut().project().number.count_in();
+                drop(tokens);
                 // MUTANTS: stamp 4
-                drop((tokens, slot));
+                drop(slot);
                 self.wait_again(turn, refusal(core, busy), cx)
             }
         }
