@@ -5,9 +5,9 @@
 //! back, or has given back twice. A call is polled only when it is woken: the first in line may not wait for tokens that
 //! are there, and nobody goes before it.
 //!
-//! Caught, by the frozen thread and the pairs named: `look_for_tokens_again` that does nothing (most with `settle_less`, `cancel`
-//! and `set_a_higher_limit`); `settle_each` that returns false (`settle_less`, `cancel`); `settle_each` that settles nothing, or in
-//! full (the same); `Queued::go` without the look at those in front (a small call goes first).
+//! Caught, by the pairs named and by the frozen thread: `look_for_tokens_again` that does nothing (`cancel`,
+//! `set_a_higher_limit`); `settle_each` that returns false (`settle_less`). By the frozen thread alone: `settle_each` that settles
+//! nothing, or in full (not tried under loom); `Queued::go` without the look at those in front: a small call goes first.
 
 use crate::error::Refused;
 use crate::tests::pairs::{NEWCOMER, Run, Start, Waiter, assert_in_order, every_pair, go_on};
