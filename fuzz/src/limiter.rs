@@ -270,6 +270,7 @@ impl Scene {
             }
             (16..20, _) => {
                 self.limiter.close();
+                self.tell_wakes(false);
                 self.model.close_limiter(0);
             }
             _ => {}

@@ -11,6 +11,7 @@
 //! split (limits from 128 on), time only moves on and rates stay, so that all is exact, too.
 //! `src/tests/oracle.rs` checks split logs without these restrictions.
 
+mod faults;
 mod front;
 pub(crate) mod hand;
 mod programs;

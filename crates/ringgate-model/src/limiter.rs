@@ -401,9 +401,15 @@ impl Model {
         }
     }
 
-    /// Closes a limiter.
+    /// A limiter was closed, and the wakes by that have been told. Those of calls that stand in the line of shared slots
+    /// are no grants.
     pub fn close_limiter(&mut self, limiter: Id) {
         self.limiters[limiter].is_closed = true;
+        for id in &self.limiters[limiter].line {
+            if self.calls[*id].claim == Claim::Queued {
+                self.calls[*id].given = None;
+            }
+        }
     }
 
     /// Ends an admitted call, which returns its slots.
@@ -529,13 +535,7 @@ impl Model {
         };
         let was_given = |model: &Self| {
             let Permits { line, debt, .. } = &model.slots[slots];
-            // A close of its limiter wakes it, too.
-            let is_closed = |id: Id| {
-                model.calls[id].limiter.is_some_and(|limiter| model.limiters[limiter].is_closed)
-            };
-            let is_given = line.front().is_some_and(|id| {
-                model.calls[*id].given.is_some() && (!is_closed(*id) || seen.waiters < line.len())
-            });
+            let is_given = line.front().is_some_and(|id| model.calls[*id].given.is_some());
             seen.debt < *debt || is_given
         };
         while was_given(self) {

@@ -141,6 +141,7 @@ impl<'a> Scene<'a> {
             Op::Close(limiter) => {
                 let limiter = limiter % self.fronts.len();
                 self.fronts[limiter].close();
+                self.tell_wakes(false);
                 self.model.close_limiter(limiter);
             }
             Op::Slots(ref op) => {
