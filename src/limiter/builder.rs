@@ -228,8 +228,8 @@ impl LimiterBuilder {
     /// A call that waits looks by itself, some time after it could have gone: after a quarter of the grace, and 1/256 of
     /// the grace more for each call ahead. If there is room then, it looks again as long after that, at most half of the
     /// grace; if nobody has used the room meanwhile, those ahead are silent, and it goes. So it goes within the grace if up
-    /// to 64 have fallen silent at once, and 1/128 of the grace later for each further one. A short grace costs wakes:
-    /// while calls wait they look as often as that.
+    /// to 64 have fallen silent at once, and 1/128 of the grace later for each further one. After a clock has stepped back
+    /// it takes so much longer. A short grace costs wakes: while calls wait they look as often as that.
     ///
     /// ```
     /// use futures_util::FutureExt;

@@ -88,7 +88,7 @@ impl Counts {
     /// The same calls, as they count in `stretch`.
     fn at(self, stretch: Stretch) -> Self {
         match stretch.0.wrapping_sub(self.stretch.0) {
-            // A thread that has read the clock earlier.
+            // A thread that has read the clock earlier; or the clock has stepped back, and all count so much longer.
             0 | u16::MAX => self,
             1 => Self { stretch, before: self.now, now: 0 },
             _ => Self { stretch, before: 0, now: 0 },

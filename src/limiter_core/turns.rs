@@ -41,7 +41,8 @@ impl Seen {
     fn at(self, period: u32) -> Self {
         let (_, now) = self.parts();
         match period.wrapping_sub(self.period()) {
-            // A thread that has read the clock earlier.
+            // A thread that has read the clock earlier; or the clock has stepped back a little, and all count so much
+            // longer.
             0 | u32::MAX => self,
             // MUTANTS: at
             1 => Self::new(period, now, 0),

@@ -212,6 +212,9 @@ pub struct Model {
     pub now: u64,
     /// How much time has passed, without steps back.
     passed: u64,
+    /// What the clock showed before it stepped back by less than the times that limiters count calls by, or 0. What was
+    /// counted then counts so much longer.
+    set_back_from: u64,
     /// The grace of all limiters.
     pub grace: u64,
     /// The limiters.
@@ -361,6 +364,11 @@ impl Model {
     pub fn set_time(&mut self, now: u64) {
         let period = self.grace / 8;
         let is_back = now < self.now;
+        if is_back {
+            let is_near = |from: &u64| from.saturating_sub(now) <= self.grace / 4 * 3;
+            let steps = [self.set_back_from, self.now].into_iter().filter(is_near);
+            self.set_back_from = steps.max().unwrap_or(0);
+        }
         for limiter in &mut self.limiters {
             limiter.rates.notice_jump(now);
             if is_back && now / period != self.now / period {

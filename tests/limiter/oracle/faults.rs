@@ -1,6 +1,6 @@
 //! Programs in which limiter and model once told different things.
 
-use super::programs::{InFlight, Move, Op, Program, Shape};
+use super::programs::{InFlight, Move, Op, Program, Shape, SlotsOp, Woken};
 use super::scene::run_limiters;
 
 fn call(limiter: usize) -> Op {
@@ -34,4 +34,52 @@ fn a_permit_was_given_on_to_a_call_that_a_close_had_woken() {
         call(1),
     ];
     run_limiters(&two(&[(1, 1)], InFlight::Shared(1), ops)).unwrap();
+}
+
+/// The model did not expect that.
+#[test]
+fn calls_that_stood_kept_room_for_longer_after_the_clock_had_stepped_back() {
+    let low = Op::Call { limiter: 0, class: 2, timeout: None, owned: false, polled: true };
+    let ops = vec![
+        Op::Time(Move::Eighths(3)),
+        call(0),
+        call(0),
+        Op::Silence(1),
+        Op::Slots(SlotsOp::Add(1)),
+        Op::Leak(0),
+        call(0),
+        call(0),
+        Op::Time(Move::Jump(1)),
+        Op::Silence(3),
+        Op::Slots(SlotsOp::Wait),
+        low,
+        attempt(0),
+        Op::Silence(2),
+        Op::Run { backwards: false },
+        Op::Grace,
+    ];
+    let program = two(&[(2, 1)], InFlight::Shared(0), ops);
+    run_limiters(&Program { has_classes: true, ..program }).unwrap();
+}
+
+/// A turn given after the step back counts with those given before.
+#[test]
+fn turns_counted_for_longer_after_the_clock_had_stepped_back() {
+    let again = |which| Op::Poll(which, Woken::BySame);
+    let ops = vec![
+        Op::Time(Move::Eighths(1)),
+        attempt(0),
+        call(0),
+        call(0),
+        call(0),
+        Op::Time(Move::On(1)),
+        again(0),
+        again(0),
+        Op::Time(Move::Jump(1)),
+        Op::Reset(0),
+        Op::Drop(0),
+        Op::Time(Move::Eighths(2)),
+        attempt(0),
+    ];
+    run_limiters(&two(&[(1, 1)], InFlight::Unlimited, ops)).unwrap();
 }

@@ -259,9 +259,11 @@ impl Model {
             let call = &self.calls[*id];
             // A clock that steps back may show its turn as older than a timer's wake, or younger.
             let woken = call.woken.max(call.given).filter(|_| !call.stands());
-            let is_silent =
-                call.stands() && self.now.saturating_sub(call.seen) >= self.grace / 4 * 3;
-            is_silent || woken.is_some_and(|woken| self.now.saturating_sub(woken) >= self.grace / 4)
+            let is_past = |since: u64, long: u64| {
+                self.now.saturating_sub(since.max(self.set_back_from)) >= long
+            };
+            let is_silent = call.stands() && is_past(call.seen, self.grace / 4 * 3);
+            is_silent || woken.is_some_and(|woken| is_past(woken, self.grace / 4))
         };
         let line = &self.limiters[limiter].line;
         let may_go = line.iter().filter(|id| !has_expired(id)).count();
