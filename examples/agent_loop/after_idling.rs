@@ -51,6 +51,7 @@ async fn last_of(calls: usize, limits: Limits, pool: &Pool) -> Result<Duration, 
 pub(crate) async fn call(asked: Instant, pool: &Pool) -> Result<Duration, Error> {
     let ticket = Ticket::new(asked, &Arc::new(Tally::default()));
     let messages = vec![Message::user("Is anybody there?".to_owned())];
-    read(pool.stream(ChatRequest { messages, ticket: Arc::clone(&ticket) }).await?).await?;
+    let request = ChatRequest { messages, max_tokens: None, ticket: Arc::clone(&ticket) };
+    read(pool.stream(request).await?, None).await?;
     Ok(ticket.waited().unwrap_or_default())
 }

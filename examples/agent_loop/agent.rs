@@ -1,14 +1,16 @@
 //! An agent: conversations of several turns, one after another, until the deadline.
 
 use crate::Pool;
-use crate::client::{ChatRequest, Error, Event, Message};
+use crate::calls::Conversation;
+use crate::client::{Error, Event, Message};
+use crate::dice::Dice;
 use crate::tally::Tally;
 use crate::ticket::Ticket;
 use core::ops::ControlFlow;
 use core::pin::pin;
 use core::time::Duration;
 use futures_util::StreamExt;
-use ringgate::EventStream;
+use ringgate::{EventStream, Usage};
 use std::sync::Arc;
 use tokio::time::{Instant, sleep, timeout_at};
 
@@ -23,6 +25,18 @@ pub(crate) struct Agent {
     pub(crate) deadline: Instant,
     pub(crate) pool: Arc<Pool>,
     pub(crate) tally: Arc<Tally>,
+    /// Whether calls have sizes and are given up at times.
+    pub(crate) counts_tokens: bool,
+    pub(crate) dice: Dice,
+}
+
+/// An answer, or what there is of it.
+pub(crate) struct Answer {
+    text: String,
+    /// What it says it has used.
+    usage: Option<Usage>,
+    /// It was read to its end.
+    whole: bool,
 }
 
 /// Why a call has no answer.
@@ -33,28 +47,42 @@ enum Missed {
 }
 
 impl Agent {
-    pub(crate) async fn run(self) {
+    pub(crate) async fn run(mut self) {
         while self.converse().await.is_continue() {}
     }
 
-    async fn converse(&self) -> ControlFlow<()> {
-        let mut history = Vec::new();
+    async fn converse(&mut self) -> ControlFlow<()> {
+        let conversation = if self.counts_tokens {
+            Conversation::draw(&mut self.dice)
+        } else {
+            Conversation::PLAIN
+        };
+        let mut history = conversation.begin();
         for turn in 1..=self.turns {
             let question = format!("This is agent {}, turn {turn}. What now?", self.number);
             history.push(Message::user(question));
-            history.push(Message::assistant(self.ask(&history).await?));
+            history.push(Message::assistant(self.ask(conversation, &history).await?));
         }
         ControlFlow::Continue(())
     }
 
-    /// Asks until it has an answer, or none is possible.
-    async fn ask(&self, history: &[Message]) -> ControlFlow<(), String> {
+    /// Asks until it has an answer, or none is possible. A call that it gives up has an answer: as far as it was read.
+    async fn ask(
+        &mut self,
+        conversation: Conversation,
+        history: &[Message],
+    ) -> ControlFlow<(), String> {
         let mut wanted = Instant::now();
         while Instant::now() < self.deadline {
-            match self.call(history, wanted).await {
+            let most = conversation.hangs_up(&mut self.dice);
+            match self.call(conversation, history, wanted, most).await {
                 Ok(answer) => {
-                    self.tally.answered();
-                    return ControlFlow::Continue(answer);
+                    if answer.whole {
+                        self.tally.answered();
+                    } else {
+                        self.tally.hung_up();
+                    }
+                    return ControlFlow::Continue(answer.text);
                 }
                 Err(Missed::InLine) => self.tally.left_the_line(),
                 Err(Missed::Failed(error)) => {
@@ -69,10 +97,17 @@ impl Agent {
         ControlFlow::Break(())
     }
 
-    /// One call; `history` ends with the question.
-    async fn call(&self, history: &[Message], wanted: Instant) -> Result<String, Missed> {
+    /// One call; `history` ends with the question. At most so many parts of the answer are read.
+    async fn call(
+        &self,
+        conversation: Conversation,
+        history: &[Message],
+        wanted: Instant,
+        most: Option<usize>,
+    ) -> Result<Answer, Missed> {
         let ticket = Ticket::new(wanted, &self.tally);
-        let request = ChatRequest { messages: history.to_vec(), ticket: Arc::clone(&ticket) };
+        let request = conversation.request(history, &ticket);
+        let expected = self.pool.estimate(&request);
         let mut call = pin!(self.pool.stream(request));
         let answer = match timeout_at(self.deadline, &mut call).await {
             Ok(answer) => answer,
@@ -82,7 +117,10 @@ impl Agent {
         if let Some(wait) = ticket.waited() {
             self.tally.admitted(wait);
         }
-        read(answer.map_err(Missed::Failed)?).await.map_err(Missed::Failed)
+        let events = answer.map_err(Missed::Failed)?;
+        let answer = read(events, most).await.map_err(Missed::Failed)?;
+        self.tally.spent(expected, answer.usage);
+        Ok(answer)
     }
 
     /// Waits a little, unless no call can ever succeed.
@@ -100,15 +138,26 @@ impl Agent {
     }
 }
 
-/// Reads an answer to the end of its stream, so that its connection can be used again.
-pub(crate) async fn read(mut events: EventStream<Event>) -> Result<String, Error> {
-    let (mut answer, mut done) = (String::new(), false);
+/// Reads an answer to the end of its stream, so that its connection can be used again; or only `most` parts of it.
+pub(crate) async fn read(
+    mut events: EventStream<Event>,
+    most: Option<usize>,
+) -> Result<Answer, Error> {
+    let mut answer = Answer { text: String::new(), usage: None, whole: false };
+    let mut parts = 0;
     while let Some(event) = events.next().await {
         match event {
-            Event::Delta(text) => answer.push_str(&text),
-            Event::Done => done = true,
+            Event::Delta(text) => {
+                answer.text.push_str(&text);
+                parts += 1;
+            }
+            Event::Usage(usage) => answer.usage = Some(usage),
+            Event::Done => answer.whole = true,
             Event::Failed(error) => return Err(error),
         }
+        if most.is_some_and(|most| parts >= most) {
+            return Ok(answer);
+        }
     }
-    if done { Ok(answer) } else { Err(Error::Protocol("it stops half-way".to_owned())) }
+    if answer.whole { Ok(answer) } else { Err(Error::Protocol("it stops half-way".to_owned())) }
 }

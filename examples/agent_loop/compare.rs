@@ -54,9 +54,9 @@ async fn play(
     let server = Server::start(flags.terms(), flags.lenient)?;
     let name = contender.name(limits);
     say(io::stdout(), &format_args!("\n{name}, server {}", server.url()));
-    let provider: Arc<Pool> = Arc::new(OpenAiCompatible::new(&server.url()));
+    let provider: Arc<Pool> = Arc::new(OpenAiCompatible::new(&server.url(), flags.terms().tokens));
     let pool = contender.pool(flags, limits, provider);
-    let verdict = round::play(flags, &server, Arc::clone(&pool)).await;
+    let verdict = round::play(flags, &server, Arc::clone(&pool), None).await;
     if let Some(failure) = &verdict.totals.first_failure {
         return Err(format!("{name}: a call failed: {failure}").into());
     }

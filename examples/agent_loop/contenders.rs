@@ -41,7 +41,7 @@ pub(crate) struct Limits {
 
 impl Limits {
     pub(crate) fn new(flags: &Flags) -> Result<Self, &'static str> {
-        let Terms { limit, window, concurrency } = flags.terms_with_margin();
+        let Terms { limit, window, concurrency, .. } = flags.terms_with_margin();
         let calls = NonZeroU32::new(limit).filter(|_| concurrency > 0);
         let calls = calls.ok_or("to compare, allow one call at least")?;
         let interval = interval(window, calls).ok_or("too many calls in so short a window")?;

@@ -1,9 +1,10 @@
 //! The command line, and what follows from it: the server's terms and the limiter for them.
 
+use crate::counting::TokenTerms;
 use clap::{Parser, ValueEnum};
 use core::fmt;
 use core::time::Duration;
-use ringgate::{Limiter, Rate, RateLimitPolicy};
+use ringgate::{Limiter, LimiterBuilder, Rate, RateLimitPolicy, TokenLimit};
 
 const MINUTE: Duration = Duration::from_secs(60);
 const SECOND: Duration = Duration::from_secs(1);
@@ -16,20 +17,34 @@ pub(crate) struct Flags {
     #[arg(long, value_name = "WHOSE", default_value = "ringgate")]
     pub(crate) pool: Whose,
 
-    /// The same agents behind one limiter after another, ringgate last, in one table
+    /// The same agents behind one limiter after another, ringgate last, in one table (requests only)
     #[arg(long, conflicts_with_all = ["pool", "unlimited", "lenient"])]
     pub(crate) compare: bool,
+
+    /// How the server counts tokens [side by side, compared: requests]
+    #[arg(
+        long,
+        value_name = "HOW",
+        default_value = "openai",
+        default_value_ifs([("pool", "oxi-ai", "requests"), ("compare", "true", "requests")]),
+        conflicts_with_all = ["pool", "compare"]
+    )]
+    provider: Counts,
+
+    /// Two usual ways to keep limits on tokens, then ringgate, in one table
+    #[arg(long, conflicts_with_all = ["pool", "compare", "unlimited", "lenient"])]
+    pub(crate) naive: bool,
 
     /// How many agents run at the same time [side by side: 30]
     #[arg(long, value_name = "N", default_value = "24", default_value_if("pool", "oxi-ai", "30"))]
     pub(crate) agents: usize,
 
-    /// For how long they begin new calls [side by side: 75; compared: 12]
+    /// For how long they begin new calls [side by side: 75; compared, naive: 12]
     #[arg(
         long,
         value_name = "SECONDS",
         default_value = "20",
-        default_value_ifs([("pool", "oxi-ai", "75"), ("compare", "true", "12")]),
+        default_value_ifs([("pool", "oxi-ai", "75"), ("compare", "true", "12"), ("naive", "true", "12")]),
         value_parser = seconds
     )]
     pub(crate) seconds: Duration,
@@ -38,13 +53,28 @@ pub(crate) struct Flags {
     #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) turns: u32,
 
-    /// Most calls in flight [side by side: 4]
-    #[arg(long, value_name = "N", default_value = "16", default_value_if("pool", "oxi-ai", "4"))]
-    concurrency: usize,
+    /// Most calls in flight [default: 32; without tokens: 16; side by side: 4]
+    ///
+    /// With tokens more than the agents are, because some hang up: that frees the limiter's slot a
+    /// moment before the server notices.
+    #[arg(long, value_name = "N")]
+    concurrency: Option<usize>,
 
-    /// Most calls in any window [default: 40]
+    /// Most calls in any window [default: 400; without tokens: 40]
     #[arg(long, value_name = "N")]
     limit: Option<u32>,
+
+    /// Most tokens in any window, as openai counts [default: 60000 for each second of it]
+    #[arg(long, value_name = "N")]
+    tokens: Option<u64>,
+
+    /// Most input tokens in any window, as anthropic counts [default: 40000 for each second of it]
+    #[arg(long, value_name = "N")]
+    input_tokens: Option<u64>,
+
+    /// Most output tokens in any window, as anthropic counts [default: 7500 for each second of it]
+    #[arg(long, value_name = "N")]
+    output_tokens: Option<u64>,
 
     /// The window [default: 2]
     #[arg(long, value_name = "SECONDS", value_parser = window)]
@@ -78,18 +108,37 @@ pub(crate) enum Whose {
     OxiAi,
 }
 
+/// How the server counts tokens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Counts {
+    /// Prompt and `max_tokens` when a call arrives, for good
+    Openai,
+    /// Input when a call arrives, output as it is produced
+    Anthropic,
+    /// Not at all: requests only
+    Requests,
+}
+
 /// What the provider allows. The server enforces it, and the limiter keeps to it.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Terms {
     pub(crate) limit: u32,
     pub(crate) window: Duration,
     pub(crate) concurrency: usize,
+    pub(crate) tokens: TokenTerms,
+}
+
+impl Terms {
+    fn token_limits(self) -> Vec<TokenLimit> {
+        self.tokens.limits(self.window)
+    }
 }
 
 impl fmt::Display for Terms {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { limit, window, concurrency } = self;
-        write!(f, "at most {limit} in any {window:?}, and {concurrency} in flight")
+        let Self { limit, window, concurrency, tokens } = self;
+        write!(f, "at most {limit} in any {window:?}, and {concurrency} in flight")?;
+        if tokens.are_counted() { write!(f, "\ntokens      {tokens}") } else { Ok(()) }
     }
 }
 
@@ -98,9 +147,43 @@ impl Flags {
         let (limit, window) = match (self.per_second, self.rpm()) {
             (Some(rps), _) => (rps, SECOND),
             (None, Some(rpm)) => (rpm, MINUTE),
-            (None, None) => (self.limit.unwrap_or(40), self.window.unwrap_or(2 * SECOND)),
+            (None, None) => self.limit_and_window(),
         };
-        Terms { limit, window, concurrency: self.concurrency }
+        let tokens = self.token_terms(window);
+        Terms { limit, window, concurrency: self.concurrency(), tokens }
+    }
+
+    fn counts_tokens(&self) -> bool {
+        self.provider != Counts::Requests
+    }
+
+    fn limit_and_window(&self) -> (u32, Duration) {
+        let limit = if self.counts_tokens() { 400 } else { 40 };
+        (self.limit.unwrap_or(limit), self.window.unwrap_or(2 * SECOND))
+    }
+
+    fn concurrency(&self) -> usize {
+        let default = match self.pool {
+            Whose::OxiAi => 4,
+            Whose::Ringgate if self.counts_tokens() => 32,
+            Whose::Ringgate => 16,
+        };
+        self.concurrency.unwrap_or(default)
+    }
+
+    fn token_terms(&self, window: Duration) -> TokenTerms {
+        let or = |given: Option<u64>, per_second: u64| {
+            let millis = u64::try_from(window.as_millis()).unwrap_or(u64::MAX);
+            given.unwrap_or(millis.saturating_mul(per_second) / 1000)
+        };
+        match self.provider {
+            Counts::Openai => TokenTerms::AtArrival { total: or(self.tokens, 60_000) },
+            Counts::Anthropic => TokenTerms::AsProduced {
+                input: or(self.input_tokens, 40_000),
+                output: or(self.output_tokens, 7_500),
+            },
+            Counts::Requests => TokenTerms::Uncounted,
+        }
     }
 
     fn rpm(&self) -> Option<u32> {
@@ -113,8 +196,13 @@ impl Flags {
     pub(crate) fn limiter(&self) -> Limiter {
         match self.policy() {
             Some(policy) => Limiter::from(&policy),
-            None => self.limiter_of(self.terms().window),
+            None => self.limiter_with(&self.terms().token_limits()),
         }
+    }
+
+    /// The pool's limiter, but for tokens.
+    pub(crate) fn limiter_of_requests(&self) -> Limiter {
+        self.limiter_with(&[])
     }
 
     /// The terms as a policy, if a policy can express them.
@@ -124,7 +212,9 @@ impl Flags {
         }
         let per_second = self.per_second.map(RateLimitPolicy::per_second);
         let policy = per_second.or_else(|| self.rpm().map(RateLimitPolicy::rpm))?;
-        Some(policy.with_max_concurrent(self.concurrency).with_margin(self.margin()))
+        let policy = policy.with_max_concurrent(self.concurrency()).with_margin(self.margin());
+        let limits = self.terms().token_limits();
+        Some(limits.into_iter().fold(policy, RateLimitPolicy::with_token_limit))
     }
 
     /// The terms as oxi-ai's policy, if it can express them.
@@ -135,21 +225,21 @@ impl Flags {
         Some(oxi_ai::provider_pool::RateLimitPolicy { rpm, max_concurrent })
     }
 
-    /// A limiter with the limits and the margin of the terms, but with this window.
-    fn limiter_of(&self, window: Duration) -> Limiter {
-        let Terms { limit, concurrency, .. } = self.terms();
-        Limiter::builder()
-            .rate(Rate::new(limit, window))
-            .margin(self.margin())
-            .max_concurrent(concurrency)
-            .build()
+    /// A limiter with the limits and the margin of the terms, and these limits on tokens.
+    fn limiter_with(&self, limits: &[TokenLimit]) -> Limiter {
+        let Terms { limit, window, concurrency, .. } = self.terms();
+        let builder = Limiter::builder().rate(Rate::new(limit, window));
+        let builder = builder.margin(self.margin()).max_concurrent(concurrency);
+        limits.iter().copied().fold(builder, LimiterBuilder::token_limit).build()
     }
 
-    /// A limiter as large as the pool's, with a window so short that it never refuses.
+    /// A limiter as large as the pool's, with windows so short that it never refuses.
     pub(crate) fn idle_limiter(&self) -> Limiter {
-        let Terms { limit, concurrency, .. } = self.terms();
+        let Terms { limit, concurrency, tokens, .. } = self.terms();
         let moment = Duration::from_nanos(1);
-        Limiter::builder().rate(Rate::new(limit, moment)).max_concurrent(concurrency).build()
+        let builder = Limiter::builder().rate(Rate::new(limit, moment));
+        let limits = tokens.limits(moment).into_iter();
+        limits.fold(builder, LimiterBuilder::token_limit).max_concurrent(concurrency).build()
     }
 
     /// The terms as the limiter keeps them: every call counts longer, by the margin.

@@ -30,12 +30,19 @@
 
 mod after_idling;
 mod agent;
+mod calls;
 mod client;
 mod compare;
 mod contenders;
+mod counting;
+#[path = "../soak/dice.rs"]
+mod dice;
 mod display;
 mod flags;
+mod gauge;
 mod ledger;
+mod meter;
+mod naive;
 mod overhead;
 #[cfg(feature = "oxi-ai")]
 mod oxi;
@@ -46,6 +53,7 @@ mod side_by_side;
 mod table;
 mod tally;
 mod ticket;
+mod tokens;
 mod turn;
 mod verdict;
 #[cfg(feature = "oxi-ai")]
@@ -76,6 +84,7 @@ async fn main() -> ExitCode {
 async fn run(flags: &Flags) -> Result<ExitCode, Box<dyn Error>> {
     match flags.pool {
         Whose::Ringgate if flags.compare => compare::run(flags).await,
+        Whose::Ringgate if flags.naive => naive::run(flags).await,
         Whose::Ringgate => alone(flags).await,
         #[cfg(feature = "oxi-ai")]
         Whose::OxiAi => side_by_side::run(flags).await,
@@ -86,11 +95,13 @@ async fn run(flags: &Flags) -> Result<ExitCode, Box<dyn Error>> {
 
 async fn alone(flags: &Flags) -> Result<ExitCode, Box<dyn Error>> {
     let server = Server::start(flags.terms(), flags.lenient)?;
-    let provider = Arc::new(OpenAiCompatible::new(&server.url()));
-    let pool = Arc::new(ProviderPool::with_limiter(provider, flags.limiter(), "one shared key"));
+    let provider = Arc::new(OpenAiCompatible::new(&server.url(), flags.terms().tokens));
+    let limiter = flags.limiter();
+    let watched = (!flags.unlimited).then_some(&limiter);
+    let pool = Arc::new(ProviderPool::with_limiter(provider, limiter.clone(), "one shared key"));
     say(io::stdout(), flags);
     say(io::stdout(), &format_args!("server      {}", server.url()));
-    let mut verdict = round::play(flags, &server, pool).await;
+    let mut verdict = round::play(flags, &server, pool, watched).await;
     verdict.overhead = overhead::measure(flags).await;
     say(io::stdout(), &verdict);
     Ok(verdict.exit_code())

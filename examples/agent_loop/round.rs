@@ -2,17 +2,25 @@
 
 use crate::Pool;
 use crate::agent::Agent;
+use crate::dice::Dice;
 use crate::display::Display;
 use crate::flags::Flags;
+use crate::gauge::Gauge;
 use crate::server::Server;
 use crate::tally::Tally;
 use crate::verdict::Verdict;
+use ringgate::Limiter;
 use std::sync::Arc;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-/// Runs the agents with this pool, whose provider is this server.
-pub(crate) async fn play(flags: &Flags, server: &Server, pool: Arc<Pool>) -> Verdict {
+/// Runs the agents with this pool, whose provider is this server. If it keeps limits on tokens, `limiter` is its limiter.
+pub(crate) async fn play(
+    flags: &Flags,
+    server: &Server,
+    pool: Arc<Pool>,
+    limiter: Option<&Limiter>,
+) -> Verdict {
     let tally = Arc::new(Tally::default());
     let start = Instant::now();
     let deadline = start + flags.seconds;
@@ -24,13 +32,15 @@ pub(crate) async fn play(flags: &Flags, server: &Server, pool: Arc<Pool>) -> Ver
         ledger: server.ledger(),
         tally: &tally,
     };
+    let gauge = Gauge::new(limiter, flags.terms_with_margin(), start, deadline);
     let agents = start_agents(flags, deadline, &pool, &tally);
     tokio::select! {
         () = all_done(agents, &tally) => {}
         () = display.show() => {}
+        () = gauge.watch() => {}
     }
     let time = start.into_std()..deadline.into_std();
-    Verdict::new(flags, time, server.ledger(), tally.read())
+    Verdict::new(flags, time, server.ledger(), tally.read(), gauge.shares())
 }
 
 fn start_agents(
@@ -39,12 +49,16 @@ fn start_agents(
     pool: &Arc<Pool>,
     tally: &Arc<Tally>,
 ) -> JoinSet<()> {
-    let agent = |number| Agent {
+    // The same calls in each run.
+    let mut dice = Dice(1);
+    let mut agent = |number| Agent {
         number,
         turns: flags.turns,
         deadline,
         pool: Arc::clone(pool),
         tally: Arc::clone(tally),
+        counts_tokens: flags.terms().tokens.are_counted(),
+        dice: dice.split(),
     };
     (1..=flags.agents).map(|number| agent(number).run()).collect()
 }

@@ -1,5 +1,6 @@
 //! A chat completion server on loopback: the part of the OpenAI protocol that an agent needs.
 
+use crate::counting::{Size, text, tokens};
 use crate::flags::Terms;
 use crate::ledger::{Excess, InFlight, Ledger};
 use axum::extract::State;
@@ -62,16 +63,27 @@ async fn complete(State(ledger): State<Arc<Ledger>>, Json(chat): Json<Value>) ->
     else {
         return (StatusCode::BAD_REQUEST, "only streamed answers to messages").into_response();
     };
-    match ledger.arrive() {
-        Ok(place) => Sse::new(Answer::new(messages.len(), place).into_stream()).into_response(),
+    let size = size(&chat, messages);
+    match ledger.arrive(size) {
+        Ok(place) => {
+            Sse::new(Answer::new(messages.len(), size, place).into_stream()).into_response()
+        }
         Err(excess) => excess.into_response(),
     }
+}
+
+/// The size of a request: its prompt's, and the most that its answer may have (unsaid: zero).
+fn size(chat: &Value, messages: &[Value]) -> Size {
+    let contents = messages.iter().filter_map(|message| message["content"].as_str());
+    let prompt = tokens(contents.map(str::len).sum());
+    Size { prompt, max_tokens: chat["max_tokens"].as_u64().unwrap_or(0) }
 }
 
 impl IntoResponse for Excess {
     fn into_response(self) -> Response {
         let (kind, retry_after) = match self {
             Self::Rate(wait) => ("requests", wait),
+            Self::Tokens(wait) => ("tokens", wait),
             // The end of a call is unknown; this is the least that one takes.
             Self::Concurrency => ("concurrency", Duration::from_millis(100)),
         };
@@ -92,22 +104,39 @@ fn seconds(duration: Duration) -> String {
 
 /// An answer that is being sent.
 struct Answer {
-    frames: vec::IntoIter<String>,
+    frames: vec::IntoIter<Frame>,
     pause: Duration,
     /// Held until the last frame is made.
     place: Option<InFlight>,
 }
 
+/// A part of an answer.
+struct Frame {
+    data: String,
+    /// Its output.
+    tokens: u64,
+}
+
+/// Parts of an answer whose length a request limits.
+const PARTS: u64 = 12;
+
 impl Answer {
     /// Answers take between 100 and 250 ms, the same for the same number, so that calls overlap in
-    /// many ways.
-    fn new(heard: usize, place: InFlight) -> Self {
+    /// many ways. Only if the request says `max_tokens`, usage is told at the end.
+    fn new(heard: usize, size: Size, place: InFlight) -> Self {
         let number = place.number;
-        let text = format!("This is answer {number}; I have heard {heard} messages so far.");
-        let mut frames: Vec<String> =
-            text.split_inclusive(' ').map(|word| chunk(number, Some(word))).collect();
-        frames.push(chunk(number, None));
-        frames.push("[DONE]".to_owned());
+        let intro = format!("This is answer {number}; I have heard {heard} messages so far.");
+        let texts: Vec<String> = match size.max_tokens {
+            0 => intro.split_inclusive(' ').map(str::to_owned).collect(),
+            most => parts(length(number as u64, most)),
+        };
+        let mut frames: Vec<Frame> = texts.iter().map(|text| Frame::of(number, text)).collect();
+        let output = frames.iter().map(|frame| frame.tokens).sum();
+        frames.push(Frame::silent(chunk(number, None)));
+        if size.max_tokens > 0 {
+            frames.push(Frame::silent(usage(number, size.prompt, output)));
+        }
+        frames.push(Frame::silent("[DONE]".to_owned()));
         let millis = 100 + 10 * (number as u64 * 37 % 16);
         let pause = Duration::from_micros(millis * 1000 / frames.len() as u64);
         Self { frames: frames.into_iter(), pause, place: Some(place) }
@@ -120,12 +149,38 @@ impl Answer {
     async fn next(mut self) -> Option<(Result<Event, Infallible>, Self)> {
         let frame = self.frames.next()?;
         tokio::time::sleep(self.pause).await;
+        if let Some(place) = self.place.as_mut().filter(|_| frame.tokens > 0) {
+            place.send(frame.tokens);
+        }
         if self.frames.len() == 0 {
             // Before the client can see the end of the answer: it may call again at once.
             self.place = None;
         }
-        Some((Ok(Event::default().data(frame)), self))
+        Some((Ok(Event::default().data(frame.data)), self))
     }
+}
+
+impl Frame {
+    fn of(number: usize, text: &str) -> Self {
+        Self { data: chunk(number, Some(text)), tokens: tokens(text.len()) }
+    }
+
+    fn silent(data: String) -> Self {
+        Self { data, tokens: 0 }
+    }
+}
+
+/// How long an answer is: a tenth of what it may have on average, but one in sixteen all of it.
+fn length(number: u64, most: u64) -> u64 {
+    let share = number * 7 % 16;
+    if share == 0 { most } else { (most * share / 80).max(1) }
+}
+
+/// A text of so many tokens, in parts of nearly the same size.
+fn parts(tokens: u64) -> Vec<String> {
+    let ends = (0..=PARTS).map(|part| tokens * part / PARTS).collect::<Vec<_>>();
+    let sizes = ends.windows(2).map(|ends| ends[1] - ends[0]);
+    sizes.filter(|size| *size > 0).map(text).collect()
 }
 
 /// One chunk of an answer: a piece of text, or its end.
@@ -136,6 +191,17 @@ fn chunk(number: usize, text: Option<&str>) -> String {
         "id": format!("chatcmpl-{number}"),
         "object": "chat.completion.chunk",
         "choices": [{ "index": 0, "delta": delta, "finish_reason": finish_reason }]
+    })
+    .to_string()
+}
+
+/// The last chunk: what the call has used.
+fn usage(number: usize, prompt: u64, output: u64) -> String {
+    json!({
+        "id": format!("chatcmpl-{number}"),
+        "object": "chat.completion.chunk",
+        "choices": [],
+        "usage": { "prompt_tokens": prompt, "completion_tokens": output }
     })
     .to_string()
 }

@@ -3,6 +3,7 @@
 use crate::client::Error;
 use core::fmt;
 use core::time::Duration;
+use ringgate::Usage;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -21,6 +22,9 @@ pub(crate) struct Totals {
     /// How long each admitted call was in line.
     pub(crate) waits: Vec<Duration>,
     pub(crate) answered: usize,
+    /// Calls given up half-way.
+    pub(crate) hung_up: usize,
+    pub(crate) tokens: Spent,
     /// Calls still in line at the deadline.
     pub(crate) left_the_line: usize,
     /// How often the pool said "not now".
@@ -32,6 +36,17 @@ pub(crate) struct Totals {
     pub(crate) failed: usize,
     pub(crate) first_failure: Option<String>,
     pub(crate) pressure: Pressure,
+}
+
+/// Tokens of all calls that got an answer or hung up.
+#[derive(Debug, Default, Clone, Copy)]
+pub(crate) struct Spent {
+    /// What they were expected to use.
+    pub(crate) reserved: Usage,
+    /// What the answers say they have used.
+    pub(crate) used: Usage,
+    /// What calls that did not say so were expected to use.
+    pub(crate) unknown: Usage,
 }
 
 /// What calls in line waited for.
@@ -84,6 +99,21 @@ impl Tally {
         self.totals().answered += 1;
     }
 
+    /// A call was given up half-way.
+    pub(crate) fn hung_up(&self) {
+        self.totals().hung_up += 1;
+    }
+
+    /// A call was expected to use so much, and may have said what it has used.
+    pub(crate) fn spent(&self, expected: Usage, used: Option<Usage>) {
+        let tokens = &mut self.totals().tokens;
+        add(&mut tokens.reserved, expected);
+        match used {
+            Some(used) => add(&mut tokens.used, used),
+            None => add(&mut tokens.unknown, expected),
+        }
+    }
+
     /// A call was given up in line.
     pub(crate) fn left_the_line(&self) {
         self.totals().left_the_line += 1;
@@ -128,6 +158,11 @@ impl Tally {
     fn totals(&self) -> MutexGuard<'_, Totals> {
         self.totals.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn add(sum: &mut Usage, usage: Usage) {
+    sum.input += usage.input;
+    sum.output += usage.output;
 }
 
 impl Pressure {

@@ -3,6 +3,7 @@
 use crate::flags::{Flags, Terms};
 use crate::ledger::{Counts, Ledger};
 use crate::tally::Totals;
+use crate::tokens::Tokens;
 use core::fmt;
 use core::ops::Range;
 use core::time::Duration;
@@ -27,6 +28,7 @@ pub(crate) struct Verdict {
     use_of_rate: UseOfRate,
     /// How much of what the limiter can give was used: its calls count longer, by the margin.
     use_with_margin: f64,
+    pub(crate) tokens: Option<Tokens>,
     /// Sorted. Measured separately from the run.
     pub(crate) overhead: Vec<Duration>,
 }
@@ -47,7 +49,7 @@ pub(crate) struct Verdict {
 /// the run cuts off; what is left is the share of an endless run. A place that was free at the end and
 /// not taken counts from the moment it was free. Otherwise a limiter that stops half-way would look perfect.
 #[derive(Debug, Default)]
-struct UseOfRate {
+pub(crate) struct UseOfRate {
     /// How often a place was used again: `n − N`.
     times: u32,
     /// The sum of the times until then.
@@ -57,16 +59,23 @@ struct UseOfRate {
 }
 
 impl UseOfRate {
-    fn of(arrivals: &[Instant], terms: Terms, time: &Range<Instant>) -> Self {
-        let places = usize::try_from(terms.limit).unwrap_or(usize::MAX);
-        let (before, last) = arrivals.split_at(arrivals.len().saturating_sub(places));
-        let again = arrivals.iter().skip(places);
-        let reused: Duration = before.iter().zip(again).map(|(one, next)| *next - *one).sum();
-        let free = |at: &Instant| time.end.saturating_duration_since(*at + terms.window);
-        let never_used = u32::try_from(places - last.len()).unwrap_or(u32::MAX);
+    /// With so many places in a window.
+    pub(crate) fn of(
+        arrivals: impl Iterator<Item = Instant> + Clone,
+        limit: u64,
+        window: Duration,
+        time: &Range<Instant>,
+    ) -> Self {
+        let places = usize::try_from(limit).unwrap_or(usize::MAX);
+        let count = arrivals.clone().count();
+        let again = arrivals.clone().skip(places);
+        let reused = arrivals.clone().zip(again).map(|(one, next)| next - one).sum();
+        let times = count.saturating_sub(places);
+        let free = |at: Instant| time.end.saturating_duration_since(at + window);
+        let never_used = u32::try_from(places.saturating_sub(count)).unwrap_or(u32::MAX);
         let lay_free =
-            last.iter().map(free).sum::<Duration>() + (time.end - time.start) * never_used;
-        Self { times: u32::try_from(before.len()).unwrap_or(u32::MAX), reused, lay_free }
+            arrivals.skip(times).map(free).sum::<Duration>() + (time.end - time.start) * never_used;
+        Self { times: u32::try_from(times).unwrap_or(u32::MAX), reused, lay_free }
     }
 
     /// The average time until a place was used again, if any was.
@@ -74,7 +83,7 @@ impl UseOfRate {
         self.reused.checked_div(self.times)
     }
 
-    fn share(&self, window: Duration) -> f64 {
+    pub(crate) fn share(&self, window: Duration) -> f64 {
         let took = self.reused + self.lay_free;
         if took.is_zero() { 0.0 } else { (window * self.times).div_duration_f64(took) }
     }
@@ -87,9 +96,12 @@ impl Verdict {
         time: Range<Instant>,
         ledger: &Ledger,
         mut totals: Totals,
+        given_out: Option<[f64; 2]>,
     ) -> Self {
         totals.waits.sort_unstable();
         let (terms, kept, arrivals) = (flags.terms(), flags.terms_with_margin(), ledger.arrivals());
+        let use_within =
+            |window| UseOfRate::of(arrivals.iter().copied(), terms.limit.into(), window, &time);
         Self {
             terms,
             unlimited: flags.unlimited,
@@ -97,9 +109,10 @@ impl Verdict {
             time: time.end - time.start,
             accepted: arrivals.len(),
             counts: ledger.counts(),
+            use_of_rate: use_within(terms.window),
+            use_with_margin: use_within(kept.window).share(kept.window),
+            tokens: Tokens::new(terms, kept, &time, ledger, totals.tokens, given_out),
             totals,
-            use_of_rate: UseOfRate::of(&arrivals, terms, &time),
-            use_with_margin: UseOfRate::of(&arrivals, kept, &time).share(kept.window),
             overhead: Vec::new(),
         }
     }
@@ -113,14 +126,22 @@ impl Verdict {
         let Totals { failed, first_failure, .. } = &self.totals;
         let failure = first_failure.as_deref().unwrap_or_default();
         let beyond = self.counts.beyond();
+        let overrun = self.counts.overrun;
         let checks = [
             (*failed > 0, format!("failed calls: {failed}, the first because {failure}")),
             (self.accepted == 0, "the server accepted no call at all".to_owned()),
             (beyond > 0 && !self.unlimited, format!("{beyond} calls were beyond the limits")),
+            (
+                overrun > 0 && !self.unlimited,
+                format!("{overrun} answers went beyond the limit on output"),
+            ),
             (self.miscounted(), "agents and server do not count the same".to_owned()),
             (
                 self.wasteful(),
-                format!("less than {} of the rate with the margin was used", percent(GOAL)),
+                format!(
+                    "less than {} of what the limits and the margin allow was used",
+                    percent(GOAL)
+                ),
             ),
         ];
         checks.into_iter().filter_map(|(broken, reason)| broken.then_some(reason)).collect()
@@ -140,8 +161,9 @@ impl Verdict {
     }
 
     fn miscounted(&self) -> bool {
-        let Totals { answered, too_many_requests, failed, .. } = self.totals;
-        too_many_requests != self.refusals() || (failed == 0 && answered != self.accepted)
+        let Totals { answered, hung_up, too_many_requests, failed, .. } = self.totals;
+        let ended = answered + hung_up;
+        too_many_requests != self.refusals() || (failed == 0 && ended != self.accepted)
     }
 
     /// How often the server said 429.
@@ -150,7 +172,8 @@ impl Verdict {
     }
 
     fn wasteful(&self) -> bool {
-        self.excuse().is_none() && self.use_with_margin < GOAL
+        let tokens = self.tokens.as_ref().and_then(Tokens::share).unwrap_or_default();
+        self.excuse().is_none() && self.use_with_margin.max(tokens) < GOAL
     }
 
     /// Why the use of the rate says nothing about the limiter, if so.
@@ -206,15 +229,22 @@ impl Verdict {
     }
 
     fn write_calls(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Totals { waits, answered, too_many_requests, left_the_line, failed, .. } = &self.totals;
-        writeln!(f, "calls       {} sent, {answered} answered, {failed} failed", waits.len())?;
+        let Totals { waits, answered, hung_up, too_many_requests, left_the_line, failed, .. } =
+            &self.totals;
+        write!(f, "calls       {} sent, {answered} answered, ", waits.len())?;
+        if self.tokens.is_some() {
+            write!(f, "{hung_up} given up half-way, ")?;
+        }
+        writeln!(f, "{failed} failed")?;
         writeln!(f, "            {left_the_line} more in line when the time was over")?;
         write!(f, "429s        {too_many_requests}: ")?;
-        let Counts { beyond_rate, beyond_concurrency, peak_in_flight, .. } = self.counts;
-        writeln!(
-            f,
-            "{beyond_rate} calls beyond the rate, {beyond_concurrency} beyond those in flight"
-        )?;
+        let Counts { beyond_rate, beyond_tokens, beyond_concurrency, peak_in_flight, .. } =
+            self.counts;
+        write!(f, "{beyond_rate} calls beyond the rate, ")?;
+        if self.tokens.is_some() {
+            write!(f, "{beyond_tokens} beyond the tokens, ")?;
+        }
+        writeln!(f, "{beyond_concurrency} beyond those in flight")?;
         writeln!(f, "in flight   {peak_in_flight} at most, of {}", self.terms.concurrency)
     }
 
@@ -222,22 +252,27 @@ impl Verdict {
         let window = self.terms.window;
         let share = percent(self.use_of_rate.share(window));
         match self.use_of_rate.reuse().map(Rounded) {
-            None => writeln!(f, "rate used   no place in the window of {window:?} was used again")?,
+            None => writeln!(f, "rate used   no place in the window of {window:?} was used again"),
             Some(reuse) => writeln!(
                 f,
                 "rate used   {share}: places in the window of {window:?} were used again after {reuse}"
-            )?,
+            ),
         }
+    }
+
+    fn write_excuse(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.excuse().map_or(Ok(()), |excuse| writeln!(f, "            not judged: {excuse}"))
     }
 
     fn write_times(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "wait        {}", Spread(&self.totals.waits))?;
         writeln!(f, "overhead    {}", Spread(&self.overhead))?;
-        writeln!(
-            f,
-            "            (admission and release, no call in line; means of 64, after the run)"
-        )
+        let what = if self.tokens.is_some() {
+            "admission and settlement"
+        } else {
+            "admission and release"
+        };
+        writeln!(f, "            ({what}, no call in line; means of 64, after the run)")
     }
 }
 
@@ -246,6 +281,10 @@ impl fmt::Display for Verdict {
         writeln!(f)?;
         self.write_calls(f)?;
         self.write_rate(f)?;
+        if let Some(tokens) = &self.tokens {
+            write!(f, "{tokens}")?;
+        }
+        self.write_excuse(f)?;
         self.write_times(f)?;
         f.write_str(&self.judgement())
     }

@@ -1,0 +1,116 @@
+//! What became of the tokens, for the verdict.
+
+use crate::counting::TokenTerms;
+use crate::flags::Terms;
+use crate::ledger::Ledger;
+use crate::tally::Spent;
+use crate::verdict::{UseOfRate, percent};
+use core::fmt;
+use core::ops::Range;
+use core::time::Duration;
+use std::time::Instant;
+
+/// The limits on tokens, how far they were used, and what calls reserved and used.
+#[derive(Debug)]
+pub(crate) struct Tokens {
+    uses: Vec<Use>,
+    window: Duration,
+    spent: Spent,
+    gives_back: bool,
+}
+
+/// How far one limit was used.
+#[derive(Debug)]
+struct Use {
+    name: &'static str,
+    limit: u64,
+    /// What is counted there before a call is settled.
+    held: &'static str,
+    /// The mean share that was given out, by the limiter's count. There all counts longer, by the margin.
+    given_out: Option<f64>,
+    /// By the server's log, whose windows are shorter than the limiter's.
+    counted: f64,
+}
+
+impl Tokens {
+    /// `kept` are the terms with the margin.
+    pub(crate) fn new(
+        terms: Terms,
+        kept: Terms,
+        time: &Range<Instant>,
+        ledger: &Ledger,
+        spent: Spent,
+        given_out: Option<[f64; 2]>,
+    ) -> Option<Self> {
+        let log = ledger.counted();
+        let of = |name, limit, held, entries: &[(Instant, u64)], n: usize| Use {
+            name,
+            limit,
+            held,
+            given_out: given_out.map(|shares| shares[n]),
+            counted: share(entries, limit, kept.window, time),
+        };
+        let uses = match terms.tokens {
+            TokenTerms::Uncounted => return None,
+            TokenTerms::AtArrival { total } => {
+                vec![of("tokens", total, "reserved", &log.at_arrival, 0)]
+            }
+            TokenTerms::AsProduced { input, output } => vec![
+                of("input", input, "reserved, then settled", &log.at_arrival, 0),
+                of("output", output, "held, then settled", &log.as_sent, 1),
+            ],
+        };
+        let gives_back = matches!(terms.tokens, TokenTerms::AsProduced { .. });
+        Some(Self { uses, window: terms.window, spent, gives_back })
+    }
+
+    /// The share of the limit that binds, by the limiter's count.
+    pub(crate) fn share(&self) -> Option<f64> {
+        self.uses.iter().filter_map(|one| one.given_out).reduce(f64::max)
+    }
+
+    /// The same by the server's log.
+    pub(crate) fn counted(&self) -> f64 {
+        self.uses.iter().map(|one| one.counted).fold(0.0, f64::max)
+    }
+}
+
+/// The share of an endless run, as of the rate: a token is a place.
+fn share(entries: &[(Instant, u64)], limit: u64, window: Duration, time: &Range<Instant>) -> f64 {
+    let each = |&(at, amount): &(Instant, u64)| {
+        core::iter::repeat_n(at, usize::try_from(amount).unwrap_or(usize::MAX))
+    };
+    UseOfRate::of(entries.iter().flat_map(each), limit, window, time).share(window)
+}
+
+impl fmt::Display for Tokens {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for one in &self.uses {
+            write!(f, "{:<12}", format!("{} used", one.name))?;
+            if let Some(given_out) = one.given_out {
+                write!(f, "{} by the limiter's count ({}), ", percent(given_out), one.held)?;
+            }
+            let (counted, limit, window) = (percent(one.counted), one.limit, self.window);
+            writeln!(f, "{counted} by the server's; of {limit} in {window:?}")?;
+        }
+        self.write_spent(f)
+    }
+}
+
+impl Tokens {
+    fn write_spent(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Spent { reserved, used, unknown } = self.spent;
+        let line = |f: &mut fmt::Formatter<'_>, name, reserved: u64, used: u64, unknown: u64| {
+            let back = if self.gives_back { reserved.saturating_sub(used + unknown) } else { 0 };
+            writeln!(
+                f,
+                "{name:<12}reserved {reserved}: used {used}, given back {back}, kept for calls given up {unknown}"
+            )
+        };
+        if self.gives_back {
+            line(f, "input", reserved.input, used.input, unknown.input)?;
+            return line(f, "output", reserved.output, used.output, unknown.output);
+        }
+        line(f, "tokens", reserved.total(), used.total(), unknown.total())
+    }
+}
