@@ -30,6 +30,8 @@ struct Frame {
     elapsed: Duration,
     in_window: usize,
     in_flight: usize,
+    /// The share of the tightest limit on tokens that is counted now.
+    tokens: Option<f64>,
     in_line: usize,
     answered: usize,
     beyond: usize,
@@ -57,6 +59,7 @@ impl Display<'_> {
             elapsed: self.start.elapsed(),
             in_window: self.ledger.in_window(),
             in_flight: counts.in_flight,
+            tokens: self.ledger.tokens_in_window(),
             in_line: self.tally.in_line(),
             answered: self.tally.answers(),
             beyond: counts.beyond(),
@@ -69,8 +72,10 @@ impl Frame {
     fn summary(&self) -> String {
         let Self { agents, in_line, answered, beyond, .. } = self;
         let rate = self.throughput();
+        let tokens = self.tokens.map(|share| format!("tokens {:.0} %, ", 100.0 * share));
+        let tokens = tokens.unwrap_or_default();
         format!(
-            "agents {agents}, in line {in_line}, answers {answered} ({rate:.1}/s), beyond the limits {beyond}"
+            "{tokens}agents {agents}, in line {in_line}, answers {answered} ({rate:.1}/s), beyond the limits {beyond}"
         )
     }
 

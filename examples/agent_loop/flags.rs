@@ -35,9 +35,9 @@ pub(crate) struct Flags {
     #[arg(long, conflicts_with_all = ["pool", "compare", "unlimited", "lenient"])]
     pub(crate) naive: bool,
 
-    /// How many agents run at the same time [side by side: 30]
-    #[arg(long, value_name = "N", default_value = "24", default_value_if("pool", "oxi-ai", "30"))]
-    pub(crate) agents: usize,
+    /// How many agents run at the same time [default: 40; without tokens: 24; side by side: 30]
+    #[arg(long, value_name = "N")]
+    agents: Option<usize>,
 
     /// For how long they begin new calls [side by side: 75; compared, naive: 12]
     #[arg(
@@ -53,26 +53,26 @@ pub(crate) struct Flags {
     #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) turns: u32,
 
-    /// Most calls in flight [default: 32; without tokens: 16; side by side: 4]
+    /// Most calls in flight [default: 64; without tokens: 16; side by side: 4]
     ///
     /// With tokens more than the agents are, because some hang up: that frees the limiter's slot a
     /// moment before the server notices.
     #[arg(long, value_name = "N")]
     concurrency: Option<usize>,
 
-    /// Most calls in any window [default: 400; without tokens: 40]
+    /// Most calls in any window [default: 500; without tokens: 40]
     #[arg(long, value_name = "N")]
     limit: Option<u32>,
 
-    /// Most tokens in any window, as openai counts [default: 60000 for each second of it]
+    /// Most tokens in any window, as openai counts [default: 100000 for each second of it]
     #[arg(long, value_name = "N")]
     tokens: Option<u64>,
 
-    /// Most input tokens in any window, as anthropic counts [default: 40000 for each second of it]
+    /// Most input tokens in any window, as anthropic counts [default: 125000 for each second of it]
     #[arg(long, value_name = "N")]
     input_tokens: Option<u64>,
 
-    /// Most output tokens in any window, as anthropic counts [default: 7500 for each second of it]
+    /// Most output tokens in any window, as anthropic counts [default: 8000 for each second of it]
     #[arg(long, value_name = "N")]
     output_tokens: Option<u64>,
 
@@ -158,14 +158,23 @@ impl Flags {
     }
 
     fn limit_and_window(&self) -> (u32, Duration) {
-        let limit = if self.counts_tokens() { 400 } else { 40 };
+        let limit = if self.counts_tokens() { 500 } else { 40 };
         (self.limit.unwrap_or(limit), self.window.unwrap_or(2 * SECOND))
+    }
+
+    pub(crate) fn agents(&self) -> usize {
+        let default = match self.pool {
+            Whose::OxiAi => 30,
+            Whose::Ringgate if self.counts_tokens() => 40,
+            Whose::Ringgate => 24,
+        };
+        self.agents.unwrap_or(default)
     }
 
     fn concurrency(&self) -> usize {
         let default = match self.pool {
             Whose::OxiAi => 4,
-            Whose::Ringgate if self.counts_tokens() => 32,
+            Whose::Ringgate if self.counts_tokens() => 64,
             Whose::Ringgate => 16,
         };
         self.concurrency.unwrap_or(default)
@@ -177,10 +186,10 @@ impl Flags {
             given.unwrap_or(millis.saturating_mul(per_second) / 1000)
         };
         match self.provider {
-            Counts::Openai => TokenTerms::AtArrival { total: or(self.tokens, 60_000) },
+            Counts::Openai => TokenTerms::AtArrival { total: or(self.tokens, 100_000) },
             Counts::Anthropic => TokenTerms::AsProduced {
-                input: or(self.input_tokens, 40_000),
-                output: or(self.output_tokens, 7_500),
+                input: or(self.input_tokens, 125_000),
+                output: or(self.output_tokens, 8_000),
             },
             Counts::Requests => TokenTerms::Uncounted,
         }
@@ -256,7 +265,7 @@ impl Flags {
 
 impl fmt::Display for Flags {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { agents, seconds, turns, .. } = self;
+        let (Self { seconds, turns, .. }, agents) = (self, self.agents());
         writeln!(f, "agents      {agents}, for {seconds:?}; turns of a conversation: {turns}")?;
         writeln!(f, "allowed     {}", self.terms())?;
         if self.unlimited {

@@ -1,18 +1,22 @@
-//! How much of its limits on tokens the limiter has given out, by its own counts.
+//! How much of its limits on tokens the limiter has given out, by its own counts, while calls wait.
 
 use crate::counting::TokenTerms;
 use crate::flags::Terms;
+use crate::tally::Tally;
 use core::cell::Cell;
+use core::ops::Range;
 use core::time::Duration;
 use ringgate::Limiter;
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
 const TICK: Duration = Duration::from_millis(5);
 
-/// Reads the limiter's counts often, after its windows have filled once.
+/// Reads the limiter's counts often, after its first window. A share that is free counts against the limiter only if a call
+/// waits for it.
 pub(crate) struct Gauge<'a> {
     /// `None` where there is nothing to read.
     limiter: Option<&'a Limiter>,
+    tally: &'a Tally,
     tokens: TokenTerms,
     /// From when to when.
     start: Instant,
@@ -25,13 +29,13 @@ impl<'a> Gauge<'a> {
     /// `kept` are the terms with the margin.
     pub(crate) fn new(
         limiter: Option<&'a Limiter>,
+        tally: &'a Tally,
         kept: Terms,
-        start: Instant,
-        end: Instant,
+        Range { start, end }: Range<Instant>,
     ) -> Self {
         let (readings, sums) = (Cell::default(), Cell::default());
         let start = start + kept.window;
-        Self { limiter, tokens: kept.tokens, start, end, readings, sums }
+        Self { limiter, tally, tokens: kept.tokens, start, end, readings, sums }
     }
 
     /// Runs until it is dropped.
@@ -41,6 +45,7 @@ impl<'a> Gauge<'a> {
         loop {
             ticks.tick().await;
             if let Some(limiter) = self.limiter
+                && self.tally.in_line() > 0
                 && Instant::now() < self.end
             {
                 self.read(limiter);

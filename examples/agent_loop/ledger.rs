@@ -111,6 +111,14 @@ impl Ledger {
         log.recent(self.terms.window, Instant::now()).count()
     }
 
+    /// The share of the tightest limit on tokens that it has counted within the last window, if it counts them.
+    pub(crate) fn tokens_in_window(&self) -> Option<f64> {
+        let mut log = self.log();
+        let now = Instant::now();
+        let shares = [log.at_arrival.share(now), log.as_sent.share(now)];
+        self.terms.tokens.are_counted().then(|| shares[0].max(shares[1]))
+    }
+
     /// When the accepted calls arrived, in order.
     pub(crate) fn arrivals(&self) -> Vec<Instant> {
         self.log().arrivals.clone()

@@ -43,6 +43,13 @@ impl Meter {
         self.sum += amount;
     }
 
+    /// The share of the limit that the window holds.
+    #[expect(clippy::cast_precision_loss, reason = "a share to read")]
+    pub(crate) fn share(&mut self, now: Instant) -> f64 {
+        self.slide(now);
+        self.sum as f64 / self.limit.max(1) as f64
+    }
+
     pub(crate) fn entries(&self) -> &[(Instant, u64)] {
         &self.entries
     }

@@ -25,14 +25,14 @@ pub(crate) async fn play(
     let start = Instant::now();
     let deadline = start + flags.seconds;
     let display = Display {
-        agents: flags.agents,
+        agents: flags.agents(),
         terms: flags.terms(),
         start,
         deadline,
         ledger: server.ledger(),
         tally: &tally,
     };
-    let gauge = Gauge::new(limiter, flags.terms_with_margin(), start, deadline);
+    let gauge = Gauge::new(limiter, &tally, flags.terms_with_margin(), start..deadline);
     let agents = start_agents(flags, deadline, &pool, &tally);
     tokio::select! {
         () = all_done(agents, &tally) => {}
@@ -60,7 +60,7 @@ fn start_agents(
         counts_tokens: flags.terms().tokens.are_counted(),
         dice: dice.split(),
     };
-    (1..=flags.agents).map(|number| agent(number).run()).collect()
+    (1..=flags.agents()).map(|number| agent(number).run()).collect()
 }
 
 async fn all_done(mut agents: JoinSet<()>, tally: &Tally) {

@@ -171,6 +171,11 @@ impl Pressure {
         self.looks > 0 && 10 * self.in_line >= 9 * self.looks
     }
 
+    /// Calls were in line a quarter of the time.
+    pub(crate) fn often_in_line(self) -> bool {
+        self.looks > 0 && 4 * self.in_line >= self.looks
+    }
+
     /// The line waited for slots more than a quarter of the time.
     pub(crate) fn short_of_slots(self) -> bool {
         4 * self.no_slot > self.looks

@@ -4,7 +4,7 @@ use crate::counting::TokenTerms;
 use crate::flags::Terms;
 use crate::ledger::Ledger;
 use crate::tally::Spent;
-use crate::verdict::{UseOfRate, percent};
+use crate::verdict::percent;
 use core::fmt;
 use core::ops::Range;
 use core::time::Duration;
@@ -26,9 +26,9 @@ struct Use {
     limit: u64,
     /// What is counted there before a call is settled.
     held: &'static str,
-    /// The mean share that was given out, by the limiter's count. There all counts longer, by the margin.
+    /// The mean share that was given out while calls were in line, by the limiter's count.
     given_out: Option<f64>,
-    /// By the server's log, whose windows are shorter than the limiter's.
+    /// The share by the server's log. The margin makes it less.
     counted: f64,
 }
 
@@ -48,7 +48,7 @@ impl Tokens {
             limit,
             held,
             given_out: given_out.map(|shares| shares[n]),
-            counted: share(entries, limit, kept.window, time),
+            counted: share(entries, limit, [terms.window, kept.window], time),
         };
         let uses = match terms.tokens {
             TokenTerms::Uncounted => return None,
@@ -75,12 +75,22 @@ impl Tokens {
     }
 }
 
-/// The share of an endless run, as of the rate: a token is a place.
-fn share(entries: &[(Instant, u64)], limit: u64, window: Duration, time: &Range<Instant>) -> f64 {
-    let each = |&(at, amount): &(Instant, u64)| {
-        core::iter::repeat_n(at, usize::try_from(amount).unwrap_or(usize::MAX))
-    };
-    UseOfRate::of(entries.iter().flat_map(each), limit, window, time).share(window)
+/// What was counted of what the limit allows, after the first of the limiter's windows and in whole ones: calls come in
+/// bursts, a window apart.
+#[expect(clippy::cast_precision_loss, reason = "a share to read")]
+fn share(
+    entries: &[(Instant, u64)],
+    limit: u64,
+    [window, kept]: [Duration; 2],
+    time: &Range<Instant>,
+) -> f64 {
+    let windows = (time.end - time.start).as_nanos() / kept.as_nanos();
+    let later = u32::try_from(windows).unwrap_or(u32::MAX).saturating_sub(1);
+    let judged = time.start + kept..time.start + kept * (later + 1);
+    let counted = entries.iter().filter(|(at, _)| judged.contains(at));
+    let sum: u64 = counted.map(|(_, amount)| amount).sum();
+    let allowed = limit as f64 * f64::from(later) * kept.div_duration_f64(window);
+    if allowed > 0.0 { sum as f64 / allowed } else { 0.0 }
 }
 
 impl fmt::Display for Tokens {
@@ -88,10 +98,15 @@ impl fmt::Display for Tokens {
         for one in &self.uses {
             write!(f, "{:<12}", format!("{} used", one.name))?;
             if let Some(given_out) = one.given_out {
-                write!(f, "{} by the limiter's count ({}), ", percent(given_out), one.held)?;
+                write!(
+                    f,
+                    "{} by the limiter while calls waited ({}); ",
+                    percent(given_out),
+                    one.held
+                )?;
             }
             let (counted, limit, window) = (percent(one.counted), one.limit, self.window);
-            writeln!(f, "{counted} by the server's; of {limit} in {window:?}")?;
+            writeln!(f, "{counted} by the server; of {limit} in {window:?}")?;
         }
         self.write_spent(f)
     }

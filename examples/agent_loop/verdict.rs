@@ -49,7 +49,7 @@ pub(crate) struct Verdict {
 /// the run cuts off; what is left is the share of an endless run. A place that was free at the end and
 /// not taken counts from the moment it was free. Otherwise a limiter that stops half-way would look perfect.
 #[derive(Debug, Default)]
-pub(crate) struct UseOfRate {
+struct UseOfRate {
     /// How often a place was used again: `n − N`.
     times: u32,
     /// The sum of the times until then.
@@ -59,23 +59,16 @@ pub(crate) struct UseOfRate {
 }
 
 impl UseOfRate {
-    /// With so many places in a window.
-    pub(crate) fn of(
-        arrivals: impl Iterator<Item = Instant> + Clone,
-        limit: u64,
-        window: Duration,
-        time: &Range<Instant>,
-    ) -> Self {
-        let places = usize::try_from(limit).unwrap_or(usize::MAX);
-        let count = arrivals.clone().count();
-        let again = arrivals.clone().skip(places);
-        let reused = arrivals.clone().zip(again).map(|(one, next)| next - one).sum();
-        let times = count.saturating_sub(places);
-        let free = |at: Instant| time.end.saturating_duration_since(at + window);
-        let never_used = u32::try_from(places.saturating_sub(count)).unwrap_or(u32::MAX);
+    fn of(arrivals: &[Instant], terms: Terms, time: &Range<Instant>) -> Self {
+        let places = usize::try_from(terms.limit).unwrap_or(usize::MAX);
+        let (before, last) = arrivals.split_at(arrivals.len().saturating_sub(places));
+        let again = arrivals.iter().skip(places);
+        let reused: Duration = before.iter().zip(again).map(|(one, next)| *next - *one).sum();
+        let free = |at: &Instant| time.end.saturating_duration_since(*at + terms.window);
+        let never_used = u32::try_from(places - last.len()).unwrap_or(u32::MAX);
         let lay_free =
-            arrivals.skip(times).map(free).sum::<Duration>() + (time.end - time.start) * never_used;
-        Self { times: u32::try_from(times).unwrap_or(u32::MAX), reused, lay_free }
+            last.iter().map(free).sum::<Duration>() + (time.end - time.start) * never_used;
+        Self { times: u32::try_from(before.len()).unwrap_or(u32::MAX), reused, lay_free }
     }
 
     /// The average time until a place was used again, if any was.
@@ -83,7 +76,7 @@ impl UseOfRate {
         self.reused.checked_div(self.times)
     }
 
-    pub(crate) fn share(&self, window: Duration) -> f64 {
+    fn share(&self, window: Duration) -> f64 {
         let took = self.reused + self.lay_free;
         if took.is_zero() { 0.0 } else { (window * self.times).div_duration_f64(took) }
     }
@@ -100,8 +93,6 @@ impl Verdict {
     ) -> Self {
         totals.waits.sort_unstable();
         let (terms, kept, arrivals) = (flags.terms(), flags.terms_with_margin(), ledger.arrivals());
-        let use_within =
-            |window| UseOfRate::of(arrivals.iter().copied(), terms.limit.into(), window, &time);
         Self {
             terms,
             unlimited: flags.unlimited,
@@ -109,8 +100,8 @@ impl Verdict {
             time: time.end - time.start,
             accepted: arrivals.len(),
             counts: ledger.counts(),
-            use_of_rate: use_within(terms.window),
-            use_with_margin: use_within(kept.window).share(kept.window),
+            use_of_rate: UseOfRate::of(&arrivals, terms, &time),
+            use_with_margin: UseOfRate::of(&arrivals, kept, &time).share(kept.window),
             tokens: Tokens::new(terms, kept, &time, ledger, totals.tokens, given_out),
             totals,
             overhead: Vec::new(),
@@ -182,10 +173,16 @@ impl Verdict {
         let excuses = [
             (self.unlimited, "there was no limiter"),
             (self.time < 2 * self.terms.window, "the run was shorter than two windows"),
-            (!pressure.eager(), "the agents did not ask for more"),
+            (!self.asked_for_more(), "the agents did not ask for more"),
             (pressure.short_of_slots(), "calls in line waited for slots, not for the rate"),
         ];
         excuses.into_iter().find_map(|(holds, excuse)| holds.then_some(excuse))
+    }
+
+    /// The tokens' share is read only while calls are in line, so that these need not be there always.
+    fn asked_for_more(&self) -> bool {
+        let pressure = self.totals.pressure;
+        if self.tokens.is_some() { pressure.often_in_line() } else { pressure.eager() }
     }
 
     /// The share of the allowed rate that was used, if any place in the window was used again.
