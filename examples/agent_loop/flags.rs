@@ -12,6 +12,7 @@ const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Many LLM agents share one limiter: a loopback server checks its limits.
 #[derive(Debug, Parser)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub(crate) struct Flags {
     /// Which pool: ringgate's, or oxi-ai's own and then ringgate's as its replacement, side by side
     #[arg(long, value_name = "WHOSE", default_value = "ringgate")]
@@ -68,11 +69,11 @@ pub(crate) struct Flags {
     #[arg(long, value_name = "N")]
     tokens: Option<u64>,
 
-    /// Most input tokens in any window, as anthropic counts [default: 125000 for each second of it]
+    /// Most input tokens in any window, as anthropic counts [default: 80000 for each second of it]
     #[arg(long, value_name = "N")]
     input_tokens: Option<u64>,
 
-    /// Most output tokens in any window, as anthropic counts [default: 8000 for each second of it]
+    /// Most output tokens in any window, as anthropic counts [default: 14000 for each second of it]
     #[arg(long, value_name = "N")]
     output_tokens: Option<u64>,
 
@@ -188,8 +189,8 @@ impl Flags {
         match self.provider {
             Counts::Openai => TokenTerms::AtArrival { total: or(self.tokens, 100_000) },
             Counts::Anthropic => TokenTerms::AsProduced {
-                input: or(self.input_tokens, 125_000),
-                output: or(self.output_tokens, 8_000),
+                input: or(self.input_tokens, 80_000),
+                output: or(self.output_tokens, 14_000),
             },
             Counts::Requests => TokenTerms::Uncounted,
         }

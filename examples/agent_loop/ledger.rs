@@ -126,7 +126,7 @@ impl Ledger {
 
     pub(crate) fn counted(&self) -> Counted {
         let log = self.log();
-        let [at_arrival, as_sent] = [&log.at_arrival, &log.as_sent].map(|meter| meter.entries());
+        let [at_arrival, as_sent] = [&log.at_arrival, &log.as_sent].map(Meter::entries);
         Counted { at_arrival: at_arrival.to_vec(), as_sent: as_sent.to_vec() }
     }
 

@@ -10,6 +10,7 @@ use crate::counting::TokenTerms;
 use crate::flags::{Flags, Terms};
 use crate::meter::Meter;
 use crate::server::Server;
+use crate::tokens::Tokens;
 use crate::verdict::{Verdict, percent};
 use crate::{round, say};
 use async_trait::async_trait;
@@ -94,7 +95,7 @@ impl Afterwards {
 
     /// Waits while what is counted is at a limit.
     async fn ready(&self) {
-        while let Err(wait) = with(&self.counted, |counted| counted.judge()) {
+        while let Err(wait) = with(&self.counted, Counted::judge) {
             sleep(wait).await;
         }
     }
@@ -152,7 +153,7 @@ impl fmt::Display for Table<'_> {
         )?;
         for (name, verdict) in self.0 {
             let (totals, counts) = (&verdict.totals, verdict.counts);
-            let used = verdict.tokens.as_ref().map_or(0.0, |tokens| tokens.counted());
+            let used = verdict.tokens.as_ref().and_then(Tokens::counted);
             writeln!(
                 f,
                 "{name:<25}{:>9}{:>9}{:>7}{:>12}{:>14}",
@@ -160,7 +161,7 @@ impl fmt::Display for Table<'_> {
                 totals.hung_up,
                 counts.beyond(),
                 counts.overrun,
-                percent(used)
+                used.map_or_else(|| "-".to_owned(), percent)
             )?;
         }
         write!(
@@ -168,7 +169,7 @@ impl fmt::Display for Table<'_> {
             "\n\
              given up       half-way, by the agent\n\
              overrun        answers that went beyond the limit on output while they were sent\n\
-             tokens used    share of the tightest limit, by the server's log of accepted calls"
+             tokens used    of the limit that is used most, by the server's log of accepted calls"
         )
     }
 }

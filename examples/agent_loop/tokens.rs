@@ -8,6 +8,7 @@ use crate::verdict::percent;
 use core::fmt;
 use core::ops::Range;
 use core::time::Duration;
+use ringgate::Usage;
 use std::time::Instant;
 
 /// The limits on tokens, how far they were used, and what calls reserved and used.
@@ -28,8 +29,8 @@ struct Use {
     held: &'static str,
     /// The mean share that was given out while calls were in line, by the limiter's count.
     given_out: Option<f64>,
-    /// The share by the server's log. The margin makes it less.
-    counted: f64,
+    /// The share by the server's log. The margin makes it less. `None` if the run was too short.
+    counted: Option<f64>,
 }
 
 impl Tokens {
@@ -69,9 +70,9 @@ impl Tokens {
         self.uses.iter().filter_map(|one| one.given_out).reduce(f64::max)
     }
 
-    /// The same by the server's log.
-    pub(crate) fn counted(&self) -> f64 {
-        self.uses.iter().map(|one| one.counted).fold(0.0, f64::max)
+    /// The share of the limit that the server has counted most of.
+    pub(crate) fn counted(&self) -> Option<f64> {
+        self.uses.iter().filter_map(|one| one.counted).reduce(f64::max)
     }
 }
 
@@ -83,14 +84,14 @@ fn share(
     limit: u64,
     [window, kept]: [Duration; 2],
     time: &Range<Instant>,
-) -> f64 {
+) -> Option<f64> {
     let windows = (time.end - time.start).as_nanos() / kept.as_nanos();
     let later = u32::try_from(windows).unwrap_or(u32::MAX).saturating_sub(1);
     let judged = time.start + kept..time.start + kept * (later + 1);
     let counted = entries.iter().filter(|(at, _)| judged.contains(at));
     let sum: u64 = counted.map(|(_, amount)| amount).sum();
     let allowed = limit as f64 * f64::from(later) * kept.div_duration_f64(window);
-    if allowed > 0.0 { sum as f64 / allowed } else { 0.0 }
+    (allowed > 0.0).then(|| sum as f64 / allowed)
 }
 
 impl fmt::Display for Tokens {
@@ -105,7 +106,8 @@ impl fmt::Display for Tokens {
                     one.held
                 )?;
             }
-            let (counted, limit, window) = (percent(one.counted), one.limit, self.window);
+            let counted = one.counted.map_or_else(|| "unknown".to_owned(), percent);
+            let (limit, window) = (one.limit, self.window);
             writeln!(f, "{counted} by the server; of {limit} in {window:?}")?;
         }
         self.write_spent(f)
@@ -115,17 +117,21 @@ impl fmt::Display for Tokens {
 impl Tokens {
     fn write_spent(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Spent { reserved, used, unknown } = self.spent;
-        let line = |f: &mut fmt::Formatter<'_>, name, reserved: u64, used: u64, unknown: u64| {
-            let back = if self.gives_back { reserved.saturating_sub(used + unknown) } else { 0 };
-            writeln!(
-                f,
-                "{name:<12}reserved {reserved}: used {used}, given back {back}, kept for calls given up {unknown}"
-            )
-        };
         if self.gives_back {
-            line(f, "input", reserved.input, used.input, unknown.input)?;
-            return line(f, "output", reserved.output, used.output, unknown.output);
+            write!(f, "input       reserved {}: ", reserved.input)?;
+            let back = reserved.input.saturating_sub(used.input + unknown.input);
+            writeln!(f, "used {}, given back {back}, given up {}", used.input, unknown.input)?;
+            write!(f, "output      reserved {}: ", reserved.output)?;
+            let back = reserved.output.saturating_sub(used.output + unknown.output);
+            writeln!(f, "used {}, given back {back}, given up {}", used.output, unknown.output)?;
+            return writeln!(
+                f,
+                "            (an answer that streams holds max_tokens; a call given up counts as reserved)"
+            );
         }
-        line(f, "tokens", reserved.total(), used.total(), unknown.total())
+        let [reserved, used, unknown] = [reserved, used, unknown].map(Usage::total);
+        let kept = reserved.saturating_sub(used + unknown);
+        write!(f, "tokens      reserved {reserved}: used {used}, given back 0, ")?;
+        writeln!(f, "kept unused {kept}, given up {unknown}")
     }
 }
