@@ -83,3 +83,24 @@ fn turns_counted_for_longer_after_the_clock_had_stepped_back() {
     ];
     run_limiters(&two(&[(1, 1)], InFlight::Unlimited, ops)).unwrap();
 }
+
+/// At its first poll, when it answers after another has claimed its permit, and as its timer rings early.
+#[test]
+fn a_call_that_woke_itself_three_times_was_taken_for_one_that_does_so_endlessly() {
+    let again = |which| Op::Poll(which, Woken::BySame);
+    let ops = vec![
+        attempt(0),
+        attempt(1),
+        Op::Time(Move::On(2)),
+        call(0),
+        call(0),
+        Op::Silence(0),
+        Op::End(0),
+        Op::Grace,
+        again(0),
+        Op::Time(Move::On(2)),
+        again(0),
+    ];
+    let program = two(&[(2, 2)], InFlight::Shared(2), ops);
+    run_limiters(&Program { longest: 1, ..program }).unwrap();
+}

@@ -24,7 +24,9 @@ struct Waiting<'a> {
     /// Former wakers, and their counts when they were replaced.
     former: Vec<(Arc<Wakes>, usize)>,
     is_silent: bool,
-    /// How many of its last polls have woken itself.
+    /// Wakes after its last poll.
+    left: usize,
+    /// How many of its last polls have woken itself, each but the first because the one before had.
     in_a_row: usize,
 }
 
@@ -196,6 +198,7 @@ impl<'a> Scene<'a> {
             seen: 0,
             former,
             is_silent,
+            left: 0,
             in_a_row: 0,
         });
         if polled { self.poll(self.waiting.len() - 1, Woken::BySame) } else { Ok(()) }
@@ -213,6 +216,9 @@ impl<'a> Scene<'a> {
         let mut waiting = self.waiting.remove(index);
         self.model.calls[waiting.id].is_silent = waiting.is_silent;
         let before = waiting.wakes.count();
+        if before != waiting.left {
+            waiting.in_a_row = 0;
+        }
         (waiting.seen, waiting.told) = (before, before);
         if woken == Woken::ByAnother {
             let former = mem::replace(&mut waiting.wakes, Wakes::new());
@@ -231,7 +237,7 @@ impl<'a> Scene<'a> {
             Poll::Pending => {
                 let again = if waiting.was_woken() { waiting.in_a_row + 1 } else { 0 };
                 prop_assert!(again <= MAX_IN_A_ROW, "call {} wakes itself endlessly", waiting.id);
-                waiting.in_a_row = again;
+                (waiting.in_a_row, waiting.left) = (again, waiting.wakes.count());
                 self.waiting.insert(index, waiting);
                 check(self.model.check_shares())?;
                 self.tell_wakes(false);
