@@ -122,13 +122,13 @@ impl TokenWindow {
     /// A window of zero counts for a microsecond. Windows saturate at 2^64 ns.
     #[must_use]
     pub fn new(limit: u64, window: Duration) -> Self {
-        Self::of(Kind::AtStart(RawTokens::new(limit, window)), Time::default())
+        Self::by(Time::default(), false, limit, window)
     }
 
     /// [`new`](Self::new), by another clock.
     #[must_use]
     pub fn with_clock(limit: u64, window: Duration, clock: impl Clock) -> Self {
-        Self::of(Kind::AtStart(RawTokens::new(limit, window)), Time::new(clock))
+        Self::by(Time::new(clock), false, limit, window)
     }
 
     /// A window of tokens that count from their settlement, and are held in full until then.
@@ -151,17 +151,13 @@ impl TokenWindow {
     /// ```
     #[must_use]
     pub fn as_produced(limit: u64, window: Duration) -> Self {
-        Self::of(Kind::AsProduced(HeldTokens::new(limit, window)), Time::default())
+        Self::by(Time::default(), true, limit, window)
     }
 
     /// [`as_produced`](Self::as_produced), by another clock.
     #[must_use]
     pub fn as_produced_with_clock(limit: u64, window: Duration, clock: impl Clock) -> Self {
-        Self::of(Kind::AsProduced(HeldTokens::new(limit, window)), Time::new(clock))
-    }
-
-    fn of(kind: Kind, time: Time) -> Self {
-        Self { kind, time }
+        Self::by(Time::new(clock), true, limit, window)
     }
 
     /// By this clock.
@@ -171,7 +167,7 @@ impl TokenWindow {
         } else {
             Kind::AtStart(RawTokens::new(limit, window))
         };
-        Self::of(kind, time)
+        Self { kind, time }
     }
 
     /// Reserves `weight` tokens now, or refuses with the exact time to wait. A weight of zero succeeds.

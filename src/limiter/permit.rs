@@ -39,8 +39,16 @@ impl<H: Deref<Target = Core>> Held<H> {
         self.0.as_ref().map_or(Usage::default(), Unsettled::expected)
     }
 
-    fn unsettled(&mut self) -> Option<&mut Unsettled<H>> {
-        self.0.as_mut()
+    fn settle(&mut self, used: Usage) {
+        if let Some(unsettled) = &mut self.0 {
+            unsettled.settle(used);
+        }
+    }
+
+    fn give_back(&mut self) {
+        if let Some(unsettled) = &mut self.0 {
+            unsettled.give_back();
+        }
     }
 
     fn release_slot(mut self) -> Option<Unsettled<H>> {
@@ -100,9 +108,7 @@ impl<'a> LimiterPermit<'a> {
     /// # Ok::<(), ringgate::Refused>(())
     /// ```
     pub fn settle(mut self, used: Usage) {
-        if let Some(unsettled) = self.0.unsettled() {
-            unsettled.settle(used);
-        }
+        self.0.settle(used);
     }
 
     /// Ends a call that was never sent, and gives its tokens back. In the rates it stays counted.
@@ -111,9 +117,7 @@ impl<'a> LimiterPermit<'a> {
     ///
     /// As [`settle`](Self::settle).
     pub fn cancel(mut self) {
-        if let Some(unsettled) = self.0.unsettled() {
-            unsettled.give_back();
-        }
+        self.0.give_back();
     }
 
     /// Releases the slot, and keeps the tokens: they are settled later.
@@ -164,9 +168,7 @@ impl OwnedLimiterPermit {
     ///
     /// As there.
     pub fn settle(mut self, used: Usage) {
-        if let Some(unsettled) = self.0.unsettled() {
-            unsettled.settle(used);
-        }
+        self.0.settle(used);
     }
 
     /// As [`LimiterPermit::cancel`].
@@ -175,9 +177,7 @@ impl OwnedLimiterPermit {
     ///
     /// As [`LimiterPermit::settle`].
     pub fn cancel(mut self) {
-        if let Some(unsettled) = self.0.unsettled() {
-            unsettled.give_back();
-        }
+        self.0.give_back();
     }
 
     /// As [`LimiterPermit::release_slot`].

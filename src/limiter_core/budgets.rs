@@ -45,25 +45,16 @@ pub(crate) struct Reserved {
 
 /// What an admission hands over: what was reserved, or nothing where there are no budgets. That is kept apart because a permit
 /// without tokens should not cost more than before there were any.
-pub(crate) trait Kept {
-    fn nothing() -> Self;
+pub(crate) trait Kept: Default {
     fn of(reserved: Reserved) -> Self;
 }
 
 impl Kept for () {
     #[inline]
-    fn nothing() -> Self {}
-
-    #[inline]
     fn of(_: Reserved) -> Self {}
 }
 
 impl Kept for Reserved {
-    #[inline]
-    fn nothing() -> Self {
-        Self::default()
-    }
-
     #[inline]
     fn of(reserved: Reserved) -> Self {
         reserved

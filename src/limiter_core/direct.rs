@@ -60,7 +60,7 @@ impl Core {
         } else {
             self.stamp()?;
         }
-        Ok(K::nothing())
+        Ok(K::default())
     }
 
     /// The rate first, without a claim: it cannot be given back. Tokens and slot are given back if the stamp fails.

@@ -137,7 +137,8 @@ impl Queued<'_> {
         self.stamp(slot, turn, cx)
     }
 
-    /// Reserves its tokens and stamps, with the slot in hand. `None` if there was none, another call was faster or the clock stepped back.
+    /// Reserves its tokens and stamps, with the slot in hand. `None` if there was none, another call was faster or the
+    /// clock stepped back.
     fn stamp(
         mut self: Pin<&mut Self>,
         slot: Option<Slot<'_>>,

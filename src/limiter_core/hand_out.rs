@@ -74,19 +74,19 @@ impl Core {
 
     /// The rate has changed: wakes the first in line, and others for whom there is room. The first may be silent.
     pub(super) fn look_at_the_rate_again(&self) {
-        if self.gate.change() {
-            let mut panics = Panics::default();
-            self.hand_out_in(Reason::Change, &mut panics);
-            self.hand_out_in(Reason::Room, &mut panics);
-            panics.resume();
-        }
+        self.look_again_for(Reason::Change);
     }
 
     /// Tokens may have become free: wakes the first in line, and others for whom there is room.
     pub(super) fn look_at_the_tokens_again(&self) {
+        self.look_again_for(Reason::Tokens);
+    }
+
+    /// For the first in line, and then for others.
+    fn look_again_for(&self, reason: Reason) {
         if self.gate.change() {
             let mut panics = Panics::default();
-            self.hand_out_in(Reason::Tokens, &mut panics);
+            self.hand_out_in(reason, &mut panics);
             self.hand_out_in(Reason::Room, &mut panics);
             panics.resume();
         }
@@ -175,7 +175,8 @@ impl Core {
         match self.budgets() {
             None => Some(room),
             Some(budgets) => {
-                Some(budgets.room(newcomer)).filter(|fit| *fit > 0).map(|fit| fit.min(room))
+                let fit = budgets.room(newcomer);
+                (fit > 0).then(|| fit.min(room))
             }
         }
     }

@@ -111,10 +111,8 @@ impl Drop for Leaving<'_> {
         }
         // It may have been granted a turn, and nobody waits behind it in the lane.
         let unused = self.core.line.take_back_from(self.lane) + u64::from(self.has_turn);
+        self.core.end_watch(self.nth);
         // MUTANTS: drop 1
-        if self.lane.is_ahead() {
-            self.core.end_watch(self.nth);
-        }
         if self.lane.is_ahead() && !self.is_vain {
             self.core.hand_out_after(unused, Reason::Successor);
         } else if unused > 0 {
