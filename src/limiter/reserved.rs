@@ -27,6 +27,12 @@ impl<H: Deref<Target = Core>> Unsettled<H> {
         self.core.give_back(mem::take(&mut self.tokens));
     }
 
+    /// A call of its own, so that the end of one without tokens stays small where it is inlined.
+    #[inline(never)]
+    fn settle_in_full(&mut self) {
+        self.core.settle_in_full(mem::take(&mut self.tokens));
+    }
+
     pub(super) fn expected(&self) -> Usage {
         self.tokens.expected()
     }
@@ -36,7 +42,7 @@ impl<H: Deref<Target = Core>> Drop for Unsettled<H> {
     #[inline]
     fn drop(&mut self) {
         if !self.tokens.is_settled() {
-            self.core.settle_in_full(mem::take(&mut self.tokens));
+            self.settle_in_full();
         }
     }
 }
