@@ -1,6 +1,6 @@
 //! Windows of tokens side by side: ringgate, throttle-net's weighted log, and the usual log behind a mutex.
 //!
-//! `cargo bench --manifest-path benches/compare/Cargo.toml --bench tokens` (`-- --quick`: seconds)
+//! `cargo bench --manifest-path benches/compare/Cargo.toml --bench tokens` (`-- --quick`: seconds; `-- --csv`: for pictures)
 //!
 //! Nanoseconds for one call, on each thread where there are two; medians of several rounds that take turns. The answers are
 //! counted: a run with a wrong one fails. Two threads want two idle cores.
@@ -242,26 +242,67 @@ fn tokens_alone(calls: u64) -> f64 {
     })
 }
 
-fn medians<const N: usize>(rounds: usize, runs: [&dyn Fn() -> f64; N]) -> [f64; N] {
+/// The runs take turns; the rounds of each in order.
+fn rounds<const N: usize>(rounds: usize, runs: [&dyn Fn() -> f64; N]) -> [Vec<f64>; N] {
     let mut figures = [const { Vec::new() }; N];
     for _ in 0..rounds {
         for (figures, run) in figures.iter_mut().zip(runs) {
             figures.push(run());
         }
     }
-    figures.map(|mut figures| {
+    for figures in &mut figures {
         figures.sort_by(f64::total_cmp);
-        figures[figures.len() / 2]
-    })
+    }
+    figures
+}
+
+fn median(figures: &[f64]) -> f64 {
+    figures[figures.len() / 2]
+}
+
+/// Prints what was measured: a table, or comma-separated values with the quartiles.
+struct Report {
+    is_csv: bool,
+}
+
+impl Report {
+    const NAMES: [&str; 3] = ["ringgate", "mutex log", "throttle-net"];
+
+    fn begin(&self) {
+        if self.is_csv {
+            println!("group,line,threads,low,median,high");
+        } else {
+            let [ours, log, theirs] = Self::NAMES;
+            println!(
+                "{:<26} {ours:>8} {log:>9} {theirs:>13} {:>13}",
+                "work, clock, threads", "to mutex log"
+            );
+        }
+    }
+
+    fn row(&self, work: &str, threads: u32, figures: &[Vec<f64>]) {
+        if self.is_csv {
+            for (name, figures) in Self::NAMES.iter().zip(figures) {
+                let [low, high] = [figures[figures.len() / 4], figures[figures.len() * 3 / 4]];
+                println!(
+                    "\"tokens: {work}\",{name},{threads},{low:.1},{:.1},{high:.1}",
+                    median(figures)
+                );
+            }
+        } else {
+            let [ours, log] = [median(&figures[0]), median(&figures[1])];
+            let theirs = figures.get(2).map_or("-".into(), |all| format!("{:.1}", median(all)));
+            let name = format!("{work}, {threads}");
+            println!("{name:<26} {ours:>8.1} {log:>9.1} {theirs:>13} {:>13.2}", ours / log);
+        }
+    }
 }
 
 fn main() {
-    let quick = std::env::args().any(|arg| arg == "--quick");
-    let (rounds, calls) = if quick { (1, 1_000) } else { (11, 1_000_000) };
-    println!(
-        "{:<26} {:>8} {:>9} {:>13} {:>13}",
-        "work, clock, threads", "ringgate", "mutex log", "throttle-net", "to mutex log"
-    );
+    let is_asked = |flag: &str| std::env::args().any(|arg| arg == flag);
+    let (times, calls) = if is_asked("--quick") { (1, 1_000) } else { (11, 1_000_000) };
+    let report = Report { is_csv: is_asked("--csv") };
+    report.begin();
     let works = [
         ("admit", Work::Admit { in_a_tick: 1 }),
         ("admit, ten a tick", Work::Admit { in_a_tick: 10 }),
@@ -270,33 +311,31 @@ fn main() {
     ];
     for (name, work) in works {
         for threads in [1, 2] {
-            let [ours, log] = medians(
-                rounds,
+            let figures = rounds(
+                times,
                 [&|| ringgate_told(work, threads, calls), &|| log_told(work, threads, calls)],
             );
-            let name = format!("{name}, none, {threads}");
-            println!("{name:<26} {ours:>8.1} {log:>9.1} {:>13} {:>13.2}", "-", ours / log);
+            report.row(&format!("{name}, none"), threads, &figures);
         }
     }
     for (name, admits) in [("admit", true), ("refuse", false)] {
         for threads in [1, 2] {
-            let [ours, log, theirs] = medians(
-                rounds,
+            let figures = rounds(
+                times,
                 [
                     &|| ringgate_system(admits, threads, calls),
                     &|| log_system(admits, threads, calls),
                     &|| throttle_net_system(admits, threads, calls),
                 ],
             );
-            let name = format!("{name}, system, {threads}");
-            println!("{name:<26} {ours:>8.1} {log:>9.1} {theirs:>13.1} {:>13.2}", ours / log);
+            report.row(&format!("{name}, system"), threads, &figures);
         }
     }
-    let [whole, rate, tokens] =
-        medians(rounds, [&|| whole_call(calls), &|| rate_and_slot(calls), &|| tokens_alone(calls)]);
-    let parts = rate + tokens;
-    println!(
-        "one call: {whole:.1}; rate and slot {rate:.1}, tokens {tokens:.1}: {:.2}",
-        whole / parts
-    );
+    let one_call =
+        rounds(times, [&|| whole_call(calls), &|| rate_and_slot(calls), &|| tokens_alone(calls)]);
+    let [whole, rate, tokens] = one_call.map(|figures| median(&figures));
+    if !report.is_csv {
+        let ratio = whole / (rate + tokens);
+        println!("one call: {whole:.1}; rate and slot {rate:.1}, tokens {tokens:.1}: {ratio:.2}");
+    }
 }

@@ -5,7 +5,7 @@
 //! cargo run --release --manifest-path benches/plots/Cargo.toml -- --draw-only
 //! ```
 //!
-//! Dots are medians, bars their 95 % confidence intervals.
+//! Dots are medians, bars their 95 % confidence intervals; the quartiles where the windows of tokens are compared.
 
 mod measured;
 mod picture;
@@ -16,7 +16,7 @@ use picture::{Axis, Picture};
 use std::env;
 use std::error::Error;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 /// Runs the benches and draws what criterion has measured
 #[derive(Debug, Parser)]
@@ -41,10 +41,13 @@ fn main() -> Result<(), Box<dyn Error>> {
     let target = env::var_os("CARGO_TARGET_DIR").map_or(library.join("target"), PathBuf::from);
     let criterion = flags.criterion.unwrap_or(target.join("criterion"));
     let out = flags.out.unwrap_or(library.join("docs/pictures"));
+    let tokens = criterion.join("tokens.csv");
     if !flags.draw_only {
         run_benches(&library, &target)?;
+        compare_tokens(&library, &tokens)?;
     }
-    let measured = Measured::read(&criterion)?;
+    let mut measured = Measured::read(&criterion)?;
+    measured.read_table(&tokens)?;
     std::fs::create_dir_all(&out)?;
     for picture in pictures() {
         let path = out.join(picture.file);
@@ -67,7 +70,22 @@ fn run_benches(library: &Path, target: &Path) -> Result<(), Box<dyn Error>> {
     if status.success() { Ok(()) } else { Err("the benches failed".into()) }
 }
 
-fn pictures() -> [Picture; 4] {
+/// The comparison has rivals in its tree, so it is a package of its own.
+fn compare_tokens(library: &Path, table: &Path) -> Result<(), Box<dyn Error>> {
+    let cargo = env::var_os("CARGO").unwrap_or("cargo".into());
+    let output = Command::new(cargo)
+        .args(["bench", "--locked", "--bench", "tokens", "--manifest-path"])
+        .arg(library.join("benches/compare/Cargo.toml"))
+        .args(["--", "--csv"])
+        .stderr(Stdio::inherit())
+        .output()?;
+    if !output.status.success() {
+        return Err("the comparison failed".into());
+    }
+    Ok(std::fs::write(table, output.stdout)?)
+}
+
+fn pictures() -> [Picture; 6] {
     [
         Picture {
             file: "check-and-record.svg",
@@ -103,6 +121,24 @@ fn pictures() -> [Picture; 4] {
             lines: &["original", "ringgate"],
             x: Axis { title: "tasks", logarithmic: true },
             y: Axis { title: "ns per call", logarithmic: false },
+            value: |point, nanos| (point.parameter, nanos),
+        },
+        Picture {
+            file: "tokens-admit.svg",
+            title: "Tokens by the system's clock: one call admitted",
+            group: "tokens: admit, system",
+            lines: &["mutex log", "throttle-net", "ringgate"],
+            x: Axis { title: "threads", logarithmic: false },
+            y: Axis { title: "ns per call of each thread", logarithmic: false },
+            value: |point, nanos| (point.parameter, nanos),
+        },
+        Picture {
+            file: "tokens-settle.svg",
+            title: "Tokens without a clock: one call admitted, half of it given back",
+            group: "tokens: admit and settle, none",
+            lines: &["mutex log", "ringgate"],
+            x: Axis { title: "threads", logarithmic: false },
+            y: Axis { title: "ns per call of each thread", logarithmic: false },
             value: |point, nanos| (point.parameter, nanos),
         },
     ]

@@ -1,4 +1,4 @@
-//! What criterion has measured, read from the files that it leaves behind.
+//! What criterion and the comparisons have measured, read from the files that they leave behind.
 
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -21,7 +21,7 @@ pub struct Point {
     /// How many things one iteration does; one unless the bench says otherwise.
     pub elements: f64,
     pub median: f64,
-    /// The 95 % confidence interval of the median.
+    /// The 95 % confidence interval of the median, or the quartiles.
     pub low: f64,
     pub high: f64,
 }
@@ -32,6 +32,17 @@ struct Benchmark {
     function_id: Option<String>,
     value_str: Option<String>,
     throughput: Option<Throughput>,
+}
+
+/// A line of the table.
+#[derive(Deserialize)]
+struct Row {
+    group: String,
+    line: String,
+    threads: f64,
+    low: f64,
+    median: f64,
+    high: f64,
 }
 
 #[derive(Deserialize)]
@@ -73,6 +84,23 @@ impl Measured {
         }
         points.sort_by(|one, other| one.parameter.total_cmp(&other.parameter));
         Ok(Self(points))
+    }
+
+    /// Adds what a comparison has printed.
+    pub fn read_table(&mut self, table: &Path) -> Result<(), Box<dyn Error>> {
+        for row in csv::Reader::from_path(table)?.into_deserialize() {
+            let Row { group, line, threads, low, median, high } = row?;
+            self.0.push(Point {
+                group,
+                line,
+                parameter: threads,
+                elements: 1.0,
+                median,
+                low,
+                high,
+            });
+        }
+        Ok(())
     }
 
     /// A line of a group, in the order of its parameter.

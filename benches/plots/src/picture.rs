@@ -17,6 +17,8 @@ fn colour(name: &str) -> RGBColor {
         "original" => RGBColor(200, 60, 40),
         "ringgate" => RGBColor(20, 80, 160),
         "no pool" => RGBColor(110, 110, 110),
+        "mutex log" => RGBColor(200, 60, 40),
+        "throttle-net" => RGBColor(160, 120, 30),
         _ => RGBColor(90, 150, 220),
     }
 }
