@@ -45,9 +45,12 @@ impl<W: Deref<Target = TokenWindow>> Reserved<W> {
 }
 
 impl<W: Deref<Target = TokenWindow>> Drop for Reserved<W> {
-    /// What was not settled was used in full. (Counted at the start, it stays as it is.)
+    /// What was not settled was used in full. Counted at the start, it stays as it is.
+    #[inline]
     fn drop(&mut self) {
-        self.settle(self.weight());
+        if let Some(Counted::AsProduced(_)) = self.counted {
+            self.settle(self.weight());
+        }
     }
 }
 
