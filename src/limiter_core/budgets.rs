@@ -16,6 +16,8 @@ use smallvec::SmallVec;
 #[derive(Debug)]
 pub(crate) struct Budgets {
     all: Vec<Budget>,
+    /// Whether any of them counts as produced.
+    has_held: bool,
     in_line: Shares,
     pub(super) watch: Watch,
 }
@@ -83,9 +85,9 @@ impl Budgets {
         };
         let limits = limits.iter().filter(|rule| !rule.window().is_zero());
         let all: Vec<_> = limits.map(budget).collect();
-        let is_limited = !all.is_empty();
-        is_limited
-            .then(|| Box::new(Self { all, in_line: Shares::default(), watch: Watch::default() }))
+        let has_held = all.iter().any(|budget| budget.window.counts_as_produced());
+        let (in_line, watch) = (Shares::default(), Watch::default());
+        (!all.is_empty()).then(|| Box::new(Self { all, has_held, in_line, watch }))
     }
 
     /// Changes the `n`-th limit.
@@ -143,9 +145,10 @@ impl Budgets {
         self.settle_each(reserved, |rule, reserved| rule.settles_at(used, reserved))
     }
 
-    /// Counts what was reserved as used.
+    /// Counts what was reserved as used. What counts from the start does so already.
+    #[inline]
     pub(super) fn settle_in_full(&self, reserved: Reserved) -> bool {
-        self.settle_each(reserved, |_, reserved| reserved)
+        self.has_held && self.settle_each(reserved, |_, reserved| reserved)
     }
 
     /// Gives all back: the call was never sent.
