@@ -41,6 +41,8 @@ impl Core {
             self.try_admit_uncontended(ask)
         } else if !self.line.is_waiting()
             && self.has_room_for_more_than(self.turns_out(), Some(ask.tokens))
+            // A rate of zero has room for all, so that all are refused. They take no permit.
+            && self.peek_for(ask).is_ok()
             && let Some(permit) = self.lapsed_for_a_try()
         {
             self.try_admit_with(permit, ask).map(K::of)

@@ -556,6 +556,24 @@ fn a_try_with_a_shared_permit_of_a_silent_call_used_the_turn_of_another() {
     assert_eq!(limiter.available_permits(), 0);
 }
 
+/// It has room for all, so that each is refused.
+/// Broken by: a try that claims a silent call's shared permit, and does not look at the rate.
+#[test]
+fn a_try_that_a_rate_of_zero_refused_took_the_shared_permit_of_a_silent_call() {
+    let semaphore = Arc::new(Semaphore::new(1));
+    let clock = ManualClock::new();
+    let builder = Limiter::builder().rate(Rate::new(2, s(1))).semaphore(Arc::clone(&semaphore));
+    let limiter = builder.clock(clock.clone()).build();
+    let held = semaphore.try_acquire().unwrap();
+    let silent = queued(&limiter);
+    drop(held);
+    limiter.set_rate(Rate::new(0, s(1))).unwrap();
+    assert!(!tries(&limiter, &clock, 16));
+    assert_eq!(semaphore.available_permits(), 0, "it is free");
+    drop(silent);
+    assert_eq!(semaphore.available_permits(), 1);
+}
+
 /// It stands for a permit, and others of other limiters are granted theirs before it, again and again.
 /// Broken by: stands that keep room for as long as the semaphore is busy.
 #[tokio::test(start_paused = true)]

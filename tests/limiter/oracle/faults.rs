@@ -104,3 +104,18 @@ fn a_call_that_woke_itself_three_times_was_taken_for_one_that_does_so_endlessly(
     let program = two(&[(2, 2)], InFlight::Shared(2), ops);
     run_limiters(&Program { longest: 1, ..program }).unwrap();
 }
+
+/// It did not look at the rate first, which was zero: there was room for all, so that each was refused.
+#[test]
+fn a_refused_call_freed_the_slot_of_a_silent_one() {
+    let ops = vec![
+        attempt(0),
+        call(1),
+        Op::End(0),
+        Op::SetRate { limiter: 1, n: 0, limit: 0, window: 1 },
+        attempt(1),
+        Op::Time(Move::Eighths(3)),
+        attempt(1),
+    ];
+    run_limiters(&two(&[(4, 1)], InFlight::Shared(1), ops)).unwrap();
+}
