@@ -119,3 +119,24 @@ fn a_refused_call_freed_the_slot_of_a_silent_one() {
     ];
     run_limiters(&two(&[(4, 1)], InFlight::Shared(1), ops)).unwrap();
 }
+
+/// Its slot had been taken, so that it claims the next one that is granted. To the model that one kept room on.
+#[test]
+fn a_silent_call_left_with_the_slot_that_a_younger_one_had_just_been_granted() {
+    let ops = vec![
+        attempt(0),
+        Op::Time(Move::On(1)),
+        call(0),
+        Op::Silence(0),
+        Op::End(0),
+        attempt(1),
+        Op::Time(Move::Eighths(3)),
+        attempt(1),
+        Op::Time(Move::On(1)),
+        call(1),
+        Op::End(0),
+        Op::Drop(0),
+        attempt(1),
+    ];
+    run_limiters(&two(&[(1, 1)], InFlight::Shared(1), ops)).unwrap();
+}

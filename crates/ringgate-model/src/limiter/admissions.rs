@@ -177,6 +177,9 @@ impl Model {
 
     /// A newcomer goes only if there is room for more than have a turn. Turns count for an eighth of the grace at
     /// least, unless the limiter has lost count. Exempt are shared slots: no turn holds one, the first who asks gets it.
+    ///
+    /// Calls that stand keep room while one of them, of any limiter, has yet to be granted a slot or to claim it. Once a
+    /// silent call has answered and claimed the slot of a younger one, the younger one has nothing to come.
     fn check_turns_left(&self, limiter: Id) -> Verdict {
         if self.limiters[limiter].disturbed_until >= self.now.max(1) {
             return Ok(());
@@ -187,13 +190,21 @@ impl Model {
         };
         let line = &self.limiters[limiter].line;
         let turns = line.iter().filter(has_turn).count();
-        let standing = line.iter().filter(|id| self.keeps_room(&self.calls[**id])).count();
+        let keeps_room =
+            |id: &&Id| self.may_get_slot(limiter) && self.keeps_room(&self.calls[**id]);
+        let standing = line.iter().filter(keeps_room).count();
         let (slots, stamps) = (self.own_free(limiter), self.remaining(limiter) as usize);
         demand(slots.min(stamps) > turns + standing, || {
             format!(
                 "a newcomer used one of {turns}+{standing} turns: {slots} slots, {stamps} stamps"
             )
         })
+    }
+
+    /// Somebody waits for a shared slot, or has one to claim.
+    fn may_get_slot(&self, limiter: Id) -> bool {
+        let slots = self.limiters[limiter].shared.map(|slots| &self.slots[slots]);
+        slots.is_some_and(|slots| !slots.line.is_empty() || slots.unclaimed() > 0)
     }
 
     /// It stands in the line of shared slots. One that is silent keeps no room from others: it counts for a quarter of the
