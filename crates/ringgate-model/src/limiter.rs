@@ -212,9 +212,11 @@ pub struct Model {
     pub now: u64,
     /// How much time has passed, without steps back.
     passed: u64,
-    /// What the clock showed before it stepped back by less than the times that limiters count calls by, or 0. What was
-    /// counted then counts so much longer.
+    /// What the clock showed before it stepped back without a jump, or 0. What was counted then may count so much longer,
+    /// and a call sleeps so much longer: no timer rings by that.
     set_back_from: u64,
+    /// The latest time that the clock has ever shown.
+    latest: u64,
     /// The grace of all limiters.
     pub grace: u64,
     /// The limiters.
@@ -231,7 +233,7 @@ impl Model {
     /// At this time, with the default grace of a second.
     #[must_use]
     pub fn new(now: u64) -> Self {
-        Self { now, grace: 1_000_000_000, ..Self::default() }
+        Self { now, latest: now, grace: 1_000_000_000, ..Self::default() }
     }
 
     /// Adds a limiter with `own` slots, and with those of number `shared`.
@@ -365,7 +367,9 @@ impl Model {
         let period = self.grace / 8;
         let is_back = now < self.now;
         if is_back {
-            let is_near = |from: &u64| from.saturating_sub(now) <= self.grace / 4 * 3;
+            // After a jump all timers ring, and nothing counts any more.
+            let longest = JUMP.max(self.grace / 4 * 3);
+            let is_near = |from: &u64| from.saturating_sub(now) <= longest;
             let steps = [self.set_back_from, self.now].into_iter().filter(is_near);
             self.set_back_from = steps.max().unwrap_or(0);
         }
@@ -381,6 +385,7 @@ impl Model {
         }
         self.passed += now.saturating_sub(self.now);
         self.now = now;
+        self.latest = self.latest.max(now);
     }
 
     /// Changes a rate. Returns false if there is no such rate.

@@ -140,3 +140,42 @@ fn a_silent_call_left_with_the_slot_that_a_younger_one_had_just_been_granted() {
     ];
     run_limiters(&two(&[(1, 1)], InFlight::Shared(1), ops)).unwrap();
 }
+
+/// The clock steps back by a second, which is no jump: no timer rings.
+#[test]
+fn a_call_slept_for_longer_after_the_clock_had_stepped_back_by_a_second() {
+    let ops = vec![
+        Op::Time(Move::Eighths(8)),
+        attempt(0),
+        call(0),
+        call(0),
+        Op::Silence(0),
+        Op::End(0),
+        Op::Run { backwards: false },
+        Op::Time(Move::Jump(1)),
+        Op::Grace,
+    ];
+    run_limiters(&two(&[], InFlight::Shared(1), ops)).unwrap();
+}
+
+/// The limiter counts it with turns of the next eighth of the grace, if it has counted such turns before the jump.
+#[test]
+fn a_turn_counted_for_longer_as_the_clock_showed_a_time_again() {
+    let ops = vec![
+        Op::Time(Move::Eighths(16)),
+        attempt(0),
+        call(0),
+        Op::End(0),
+        Op::Run { backwards: false },
+        Op::Time(Move::Jump(1)),
+        Op::Time(Move::Eighths(8)),
+        call(0),
+        call(0),
+        Op::Drop(0),
+        Op::End(0),
+        Op::Silence(0),
+        Op::Time(Move::Eighths(2)),
+        attempt(0),
+    ];
+    run_limiters(&two(&[], InFlight::Own(1), ops)).unwrap();
+}
