@@ -179,3 +179,19 @@ fn a_turn_counted_for_longer_as_the_clock_showed_a_time_again() {
     ];
     run_limiters(&two(&[], InFlight::Own(1), ops)).unwrap();
 }
+
+/// The clock shows the time again at which it stood.
+#[test]
+fn a_silent_call_that_stood_kept_room_again_after_the_clock_had_jumped_back() {
+    let ops = vec![
+        call(0),
+        Op::Grace,
+        Op::Slots(SlotsOp::Add(1)),
+        Op::Silence(0),
+        call(0),
+        Op::Time(Move::Jump(1)),
+        Op::Time(Move::On(2)),
+        Op::Grace,
+    ];
+    run_limiters(&two(&[(1, 1)], InFlight::Shared(0), ops)).unwrap();
+}

@@ -84,7 +84,8 @@ impl Model {
     ///
     /// A shared slot that was granted to a silent call is room for others.
     ///
-    /// The grace starts when a clock that has stepped back shows the time before that again.
+    /// The grace starts when a clock that has stepped or jumped back shows the time before that again: what the limiter
+    /// counted then may count again.
     ///
     /// Exempt, as documented or known: a call not polled since a rate has changed, if there was not room for all. If the one
     /// that watches is silent, the others learn of it at the time when they would have gone by the former rate.
@@ -94,7 +95,7 @@ impl Model {
     /// If a call is forgotten.
     pub fn check_step_of_grace(&mut self) -> Result<bool, String> {
         let mut is_seen = true;
-        let counts_late = self.now < self.set_back_from;
+        let counts_late = self.now < self.latest;
         for limiter in 0..self.limiters.len() {
             let count = |(steps, before): (u32, u64), room: usize, admissions: u64| {
                 let is_unused = room > 0 && before == admissions && !counts_late;
