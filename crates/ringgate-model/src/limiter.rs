@@ -139,6 +139,8 @@ pub struct Call {
     claim: Claim,
     /// When it began to stand in the line of shared slots.
     stood_at: u64,
+    /// The latest that the clock has shown at a poll since then.
+    shown_at: u64,
     /// How much time had passed when it was granted a shared slot.
     granted_at: u64,
     /// The time of the latest wake since its last poll.
@@ -264,6 +266,7 @@ impl Model {
             stage: Stage::New,
             claim: Claim::None,
             stood_at: 0,
+            shown_at: 0,
             granted_at: 0,
             woken: None,
             given: None,

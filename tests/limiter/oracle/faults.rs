@@ -195,3 +195,23 @@ fn a_silent_call_that_stood_kept_room_again_after_the_clock_had_jumped_back() {
     ];
     run_limiters(&two(&[(1, 1)], InFlight::Shared(0), ops)).unwrap();
 }
+
+/// It was polled after that, but did not show itself: its timer had not rung.
+#[test]
+fn a_silent_call_that_stood_counted_by_a_poll_before_the_clock_had_jumped_back() {
+    let ops = vec![
+        attempt(0),
+        Op::Time(Move::Eighths(11)),
+        call(0),
+        Op::Time(Move::Jump(1)),
+        Op::Poll(0, Woken::BySame),
+        Op::Silence(0),
+        call(1),
+        Op::End(0),
+        Op::Grace,
+        call(0),
+        Op::Slots(SlotsOp::Add(3)),
+        attempt(0),
+    ];
+    run_limiters(&two(&[(2, 1)], InFlight::Shared(1), ops)).unwrap();
+}

@@ -95,7 +95,7 @@ impl Model {
             let rest = |end: u64| end.saturating_sub(call.seen);
             call.deadline = call.deadline.map(|end| now.saturating_add(rest(end)));
         }
-        call.seen = now;
+        (call.seen, call.shown_at) = (now, call.shown_at.max(now));
     }
 
     // ---- admitted --------------------------------------------------------------------------------
@@ -276,7 +276,8 @@ impl Model {
                 let one_more = if since < self.latest { two_periods / 2 } else { 0 };
                 self.now.saturating_sub(since) >= two_periods + one_more
             };
-            let is_silent = call.stands() && is_past(call.seen, self.grace / 4 * 3);
+            // Not by its last poll: it may have shown itself before the clock jumped back, and not again.
+            let is_silent = call.stands() && is_past(call.shown_at, self.grace / 4 * 3);
             is_silent || woken.is_some_and(|woken| is_past(woken, self.grace / 4))
         };
         let line = &self.limiters[limiter].line;
@@ -395,7 +396,7 @@ impl Model {
             demand(self.own_free(limiter) > 0, || "it has no slot of the limiter".into())?;
             demand(self.slots[shared].free == 0, || "it waits although a slot is free".into())?;
             self.calls[id].claim = Claim::Queued;
-            self.calls[id].stood_at = self.now;
+            (self.calls[id].stood_at, self.calls[id].shown_at) = (self.now, self.now);
             self.slots[shared].line.push_back(id);
             return Ok(true);
         }
