@@ -7,6 +7,7 @@
 //! | `claims` | claims that own their semaphore, for those above and below | |
 //! | `stall` | one thread stalled at each of its steps | `cargo freeze` |
 //! | `shuttle` | random schedules of larger programs | `cargo shuttle` |
+//! | `random` | how many random cases the oracles run, and which | |
 //! | `schedules` | seeds and numbers of random schedules, for the two around it | |
 //! | `linearizability` | histories from random schedules against a sequential specification | `cargo shuttle` |
 //! | `oracle` | the log's layouts against a list of its stamps | `cargo test` |
@@ -23,6 +24,9 @@ mod loom;
 mod oracle;
 #[cfg(any(ringgate_loom, ringgate_freeze))]
 mod pairs;
+#[cfg(not(any(ringgate_loom, ringgate_shuttle, ringgate_freeze)))]
+#[path = "../tests/common/random.rs"]
+mod random;
 #[cfg(ringgate_shuttle)]
 mod schedules;
 #[cfg(ringgate_shuttle)]

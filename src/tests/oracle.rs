@@ -147,7 +147,7 @@ fn is_exact(case: &Case, ahead: usize) -> bool {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 6000, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(crate::tests::random::cases(6000))]
 
     /// One admission a cell. Broken by: `<` for `<=` in `busy_until`; no clamp in `claim_at`;
     /// `is_unchanged` always false; only the first of several rules; one ring's refusal for all.
@@ -317,7 +317,7 @@ proptest! {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 1000, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(crate::tests::random::cases(1000))]
 
     /// Limits change by up to ten million times, in either direction. Never more is admitted than the list
     /// of stamps has room for (except for stamps that may have been forgotten). One window after a change

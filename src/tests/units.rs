@@ -7,6 +7,8 @@ use core::time::Duration;
 use proptest::prelude::*;
 
 proptest! {
+    #![proptest_config(crate::tests::random::cases(256))]
+
     /// Broken by: a divisor of 40 in `take_from`.
     #[test]
     fn a_window_comes_out_as_it_went_in(
@@ -41,7 +43,7 @@ fn windows_of_human_length_are_exact() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 20_000, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(crate::tests::random::cases(20_000))]
 
     /// Broken by: `div_ceil` for the mantissa without a check of its carry.
     #[test]

@@ -2,8 +2,8 @@
 #![allow(dead_code, reason = "each test file uses its own part")]
 
 pub(crate) mod counting;
+pub(crate) mod random;
 
-use proptest::prelude::ProptestConfig;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -69,13 +69,6 @@ pub(crate) fn at_once<F: Future>(future: F) -> F::Output {
         Poll::Ready(output) => output,
         Poll::Pending => panic!("it waits"),
     }
-}
-
-/// Runs this number of cases, unless `PROPTEST_CASES` sets another. Failures are printed, not kept in a file.
-pub(crate) fn cases(cases: u32) -> ProptestConfig {
-    let set = ProptestConfig::default();
-    let cases = if std::env::var_os("PROPTEST_CASES").is_some() { set.cases } else { cases };
-    ProptestConfig { cases, failure_persistence: None, ..set }
 }
 
 /// A seeded source of numbers (`SplitMix64`), so that a failure repeats itself.

@@ -17,7 +17,7 @@ pub(crate) mod hand;
 mod programs;
 mod scene;
 
-use crate::common::cases;
+use crate::common::random::cases;
 use programs::{
     InFlight, any_in_flight, programs, programs_of_silent_calls, queues, split_programs,
 };

@@ -5,7 +5,8 @@
 //! each step: no limit is exceeded by an admission; once all woken calls were polled, the first does not wait while there is
 //! room, and nobody waits beyond its timeout. Tokens may leave a window later by its granularity.
 
-use crate::common::{Dice, Wakes, cases, poll_with};
+use crate::common::random::cases;
+use crate::common::{Dice, Wakes, poll_with};
 use crate::oracle::hand::Hand;
 use ringgate::{
     Limit, Limiter, LimiterAcquireOwned, OwnedLimiterPermit, OwnedLimiterReservation, Priority,

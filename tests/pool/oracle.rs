@@ -5,7 +5,8 @@
 //! typed; slots, stamps and calls in line match `ringgate_model::limiter`, which also checks that each call may
 //! get what it got; the provider's future or stream is dropped before its slot is free; nothing leaks.
 
-use crate::common::{Wakes, cases, poll_with};
+use crate::common::random::cases;
+use crate::common::{Wakes, poll_with};
 use crate::refusal::refusal;
 use async_trait::async_trait;
 use futures_util::Stream;

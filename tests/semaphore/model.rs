@@ -2,7 +2,8 @@
 //! operations on `ringgate::Semaphore` (borrowed, owned, bounded) and on `tokio::sync::Semaphore`
 //! must all match the model. The test polls all futures itself, without a runtime.
 
-use crate::common::{Wakes, cases, poll_with};
+use crate::common::random::cases;
+use crate::common::{Wakes, poll_with};
 use proptest::prelude::*;
 use ringgate::{AcquireError, Semaphore, TryAcquireError};
 use ringgate_model::semaphore::{Denied, Options, Semaphore as Model, Stage, Unavailable};

@@ -3,7 +3,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 
-use common::cases;
+use common::random::cases;
 use proptest::prelude::*;
 use ringgate::time::{Clock, ManualClock, Timestamp};
 use ringgate::{Limit, OverLimit, OwnedTokenReservation, Refused, TokenReservation, TokenWindow};

@@ -146,7 +146,7 @@ fn replayed(case: &Case, history: &[u64]) -> SlidingWindow {
 }
 
 proptest! {
-    #![proptest_config(crate::common::cases(400))]
+    #![proptest_config(crate::common::random::cases(400))]
 
     /// Broken by: `<` for `<=` in `Ring::busy_until`; no `max` with the newest stamp in `Ring::check_fast`;
     /// no flip at cell 0 in `Ring::locate`.
@@ -257,7 +257,7 @@ fn events() -> impl Strategy<Value = Event> {
 }
 
 proptest! {
-    #![proptest_config(crate::common::cases(400))]
+    #![proptest_config(crate::common::random::cases(400))]
 
     /// Whatever the clock shows, the limit holds by real time. No call waits longer than a window plus the
     /// largest step back that is not a jump. Broken by: stamps that several rings keep as they are,
