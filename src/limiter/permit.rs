@@ -45,6 +45,12 @@ impl<H: Deref<Target = Core>> Held<H> {
         }
     }
 
+    fn settle_at_least(&mut self, used: Usage) {
+        if let Some(unsettled) = &mut self.0 {
+            unsettled.settle_at_least(used);
+        }
+    }
+
     fn give_back(&mut self) {
         if let Some(unsettled) = &mut self.0 {
             unsettled.give_back();
@@ -169,6 +175,11 @@ impl OwnedLimiterPermit {
     /// As there.
     pub fn settle(mut self, used: Usage) {
         self.0.settle(used);
+    }
+
+    /// Ends a call of which only this use is known: what it expected counts, or what it used where that is more.
+    pub(crate) fn settle_at_least(mut self, used: Usage) {
+        self.0.settle_at_least(used);
     }
 
     /// As [`LimiterPermit::cancel`].

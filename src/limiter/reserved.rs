@@ -23,6 +23,10 @@ impl<H: Deref<Target = Core>> Unsettled<H> {
         self.core.settle(mem::take(&mut self.tokens), used);
     }
 
+    pub(super) fn settle_at_least(&mut self, used: Usage) {
+        self.core.settle_at_least(mem::take(&mut self.tokens), used);
+    }
+
     pub(super) fn give_back(&mut self) {
         self.core.give_back(mem::take(&mut self.tokens));
     }

@@ -145,6 +145,12 @@ impl Budgets {
         self.settle_each(reserved, |rule, reserved| rule.settles_at(used, reserved))
     }
 
+    /// Counts what was reserved, and in each limit the parts of which more was used as that.
+    pub(super) fn settle_at_least(&self, reserved: Reserved, used: Usage) -> bool {
+        let expected = reserved.expected;
+        self.settle_each(reserved, |rule, _| rule.settles_at_least(used, expected))
+    }
+
     /// Counts what was reserved as used. What counts from the start does so already.
     #[inline]
     pub(super) fn settle_in_full(&self, reserved: Reserved) -> bool {

@@ -41,6 +41,11 @@ impl Core {
         self.look_after(|budgets| budgets.settle(reserved, used));
     }
 
+    /// A call has used so much, and perhaps more: what it had reserved counts, or what it has used if that is more.
+    pub(crate) fn settle_at_least(&self, reserved: Reserved, used: Usage) {
+        self.look_after(|budgets| budgets.settle_at_least(reserved, used));
+    }
+
     /// Nothing is known about the use of what was reserved: all of it counts.
     #[inline]
     pub(crate) fn settle_in_full(&self, reserved: Reserved) {

@@ -145,11 +145,8 @@ impl<Event> Call<Event> {
 impl<Event> Drop for Call<Event> {
     /// How much was used is not known: as much as was reserved, or more if more was said.
     fn drop(&mut self) {
-        let Some(permit) = self.permit.take() else { return };
-        let expected = permit.expected();
-        let most = self.said.unwrap_or_default().or_more(expected);
-        if most != expected {
-            permit.settle(most);
+        if let (Some(permit), Some(used)) = (self.permit.take(), self.said) {
+            permit.settle_at_least(used);
         }
     }
 }

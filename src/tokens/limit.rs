@@ -137,8 +137,18 @@ impl TokenLimit {
 
     /// What a call counts as that had reserved so much.
     pub(crate) fn settles_at(self, used: Usage, reserved: u64) -> u64 {
-        let output = used.output.saturating_mul(u64::from(self.output_factor));
-        let counts = self.reserves(Usage::new(used.input, output));
+        let counts = self.reserves(self.weighed(used));
         if self.is_kept { counts.max(reserved) } else { counts }
+    }
+
+    /// What a call counts as whose end is not known: each part as expected, or as what was used so far if that counts more.
+    pub(crate) fn settles_at_least(self, used: Usage, expected: Usage) -> u64 {
+        self.reserves(self.weighed(used).or_more(expected))
+    }
+
+    /// Each token of output that was used counts `output_factor` times.
+    fn weighed(self, used: Usage) -> Usage {
+        let output = used.output.saturating_mul(u64::from(self.output_factor));
+        Usage::new(used.input, output)
     }
 }

@@ -241,6 +241,29 @@ fn a_factor_does_not_count_for_output_that_nobody_has_told() {
     assert_eq!(pool.limiter().remaining_tokens(), 660);
 }
 
+/// What was expected counts once, what was said five times: each part is the larger of the two.
+///
+/// Broken by: a `Drop` that settles at `said.or_more(expected)`, by which output that nobody has told counted five times; one
+/// that drops the permit if no more was said than expected; `settles_at_least` that compares only the sums.
+#[test]
+fn a_dropped_stream_that_had_told_more_was_settled_too_high_by_a_factor() {
+    let left = |says: Event| {
+        let (pool, _clock) = by_hand(&RateLimitPolicy::bedrock(100, 1_000, 5));
+        let mut answer = at_once(pool.stream(request(&[says], Answer::Thinks))).unwrap();
+        assert!(at_once(answer.next()).is_some());
+        drop(answer);
+        assert_eq!(pool.limiter().available_permits(), 16);
+        pool.limiter().remaining_tokens()
+    };
+    assert_eq!(left(Says(90, 10)), 1_000 - (100 + 50));
+    // More input than expected, and less output, five times, than was: 300 + 5 * 50 was counted.
+    assert_eq!(left(Says(300, 1)), 1_000 - (300 + 50));
+    assert_eq!(left(Says(300, 20)), 1_000 - (300 + 5 * 20));
+    // As much as was expected at most, but more by its factor: 150 was counted.
+    assert_eq!(left(Says(90, 20)), 1_000 - (100 + 5 * 20));
+    assert_eq!(left(Says(0, u64::MAX)), 0);
+}
+
 /// Broken by: a permit that is cancelled or forgotten if the provider fails.
 #[test]
 fn a_provider_that_fails_or_panics_counts_as_reserved() {
