@@ -1,5 +1,6 @@
 //! Provider pools and their policies.
 
+mod books;
 #[path = "../common/mod.rs"]
 mod common;
 mod oracle;

@@ -3,8 +3,11 @@
 //!
 //! After every step: answers and events are the provider's, unchanged and in order; refusals are
 //! typed; slots, stamps and calls in line match `ringgate_model::limiter`, which also checks that each call may
-//! get what it got; the provider's future or stream is dropped before its slot is free; nothing leaks.
+//! get what it got; the provider's future or stream is dropped before its slot is free; nothing leaks. Of tokens as many
+//! are left as the books say: of calls that run, and of those that ended, failed, panicked or were dropped, whatever
+//! their events had said by then. (No call waits for tokens here; the limiter's oracles have that.)
 
+use crate::books::{self, Books, Rule};
 use crate::common::random::cases;
 use crate::common::{Wakes, poll_with};
 use crate::refusal::refusal;
@@ -13,7 +16,7 @@ use futures_util::Stream;
 use proptest::prelude::*;
 use ringgate::time::{ManualClock, Timestamp};
 use ringgate::{
-    EventStream, Limiter, LimiterBuilder, Provider, ProviderPool, RateLimitPolicy, Refused,
+    EventStream, Limiter, LimiterBuilder, Provider, ProviderPool, RateLimitPolicy, Refused, Usage,
 };
 use ringgate_model::limiter::{Id, Model, Rates, Refusal};
 use std::fmt;
@@ -36,6 +39,7 @@ type Pick = usize;
 /// How a provider handles one request.
 #[derive(Debug, Clone)]
 struct Script {
+    expected: Usage,
     /// The number of polls before it answers.
     thinks: usize,
     answer: Answer,
@@ -56,6 +60,10 @@ enum Item {
     Event,
     /// An error in the stream, which the pool treats as any event.
     Error,
+    /// An event that says what was used so far.
+    Says(Usage),
+    /// An event of which `usage` panics.
+    Breaks,
     NotYet,
 }
 
@@ -96,6 +104,7 @@ struct Policy {
     kind: Kind,
     max_concurrent: Option<usize>,
     margin: Option<u64>,
+    tokens: Vec<Rule>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -127,10 +136,17 @@ fn scripts() -> impl Strategy<Value = Script> {
         1 => Just(Answer::Panics),
         1 => Just(Answer::Never),
     ];
-    let item = prop_oneof![4 => Just(Item::Event), 1 => Just(Item::Error), 1 => Just(Item::NotYet)];
+    let item = prop_oneof![
+        12 => Just(Item::Event),
+        9 => books::said().prop_map(Item::Says),
+        3 => Just(Item::Error),
+        1 => Just(Item::Breaks),
+        3 => Just(Item::NotYet),
+    ];
     let end = prop_oneof![4 => Just(End::Ends), 1 => Just(End::Panics), 1 => Just(End::Silent)];
-    (thinks, answer, prop::collection::vec(item, 0..4), end)
-        .prop_map(|(thinks, answer, items, end)| Script { thinks, answer, items, end })
+    (books::expected(), thinks, answer, prop::collection::vec(item, 0..5), end).prop_map(
+        |(expected, thinks, answer, items, end)| Script { expected, thinks, answer, items, end },
+    )
 }
 
 fn policies() -> impl Strategy<Value = Policy> {
@@ -143,10 +159,11 @@ fn policies() -> impl Strategy<Value = Policy> {
     ];
     let most = prop_oneof![6 => (1..=3_usize).prop_map(Some), 2 => Just(None), 1 => Just(Some(0))];
     let margin = prop_oneof![2 => Just(None), 1 => (0..=3_000_000_000_u64).prop_map(Some)];
-    (kind, most, margin).prop_map(|(kind, max_concurrent, margin)| Policy {
+    (kind, most, margin, books::rules()).prop_map(|(kind, max_concurrent, margin, tokens)| Policy {
         kind,
         max_concurrent,
         margin,
+        tokens,
     })
 }
 
@@ -179,6 +196,8 @@ impl Policy {
         };
         let most = self.max_concurrent.unwrap_or(policy.max_concurrent);
         let policy = policy.with_max_concurrent(most);
+        let with = |policy: RateLimitPolicy, rule: &Rule| policy.with_token_limit(rule.made());
+        let policy = self.tokens.iter().fold(policy, with);
         self.margin
             .map_or(policy.clone(), |margin| policy.with_margin(Duration::from_nanos(margin)))
     }
@@ -226,7 +245,7 @@ struct Request {
 struct Event {
     call: Id,
     number: usize,
-    is_error: bool,
+    item: Item,
     _token: Token,
 }
 
@@ -294,6 +313,18 @@ impl Provider for Fake {
             }
         }
     }
+
+    fn estimate(&self, request: &Request) -> Usage {
+        request.script.expected
+    }
+
+    fn usage(&self, event: &Event) -> Option<Usage> {
+        match event.item {
+            Item::Says(used) => Some(used),
+            Item::Breaks => panics(),
+            Item::Event | Item::Error | Item::NotYet => None,
+        }
+    }
 }
 
 struct Events {
@@ -322,7 +353,7 @@ impl Stream for Events {
         Poll::Ready(Some(Event {
             call: self.request.call,
             number: self.number,
-            is_error: item == Item::Error,
+            item,
             _token: Arc::clone(&self.request.token),
         }))
     }
@@ -374,17 +405,18 @@ enum Outcome {
     Panic,
 }
 
-/// The result of polling a stream. An event has a call, a number, and may be an error.
+/// The result of polling a stream. An event has a call and a number.
 #[derive(Debug, PartialEq)]
 enum Next {
     Pending,
-    Event(Id, usize, bool),
+    Event(Id, usize, Item),
     End,
     Panic,
 }
 
 impl Reading {
-    fn expected(&mut self) -> Next {
+    /// `is_asked`: the pool asks for the usage of each event.
+    fn expected(&mut self, is_asked: bool) -> Next {
         let Some(item) = self.script.items.get(self.next).copied() else {
             return match self.script.end {
                 End::Ends => Next::End,
@@ -396,8 +428,11 @@ impl Reading {
         if item == Item::NotYet {
             return Next::Pending;
         }
+        if item == Item::Breaks && is_asked {
+            return Next::Panic;
+        }
         self.number += 1;
-        Next::Event(self.id, self.number, item == Item::Error)
+        Next::Event(self.id, self.number, item)
     }
 }
 
@@ -408,6 +443,7 @@ struct Scene<'a> {
     gone: Receiver<(Id, usize)>,
     token: Token,
     model: Model,
+    books: Books,
     arrived: usize,
     calls: Vec<Call<'a>>,
     streams: Vec<Reading>,
@@ -455,7 +491,7 @@ impl<'a> Scene<'a> {
                 if let Some(index) = pick.checked_rem(self.streams.len()) {
                     let Reading { stream, id, .. } = self.streams.remove(index);
                     drop(stream);
-                    self.ends(id)?;
+                    self.ends(id, false)?;
                 }
             }
             Op::Seconds(seconds) => self.set_time(self.model.now + seconds * SECOND),
@@ -508,6 +544,7 @@ impl<'a> Scene<'a> {
         if was_sent {
             call.thinks = Some(call.script.thinks);
             self.arrived += 1;
+            self.books.begin(call.id, call.script.expected, self.model.now);
         }
         self.model.polled(call.id, answer, None).map_err(TestCaseError::fail)
     }
@@ -566,7 +603,7 @@ impl<'a> Scene<'a> {
             }
             Outcome::Error(Error::Refused(_)) => {}
             // The call's own future still exists.
-            Outcome::Error(Error::Failed) | Outcome::Panic => self.ends(call.id)?,
+            Outcome::Error(Error::Failed) | Outcome::Panic => self.ends(call.id, false)?,
         }
         Ok(())
     }
@@ -586,7 +623,7 @@ impl<'a> Scene<'a> {
         let Call { future, id, thinks, .. } = self.calls.remove(index);
         drop(future);
         if thinks.is_some() {
-            return self.ends(id);
+            return self.ends(id, false);
         }
         self.model.drop_call(id);
         self.tell_wakes(false);
@@ -601,21 +638,26 @@ impl<'a> Scene<'a> {
             Err(()) => Next::Panic,
             Ok(Poll::Pending) => Next::Pending,
             Ok(Poll::Ready(None)) => Next::End,
-            Ok(Poll::Ready(Some(event))) => Next::Event(event.call, event.number, event.is_error),
+            Ok(Poll::Ready(Some(event))) => Next::Event(event.call, event.number, event.item),
         };
-        prop_assert_eq!(&next, &reading.expected());
+        prop_assert_eq!(&next, &reading.expected(self.books.has_limits()));
+        if let Next::Event(id, _, Item::Says(used)) = next {
+            self.books.says(id, used);
+        }
         if matches!(next, Next::End | Next::Panic) {
             let Reading { stream, id, .. } = self.streams.remove(index);
             self.ended.push(stream);
-            self.ends(id)?;
+            self.ends(id, next == Next::End)?;
         }
         Ok(())
     }
 
-    /// A sent call has ended. The provider's part was dropped first, while the slot was still held.
-    fn ends(&mut self, id: Id) -> Checked {
+    /// A sent call is over, at the end of its stream or not. The provider's part was dropped first, while the slot was
+    /// still held.
+    fn ends(&mut self, id: Id, at_the_end: bool) -> Checked {
         prop_assert_eq!(self.gone.try_recv(), Ok((id, self.model.available(0))));
         self.model.end(0);
+        self.books.end(id, at_the_end, self.model.now);
         self.tell_wakes(false);
         Ok(())
     }
@@ -625,6 +667,7 @@ impl<'a> Scene<'a> {
         prop_assert_eq!(limiter.remaining(), self.model.remaining(0), "stamps");
         prop_assert_eq!(limiter.available_permits(), self.model.available(0), "free slots");
         prop_assert_eq!(limiter.waiters(), self.model.limiters[0].line.len(), "waiting");
+        self.books.check(limiter, self.model.now)?;
         prop_assert_eq!(self.fake.arrived.load(Ordering::SeqCst), self.arrived, "sent");
         prop_assert!(self.gone.try_recv().is_err(), "the provider's part went too early");
         // The test's own token, and one for each request.
@@ -672,6 +715,7 @@ proptest! {
             gone,
             token: Token::default(),
             model: program.policy.model(),
+            books: Books::new(&program.policy.tokens, program.policy.margin),
             arrived: 0,
             calls: Vec::new(),
             streams: Vec::new(),
