@@ -3,6 +3,7 @@
 mod books;
 #[path = "../common/mod.rs"]
 mod common;
+mod failing;
 mod oracle;
 mod original_faults;
 mod policies;

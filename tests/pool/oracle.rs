@@ -10,19 +10,20 @@
 use crate::books::{self, Books, Rule};
 use crate::common::random::cases;
 use crate::common::{Wakes, poll_with};
+use crate::failing::{Error, panics};
 use crate::refusal::refusal;
 use async_trait::async_trait;
 use futures_util::Stream;
 use proptest::prelude::*;
 use ringgate::time::{ManualClock, Timestamp};
 use ringgate::{
-    EventStream, Limiter, LimiterBuilder, Provider, ProviderPool, RateLimitPolicy, Refused, Usage,
+    EventStream, Limiter, LimiterBuilder, Provider, ProviderPool, RateLimitPolicy, Usage,
 };
-use ringgate_model::limiter::{Id, Model, Rates, Refusal};
+use ringgate_model::limiter::{Id, Model, Rates};
 use std::fmt;
 use std::future::{Future, poll_fn};
 use std::mem;
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -221,18 +222,6 @@ impl Policy {
 
 // ---- a provider in the test's hand ---------------------------------------------------------------
 
-#[derive(Debug, PartialEq, Eq)]
-enum Error {
-    Refused(Refusal),
-    Failed,
-}
-
-impl From<Refused> for Error {
-    fn from(refused: Refused) -> Self {
-        Self::Refused(refusal(refused))
-    }
-}
-
 /// Counted by its clones.
 type Token = Arc<()>;
 
@@ -269,11 +258,6 @@ impl Drop for AtItsEnd {
         // After a failure the receiver is gone.
         let _ = self.gone.send((self.call, self.limiter.available_permits()));
     }
-}
-
-/// Panics without a message.
-fn panics() -> ! {
-    resume_unwind(Box::new("the provider panics"))
 }
 
 /// Pending permanently, or for `polls` polls, each of which wakes itself.
@@ -537,7 +521,7 @@ impl<'a> Scene<'a> {
     fn tell_answer(&mut self, call: &mut Call<'_>, outcome: &Outcome) -> Checked {
         let was_sent = self.fake.arrived.load(Ordering::SeqCst) > self.arrived;
         let answer = match outcome {
-            Outcome::Error(Error::Refused(no)) => Poll::Ready(Err(*no)),
+            Outcome::Error(Error::Refused(refused)) => Poll::Ready(Err(refusal(*refused))),
             _ if was_sent => Poll::Ready(Ok(())),
             _ => Poll::Pending,
         };
@@ -698,6 +682,9 @@ proptest! {
     /// both after a panic or the end; a permit that is forgotten where the provider fails, or had
     /// after it was called; the trait's `stream` past the limiter; a timeout of the pool's own; a
     /// policy without its margin, `per_second` by the minute, `rpm` without `max(1)`; no `size_hint`.
+    /// Of tokens: `Call::end` that does not settle; `note` that keeps the latest; `Call::drop` that settles at what was
+    /// said, or at that or what was expected, each of them times the factor; `settles_at_least` without the factor, or by
+    /// sums; `settles_at` that gives back what it must not; `Budgets::new` without the margin.
     #[test]
     fn a_pool_does_what_the_model_does(program in programs()) {
         let clock = ManualClock::new();

@@ -6,11 +6,12 @@
 
 use crate::common::Dice;
 use crate::common::counting::growth;
+use crate::failing::Error;
 use async_trait::async_trait;
 use futures_util::stream::poll_fn;
 use futures_util::{FutureExt, StreamExt};
 use ringgate::{
-    EventStream, Limit, Limiter, Provider, ProviderPool, Rate, RateLimitPolicy, Refused, Semaphore,
+    EventStream, Limit, Limiter, Provider, ProviderPool, Rate, RateLimitPolicy, Semaphore,
 };
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -29,18 +30,6 @@ const fn ms(millis: u64) -> Duration {
 }
 
 // ---- a provider in the test's hand ---------------------------------------------------------------
-
-#[derive(Debug, PartialEq, Eq)]
-enum Error {
-    Refused(Refused),
-    Failed,
-}
-
-impl From<Refused> for Error {
-    fn from(refused: Refused) -> Self {
-        Self::Refused(refused)
-    }
-}
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Request {

@@ -1,6 +1,7 @@
 //! Tokens through a pool: what a call reserves, and what it counts as in the end.
 
 use crate::common::{Wakes, at_once, poll_once, poll_with};
+use crate::failing::{Error, panics};
 use async_trait::async_trait;
 use futures_util::{FutureExt, Stream, StreamExt};
 use ringgate::time::ManualClock;
@@ -8,7 +9,7 @@ use ringgate::{
     EventStream, Limit, LimiterBuilder, OverLimit, PoolStream, Provider, ProviderPool,
     RateLimitPolicy, Refused, Usage, estimate_tokens,
 };
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
@@ -16,18 +17,6 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 // ---- a provider in the test's hand ---------------------------------------------------------------
-
-#[derive(Debug, PartialEq, Eq)]
-enum Error {
-    Refused(Refused),
-    Failed,
-}
-
-impl From<Refused> for Error {
-    fn from(refused: Refused) -> Self {
-        Self::Refused(refused)
-    }
-}
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Event {
@@ -59,11 +48,6 @@ struct Request {
 
 fn request(events: &[Event], answer: Answer) -> Request {
     Request { estimate: Some(EXPECTED), events: events.to_vec(), answer }
-}
-
-/// Panics without a message.
-fn panics() -> ! {
-    resume_unwind(Box::new("broken"))
 }
 
 #[derive(Default)]
