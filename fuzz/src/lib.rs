@@ -6,19 +6,23 @@
 //! | [`semaphore`] | acquire, poll, drop, give back, forget, close …   | a queue and two numbers        |
 //! | [`window`]    | rates that change, clocks that step back          | a list of all stamps           |
 //! | [`limiter`]   | calls that wait, give up, are woken or forgotten  | a list of stamps, and a queue  |
+//! | [`tokens`]    | calls of any size, settled at any use             | a list of what counts since when |
 //!
 //! Every function takes any bytes and panics if the library answers wrongly. The binaries give them to
 //! libFuzzer; `tests/corpus.rs` replays the committed inputs.
 
+mod books;
 mod bytes;
 mod limiter;
 mod policy;
 mod semaphore;
 mod stamps;
+mod tokens;
 mod wakes;
 mod window;
 
 pub use limiter::limiter;
 pub use policy::policy;
 pub use semaphore::semaphore;
+pub use tokens::tokens;
 pub use window::window;

@@ -33,6 +33,11 @@ fn window() {
 }
 
 #[test]
+fn tokens() {
+    replay("tokens", ringgate_fuzz::tokens);
+}
+
+#[test]
 fn limiter() {
     replay("limiter", ringgate_fuzz::limiter);
 }
