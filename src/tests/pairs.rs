@@ -9,6 +9,7 @@
 
 pub(crate) mod budgets;
 pub(crate) mod claims;
+pub(crate) mod held_tokens;
 pub(crate) mod limiter;
 pub(crate) mod semaphore;
 pub(crate) mod shared;

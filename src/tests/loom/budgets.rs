@@ -142,3 +142,91 @@ fn model_the_rate_refuses_a_call_that_has_its_tokens() {
         assert_eq!(limiter.remaining_tokens(), 2);
     });
 }
+
+// ---- beside a rate and slots ---------------------------------------------------------------------
+
+/// One slot, and two calls in any window.
+fn one_at_a_time() -> Limiter {
+    limiter(|builder| {
+        let builder = builder.rate(Rate::new(2, WINDOW)).max_concurrent(1);
+        builder.output_tokens(3, WINDOW)
+    })
+}
+
+/// Both have their tokens, and there is one slot: the other one gives its tokens back. Broken by: `Tokens::drop` that gives
+/// nothing back.
+#[test]
+fn model_a_slot_refuses_a_call_that_has_its_tokens() {
+    model(3, || {
+        let limiter = limiter(|builder| builder.max_concurrent(1).output_tokens(4, WINDOW));
+        let there = limiter.clone();
+        let other = thread::spawn(move || call(&there, 0, 2));
+        let went = [call(&limiter, 0, 2), other.join().unwrap()];
+        assert!(went[0].is_some() != went[1].is_some(), "not exactly one goes");
+        assert_eq!((limiter.available_permits(), limiter.remaining_output_tokens()), (0, 2));
+        went.into_iter().flatten().for_each(OwnedLimiterPermit::cancel);
+        assert_eq!((limiter.available_permits(), limiter.remaining_output_tokens()), (1, 4));
+    });
+}
+
+/// Two calls, each of which has a slot and tokens, and a rate for one of them: the other one gives both back. Broken by:
+/// `Tokens::drop` that gives nothing back; a slot that is kept where the stamp is refused.
+#[test]
+fn model_the_rate_refuses_a_call_that_has_its_slot_and_tokens() {
+    model(3, || {
+        let limiter = limiter(|builder| {
+            builder.rate(Rate::new(1, WINDOW)).max_concurrent(2).output_tokens(4, WINDOW)
+        });
+        let there = limiter.clone();
+        let other = thread::spawn(move || call(&there, 0, 2));
+        let went = [call(&limiter, 0, 2), other.join().unwrap()];
+        assert!(went[0].is_some() != went[1].is_some(), "not exactly one goes");
+        assert_eq!((limiter.available_permits(), limiter.remaining_output_tokens()), (1, 2));
+        assert_eq!(limiter.remaining(), 0);
+    });
+}
+
+/// Settled, a call frees tokens first and its slot second. Broken by: `look_for_tokens_again` that does nothing.
+#[test]
+fn model_a_call_joins_while_tokens_and_then_a_slot_become_free() {
+    model(1, || {
+        let limiter = one_at_a_time();
+        let running = call(&limiter, 0, 3).unwrap();
+        let settles = move || running.settle(Usage::new(0, 1));
+        assert_served_while(&limiter, settles, |limiter| acquire(limiter, 0, 2));
+        assert_eq!((limiter.available_permits(), limiter.remaining()), (1, 0));
+        assert_eq!(limiter.remaining_output_tokens(), 0);
+    });
+}
+
+/// As before, but the slot first. Broken by: as before.
+#[test]
+fn model_a_call_joins_while_a_slot_and_then_tokens_become_free() {
+    model(1, || {
+        let limiter = one_at_a_time();
+        let running = call(&limiter, 0, 3).unwrap();
+        let settles = move || running.release_slot().settle(Usage::new(0, 1));
+        assert_served_while(&limiter, settles, |limiter| acquire(limiter, 0, 2));
+        assert_eq!((limiter.available_permits(), limiter.remaining()), (1, 0));
+        assert_eq!(limiter.remaining_output_tokens(), 0);
+    });
+}
+
+/// A call gives up in line while what it waits for becomes free: the next one gets both. Broken by: `look_for_tokens_again`
+/// that does nothing.
+#[test]
+fn model_a_call_gives_up_while_a_slot_and_tokens_become_free() {
+    model(1, || {
+        let limiter = one_at_a_time();
+        let running = call(&limiter, 0, 3).unwrap();
+        let (first, mut second) = (acquire(&limiter, 0, 2), acquire(&limiter, 0, 1));
+        let other = thread::spawn(move || running.settle(Usage::new(0, 1)));
+        drop(first);
+        other.join().unwrap();
+        go_on([&mut second].into_iter());
+        assert!(went(&second), "it waits though its slot and tokens are there");
+        drop(second);
+        assert_eq!((limiter.available_permits(), limiter.waiters()), (1, 0));
+        assert_eq!((limiter.remaining(), limiter.remaining_output_tokens()), (0, 1));
+    });
+}

@@ -42,7 +42,7 @@ const LIMIT: u64 = 4;
 const LOWER: u64 = 2;
 const HIGHER: u64 = 6;
 /// A multiple of the slots of a wheel, so that the tick that is in the slot of the first one.
-const LAP: u64 = 32;
+pub(super) const LAP: u64 = 32;
 
 pub(super) fn at(tick: u64) -> Timestamp {
     Timestamp::from_nanos(tick * TICK)
@@ -63,11 +63,11 @@ pub(crate) struct Scene {
 
 /// What counts, and from when on.
 #[derive(Clone, Copy, Debug)]
-struct Counted {
-    tick: u64,
-    amount: u64,
+pub(super) struct Counted {
+    pub(super) tick: u64,
+    pub(super) amount: u64,
     /// Nobody could refuse it.
-    is_more: bool,
+    pub(super) is_more: bool,
 }
 
 impl Scene {

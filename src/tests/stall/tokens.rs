@@ -3,7 +3,7 @@
 use super::harness::{at_every_step, every_pair, scene};
 use crate::raw::tokens::{HeldTokens, RawTokens};
 use crate::sync::freeze::steps;
-use crate::tests::pairs::tokens::{OPERATIONS, STARTS};
+use crate::tests::pairs::{held_tokens, tokens};
 use crate::time::Timestamp;
 use core::time::Duration;
 use std::sync::Arc;
@@ -16,7 +16,12 @@ fn at(millis: u64) -> Timestamp {
 
 #[test]
 fn freeze_every_operation_on_tokens_against_every_other() {
-    every_pair("tokens", STARTS, OPERATIONS);
+    every_pair("tokens", tokens::STARTS, tokens::OPERATIONS);
+}
+
+#[test]
+fn freeze_every_operation_on_held_tokens_against_every_other() {
+    every_pair("held tokens", held_tokens::STARTS, held_tokens::OPERATIONS);
 }
 
 /// At most its own reservation is missing.
