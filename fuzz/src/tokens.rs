@@ -58,7 +58,7 @@ impl Scene {
         let clock = ManualClock::new();
         let slots = 1 + bytes.below(4);
         // No look past silent calls makes up for a lost wake.
-        let builder = Limiter::builder().margin(Duration::ZERO).grace(Duration::from_secs(3600));
+        let builder = Limiter::builder().margin(Duration::ZERO).grace(Duration::from_secs(1_000));
         let mut builder = builder.clock(clock.clone()).max_concurrent(slots);
         let books: Vec<_> = (0..=bytes.below(3)).map(|_| book(bytes)).collect();
         for book in &books {
