@@ -29,7 +29,7 @@ use std::sync::Arc;
 /// If the policy limits tokens, a call reserves the provider's [estimate](Provider::estimate). When its stream has ended, the
 /// call counts as what the events [said](Provider::usage) instead: the rest goes to other calls, what was used beyond it counts
 /// on top. A call whose events said nothing counts as reserved; so does one that was dropped, panicked or failed, because
-/// nobody knows what it used. (If its events had said more than that by then, it counts as that.)
+/// nobody knows what it used. (Of its input or output what its events had said by then counts, if that is more.)
 ///
 /// # Examples
 ///

@@ -13,7 +13,7 @@ use futures_core::Stream;
 /// It releases the slot when it ends, panics or is dropped. After its end it returns `None` again.
 ///
 /// At its end the call is settled at what its events said it has used. If they said nothing, or it is dropped or panics before its
-/// end, all that the call had reserved counts (or what was said by then, if that is more).
+/// end, what the call had reserved counts; of its input or output what was said by then, if that counts more.
 #[must_use = "streams do nothing unless polled"]
 pub struct PoolStream<Event> {
     running: Option<Running<Event>>,
