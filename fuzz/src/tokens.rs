@@ -20,6 +20,11 @@ const LONGEST: u64 = 30_000;
 /// No admission exceeds a limit. What remains is the limit less what counts (where units are coarse, at most that). Without a
 /// line no call is refused that would fit, and the time it is told is exact. Once all woken calls were polled, the first in
 /// line does not fit. Nobody overtakes calls that would not fit beside it. In the end all are served.
+///
+/// Caught: a settlement or a change of a limit that wakes no call; a limit that is exceeded by one; a settlement at an
+/// earlier time than its reservation; use beyond the estimate that counts by half; `cancel` or a dropped reservation that
+/// gives back too little, or that is not settled; a limit without its factor, or with refunds that it has not; a time told
+/// that is a tick too late.
 pub fn tokens(data: &[u8]) {
     let mut bytes = Bytes::new(data);
     let mut scene = Scene::new(&mut bytes);
@@ -56,10 +61,14 @@ struct Scene {
 impl Scene {
     fn new(bytes: &mut Bytes) -> Self {
         let clock = ManualClock::new();
-        let slots = 1 + bytes.below(4);
+        // A slot that is given back wakes a call, whatever that waits for: often there are none.
+        let slots = if bytes.flip() { usize::MAX } else { 1 + bytes.below(4) };
         // No look past silent calls makes up for a lost wake.
         let builder = Limiter::builder().margin(Duration::ZERO).grace(Duration::from_secs(1_000));
-        let mut builder = builder.clock(clock.clone()).max_concurrent(slots);
+        let mut builder = builder.clock(clock.clone());
+        if slots < usize::MAX {
+            builder = builder.max_concurrent(slots);
+        }
         let books: Vec<_> = (0..=bytes.below(3)).map(|_| book(bytes)).collect();
         for book in &books {
             builder = builder.token_limit(book.rule.of_limit(book.limit));
@@ -268,7 +277,8 @@ impl Scene {
 
     fn check(&self) {
         assert_eq!(self.limiter.waiters(), self.line.len());
-        assert_eq!(self.limiter.available_permits(), self.slots - self.in_flight);
+        let used = if self.slots == usize::MAX { 0 } else { self.in_flight };
+        assert_eq!(self.limiter.available_permits(), self.slots - used);
         let kinds = [
             (Limit::Tokens, self.limiter.remaining_tokens()),
             (Limit::InputTokens, self.limiter.remaining_input_tokens()),
@@ -306,7 +316,6 @@ impl Scene {
         }
         self.set_time(self.now.saturating_add(10 * LONGEST));
         self.check();
-        assert_eq!(self.limiter.available_permits(), self.slots);
     }
 }
 
