@@ -18,6 +18,7 @@ use crate::error::NoSuchRateError;
 use crate::limiter_core::Core;
 use crate::rate::Rate;
 use core::fmt;
+use core::time::Duration;
 use std::sync::Arc;
 
 /// Limits the requests and the tokens in any window of time and the calls in flight, for all its clones together.
@@ -80,7 +81,9 @@ pub struct Limiter {
 }
 
 impl Limiter {
-    /// Forgets all admissions of the rates. Concurrency slots in use stay in use, and tokens stay counted.
+    /// Forgets all admissions of the rates, and the tokens of all calls. Concurrency slots in use stay in use, and so do the output
+    /// tokens that calls in flight hold; they count once they are settled
+    /// (see [`TokenWindow::reset`](crate::TokenWindow::reset)).
     ///
     /// Use it after one reading of the clock was far ahead of all later ones; see
     /// [`SlidingWindow::reset`](crate::SlidingWindow::reset), also for what it costs.
@@ -200,7 +203,36 @@ impl Limiter {
     /// # Ok::<(), ringgate::NoSuchRateError>(())
     /// ```
     pub fn set_token_limit(&self, n: usize, limit: u64) -> Result<(), NoSuchRateError> {
-        self.core.set_token_limit(n, limit)
+        self.core.set_token_limit(n, limit, None)
+    }
+
+    /// Changes limit and window of the `n`-th limit on tokens, as [`set_token_limit`](Self::set_token_limit). The
+    /// [margin](LimiterBuilder::margin) is added to the window. See [`TokenWindow::set`](crate::TokenWindow::set).
+    ///
+    /// # Errors
+    ///
+    /// [`NoSuchRateError`] if there are fewer.
+    ///
+    /// # Panics
+    ///
+    /// Only if the waker of the first in line panics; by then the limit has been changed.
+    ///
+    /// ```
+    /// use ringgate::Limiter;
+    /// use std::time::Duration;
+    ///
+    /// let limiter = Limiter::builder().tokens(1_000_000, Duration::from_secs(24 * 3600)).build();
+    /// limiter.set_token_window(0, 30_000, Duration::from_secs(60))?;
+    /// assert_eq!(limiter.remaining_tokens(), 30_000);
+    /// # Ok::<(), ringgate::NoSuchRateError>(())
+    /// ```
+    pub fn set_token_window(
+        &self,
+        n: usize,
+        limit: u64,
+        window: Duration,
+    ) -> Result<(), NoSuchRateError> {
+        self.core.set_token_limit(n, limit, Some(window))
     }
 
     /// Whether it limits tokens. If not, calls need not say how many they expect to use.

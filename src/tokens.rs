@@ -15,7 +15,7 @@ pub use reservation::{OwnedTokenReservation, TokenReservation};
 pub use usage::Usage;
 
 use crate::error::Refused;
-use crate::raw::tokens::{HeldTokens, Mark, Now, RawTokens, Refusal};
+use crate::raw::tokens::{HeldTokens, Latest, Mark, Now, RawTokens, Refusal};
 use crate::time::{Clock, JUMP, Time, Timestamp};
 use core::cell::Cell;
 use core::fmt;
@@ -284,13 +284,45 @@ impl TokenWindow {
         self.kind.tokens().granularity()
     }
 
-    /// Changes the limit. Calls that begin after the change obey the new one and count what was admitted before. The window
-    /// stays.
+    /// Changes limit and window.
+    ///
+    /// Calls that begin after the change obey the new rule and count what was admitted before; a call under way may still obey
+    /// the old one. Never more than the new limit in any new window, by the recorded stamps.
+    ///
+    /// * **A shorter window**: what was counted before counts as of the end of its tick of the old window. So calls right after
+    ///   the change may have to wait longer, by the old [granularity](Self::granularity), and their stamps may be later than the
+    ///   clock by as much.
+    /// * **A longer window** counts at least what was in the old one. Older tokens may have been forgotten, so it is exact again
+    ///   one new window later.
+    /// * **Reservations from before** give back what they did not use, as long as they count; after several changes maybe for a
+    ///   tick less, and after a change to finer [units](Self::unit) nothing.
+    /// * **Two changes at once**: either may be in force until both have returned; then one of them stays.
+    ///
+    /// A window of zero counts for a microsecond.
     ///
     /// # Cost
     ///
-    /// One store, or a new wheel of 17 KiB if the [units](Self::unit) change. Old ones stay until the window is dropped. After a
-    /// change to finer units, reservations from before give nothing back.
+    /// One store if neither the window nor the [units](Self::unit) change. Else a new wheel of 17 KiB, which is filled from the
+    /// old one in some 2000 steps; threads that ask meanwhile help. Old wheels stay until the whole is dropped.
+    ///
+    /// ```
+    /// use ringgate::{TokenWindow, time::ManualClock};
+    /// use std::time::Duration;
+    ///
+    /// let clock = ManualClock::new();
+    /// let window = TokenWindow::with_clock(1_000, Duration::from_secs(60), clock.clone());
+    /// drop(window.try_acquire(800)?);
+    /// window.set(1_000, Duration::from_secs(10));
+    /// assert_eq!(window.remaining(), 200);
+    /// clock.advance(Duration::from_secs(11));
+    /// assert_eq!(window.remaining(), 1_000);
+    /// # Ok::<(), ringgate::Refused>(())
+    /// ```
+    pub fn set(&self, limit: u64, window: Duration) {
+        self.kind.tokens().set(limit, Some(window));
+    }
+
+    /// [`set`](Self::set) the limit alone. The window stays.
     ///
     /// ```
     /// use ringgate::TokenWindow;
@@ -303,7 +335,37 @@ impl TokenWindow {
     /// # Ok::<(), ringgate::Refused>(())
     /// ```
     pub fn set_limit(&self, limit: u64) {
-        self.kind.tokens().set(limit, self.window());
+        self.kind.tokens().set(limit, None);
+    }
+
+    /// Forgets all that was admitted: the window is as empty as a new one.
+    ///
+    /// Use it after one reading of the clock was far ahead of all later ones, so that calls need not wait for a window. The
+    /// provider has not forgotten: first wait for as long as it may still count earlier calls.
+    ///
+    /// What is held by calls under way ([as produced](Self::as_produced)) stays held, and counts once it is settled. A
+    /// reservation from before gives nothing back any more, since it does not count any more; if it used more than was reserved,
+    /// the rest is counted from its settlement on. So there is never more room than in a new window. Calls under way may be
+    /// forgotten or not.
+    ///
+    /// # Cost
+    ///
+    /// A new wheel of 17 KiB is allocated; the old one stays until the window is dropped.
+    ///
+    /// ```
+    /// use ringgate::{TokenWindow, time::ManualClock};
+    /// use std::time::Duration;
+    ///
+    /// let window = TokenWindow::with_clock(1_000, Duration::from_secs(60), ManualClock::new());
+    /// let before = window.try_acquire(1_000)?;
+    /// window.reset();
+    /// drop(window.try_acquire(600)?);
+    /// before.settle(0); // it is forgotten, and gives nothing back
+    /// assert_eq!(window.remaining(), 400);
+    /// # Ok::<(), ringgate::Refused>(())
+    /// ```
+    pub fn reset(&self) {
+        self.kind.tokens().reset();
     }
 
     fn count(&self, weight: u64) -> Result<Counted, NotNow> {
@@ -356,20 +418,19 @@ impl TokenWindow {
     /// If the clock has jumped back by more than a second, time goes on from the latest tick.
     #[cold]
     fn notice_jump(&self, reading: Reading<'_>) -> bool {
-        // After a change of units the latest tick may begin a tick later than now.
-        let is_jump = |latest: Timestamp, now| {
-            latest.saturating_duration_since(now) > JUMP.saturating_add(self.granularity())
-        };
-        if !is_jump(self.kind.tokens().latest(), reading.last.get()) {
+        let tolerance = |latest: &Latest| JUMP.saturating_add(latest.rounding);
+        let is_jump =
+            |latest: &Latest, now| latest.began.saturating_duration_since(now) > tolerance(latest);
+        if !is_jump(&self.kind.tokens().latest(), reading.last.get()) {
             return false;
         }
         // Read after the latest tick has been seen: a thread that slept sees no jump.
-        let (era, latest) = (self.kind.tokens().era(), self.kind.tokens().latest());
+        let latest = self.kind.tokens().latest();
         let now = reading.read();
         // MUTANTS: notice_jump of tokens
-        let has_jumped = is_jump(latest, now);
+        let has_jumped = is_jump(&latest, now);
         if has_jumped {
-            self.kind.tokens().restart_time(era, now);
+            self.kind.tokens().restart_time(&latest, now, tolerance(&latest));
         }
         has_jumped
     }

@@ -10,6 +10,7 @@ use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::time::Time;
 use crate::tokens::{TokenLimit, TokenWindow, Usage};
 use core::mem;
+use core::time::Duration;
 use smallvec::SmallVec;
 
 /// The limits on tokens of one limiter; at least one.
@@ -18,6 +19,7 @@ pub(crate) struct Budgets {
     all: Vec<Budget>,
     /// Whether any of them counts as produced.
     has_held: bool,
+    margin: Margin,
     in_line: Shares,
     pub(super) watch: Watch,
 }
@@ -87,16 +89,29 @@ impl Budgets {
         let all: Vec<_> = limits.map(budget).collect();
         let has_held = all.iter().any(|budget| budget.window.counts_as_produced());
         let (in_line, watch) = (Shares::default(), Watch::default());
-        (!all.is_empty()).then(|| Box::new(Self { all, has_held, in_line, watch }))
+        (!all.is_empty()).then(|| Box::new(Self { all, has_held, margin, in_line, watch }))
     }
 
-    /// Changes the `n`-th limit.
-    pub(super) fn set_limit(&self, n: usize, limit: u64) -> Result<(), NoSuchRateError> {
+    /// Changes the `n`-th limit, and its window if there is one.
+    pub(super) fn set(
+        &self,
+        n: usize,
+        limit: u64,
+        window: Option<Duration>,
+    ) -> Result<(), NoSuchRateError> {
         let budget = self.all.get(n).ok_or(NoSuchRateError)?;
         // ORDERING: Relaxed, as in `most`.
         budget.most.fetch_max(limit, Ordering::Relaxed);
-        budget.window.set_limit(limit);
+        match window {
+            Some(window) => budget.window.set(limit, self.margin.add_to(window)),
+            None => budget.window.set_limit(limit),
+        }
         Ok(())
+    }
+
+    /// Forgets all that was admitted. What is held stays held.
+    pub(super) fn reset(&self) {
+        self.all.iter().for_each(|budget| budget.window.reset());
     }
 
     // ---- reserving -----------------------------------------------------------------------------

@@ -101,19 +101,34 @@ impl Core {
         Ok(())
     }
 
-    /// Changes a limit on tokens from now on, and wakes the first in line to look again.
-    pub(crate) fn set_token_limit(&self, n: usize, limit: u64) -> Result<(), NoSuchRateError> {
+    /// Changes a limit on tokens from now on, and its window if there is one, and wakes the first in line to look again.
+    pub(crate) fn set_token_limit(
+        &self,
+        n: usize,
+        limit: u64,
+        window: Option<Duration>,
+    ) -> Result<(), NoSuchRateError> {
         let budgets = self.budgets().ok_or(NoSuchRateError)?;
-        budgets.set_limit(n, limit)?;
+        budgets.set(n, limit, window)?;
         self.look_for_tokens_again(budgets);
         Ok(())
     }
 
-    /// Forgets all admissions of the rates, and the time they were stamped by.
+    /// Forgets all admissions, their tokens, and the time they were stamped by.
     pub(crate) fn reset(&self) {
-        let Some(log) = &self.rate else { return };
-        log.reset();
-        self.look_at_the_rate_again();
+        if let Some(log) = &self.rate {
+            log.reset();
+        }
+        let budgets = self.budgets();
+        if let Some(budgets) = budgets {
+            budgets.reset();
+        }
+        if self.rate.is_some() {
+            self.look_at_the_rate_again();
+        }
+        if let Some(budgets) = budgets {
+            self.look_for_tokens_again(budgets);
+        }
     }
 
     // ---- questions -----------------------------------------------------------------------------

@@ -86,6 +86,7 @@ mod claim;
 mod count;
 mod forecast;
 mod held_tokens;
+mod offset;
 mod raw_tokens;
 mod refusal;
 mod scale;
@@ -93,7 +94,7 @@ mod succession;
 mod wheel;
 mod word;
 
-pub(crate) use chain::Now;
 pub(crate) use held_tokens::HeldTokens;
+pub(crate) use offset::Now;
 pub(crate) use raw_tokens::RawTokens;
-pub(crate) use refusal::{Admission, Mark, Refusal, Reservation};
+pub(crate) use refusal::{Admission, Latest, Mark, Refusal, Reservation};

@@ -1,6 +1,8 @@
 //! Tokens on ordinary threads: against a plain list of all admissions, and on a real clock.
 
 #[cfg(not(ringgate_shuttle))]
+mod changes;
+#[cfg(not(ringgate_shuttle))]
 mod inputs;
 #[cfg(not(ringgate_shuttle))]
 mod oracle;

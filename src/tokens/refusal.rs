@@ -15,10 +15,10 @@ pub(crate) struct NotNow {
 }
 
 impl NotNow {
-    /// When the weight fits by time alone: `None` if never; the end of time if something has to be settled first.
+    /// When the weight fits by time alone: `None` if never, whatever happens; the end of time if something has to be settled first.
     pub(crate) fn free_at(&self) -> Option<Timestamp> {
         match self.refusal {
-            Refusal::Until(free_at) => free_at,
+            Refusal::Until(free_at) => Some(free_at),
             Refusal::Held => Some(Timestamp::MAX),
             Refusal::TooLarge { .. } => None,
         }
@@ -37,12 +37,11 @@ impl NotNow {
     #[cold]
     pub(crate) fn refused(self, by: Limit) -> Refused {
         match self.refusal {
-            Refusal::Until(Some(free_at)) => {
+            Refusal::Until(free_at) => {
                 // The clock has gone on since: there is something to wait for all the same.
                 let wait = free_at.saturating_duration_since(self.now).as_nanos();
                 Refused::for_now(by, u64::try_from(wait).unwrap_or(u64::MAX).max(1))
             }
-            Refusal::Until(None) => Refused::for_ever(by),
             Refusal::Held => Refused::until_settled(by),
             Refusal::TooLarge { limit, .. } => Refused::over(by, self.asked, limit),
         }

@@ -1,5 +1,6 @@
 //! The window of tokens, through its public face. What it counts is checked against a list in `src/tests/tokens`.
 
+mod changes;
 #[path = "../common/mod.rs"]
 mod common;
 

@@ -1,24 +1,15 @@
 //! The wheels, one after the other, and which of them is the current one.
 
+use super::offset::Now;
 use super::scale::Scale;
+use super::succession::Change;
 use super::wheel::{Closed, Wheel};
 use crate::sync::atomic::{AtomicPtr, Ordering};
-use crate::time::Timestamp;
+use crate::time::{JUMP, Timestamp};
 use core::ptr;
 
-/// A time, or where to read it.
-///
-/// A clock is read after the wheel has been chosen: a reading from before a jump back never reaches a wheel from after it.
-pub(crate) trait Now: Copy {
-    fn read(&self) -> Timestamp;
-}
-
-impl Now for Timestamp {
-    #[inline]
-    fn read(&self) -> Self {
-        *self
-    }
-}
+#[expect(clippy::cast_possible_truncation, reason = "a second")]
+const JUMP_NANOS: u64 = JUMP.as_nanos() as u64;
 
 pub(super) struct Chain {
     first: Box<Wheel>,
@@ -28,7 +19,7 @@ pub(super) struct Chain {
 
 impl Chain {
     pub(super) fn new(limit: u64, window: u64) -> Self {
-        let first = Box::new(Wheel::first(Scale::new(limit, window, 0, 0), limit));
+        let first = Box::new(Wheel::first(Scale::new(limit, window, 0), limit));
         Self { first, current: AtomicPtr::new(ptr::null_mut()) }
     }
 
@@ -64,8 +55,8 @@ impl Chain {
         self.with_tick_from(now, 0, work)
     }
 
-    /// The same, or with the tick of this time of the wheels if that is later. A wheel that has no more numbers for it
-    /// gets a successor.
+    /// The same, or with the tick of this time of the wheels if that is later. (If it is much later the clock has jumped back
+    /// since, and that time will not come.) A wheel that has no more numbers for it gets a successor.
     #[inline]
     pub(super) fn with_tick_from<T>(
         &self,
@@ -75,8 +66,9 @@ impl Chain {
     ) -> T {
         loop {
             let wheel = self.current();
-            let now = now.read();
-            let time = wheel.scale.time(now.as_nanos()).max(earliest);
+            let (now, time) = wheel.read(now);
+            let has_jumped = earliest.saturating_sub(time) > JUMP_NANOS;
+            let time = if has_jumped { time } else { time.max(earliest) };
             let Some(tick) = wheel.scale.tick_at(time) else {
                 self.renew(wheel, time);
                 continue;
@@ -91,7 +83,7 @@ impl Chain {
     /// A wheel of the same kind whose numbers begin at this time.
     #[cold]
     fn renew(&self, wheel: &Wheel, time: u64) {
-        wheel.link(wheel.scale.with_base(wheel.scale.offset, time), None, wheel.era);
+        wheel.link(wheel.scale.with_origin(time), None, Change::Renumber);
         self.promote(wheel);
     }
 

@@ -1,6 +1,6 @@
 //! Weights that are held until it is known what was used, and count from then on.
 
-use super::chain::Now;
+use super::offset::Now;
 use super::raw_tokens::RawTokens;
 use super::refusal::{Refusal, Reservation};
 use super::word::low;

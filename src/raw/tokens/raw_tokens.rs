@@ -1,14 +1,19 @@
 //! Weights that count when they are admitted.
 
-use super::chain::{Chain, Now};
+use super::chain::Chain;
 use super::claim::Attempt;
 use super::forecast::Need;
-use super::refusal::{Admission, Place, Refusal};
+use super::offset::Now;
+use super::refusal::{Admission, Latest, Place, Refusal};
 use super::scale::{MAX_SUM, Scale};
+use super::succession::Change;
 use super::wheel::{Closed, UNSET, Wheel};
 use crate::time::Timestamp;
 use core::fmt;
 use core::time::Duration;
+
+/// From here on time begins anew after a jump back, in ns: 292 years.
+const LATE: u64 = u64::MAX / 2;
 
 /// At most so many tokens in any window of time.
 pub(crate) struct RawTokens {
@@ -55,7 +60,7 @@ impl RawTokens {
         beside: u64,
     ) -> Result<u64, Refusal> {
         self.chain.with_tick(now, |wheel, now, tick| {
-            let time = wheel.scale.time(now.as_nanos());
+            let time = wheel.time(now.as_nanos());
             if weight == 0 {
                 return Ok(Ok(time));
             }
@@ -128,18 +133,19 @@ impl RawTokens {
 
     // ---- the rule ------------------------------------------------------------------------------
 
-    /// Calls that begin after this obey the new rule, and count what was admitted before.
-    pub(crate) fn set(&self, limit: u64, window: Duration) {
-        let (limit, window) = (kept(limit), in_nanos(window));
+    /// Calls that begin after this obey the new rule, and count what was admitted before. The window stays for `None`.
+    pub(crate) fn set(&self, limit: u64, window: Option<Duration>) {
+        let (limit, window) = (kept(limit), window.map(in_nanos));
         loop {
             let wheel = self.chain.current();
             let scale = wheel.scale;
+            let window = window.unwrap_or(scale.window);
             if scale.window == window && scale.suits(limit) {
                 wheel.store_limit(limit);
             } else if !wheel.is_linked() {
                 // Numbers begin anew after the head's tick; if the head moves on meanwhile, so does the successor's.
                 let origin = scale.end(wheel.head_word().tick());
-                wheel.link(Scale::new(limit, window, scale.offset, origin), Some(limit), wheel.era);
+                wheel.link(Scale::new(limit, window, origin), Some(limit), Change::Renumber);
                 self.chain.promote(wheel);
                 if wheel.successor().is_some_and(|next| next.obeys(limit, window)) {
                     return;
@@ -151,6 +157,23 @@ impl RawTokens {
                 return;
             }
             self.chain.promote(wheel);
+        }
+    }
+
+    /// Forgets all that has been counted, and the time by which it was counted.
+    ///
+    /// What was admitted before gives nothing back; more than was reserved is still counted on top. So there is never more room
+    /// than after a start with nothing.
+    pub(crate) fn reset(&self) {
+        loop {
+            let wheel = self.chain.current();
+            wheel.link(wheel.scale.with_origin(0), None, Change::Reset);
+            self.chain.promote(wheel);
+            // MUTANTS: reset of tokens
+            // If it is not fresh, another thread has linked a successor with all that was counted.
+            if wheel.successor().is_some_and(|next| next.is_fresh) {
+                return;
+            }
         }
     }
 
@@ -166,9 +189,7 @@ impl RawTokens {
 
     /// An admission leaves the window later than it has to by this at most.
     pub(crate) fn granularity(&self) -> Duration {
-        let scale = self.chain.current().scale;
-        let counted = u64::from(scale.ticks).saturating_mul(scale.tick);
-        Duration::from_nanos(counted - scale.window.min(counted))
+        Duration::from_nanos(self.chain.current().scale.granularity())
     }
 
     /// Weights are rounded up to whole units, each of so many tokens.
@@ -178,33 +199,40 @@ impl RawTokens {
 
     // ---- jumps of the clock --------------------------------------------------------------------
 
-    /// When the latest tick began in which something was counted. A later reading of the clock that is far before has
-    /// jumped back.
-    pub(crate) fn latest(&self) -> Timestamp {
+    /// The latest tick in which something was counted. A later reading of the clock that is far before that has jumped back.
+    pub(crate) fn latest(&self) -> Latest {
         let wheel = self.chain.current();
-        let began = wheel.scale.clock_at(wheel.head_word().tick());
-        Timestamp::from_nanos(began.unwrap_or(0))
+        let tick = wheel.head_word().tick();
+        Latest {
+            began: Timestamp::from_nanos(wheel.clock_at(tick).unwrap_or(0)),
+            rounding: Duration::from_nanos(wheel.rounding(tick)),
+            generation: wheel.generation,
+        }
     }
 
-    /// How many times the time has restarted. Read before the clock.
+    /// How many times the time has restarted.
     pub(crate) fn era(&self) -> u32 {
         self.chain.current().era
     }
 
-    /// After the clock has jumped back to `now`, lets time continue from the latest tick. Nothing if `era` is over, or
-    /// the clock is not behind.
+    /// After the clock has jumped back to `now`, lets time continue from the latest tick. Nothing if there is a new wheel since
+    /// `latest` was read, or the clock is behind by the tolerance at most, or it has caught up when it is read next.
     #[cold]
-    pub(crate) fn restart_time(&self, era: u32, now: Timestamp) {
+    pub(crate) fn restart_time(&self, latest: &Latest, now: Timestamp, tolerance: Duration) {
+        let generation = latest.generation;
+        let (now, tolerance) = (now.as_nanos(), in_nanos(tolerance));
         self.chain.with(|wheel| {
             let latest = wheel.scale.end(wheel.head()?.tick());
-            let is_behind = wheel.scale.time(now.as_nanos()) < latest;
+            let is_behind = latest.saturating_sub(wheel.time(now)) > tolerance;
             // MUTANTS: restart_time of tokens
-            if wheel.era == era && is_behind {
-                let scale = wheel.scale.with_base(latest.saturating_sub(now.as_nanos()), latest);
-                wheel.link(scale, None, era.wrapping_add(1));
-                return Err(Closed);
+            if wheel.generation != generation || !is_behind || wheel.offset.get().is_none() {
+                return Ok(());
             }
-            Ok(())
+            // So that time never ends, however far ahead a reading was.
+            let shift = if latest > LATE { latest.saturating_sub(now) } else { 0 };
+            let scale = wheel.scale.with_origin(latest - shift);
+            wheel.link(scale, None, Change::Restart { tolerance, shift });
+            Err(Closed)
         });
     }
 }
@@ -224,8 +252,10 @@ fn need(wheel: &Wheel, weight: u64, beside: u64) -> Result<Need, Refusal> {
     Ok(Need { weight: weight_units, limit: left })
 }
 
+/// Until this tick. If time ends before, only a settlement helps.
 fn until(wheel: &Wheel, tick: u32) -> Refusal {
-    Refusal::Until(wheel.scale.clock_at(tick).map(Timestamp::from_nanos))
+    let free_at = wheel.clock_at(tick).map(Timestamp::from_nanos);
+    free_at.map_or(Refusal::Held, Refusal::Until)
 }
 
 #[inline]
@@ -237,7 +267,7 @@ fn admission(wheel: &Wheel, now: Timestamp, (asked, tick): (u32, u32), weight: u
 
 /// The stamp of what counts in this tick: a stale reading has been counted in a later one.
 fn stamp(wheel: &Wheel, now: Timestamp, tick: u32) -> Timestamp {
-    wheel.scale.clock_at(tick).map_or(now, |begins| now.max(Timestamp::from_nanos(begins)))
+    wheel.clock_at(tick).map_or(now, |begins| now.max(Timestamp::from_nanos(begins)))
 }
 
 /// One value means that there is no limit yet.

@@ -1,13 +1,14 @@
 //! What callers get: an admission to be settled, or why there is none.
 
 use crate::time::Timestamp;
+use core::time::Duration;
 
 /// Why a weight is not admitted.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Refusal {
-    /// It fits from this time on, if nothing else happens; `None` if time ends before.
-    Until(Option<Timestamp>),
-    /// It fits once something that is held has been settled, not by time alone.
+    /// It fits from this time on, if nothing else happens.
+    Until(Timestamp),
+    /// It fits once something that is held has been settled, not by time alone, or time ends before.
     Held,
     /// It never fits: it is more than the limit.
     TooLarge {
@@ -25,6 +26,17 @@ pub(crate) struct Admission {
     pub(super) stamp: Timestamp,
     pub(super) weight: u64,
     pub(super) place: Option<Place>,
+}
+
+/// The latest tick in which something was counted.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Latest {
+    /// By the clock.
+    pub(crate) began: Timestamp,
+    /// By so much it may be later than the clock, because it is counted in ticks.
+    pub(crate) rounding: Duration,
+    /// The wheel.
+    pub(super) generation: u32,
 }
 
 /// Where an admission has been counted.
@@ -75,7 +87,8 @@ pub(crate) struct Reservation {
     pub(super) weight: u64,
     /// As it is held.
     pub(super) units: u32,
-    /// When it fitted, in the time that all wheels share. It is not settled at an earlier time, by whatever clock.
+    /// When it fitted, in the time that all wheels share. It is not settled at an earlier time, by whatever clock, unless that
+    /// has jumped back.
     pub(super) time: u64,
 }
 

@@ -15,13 +15,11 @@ pub(super) const MAX_SUM: u32 = 1 << 29;
 /// Nothing else may bring the sum of a tick above this, so the sum of a window fits in 32 bits: see `count_anyway`.
 pub(super) const MAX_IN_TICK: u32 = 1 << 30;
 
-/// Times are in ns. The wheel's own time is the clock's plus `offset`; it goes on where the clock has jumped back.
+/// Times are in ns, and the wheel's own (`offset.rs`).
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Scale {
     /// As it was requested.
     pub(super) window: u64,
-    /// How far the wheel's time is ahead of the clock's.
-    pub(super) offset: u64,
     /// The wheel's time at the beginning of the tick `first`.
     pub(super) origin: u64,
     /// The length of a tick.
@@ -37,7 +35,7 @@ pub(super) struct Scale {
 }
 
 impl Scale {
-    pub(super) fn new(limit: u64, window: u64, offset: u64, origin: u64) -> Self {
+    pub(super) fn new(limit: u64, window: u64, origin: u64) -> Self {
         let tick = window.div_ceil(TICKS).max(SHORTEST_TICK);
         // Two stamps that are less than a window apart lie less than this number of ticks apart, wherever in their
         // ticks they lie.
@@ -48,12 +46,12 @@ impl Scale {
         // 2^64 / 1 does not fit; one less is as good, since `divide` corrects the quotient by one.
         let inverse = if tick == 1 { u64::MAX } else { (u64::MAX - tick + 1) / tick + 1 };
         let unit_log2 = (u64::BITS - limit.leading_zeros()).saturating_sub(MAX_UNITS.ilog2());
-        Self { window, offset, origin, tick, inverse, ticks, slots, unit_log2 }
+        Self { window, origin, tick, inverse, ticks, slots, unit_log2 }
     }
 
-    /// The same with another time base.
-    pub(super) fn with_base(self, offset: u64, origin: u64) -> Self {
-        Self { offset, origin, ..self }
+    /// The same with numbers that begin at another time.
+    pub(super) fn with_origin(self, origin: u64) -> Self {
+        Self { origin, ..self }
     }
 
     /// Whether a limit can be counted in these units: it is not too large, nor they too coarse for it.
@@ -73,12 +71,6 @@ impl Scale {
     pub(super) fn last(&self) -> u32 {
         let last = MAX_TICK - 4 * u64::from(self.slots);
         u32::try_from(last).unwrap_or(u32::MAX)
-    }
-
-    /// The wheel's time for a reading of the clock.
-    #[inline]
-    pub(super) fn time(&self, clock: u64) -> u64 {
-        clock.saturating_add(self.offset)
     }
 
     /// The tick of a time; `None` if the wheel has no number for it. Times before the wheel's have tick 0 or a small one.
@@ -101,18 +93,13 @@ impl Scale {
         quotient + u64::from(time - quotient * self.tick >= self.tick)
     }
 
-    /// The time at which a tick begins, in the wheel's time; `None` if time ends before.
-    fn begins(&self, tick: u32) -> Option<u64> {
+    /// The time at which a tick begins; `None` if time ends before.
+    pub(super) fn begins(&self, tick: u32) -> Option<u64> {
         let since = u64::from(tick.checked_sub(self.first())?).checked_mul(self.tick)?;
         self.origin.checked_add(since)
     }
 
-    /// The clock's time at which a tick begins; `None` if time ends before.
-    pub(super) fn clock_at(&self, tick: u32) -> Option<u64> {
-        self.begins(tick).map(|time| time.saturating_sub(self.offset))
-    }
-
-    /// The first time of a tick, in the wheel's time, or the end of time. A tick before `first` has been filled in from an
+    /// The first time of a tick, or the end of time. A tick before `first` has been filled in from an
     /// older wheel.
     #[inline]
     pub(super) fn begin(&self, tick: u32) -> u64 {
@@ -127,6 +114,12 @@ impl Scale {
     #[inline]
     pub(super) fn end(&self, tick: u32) -> u64 {
         self.begin(tick + 1).saturating_sub(1)
+    }
+
+    /// By this at most something leaves the window later than it has to.
+    pub(super) fn granularity(&self) -> u64 {
+        let counted = u64::from(self.ticks).saturating_mul(self.tick);
+        counted - self.window.min(counted)
     }
 
     // ---- amounts -------------------------------------------------------------------------------

@@ -8,11 +8,23 @@
 //!
 //! Any thread that meets a closed wheel does the steps that are left; their number is bounded by the size of the wheels.
 
+use super::offset::Offset;
 use super::scale::{BLOCK, MAX_UNITS, Scale, block};
 use super::wheel::{Track, UNSET, Wheel};
 use super::word::{Word, between};
 use crate::sync::atomic::Ordering;
 use core::ptr;
+
+/// Why a wheel gets a successor.
+#[derive(Clone, Copy)]
+pub(super) enum Change {
+    /// A new rule, or new numbers for ticks.
+    Renumber,
+    /// The clock has jumped back, by more than the tolerance. The successor's time begins earlier by `shift`.
+    Restart { tolerance: u64, shift: u64 },
+    /// All is forgotten.
+    Reset,
+}
 
 impl Wheel {
     /// The successor, if there is one.
@@ -35,10 +47,33 @@ impl Wheel {
 
     /// Links a successor with this scale; one with the limit there is for `None`. Nothing if there is one already.
     #[cold]
-    pub(super) fn link(&self, scale: Scale, limit: Option<u64>, era: u32) {
+    pub(super) fn link(&self, scale: Scale, limit: Option<u64>, change: Change) {
         let generation = self.generation.wrapping_add(1);
-        let mut next = Self::new(scale, limit.unwrap_or(UNSET), generation, era);
-        if scale.unit_log2 >= self.scale.unit_log2 {
+        let offset = match change {
+            Change::Renumber => self.offset.inherited(),
+            Change::Restart { tolerance, shift } => {
+                // Behind a shift the clock alone tells the time.
+                let least = if shift > 0 { 0 } else { self.offset.so_far() };
+                Offset::open(least, tolerance)
+            }
+            Change::Reset => Offset::fixed(0),
+        };
+        let mut next = Self::new(scale, offset, limit.unwrap_or(UNSET), generation);
+        next.era = self.era;
+        match change {
+            Change::Renumber => {}
+            Change::Restart { shift, .. } => next.shift = shift,
+            Change::Reset => next.is_fresh = true,
+        }
+        if !matches!(change, Change::Renumber) {
+            next.era = self.era.wrapping_add(1);
+        }
+        if !next.is_fresh {
+            next.slack = self.rounding(self.head_word().tick());
+        }
+        // The ends of admissions tell nothing in another time.
+        let is_another_time = next.is_fresh || next.shift > 0;
+        if scale.unit_log2 >= self.scale.unit_log2 && !is_another_time {
             next.gives_back_since = self.gives_back_since;
         }
         let next = Box::into_raw(Box::new(next));
@@ -62,6 +97,13 @@ impl Wheel {
     pub(super) fn hand_over(&self, next: &Self) {
         self.close();
         next.seed_limit(self.limit());
+        if next.is_fresh {
+            next.start(Word::new(next.scale.first(), 0));
+            return;
+        }
+        if let (Some(offset), true) = (self.offset.get(), next.era == self.era) {
+            next.offset.seed(offset);
+        }
         self.fill(next);
     }
 
@@ -115,13 +157,16 @@ impl Wheel {
         if filling.cut > 0 {
             next.seed(Track::Cut, Word::new(filling.cut, 1), 0);
         }
-        next.store_kept_since(kept_since.max(self.kept_since()));
+        if next.shift == 0 {
+            next.store_kept_since(kept_since.max(self.kept_since()));
+        }
         next.start(Word::new(now, 0));
     }
 
     /// The tick here of a tick of the predecessor; its last moment counts.
     fn tick_of(&self, old: &Self, tick: u32) -> u32 {
-        self.scale.tick_at(old.scale.end(tick)).unwrap_or(self.scale.last())
+        let end = old.scale.end(tick).saturating_sub(self.shift);
+        self.scale.tick_at(end).unwrap_or(self.scale.last())
     }
 
     /// Writes a slot for the first time; nothing if another thread has.

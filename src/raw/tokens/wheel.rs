@@ -1,11 +1,13 @@
 //! One wheel: the head, and what is remembered of the ticks behind it.
 
+use super::offset::{Now, Offset};
 use super::scale::{BLOCK, Scale, block};
 use super::word::Word;
 use crate::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering};
 use crate::sync::leak::Tracked;
 use crate::sync::zeros;
 use core::ops::Range;
+use crate::time::Timestamp;
 use core::ptr;
 
 /// The limit of a wheel that takes over its predecessor's, until it has.
@@ -19,6 +21,7 @@ pub(super) struct Moved;
 
 pub(crate) struct Wheel {
     pub(super) scale: Scale,
+    pub(super) offset: Offset,
     /// In tokens.
     limit: AtomicU64,
     /// `[tick | sum of all that has ever been counted]`.
@@ -44,8 +47,16 @@ pub(crate) struct Wheel {
     pub(super) gives_back_since: u32,
     /// No admission of an older wheel that ended before is counted here, in the time that all wheels share.
     kept_since: AtomicU64,
-    /// How many jumps of the clock came before.
+    /// How many jumps of the clock and resets came before.
     pub(super) era: u32,
+    /// A reset has made it: it takes nothing over.
+    pub(super) is_fresh: bool,
+    /// The tick in which the head began.
+    begun: AtomicU32,
+    /// As long as the head is there, it may be later than the clock by this: by a tick of a predecessor.
+    pub(super) slack: u64,
+    /// Its time begins earlier than its predecessor's by this, where that would have come to its end.
+    pub(super) shift: u64,
     /// The successor; null as long as there is none.
     pub(super) successor: AtomicPtr<Self>,
     pub(super) tracked: Tracked,
@@ -62,11 +73,12 @@ pub(super) enum Track {
 }
 
 impl Wheel {
-    pub(super) fn new(scale: Scale, limit: u64, generation: u32, era: u32) -> Self {
+    pub(super) fn new(scale: Scale, offset: Offset, limit: u64, generation: u32) -> Self {
         let slots = usize::try_from(scale.slots).unwrap_or(usize::MAX);
         let blocks = usize::try_from(scale.slots / BLOCK).unwrap_or(usize::MAX);
         Self {
             scale,
+            offset,
             limit: AtomicU64::new(limit),
             head: AtomicU64::new(0),
             ends: zeros(slots),
@@ -79,7 +91,11 @@ impl Wheel {
             generation,
             gives_back_since: generation,
             kept_since: AtomicU64::new(0),
-            era,
+            era: 0,
+            is_fresh: false,
+            begun: AtomicU32::new(0),
+            slack: 0,
+            shift: 0,
             successor: AtomicPtr::new(ptr::null_mut()),
             tracked: Tracked::new(),
         }
@@ -87,9 +103,48 @@ impl Wheel {
 
     /// The first wheel: nothing has been counted yet.
     pub(super) fn first(scale: Scale, limit: u64) -> Self {
-        let wheel = Self::new(scale, limit, 0, 0);
+        let wheel = Self::new(scale, Offset::fixed(0), limit, 0);
         wheel.start(Word::new(scale.first(), 0));
         wheel
+    }
+
+    // ---- time ----------------------------------------------------------------------------------
+
+    /// A reading of the clock, and this wheel's time then.
+    #[inline]
+    pub(super) fn read(&self, clock: impl Now) -> (Timestamp, u64) {
+        let Some(offset) = self.offset.get() else { return self.read_first(clock) };
+        let now = clock.read();
+        (now, now.as_nanos().saturating_add(offset))
+    }
+
+    /// The first reading fixes the offset.
+    #[cold]
+    fn read_first(&self, clock: impl Now) -> (Timestamp, u64) {
+        let now = clock.read();
+        let latest = self.scale.begin(self.head_word().tick());
+        // If another thread has fixed it, this reading may be from before.
+        let is_fixed = self.offset.fix(now.as_nanos(), latest);
+        // MUTANTS: read_first
+        let now = if is_fixed { now } else { clock.read() };
+        (now, self.time(now.as_nanos()))
+    }
+
+    /// This wheel's time for a reading of the clock.
+    pub(super) fn time(&self, clock: u64) -> u64 {
+        clock.saturating_add(self.offset.so_far())
+    }
+
+    /// The clock's time at which a tick begins; `None` if time ends before.
+    pub(super) fn clock_at(&self, tick: u32) -> Option<u64> {
+        self.scale.begins(tick).map(|time| time.saturating_sub(self.offset.so_far()))
+    }
+
+    /// By this a tick in which the head has been may begin later than the clock, without a jump.
+    pub(super) fn rounding(&self, tick: u32) -> u64 {
+        // ORDERING: Relaxed: stored before the wheel became the current one.
+        let slack = if tick <= self.begun.load(Ordering::Relaxed) { self.slack } else { 0 };
+        self.scale.granularity().saturating_add(slack)
     }
 
     // ---- the limit -----------------------------------------------------------------------------
@@ -154,6 +209,8 @@ impl Wheel {
 
     /// Sets the head for the first time; nothing if another thread has.
     pub(super) fn start(&self, head: Word) {
+        // ORDERING: Relaxed: published with the wheel. All threads that take over store the same.
+        self.begun.store(head.tick(), Ordering::Relaxed);
         self.swap_head(Word(0), head);
     }
 

@@ -153,7 +153,7 @@ fn shuttle_histories_of_tokens_can_be_told_one_call_at_a_time() {
                     }
                     Op::Remaining { now } => Answer::Left(tokens.remaining(at(now))),
                     Op::Set { limit } => {
-                        tokens.set(limit, Duration::from_nanos(WINDOW));
+                        tokens.set(limit, None);
                         Answer::Done
                     }
                 })

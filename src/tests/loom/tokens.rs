@@ -100,7 +100,7 @@ fn model_a_refusal_by_a_later_clock_hides_nothing_from_a_staler_one() {
         let other = admit_elsewhere(&tokens, &[(2, 1)]);
         // The one at 1 is in its window until 4.
         let refused = tokens.try_admit(at(3), 2).err();
-        assert_eq!(refused, Some(Refusal::Until(Some(at(4)))));
+        assert_eq!(refused, Some(Refusal::Until(at(4))));
         let mut stamps = admit(&tokens, &[(4, 1)]);
         stamps.extend([(0, 1), (1, 1)]);
         stamps.extend(other.join().unwrap());
@@ -168,7 +168,7 @@ fn model_a_new_window_counts_what_was_before() {
             there.settle(at(0), first, 1);
             admit(&there, &[(1, 1)])
         });
-        tokens.set(2, Duration::from_nanos(2));
+        tokens.set(2, Some(Duration::from_nanos(2)));
         let mut stamps = admit(&tokens, &[(1, 1)]);
         stamps.extend(other.join().unwrap());
         assert_eq!(stamps.len(), 1);
@@ -184,8 +184,9 @@ fn model_a_limit_that_is_set_beside_a_new_time_base_is_not_lost() {
         let tokens = Arc::new(RawTokens::new(2, Duration::from_nanos(1)));
         assert_eq!(admit(&tokens, &[(5, 1)]), [(5, 1)]);
         let there = Arc::clone(&tokens);
-        let other = thread::spawn(move || there.restart_time(0, at(0)));
-        tokens.set(3, Duration::from_nanos(1));
+        let other =
+            thread::spawn(move || there.restart_time(&there.latest(), at(0), Duration::ZERO));
+        tokens.set(3, Some(Duration::from_nanos(1)));
         assert_eq!(tokens.limit(), 3);
         other.join().unwrap();
         assert_eq!((tokens.limit(), tokens.era()), (3, 1));
@@ -259,7 +260,7 @@ fn model_what_is_settled_beside_a_new_window_is_never_missed() {
             there.settle_held(at(0), first, 2);
             there.reserve(at(0), 2).is_err()
         });
-        tokens.settled().set(3, Duration::from_nanos(2));
+        tokens.settled().set(3, Some(Duration::from_nanos(2)));
         assert!(tokens.reserve(at(0), 2).is_err());
         assert!(other.join().unwrap());
         assert_eq!((tokens.held(), tokens.remaining(at(1))), (0, 1));

@@ -167,8 +167,7 @@ fn settle_more(scene: &mut Scene) -> Run<Left> {
 fn set_limit(scene: &Scene, limit: u64) -> Run<Left> {
     let tokens = Arc::clone(&scene.tokens);
     Run::new(move || {
-        // Another operation may change the window.
-        tokens.set(limit, tokens.window());
+        tokens.set(limit, None);
         Left { limit: Some(limit), ..Left::default() }
     })
 }
@@ -184,7 +183,7 @@ fn set_a_higher_limit(scene: &mut Scene) -> Run<Left> {
 fn set_a_longer_window(scene: &mut Scene) -> Run<Left> {
     let tokens = Arc::clone(&scene.tokens);
     Run::new(move || {
-        tokens.set(LIMIT, 2 * WINDOW);
+        tokens.set(LIMIT, Some(2 * WINDOW));
         Left { limit: Some(LIMIT), is_anew: true, ..Left::default() }
     })
 }
@@ -193,7 +192,7 @@ fn set_a_longer_window(scene: &mut Scene) -> Run<Left> {
 fn restart_time(scene: &mut Scene) -> Run<Left> {
     let tokens = Arc::clone(&scene.tokens);
     Run::new(move || {
-        tokens.restart_time(0, at(0));
+        tokens.restart_time(&tokens.latest(), at(0), Duration::ZERO);
         Left { is_anew: true, behind: LAP + TICKS, ..Left::default() }
     })
 }

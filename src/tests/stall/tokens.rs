@@ -60,11 +60,11 @@ fn freeze_a_new_window_of_tokens() {
         let admission = tokens.try_admit(micros(1), 6).unwrap();
         let [first, second, third] = [(); 3].map(|()| Arc::clone(&tokens));
         scene(
-            move || first.set(20, 2 * window),
+            move || first.set(20, Some(2 * window)),
             move || {
                 assert!(second.try_admit(micros(2), 4).is_ok());
                 second.settle(micros(2), admission, 5);
-                second.set(12, window);
+                second.set(12, Some(window));
                 assert_eq!(second.remaining(micros(2)), 3);
             },
             move || {

@@ -51,9 +51,9 @@ fn no_number_makes_it_panic() {
                     }
                 }
             }
-            tokens.restart_time(tokens.era(), at(3));
-            tokens.set(limit / 3, window / 2);
-            tokens.set(limit.saturating_mul(3), window.saturating_mul(2));
+            tokens.restart_time(&tokens.latest(), at(3), Duration::ZERO);
+            tokens.set(limit / 3, Some(window / 2));
+            tokens.set(limit.saturating_mul(3), Some(window.saturating_mul(2)));
             let most = tokens.window() / 1000 + Duration::from_micros(3);
             assert!(tokens.granularity() <= most, "{tokens:?}");
         }
@@ -83,7 +83,7 @@ fn a_window_is_exact_within_a_thousandth() {
         assert!(granularity <= window / 1000, "{granularity:?} of {window:?}");
         // At the beginning of a tick, so that it is held back the longest.
         let admitted = tokens.try_admit(at(0), 10).unwrap();
-        let until = Refusal::Until(Some(Timestamp::from_epoch(window + granularity)));
+        let until = Refusal::Until(Timestamp::from_epoch(window + granularity));
         assert_eq!(tokens.try_admit(at(1), 1).err(), Some(until));
         drop(admitted);
     }
@@ -110,13 +110,15 @@ fn after_a_jump_back_calls_wait_a_window_at_most() {
     let tokens = RawTokens::new(10, SECOND);
     let hour = 3_600_000_000_000;
     let _ = tokens.try_admit(at(hour), 10).unwrap();
-    let Some(Refusal::Until(Some(far))) = tokens.try_admit(at(5), 1).err() else { panic!() };
+    let Some(Refusal::Until(far)) = tokens.try_admit(at(5), 1).err() else { panic!() };
     assert!(far > at(hour), "{far:?}");
-    let era = tokens.era();
-    tokens.restart_time(era, at(5));
-    tokens.restart_time(era, at(3));
+    let (era, latest) = (tokens.era(), tokens.latest());
+    tokens.restart_time(&latest, at(5), Duration::ZERO);
+    tokens.restart_time(&latest, at(3), Duration::ZERO);
     assert_eq!(tokens.era(), era + 1);
-    let Some(Refusal::Until(Some(until))) = tokens.try_admit(at(6), 1).err() else { panic!() };
+    // The first reading after it tells how far the clock is behind.
+    assert_eq!(tokens.remaining(at(5)), 0);
+    let Some(Refusal::Until(until)) = tokens.try_admit(at(6), 1).err() else { panic!() };
     assert!(until <= at(5 + 1_003_000_000), "{until:?}");
     assert!(tokens.try_admit(until, 10).is_ok());
 }

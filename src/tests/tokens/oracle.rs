@@ -150,15 +150,17 @@ impl Game {
         if self.random.below(3) == 0 {
             self.window = self.random.among(&WINDOWS);
         }
-        self.tokens.set(limit, Duration::from_nanos(self.window));
+        self.tokens.set(limit, Some(Duration::from_nanos(self.window)));
         self.plain.set(limit, self.window, false);
         assert_eq!(self.tokens.limit(), limit);
         assert_eq!(self.tokens.window(), Duration::from_nanos(self.window));
     }
 
     fn restart(&mut self) {
-        self.tokens.restart_time(self.tokens.era(), at(self.now));
+        self.tokens.restart_time(&self.tokens.latest(), at(self.now), Duration::ZERO);
         self.plain.restart_time(self.now);
+        // The first reading after that tells how far the clock is behind.
+        let _ = self.tokens.remaining(at(self.now));
     }
 
     fn look(&mut self) {
@@ -205,7 +207,7 @@ fn coarse_units_and_many_changes_never_admit_more() {
                         game.window = game.random.among(&WINDOWS);
                     }
                     let unit = game.tokens.unit();
-                    game.tokens.set(limit, Duration::from_nanos(game.window));
+                    game.tokens.set(limit, Some(Duration::from_nanos(game.window)));
                     game.plain.set(limit, game.window, unit != game.tokens.unit());
                     assert!(
                         game.tokens.limit() <= limit && game.tokens.unit() <= 1 + limit / 100_000

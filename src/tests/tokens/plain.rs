@@ -42,7 +42,7 @@ pub(crate) enum Full {
 impl From<Refusal> for Full {
     fn from(refusal: Refusal) -> Self {
         match refusal {
-            Refusal::Until(time) => Self::Until(time.unwrap().as_nanos()),
+            Refusal::Until(time) => Self::Until(time.as_nanos()),
             Refusal::Held | Refusal::TooLarge { .. } => Self::Never,
         }
     }
