@@ -168,6 +168,8 @@ async fn a_limiter_forgets_its_tokens_and_changes_their_window() {
     tokio::task::yield_now().await;
     assert_eq!(limiter.waiters(), 1);
     limiter.reset();
+    tokio::task::yield_now().await;
+    assert_eq!(limiter.waiters(), 0);
     drop(waiting.await.unwrap().unwrap());
     // The output is held by a call in flight.
     assert_eq!((limiter.remaining_tokens(), limiter.remaining_output_tokens()), (100, 0));
@@ -178,6 +180,8 @@ async fn a_limiter_forgets_its_tokens_and_changes_their_window() {
     tokio::task::yield_now().await;
     clock.advance(10 * SECOND);
     limiter.set_token_window(0, 2000, SECOND).unwrap();
+    tokio::task::yield_now().await;
+    assert_eq!(limiter.waiters(), 0);
     drop(waiting.await.unwrap().unwrap());
     // The first call has left the new window.
     assert_eq!(limiter.remaining_tokens(), 1100);

@@ -14,7 +14,7 @@ every_pair! {
     operations:
         try_admit try_admit_later try_admit_a_lap_later
         settle_less settle_nothing settle_more
-        set_a_lower_limit set_a_higher_limit set_a_longer_window restart_time;
+        set_a_lower_limit set_a_higher_limit set_a_longer_window set_a_shorter_window restart_time reset;
     onlookers: look_on;
 }
 
@@ -22,7 +22,7 @@ every_pair! {
 #[cfg(ringgate_loom)]
 fn plan(pair: [&str; 2]) -> (usize, Vec<fn() -> Scene>) {
     /// They take over a wheel.
-    const LONG: &[&str] = &["set_a_longer_window", "restart_time"];
+    const LONG: &[&str] = &["set_a_longer_window", "set_a_shorter_window", "restart_time", "reset"];
     let long = pair.iter().filter(|operation| LONG.contains(operation)).count();
     match long {
         0 => (3, vec![some_room, full]),
@@ -105,6 +105,10 @@ pub(crate) struct Left {
     limit: Option<u64>,
     /// The ticks have been numbered anew, and may be longer.
     is_anew: bool,
+    /// A tick less may be in the window.
+    is_shorter: bool,
+    /// What was counted before is forgotten, and what was counted meanwhile may be.
+    is_reset: bool,
     /// By so many ticks the clock is behind the account now.
     behind: u64,
 }
@@ -188,6 +192,22 @@ fn set_a_longer_window(scene: &mut Scene) -> Run<Left> {
     })
 }
 
+fn set_a_shorter_window(scene: &mut Scene) -> Run<Left> {
+    let tokens = Arc::clone(&scene.tokens);
+    Run::new(move || {
+        tokens.set(LIMIT, Some(WINDOW / 2));
+        Left { limit: Some(LIMIT), is_anew: true, is_shorter: true, ..Left::default() }
+    })
+}
+
+fn reset(scene: &mut Scene) -> Run<Left> {
+    let tokens = Arc::clone(&scene.tokens);
+    Run::new(move || {
+        tokens.reset();
+        Left { is_anew: true, is_reset: true, ..Left::default() }
+    })
+}
+
 /// The clock has jumped back to its beginning.
 fn restart_time(scene: &mut Scene) -> Run<Left> {
     let tokens = Arc::clone(&scene.tokens);
@@ -203,8 +223,8 @@ fn look_on(scene: &mut Scene) -> Run<Left> {
         assert!(tokens.remaining(at(now)) <= HIGHER);
         let _ = tokens.peek(at(now), 1);
         assert!([LOWER, LIMIT, HIGHER].contains(&tokens.limit()));
-        assert!([WINDOW, 2 * WINDOW].contains(&tokens.window()));
-        assert!(tokens.era() <= 1 && tokens.unit() == 1);
+        assert!([WINDOW / 2, WINDOW, 2 * WINDOW].contains(&tokens.window()));
+        assert!(tokens.era() <= 2 && tokens.unit() == 1);
         Left::default()
     })
 }
@@ -237,14 +257,21 @@ impl Start for Scene {
         let latest = self.counted.iter().map(|counted| counted.tick).max().unwrap().max(self.now);
         let behind: u64 = left.iter().map(|left| left.behind).sum();
         let is_anew = left.iter().any(|left| left.is_anew);
+        let is_reset = left.iter().any(|left| left.is_reset);
+        let ticks = TICKS - u64::from(left.iter().any(|left| left.is_shorter));
         // Stamps of before the jump are no longer comparable.
-        if behind == 0 {
-            self.assert_exact(most);
+        if behind == 0 && !is_reset {
+            self.assert_exact(most, ticks);
         }
         for tick in latest..=latest + TICKS {
-            let used = self.used(tick);
+            let used = self.used(tick, ticks);
             let remains = self.tokens.remaining(at(tick));
-            if behind == 0 && !is_anew {
+            if is_reset {
+                assert!(remains <= limit);
+                // Nothing is counted twice.
+                let is_once = remains >= limit.saturating_sub(used);
+                assert!(is_once || left.iter().any(|left| left.is_anew && !left.is_reset));
+            } else if behind == 0 && !is_anew {
                 assert_eq!(remains, limit.saturating_sub(used), "at {tick}: {:?}", self.counted);
             } else if behind == 0 {
                 assert!(remains <= limit.saturating_sub(used), "at {tick}: {:?}", self.counted);
@@ -252,7 +279,8 @@ impl Start for Scene {
         }
         if is_anew {
             // Time goes on from the latest tick.
-            assert!(behind > 0 || self.tokens.remaining(at(latest)) < limit.max(1));
+            let is_empty = self.tokens.remaining(at(latest)) >= limit.max(1);
+            assert!(behind > 0 || is_reset || !is_empty);
             let empty = latest + behind + 4 * TICKS;
             assert_eq!(self.tokens.remaining(at(empty)), limit);
         }
@@ -263,8 +291,8 @@ impl Start for Scene {
 
 impl Scene {
     /// What counts in the window that ends with this tick.
-    fn used(&self, tick: u64) -> u64 {
-        let inside = self.counted.iter().filter(|counted| counted.tick + TICKS > tick);
+    fn used(&self, tick: u64, ticks: u64) -> u64 {
+        let inside = self.counted.iter().filter(|counted| counted.tick + ticks > tick);
         inside.map(|counted| counted.amount).sum()
     }
 
@@ -274,17 +302,17 @@ impl Scene {
             let Some((tick, amount)) = one.refused else { continue };
             let taken: u64 = other.counted.iter().map(|counted| counted.amount).sum();
             let limit = other.limit.unwrap_or(LIMIT).min(LIMIT);
-            let is_full = self.used(tick) + taken + amount > limit;
+            let is_full = self.used(tick, TICKS) + taken + amount > limit;
             // Another window or another time may hold it back for longer.
             assert!(is_full || other.is_anew, "refused while there is room");
         }
     }
 
     /// Never more than the limit in any window, but for what nobody could refuse.
-    fn assert_exact(&self, limit: u64) {
+    fn assert_exact(&self, limit: u64, ticks: u64) {
         for last in &self.counted {
             let inside = self.counted.iter().filter(|counted| {
-                !counted.is_more && counted.tick <= last.tick && counted.tick + TICKS > last.tick
+                !counted.is_more && counted.tick <= last.tick && counted.tick + ticks > last.tick
             });
             let sum: u64 = inside.map(|counted| counted.amount).sum();
             assert!(sum <= limit, "{sum} in the window that ends at {}", last.tick);
