@@ -85,6 +85,7 @@ mod sync;
 #[cfg(test)]
 mod tests;
 pub mod time;
+mod token_window;
 mod tokens;
 #[cfg(doc)]
 #[doc = include_str!("../docs/verification.md")]
@@ -101,9 +102,11 @@ pub use pool::{PoolStream, ProviderPool};
 pub use provider::{EventStream, Provider};
 pub use rate::Rate;
 pub use semaphore::{Acquire, AcquireOwned, OwnedSemaphorePermit, Semaphore, SemaphorePermit};
-pub use tokens::{
-    OwnedTokenReservation, TokenLimit, TokenReservation, TokenWindow, Usage, estimate_tokens,
+pub use token_window::{
+    OwnedTokenReservation, TokenAcquire, TokenAcquireOwned, TokenReservation, TokenWindow,
+    TokenWindowBuilder,
 };
+pub use tokens::{TokenLimit, Usage, estimate_tokens};
 pub use window::{SlidingWindow, SlidingWindowBuilder, WindowAcquire, WindowAcquireOwned};
 
 #[cfg(all(doctest, feature = "tokio"))]

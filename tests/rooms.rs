@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 
 /// From the bottom up. A file imports from its own room and from those before it.
-const ROOMS: [&str; 16] = [
+const ROOMS: [&str; 17] = [
     "sync",
     "time",
     "error",
@@ -17,6 +17,7 @@ const ROOMS: [&str; 16] = [
     "tokens",
     "limiter_core",
     "window",
+    "token_window",
     "limiter",
     "policy",
     "provider",

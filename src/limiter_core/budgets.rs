@@ -7,8 +7,8 @@ use crate::error::NoSuchRateError;
 use crate::rate::Margin;
 use crate::raw::tokens::Mark;
 use crate::sync::atomic::{AtomicU64, Ordering};
-use crate::time::Time;
-use crate::tokens::{TokenLimit, TokenWindow, Usage};
+use crate::time::{Time, Timestamp};
+use crate::tokens::{TokenCounter, TokenLimit, Usage};
 use core::mem;
 use core::time::Duration;
 use smallvec::SmallVec;
@@ -27,12 +27,18 @@ pub(crate) struct Budgets {
 #[derive(Debug)]
 struct Budget {
     rule: TokenLimit,
-    window: TokenWindow,
+    window: TokenCounter,
     /// The highest limit so far: parts are parts of this. Those of calls in line stay right when it changes.
     most: AtomicU64,
 }
 
 impl Budget {
+    fn new(rule: TokenLimit, margin: Margin, time: &Time) -> Self {
+        let (limit, window) = (rule.limit(), margin.add_to(rule.window()));
+        let window = TokenCounter::new(time.clone(), rule.counts_as_produced(), limit, window);
+        Self { rule, window, most: AtomicU64::new(limit) }
+    }
+
     fn most(&self) -> u64 {
         // ORDERING: Relaxed: the number alone.
         self.most.load(Ordering::Relaxed)
@@ -45,6 +51,8 @@ pub(crate) struct Reserved {
     expected: Usage,
     /// Few limiters have more limits on tokens than fit here.
     taken: SmallVec<[Mark; 3]>,
+    /// Of the latest of them that counts from its admission.
+    stamp: Option<Timestamp>,
 }
 
 /// What an admission hands over: what was reserved, or nothing where there are no budgets. That is kept apart because a permit
@@ -70,6 +78,10 @@ impl Reserved {
         self.expected
     }
 
+    pub(crate) fn stamp(&self) -> Option<Timestamp> {
+        self.stamp
+    }
+
     /// Whether there is nothing to settle.
     #[inline]
     pub(crate) fn is_settled(&self) -> bool {
@@ -80,16 +92,25 @@ impl Reserved {
 impl Budgets {
     /// `None` if there are none. A window of zero is no limit.
     pub(crate) fn new(limits: &[TokenLimit], margin: Margin, time: &Time) -> Option<Box<Self>> {
-        let budget = |rule: &TokenLimit| {
-            let (limit, window) = (rule.limit(), margin.add_to(rule.window()));
-            let window = TokenWindow::by(time.clone(), rule.counts_as_produced(), limit, window);
-            Budget { rule: *rule, window, most: AtomicU64::new(limit) }
-        };
         let limits = limits.iter().filter(|rule| !rule.window().is_zero());
-        let all: Vec<_> = limits.map(budget).collect();
+        let all: Vec<_> = limits.map(|rule| Budget::new(*rule, margin, time)).collect();
+        let is_limited = !all.is_empty();
+        is_limited.then(|| Box::new(Self::of(all, margin)))
+    }
+
+    /// One limit, even if its window is zero.
+    pub(crate) fn single(limit: TokenLimit, margin: Margin, time: &Time) -> Box<Self> {
+        Box::new(Self::of(vec![Budget::new(limit, margin, time)], margin))
+    }
+
+    fn of(all: Vec<Budget>, margin: Margin) -> Self {
         let has_held = all.iter().any(|budget| budget.window.counts_as_produced());
-        let (in_line, watch) = (Shares::default(), Watch::default());
-        (!all.is_empty()).then(|| Box::new(Self { all, has_held, margin, in_line, watch }))
+        Self { all, has_held, margin, in_line: Shares::default(), watch: Watch::default() }
+    }
+
+    /// What the first limit counts by, and the margin in its window. There is one.
+    pub(crate) fn first(&self) -> (&TokenCounter, Margin) {
+        (&self.all[0].window, self.margin)
     }
 
     /// Changes the `n`-th limit, and its window if there is one.
@@ -103,15 +124,15 @@ impl Budgets {
         // ORDERING: Relaxed, as in `most`.
         budget.most.fetch_max(limit, Ordering::Relaxed);
         match window {
-            Some(window) => budget.window.set(limit, self.margin.add_to(window)),
-            None => budget.window.set_limit(limit),
+            Some(window) => budget.window.rule().set(limit, Some(self.margin.add_to(window))),
+            None => budget.window.rule().set(limit, None),
         }
         Ok(())
     }
 
     /// Forgets all that was admitted. What is held stays held.
     pub(super) fn reset(&self) {
-        self.all.iter().for_each(|budget| budget.window.reset());
+        self.all.iter().for_each(|budget| budget.window.rule().reset());
     }
 
     // ---- reserving -----------------------------------------------------------------------------
@@ -142,7 +163,10 @@ impl Budgets {
         into.expected = expected;
         for Budget { rule, window, .. } in &self.all {
             match window.mark(rule.reserves(expected)) {
-                Ok(mark) => into.taken.push(mark),
+                Ok((mark, stamp)) => {
+                    into.taken.push(mark);
+                    into.stamp = stamp.or(into.stamp);
+                }
                 Err(not_now) => {
                     let has_some = !into.taken.is_empty();
                     self.cancel(mem::take(into));
@@ -153,38 +177,56 @@ impl Budgets {
         Ok(())
     }
 
+    /// Reserves in the first limit alone, at a given time.
+    pub(super) fn reserve_at(&self, expected: Usage, now: Timestamp) -> Result<Reserved, NotUntil> {
+        let Budget { rule, window, .. } = &self.all[0];
+        let marked = window.mark_at(rule.reserves(expected), now);
+        let (mark, stamp) = marked.map_err(|not_now| NotUntil::by_tokens(not_now, rule.name()))?;
+        Ok(Reserved { expected, taken: SmallVec::from_iter([mark]), stamp })
+    }
+
     // ---- settling ------------------------------------------------------------------------------
 
     /// Counts what was used in the place of what was reserved. Returns whether others may have room by that.
     pub(super) fn settle(&self, reserved: Reserved, used: Usage) -> bool {
-        self.settle_each(reserved, |rule, reserved| rule.settles_at(used, reserved))
+        self.settle_each(reserved, None, |rule, reserved| rule.settles_at(used, reserved))
+    }
+
+    /// The same at a given time.
+    pub(super) fn settle_at(&self, reserved: Reserved, used: Usage, now: Timestamp) -> bool {
+        self.settle_each(reserved, Some(now), |rule, reserved| rule.settles_at(used, reserved))
     }
 
     /// Counts what was reserved, and in each limit the parts of which more was used as that.
     pub(super) fn settle_at_least(&self, reserved: Reserved, used: Usage) -> bool {
         let expected = reserved.expected;
-        self.settle_each(reserved, |rule, _| rule.settles_at_least(used, expected))
+        self.settle_each(reserved, None, |rule, _| rule.settles_at_least(used, expected))
     }
 
     /// Counts what was reserved as used. What counts from the start does so already.
     #[inline]
     pub(super) fn settle_in_full(&self, reserved: Reserved) -> bool {
-        self.has_held && self.settle_each(reserved, |_, reserved| reserved)
+        self.has_held && self.settle_each(reserved, None, |_, reserved| reserved)
     }
 
     /// Gives all back: the call was never sent.
     pub(super) fn cancel(&self, reserved: Reserved) -> bool {
-        self.settle_each(reserved, |_, _| 0)
+        self.settle_each(reserved, None, |_, _| 0)
     }
 
-    fn settle_each(&self, reserved: Reserved, actual: impl Fn(TokenLimit, u64) -> u64) -> bool {
+    fn settle_each(
+        &self,
+        reserved: Reserved,
+        at: Option<Timestamp>,
+        actual: impl Fn(TokenLimit, u64) -> u64,
+    ) -> bool {
         let mut may_fit = false;
         for (Budget { rule, window, .. }, taken) in self.all.iter().zip(reserved.taken) {
             let weight = rule.reserves(reserved.expected);
             let actual = actual(*rule, weight);
             // What was held leaves the window by time from now on.
             may_fit |= actual < weight || window.counts_as_produced() && weight > 0;
-            window.settle_mark(taken, weight, actual);
+            window.settle_mark(taken, weight, actual, at);
         }
         may_fit
     }

@@ -4,7 +4,9 @@ use super::ask::Ask;
 use super::budgets::{Budgets, Reserved};
 use super::not_until::NotUntil;
 use super::shared::Core;
+use crate::error::Refused;
 use crate::raw::window::Reservation;
+use crate::time::Timestamp;
 use crate::tokens::Usage;
 
 impl Core {
@@ -50,6 +52,32 @@ impl Core {
     #[inline]
     pub(crate) fn settle_in_full(&self, reserved: Reserved) {
         self.look_after(|budgets| budgets.settle_in_full(reserved));
+    }
+
+    /// The same at a given time.
+    pub(crate) fn settle_at(&self, reserved: Reserved, used: Usage, now: Timestamp) {
+        self.look_after(|budgets| budgets.settle_at(reserved, used, now));
+    }
+
+    /// Reserves tokens in the first limit alone, at a time that the caller gives.
+    pub(crate) fn try_reserve_at(
+        &self,
+        tokens: Usage,
+        now: Timestamp,
+    ) -> Result<Reserved, Refused> {
+        if self.is_closed() {
+            return Err(Refused::closed());
+        }
+        let reserved = self.budgets().map(|budgets| budgets.reserve_at(tokens, now));
+        Ok(reserved.transpose()?.unwrap_or_default())
+    }
+
+    /// Whether there is room for these tokens now, whoever is in line.
+    pub(crate) fn check_tokens(&self, tokens: Usage) -> Result<(), Refused> {
+        if self.is_closed() {
+            return Err(Refused::closed());
+        }
+        Ok(self.budgets().map_or(Ok(()), |budgets| budgets.peek(tokens))?)
     }
 
     /// The call was never sent: others get its tokens.

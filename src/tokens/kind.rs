@@ -8,12 +8,6 @@ pub(super) enum Kind {
     AsProduced(HeldTokens),
 }
 
-/// What has been counted for one call.
-pub(super) enum Counted {
-    AtStart(Admission),
-    AsProduced(Reservation),
-}
-
 impl Kind {
     /// What counts by its age.
     pub(super) fn tokens(&self) -> &RawTokens {
@@ -23,23 +17,24 @@ impl Kind {
         }
     }
 
+    /// Counts the weight. Whoever gets the mark keeps the weight, and settles both. With its stamp, if it counts from now on.
     #[inline]
-    pub(super) fn count(&self, now: impl Now, weight: u64) -> Result<Counted, Refusal> {
-        match self {
-            Self::AtStart(tokens) => tokens.try_admit(now, weight).map(Counted::AtStart),
-            Self::AsProduced(tokens) => tokens.reserve(now, weight).map(Counted::AsProduced),
-        }
-    }
-
-    /// The same, for a caller that keeps the weight itself.
-    #[inline]
-    pub(super) fn mark(&self, now: impl Now, weight: u64) -> Result<Mark, Refusal> {
+    pub(super) fn mark(
+        &self,
+        now: impl Now,
+        weight: u64,
+    ) -> Result<(Mark, Option<Timestamp>), Refusal> {
         Ok(match self {
-            Self::AtStart(tokens) => tokens.try_admit(now, weight)?.into_mark(),
-            Self::AsProduced(tokens) => tokens.reserve(now, weight)?.into_mark(),
+            Self::AtStart(tokens) => {
+                let admission = tokens.try_admit(now, weight)?;
+                let stamp = admission.stamp();
+                (admission.into_mark(), Some(stamp))
+            }
+            Self::AsProduced(tokens) => (tokens.reserve(now, weight)?.into_mark(), None),
         })
     }
 
+    /// Counts what was really used.
     pub(super) fn settle_mark(&self, now: impl Now, mark: Mark, weight: u64, actual: u64) {
         match self {
             Self::AtStart(tokens) => {
@@ -62,36 +57,6 @@ impl Kind {
         match self {
             Self::AtStart(tokens) => tokens.remaining(now),
             Self::AsProduced(tokens) => tokens.remaining(now),
-        }
-    }
-
-    /// Counts what was really used.
-    pub(super) fn settle(&self, now: impl Now, counted: Counted, actual: u64) {
-        match (self, counted) {
-            (Self::AtStart(tokens), Counted::AtStart(admission)) => {
-                tokens.settle(now, admission, actual);
-            }
-            (Self::AsProduced(tokens), Counted::AsProduced(reservation)) => {
-                tokens.settle_held(now, reservation, actual);
-            }
-            // A reservation is of the window that it was made by.
-            _ => {}
-        }
-    }
-}
-
-impl Counted {
-    pub(super) fn weight(&self) -> u64 {
-        match self {
-            Self::AtStart(admission) => admission.weight(),
-            Self::AsProduced(reservation) => reservation.weight(),
-        }
-    }
-
-    pub(super) fn stamp(&self) -> Option<Timestamp> {
-        match self {
-            Self::AtStart(admission) => Some(admission.stamp()),
-            Self::AsProduced(_) => None,
         }
     }
 }

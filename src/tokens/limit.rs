@@ -44,6 +44,9 @@ enum Counts {
     Total,
     Input,
     Output,
+    /// Input and output together, as they are produced.
+    #[cfg_attr(feature = "serde", serde(skip))]
+    Produced,
 }
 
 /// What is not written, because it is as usual.
@@ -86,6 +89,11 @@ impl TokenLimit {
         Self::new(Counts::Output, limit, window)
     }
 
+    /// Input and output together: what a call expects is held until it is settled.
+    pub(crate) const fn produced(limit: u64, window: Duration) -> Self {
+        Self::new(Counts::Produced, limit, window)
+    }
+
     /// The same limit, where a call that uses less than it expected gets nothing back: for providers that count a call at its
     /// arrival, for good.
     #[must_use]
@@ -113,13 +121,13 @@ impl TokenLimit {
     }
 
     pub(crate) fn counts_as_produced(self) -> bool {
-        self.counts == Counts::Output
+        matches!(self.counts, Counts::Output | Counts::Produced)
     }
 
     /// What its refusals are told as.
     pub(crate) fn name(self) -> Limit {
         match self.counts {
-            Counts::Total => Limit::Tokens,
+            Counts::Total | Counts::Produced => Limit::Tokens,
             Counts::Input => Limit::InputTokens,
             Counts::Output => Limit::OutputTokens,
         }
@@ -129,7 +137,7 @@ impl TokenLimit {
     #[inline]
     pub(crate) fn reserves(self, expected: Usage) -> u64 {
         match self.counts {
-            Counts::Total => expected.total(),
+            Counts::Total | Counts::Produced => expected.total(),
             Counts::Input => expected.input,
             Counts::Output => expected.output,
         }

@@ -47,9 +47,3 @@ impl NotNow {
         }
     }
 }
-
-impl From<NotNow> for Refused {
-    fn from(not_now: NotNow) -> Self {
-        not_now.refused(Limit::Tokens)
-    }
-}

@@ -3,6 +3,7 @@
 mod changes;
 #[path = "../common/mod.rs"]
 mod common;
+mod line;
 
 use common::random::cases;
 use proptest::prelude::*;

@@ -75,6 +75,7 @@ impl Admission {
         self.stamp
     }
 
+    #[cfg(test)]
     pub(crate) fn weight(&self) -> u64 {
         self.weight
     }
@@ -84,6 +85,7 @@ impl Admission {
 #[derive(Debug)]
 #[must_use = "unsettled, it is held for good"]
 pub(crate) struct Reservation {
+    #[cfg_attr(not(test), expect(dead_code, reason = "told to tests"))]
     pub(super) weight: u64,
     /// As it is held.
     pub(super) units: u32,
@@ -105,6 +107,7 @@ impl Reservation {
         Self { weight, units: units as u32, time }
     }
 
+    #[cfg(test)]
     pub(crate) fn weight(&self) -> u64 {
         self.weight
     }

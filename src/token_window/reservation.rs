@@ -1,69 +1,77 @@
 //! What a call has reserved.
 
 use super::TokenWindow;
-use super::kind::Counted;
+use crate::limiter_core::{Core, Handle, Reserved};
 use crate::time::Timestamp;
+use crate::tokens::Usage;
 use core::fmt;
+use core::mem;
 use core::ops::Deref;
 use std::sync::Arc;
 
 /// Reserved tokens, whichever way their window is held. Settled once: that takes them.
-struct Reserved<W: Deref<Target = TokenWindow>> {
-    window: W,
-    /// `None` once it is settled.
-    counted: Option<Counted>,
-    /// The time at which it was reserved, if that was given.
+struct Unsettled<H: Deref<Target = Core>> {
+    core: H,
+    reserved: Reserved,
+    /// The time at which they were reserved, if that was given.
     at: Option<Timestamp>,
 }
 
-impl<W: Deref<Target = TokenWindow>> Reserved<W> {
-    fn new(window: W, counted: Counted, at: Option<Timestamp>) -> Self {
-        Self { window, counted: Some(counted), at }
-    }
-
+impl<H: Deref<Target = Core>> Unsettled<H> {
     fn weight(&self) -> u64 {
-        self.counted.as_ref().map_or(0, Counted::weight)
+        self.reserved.expected().total()
     }
 
     fn stamp(&self) -> Option<Timestamp> {
-        self.counted.as_ref()?.stamp()
+        self.reserved.stamp()
     }
 
     fn settle(&mut self, actual: u64) {
-        match (self.at, self.counted.take()) {
-            (Some(at), Some(counted)) => self.window.kind.settle(at, counted, actual),
-            (None, Some(counted)) => self.window.kind.settle(&self.window.time, counted, actual),
-            (_, None) => {}
+        match self.at {
+            Some(at) => self.settle_at(actual, at),
+            None => self.core.settle(mem::take(&mut self.reserved), Usage::new(actual, 0)),
         }
     }
 
     fn settle_at(&mut self, actual: u64, now: Timestamp) {
-        if let Some(counted) = self.counted.take() {
-            self.window.kind.settle(now, counted, actual);
-        }
+        self.core.settle_at(mem::take(&mut self.reserved), Usage::new(actual, 0), now);
     }
 }
 
-impl<W: Deref<Target = TokenWindow>> Drop for Reserved<W> {
-    /// What was not settled was used in full. Counted at the start, it stays as it is.
-    #[inline]
+impl<H: Deref<Target = Core>> Drop for Unsettled<H> {
+    /// What was not settled was used in full. (Counted at the start, it stays as it is.)
     fn drop(&mut self) {
-        if let Some(Counted::AsProduced(_)) = self.counted {
+        if !self.reserved.is_settled() {
             self.settle(self.weight());
         }
     }
 }
 
-/// Tokens that a call has reserved, from [`TokenWindow::try_acquire`].
+/// A window's core, by the window's `Arc`.
+pub(super) struct Owned(pub(super) Arc<TokenWindow>);
+
+impl Deref for Owned {
+    type Target = Core;
+
+    fn deref(&self) -> &Core {
+        &self.0.core
+    }
+}
+
+// SAFETY: the core is in the window, and that in the allocation, which an `Arc` keeps.
+unsafe impl Handle for Owned {}
+
+/// Tokens that a call has reserved, from [`TokenWindow::acquire`] and
+/// [`TokenWindow::try_acquire`].
 ///
 /// Dropped without a settlement, all of them count as used. (`mem::forget` on one that counts as it is produced holds them for
 /// good.)
 #[must_use = "dropped, all of it counts as used"]
-pub struct TokenReservation<'a>(Reserved<&'a TokenWindow>);
+pub struct TokenReservation<'a>(Unsettled<&'a Core>);
 
 impl<'a> TokenReservation<'a> {
-    pub(super) fn new(window: &'a TokenWindow, counted: Counted, at: Option<Timestamp>) -> Self {
-        Self(Reserved::new(window, counted, at))
+    pub(super) fn new(core: &'a Core, reserved: Reserved, at: Option<Timestamp>) -> Self {
+        Self(Unsettled { core, reserved, at })
     }
 
     /// How many tokens were reserved.
@@ -97,13 +105,14 @@ impl<'a> TokenReservation<'a> {
     }
 }
 
-/// [`TokenReservation`] that owns its window's `Arc`, from [`TokenWindow::try_acquire_owned`].
+/// [`TokenReservation`] that owns its window's `Arc`, from
+/// [`TokenWindow::acquire_owned`] and [`TokenWindow::try_acquire_owned`].
 #[must_use = "dropped, all of it counts as used"]
-pub struct OwnedTokenReservation(Reserved<Arc<TokenWindow>>);
+pub struct OwnedTokenReservation(Unsettled<Owned>);
 
 impl OwnedTokenReservation {
-    pub(super) fn new(window: Arc<TokenWindow>, counted: Counted) -> Self {
-        Self(Reserved::new(window, counted, None))
+    pub(super) fn new(core: Owned, reserved: Reserved) -> Self {
+        Self(Unsettled { core, reserved, at: None })
     }
 
     /// How many tokens were reserved.
