@@ -14,9 +14,14 @@ const SECOND: Duration = Duration::from_secs(1);
 
 type Waiting = tokio::task::JoinHandle<Result<OwnedTokenReservation, Refused>>;
 
-/// Since it was made.
-fn elapsed(clock: &TokioClock) -> Duration {
-    Duration::from_nanos(clock.now().as_nanos())
+fn start() -> (TokioClock, Timestamp) {
+    let clock = TokioClock::new();
+    let now = clock.now();
+    (clock, now)
+}
+
+fn elapsed((clock, start): &(TokioClock, Timestamp)) -> Duration {
+    clock.now().saturating_duration_since(*start)
 }
 
 fn shared(limit: u64) -> Arc<TokenWindow> {
@@ -44,7 +49,7 @@ async fn a_large_call_is_not_passed_by_small_ones_behind_it() {
     assert!(behind.retry_after().unwrap() > Duration::ZERO, "{behind:?}");
     assert!(window.check(50).is_ok());
 
-    let start = TokioClock::new();
+    let start = start();
     let large = large.await.unwrap().unwrap();
     let took = elapsed(&start);
     assert!(took >= MINUTE && took <= MINUTE + SECOND, "{took:?}");
@@ -60,7 +65,7 @@ async fn what_a_settlement_gives_back_goes_to_the_first_in_line() {
         let window = Arc::new(make(1000, MINUTE));
         let open = window.try_acquire(1000).unwrap();
         let (first, second) = (wait(&window, 500).await, wait(&window, 400).await);
-        let start = TokioClock::new();
+        let start = start();
         open.settle(100);
         drop((first.await.unwrap().unwrap(), second.await.unwrap().unwrap()));
         assert!(elapsed(&start) < SECOND);
@@ -98,7 +103,7 @@ async fn those_in_line_learn_of_changes() {
         let window = shared(1000);
         drop(window.try_acquire(900).unwrap());
         let waiting = wait(&window, 950).await;
-        let start = TokioClock::new();
+        let start = start();
         change(&window);
         let answer = waiting.await.unwrap();
         assert!(elapsed(&start) < SECOND);
@@ -139,7 +144,7 @@ async fn more_than_the_limit_never_waits() {
 async fn a_timeout_is_kept() {
     let window = shared(1000);
     drop(window.try_acquire(900).unwrap());
-    let start = TokioClock::new();
+    let start = start();
     let late = window.acquire_timeout(500, SECOND).await.unwrap_err();
     assert!(late.retry_after().unwrap() >= MINUTE && elapsed(&start) < SECOND, "{late:?}");
     // Where tokens are held, a settlement may come in time.
