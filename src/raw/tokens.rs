@@ -12,6 +12,7 @@
 //! | `forecast`, `count` | when a weight fits; what a window holds |
 //! | `succession` | how a wheel takes over another one's counts |
 //! | `wheel`, `scale`, `word` | the words of a wheel; ticks and units; how words are packed |
+//! | `offset` | how far a wheel's time is ahead of the clock's |
 //!
 //! # The picture
 //!
@@ -62,8 +63,24 @@
 //!
 //! A stale reading counts at the head's tick. A clock that jumps ahead moves the head, and what was before has left the
 //! window. After a jump back calls wait until the clock has caught up, or, if the caller notices (`restart_time`), for one
-//! window at most. A reading from before a jump must not be used after the restart, so a clock is read after the wheel has
-//! been chosen (`Now`).
+//! window at most.
+//!
+//! A restart makes a new wheel, whose offset to the clock is fixed by the first reading that is made for it (`offset.rs`). By then
+//! the old wheel is closed, so that reading is later than all that was counted. Readings from before it are never used with it.
+//! Where time would come to its end (a reading at the end of time, and a jump back), the new wheel's time begins at the clock's
+//! instead; then reservations from before give nothing back.
+//!
+//! What is held until it is settled has a time as well: when it fitted. By a step back it is settled at that time, not earlier.
+//! If that time is more than a second ahead, the clock has jumped back since, and it is settled at the clock's time: a head so far
+//! ahead would take everything else out of the window.
+//!
+//! # Changes and resets
+//!
+//! A new window takes over each tick by its last moment, so nothing leaves early. A shorter one has its head at the end of the old
+//! head's tick, which may be later than the clock. That is no jump of the clock: `Latest` tells it by how much (`slack`).
+//!
+//! A reset is a successor that takes nothing over. Reservations from before are of an older generation than those it gives back
+//! (`gives_back_since`), so they can only add. So after it there is room for the limit less what has been counted since, or less.
 //!
 //! # Widths
 //!
@@ -72,11 +89,8 @@
 //! allocates 17 KiB, and nothing changes for anybody. Sums have 32 bits, limits 21: above two million tokens a unit is
 //! several of them. Up to 2^29 units may be admitted in a window and given back; more waits until some have left.
 //!
-//! Old wheels are kept until the whole is dropped: 17 KiB for each change of the window, each new number range, each restart,
-//! and each change of the limit to other units. Other changes of the limit are one store.
-//!
-//! After a change to a shorter window tokens may leave early, by up to a tick of the old one, so the public type does not offer
-//! that.
+//! Old wheels are kept until the whole is dropped: 17 KiB for each change of the window, each new number range, each restart or
+//! reset, and each change of the limit to other units. Other changes of the limit are one store.
 //!
 //! After more than one such change a late settlement may give back for up to a tick less, and nothing across a change to
 //! finer units.
