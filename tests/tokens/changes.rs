@@ -1,6 +1,6 @@
 //! Changes of limit and window, resets, and clocks that jump.
 
-use crate::common::cases;
+use crate::common::random::cases;
 use crate::{MINUTE, as_produced, at_start, now, refused};
 use proptest::prelude::*;
 use ringgate::time::{Clock, ManualClock, Timestamp};
