@@ -41,7 +41,8 @@
 //! # Features
 //!
 //! `tokio` (default): the default clock follows tokio's, paused time included. `quanta`: a clock on
-//! the processor's time-stamp counter. `serde`: policies can be read and written.
+//! the processor's time-stamp counter. `serde`: policies and
+//! [snapshots](LimiterSnapshot) can be read and written.
 //!
 //! The crate `ringgate-oxi-ai` has a drop-in replacement for oxi-ai's `ProviderPool`.
 //!
@@ -95,7 +96,7 @@ mod window;
 pub use error::{AcquireError, Limit, NoSuchRateError, OverLimit, Refused, TryAcquireError};
 pub use limiter::{
     Limiter, LimiterAcquire, LimiterAcquireOwned, LimiterBuilder, LimiterCall, LimiterPermit,
-    LimiterReservation, OwnedLimiterPermit, OwnedLimiterReservation, Priority,
+    LimiterReservation, LimiterSnapshot, OwnedLimiterPermit, OwnedLimiterReservation, Priority,
 };
 pub use policy::RateLimitPolicy;
 pub use pool::{PoolStream, ProviderPool};

@@ -5,6 +5,7 @@ mod builder;
 mod call;
 mod permit;
 mod reserved;
+mod snapshot;
 
 pub use crate::limiter_core::Priority;
 pub use acquire::{LimiterAcquire, LimiterAcquireOwned};
@@ -12,6 +13,7 @@ pub use builder::LimiterBuilder;
 pub use call::LimiterCall;
 pub use permit::{LimiterPermit, OwnedLimiterPermit};
 pub use reserved::{LimiterReservation, OwnedLimiterReservation};
+pub use snapshot::LimiterSnapshot;
 
 use crate::error::Limit;
 use crate::error::NoSuchRateError;

@@ -31,6 +31,7 @@ mod gate;
 mod going;
 mod grace;
 mod hand_out;
+mod history;
 mod lapsed;
 mod line;
 mod not_until;

@@ -47,6 +47,7 @@ mod sleep;
 mod system;
 #[cfg(all(feature = "tokio", not(all(target_family = "wasm", target_os = "unknown"))))]
 mod tokio;
+mod wall;
 
 #[cfg(all(feature = "tokio", not(all(target_family = "wasm", target_os = "unknown"))))]
 pub use self::tokio::TokioClock;
@@ -60,3 +61,4 @@ pub use system::SystemClock;
 
 pub(crate) use any::{SleepUntil, Time};
 pub(crate) use clock::JUMP;
+pub(crate) use wall::WallTime;

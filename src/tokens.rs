@@ -1,6 +1,7 @@
 //! Weights that are counted by a clock.
 
 mod estimate;
+mod history;
 mod kind;
 mod limit;
 mod reading;
@@ -8,6 +9,7 @@ mod refusal;
 mod usage;
 
 pub use estimate::estimate_tokens;
+pub(crate) use history::TokenHistory;
 pub use limit::TokenLimit;
 pub(crate) use refusal::NotNow;
 pub use usage::Usage;

@@ -1,6 +1,7 @@
 //! Building a limiter.
 
 use super::Limiter;
+use super::snapshot::{LimiterSnapshot, Past};
 use crate::limiter_core::{Budgets, Concurrency, Core, Grace};
 use crate::rate::{Margin, Rate};
 use crate::raw::window::Log;
@@ -49,6 +50,7 @@ impl Limiter {
             max_waiters: None,
             grace: Grace::DEFAULT,
             time: None,
+            past: None,
         }
     }
 }
@@ -67,6 +69,7 @@ pub struct LimiterBuilder {
     max_waiters: Option<usize>,
     grace: Duration,
     time: Option<Time>,
+    past: Option<Box<Past>>,
 }
 
 impl LimiterBuilder {
@@ -264,14 +267,78 @@ impl LimiterBuilder {
         self
     }
 
+    /// Begins with what another limiter has counted, as if that had gone on: for a process that takes the place of another.
+    ///
+    /// * **Time.** The wall clock tells how long ago the snapshot was taken. If it has been set back since, or is certainly wrong,
+    ///   no time has passed. If it has been set ahead, calls leave the windows early by so much. Where another source knows the
+    ///   time, use [`restore_after`](Self::restore_after).
+    /// * **Rates.** Every admission counts in each rate, as always, whichever rates the other limiter had.
+    /// * **Tokens.** A limit continues what a limit with the same window has counted that counts the same tokens in the same
+    ///   way. If there was none, it takes over the one for the same tokens (total, input or output) with the longest window. A
+    ///   token may leave the window later than before by a tick of the longer one then.
+    /// * **Other limits.** If a limit is lower now, the window is full until enough has left it. What the other limiter could
+    ///   forget is not known, as after [`set_rate`](Limiter::set_rate) or
+    ///   [`set_token_limit`](Limiter::set_token_limit): what was older than its longest window, and more than its largest limit.
+    ///
+    /// Whatever a snapshot says, what it says was admitted leaves each window at the latest one window (and its margin) after
+    /// this limiter was built: nothing in it is younger than that moment. Of more calls than
+    /// the largest limit, the youngest count.
+    ///
+    /// The last of several snapshots counts. Building takes time in proportion to the snapshot and to the limits.
+    ///
+    /// ```
+    /// use ringgate::{Limiter, Rate};
+    /// use std::time::Duration;
+    ///
+    /// let day = Duration::from_secs(24 * 60 * 60);
+    /// let builder = Limiter::builder().rate(Rate::per_day(1)).margin(Duration::ZERO);
+    /// let limiter = builder.clone().build();
+    /// assert!(limiter.try_acquire().is_ok());
+    /// let snapshot = limiter.snapshot();
+    ///
+    /// let limiter = builder.restore(&snapshot).build();
+    /// assert!(limiter.try_acquire().unwrap_err().retry_after().unwrap() <= day);
+    /// ```
+    pub fn restore(mut self, snapshot: &LimiterSnapshot) -> Self {
+        self.past = Some(Box::new(Past::new(snapshot.clone(), None)));
+        self
+    }
+
+    /// [`restore`](Self::restore), where `elapsed` has passed from the snapshot to [`build`](Self::build): for clocks of tests, and
+    /// where the wall clock cannot be trusted.
+    ///
+    /// ```
+    /// use ringgate::{Limiter, Rate, time::ManualClock};
+    /// use std::time::Duration;
+    ///
+    /// let minute = Duration::from_secs(60);
+    /// let builder = || {
+    ///     Limiter::builder()
+    ///         .rate(Rate::per_minute(1))
+    ///         .margin(Duration::ZERO)
+    ///         .clock(ManualClock::new())
+    /// };
+    /// let limiter = builder().build();
+    /// assert!(limiter.try_acquire().is_ok());
+    /// let limiter = builder().restore_after(&limiter.snapshot(), minute / 3).build();
+    /// assert_eq!(limiter.try_acquire().unwrap_err().retry_after(), Some(minute * 2 / 3));
+    /// ```
+    pub fn restore_after(mut self, snapshot: &LimiterSnapshot, elapsed: Duration) -> Self {
+        self.past = Some(Box::new(Past::new(snapshot.clone(), Some(elapsed))));
+        self
+    }
+
     /// Builds the limiter.
     #[must_use]
     pub fn build(self) -> Limiter {
-        let rate = (!self.rates.is_empty()).then(|| Log::new(&self.rates, self.margin));
+        let mut rate = (!self.rates.is_empty()).then(|| Log::new(&self.rates, self.margin));
         let concurrency = Concurrency::new(self.max_concurrent, self.semaphore);
         let reads = rate.is_some() || !self.token_limits.is_empty();
         let time = self.time.unwrap_or_else(if reads { Time::default } else { Time::unread });
-        let budgets = Budgets::new(&self.token_limits, self.margin, &time);
+        let mut budgets = Budgets::new(&self.token_limits, self.margin, &time);
+        if let Some(past) = self.past {
+            past.restore(&mut rate, budgets.as_deref_mut(), &time);
+        }
         let core = Core::new(rate, concurrency, time).with_budgets(budgets);
         Limiter { core: Arc::new(core.with_max_waiters(self.max_waiters).with_grace(self.grace)) }
     }

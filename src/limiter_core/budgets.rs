@@ -1,5 +1,7 @@
 //! The limits on tokens, and what the calls in line need of them.
 
+mod history;
+
 use super::counts::{Count, Counted};
 use super::not_until::NotUntil;
 use super::watch::Watch;

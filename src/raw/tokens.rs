@@ -10,6 +10,7 @@
 //! | `chain` | the wheels, one after the other |
 //! | `claim` | counting, giving back |
 //! | `forecast`, `count` | when a weight fits; what a window holds |
+//! | `history` | what is remembered, for a window that continues in another process |
 //! | `succession` | how a wheel takes over another one's counts |
 //! | `wheel`, `scale`, `word` | the words of a wheel; ticks and units; how words are packed |
 //! | `offset` | how far a wheel's time is ahead of the clock's |
@@ -100,6 +101,7 @@ mod claim;
 mod count;
 mod forecast;
 mod held_tokens;
+mod history;
 mod offset;
 mod raw_tokens;
 mod refusal;

@@ -120,6 +120,11 @@ impl TokenLimit {
         self.window
     }
 
+    /// Whether only the numbers differ: how much is allowed.
+    pub(crate) fn counts_like(self, other: Self) -> bool {
+        Self { limit: other.limit, ..self } == other
+    }
+
     pub(crate) fn counts_as_produced(self) -> bool {
         matches!(self.counts, Counts::Output | Counts::Produced)
     }

@@ -11,6 +11,8 @@ mod refusal;
 mod server_log;
 mod shared_faults;
 mod silent;
+mod snapshot;
+mod snapshot_serde;
 mod token_faults;
 mod token_log;
 mod token_oracle;

@@ -19,7 +19,12 @@ pub(super) struct Chain {
 
 impl Chain {
     pub(super) fn new(limit: u64, window: u64) -> Self {
-        let first = Box::new(Wheel::first(Scale::new(limit, window, 0), limit));
+        Self::of(Wheel::first(Scale::new(limit, window, 0), limit))
+    }
+
+    /// The chain that begins with this wheel.
+    pub(super) fn of(first: Wheel) -> Self {
+        let first = Box::new(first);
         Self { first, current: AtomicPtr::new(ptr::null_mut()) }
     }
 

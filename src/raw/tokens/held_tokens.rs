@@ -4,6 +4,7 @@ use super::offset::Now;
 use super::raw_tokens::RawTokens;
 use super::refusal::{Refusal, Reservation};
 use super::word::low;
+use crate::raw::entry::Entry;
 use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::time::Timestamp;
 use core::fmt;
@@ -31,6 +32,23 @@ impl HeldTokens {
     pub(crate) fn new(limit: u64, window: Duration) -> Self {
         let unit_log2 = (u64::BITS - limit.leading_zeros()).saturating_sub(MAX_HELD.ilog2() + 1);
         Self { settled: RawTokens::new(limit, window), held: AtomicU64::new(0), unit_log2 }
+    }
+
+    /// As [`RawTokens::restored`].
+    pub(crate) fn restored(
+        (limit, window): (u64, Duration),
+        counted: (u64, &[Entry]),
+        now: Timestamp,
+    ) -> Self {
+        let settled = RawTokens::restored((limit, window), counted, now);
+        Self { settled, ..Self::new(limit, window) }
+    }
+
+    /// As [`RawTokens::entries`]: what is held counts from now on.
+    pub(crate) fn entries(&self, now: impl Now) -> (u64, Vec<Entry>) {
+        // First what is held, as in `reserve`: what is settled meanwhile counts in the wheel before it leaves `held`.
+        let held = self.held();
+        self.settled.entries(now, held)
     }
 
     /// What is settled, with the rule, the granularity and the time.

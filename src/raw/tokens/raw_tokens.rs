@@ -17,7 +17,7 @@ const LATE: u64 = u64::MAX / 2;
 
 /// At most so many tokens in any window of time.
 pub(crate) struct RawTokens {
-    chain: Chain,
+    pub(super) chain: Chain,
 }
 
 impl RawTokens {
@@ -271,11 +271,11 @@ fn stamp(wheel: &Wheel, now: Timestamp, tick: u32) -> Timestamp {
 }
 
 /// One value means that there is no limit yet.
-fn kept(limit: u64) -> u64 {
+pub(super) fn kept(limit: u64) -> u64 {
     limit.min(UNSET - 1)
 }
 
-fn in_nanos(window: Duration) -> u64 {
+pub(super) fn in_nanos(window: Duration) -> u64 {
     u64::try_from(window.as_nanos()).unwrap_or(u64::MAX)
 }
 

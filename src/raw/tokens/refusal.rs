@@ -75,7 +75,7 @@ impl Admission {
         self.stamp
     }
 
-    #[cfg(test)]
+    #[cfg(all(test, not(ringgate_shuttle)))]
     pub(crate) fn weight(&self) -> u64 {
         self.weight
     }
@@ -107,7 +107,7 @@ impl Reservation {
         Self { weight, units: units as u32, time }
     }
 
-    #[cfg(test)]
+    #[cfg(all(test, not(ringgate_shuttle)))]
     pub(crate) fn weight(&self) -> u64 {
         self.weight
     }

@@ -118,8 +118,12 @@ impl Scale {
 
     /// By this at most something leaves the window later than it has to.
     pub(super) fn granularity(&self) -> u64 {
-        let counted = u64::from(self.ticks).saturating_mul(self.tick);
-        counted - self.window.min(counted)
+        self.in_window().saturating_sub(self.window)
+    }
+
+    /// How long a tick counts, from its beginning on.
+    pub(super) fn in_window(&self) -> u64 {
+        u64::from(self.ticks).saturating_mul(self.tick)
     }
 
     // ---- amounts -------------------------------------------------------------------------------

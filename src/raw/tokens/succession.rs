@@ -125,7 +125,7 @@ impl Wheel {
         let closed = self.head_word();
         let head = Word::new(closed.tick(), closed.amount());
         let now = next.tick_of(self, head.tick()).max(next.scale.first());
-        let mut filling = Filling { next, now, tick: now, sum: 0, cut: 0 };
+        let mut filling = Filling::new(next, now);
         let cut = self.word(Track::Cut, 0).tick();
         let is_coarser = next.scale.unit_log2 > self.scale.unit_log2;
         let (mut amount, mut end) = (0_u64, head.amount());
@@ -153,10 +153,7 @@ impl Wheel {
                 kept_since = self.scale.begin(tick);
             }
         }
-        filling.finish();
-        if filling.cut > 0 {
-            next.seed(Track::Cut, Word::new(filling.cut, 1), 0);
-        }
+        filling.complete();
         if next.shift == 0 {
             next.store_kept_since(kept_since.max(self.kept_since()));
         }
@@ -175,9 +172,9 @@ impl Wheel {
     }
 }
 
-/// A successor that is being filled, from its head backwards. The head's sum is 0, so the sums behind it are what came
+/// A wheel that is being filled, from its head backwards. The head's sum is 0, so the sums behind it are what came
 /// after, subtracted from 2^32.
-struct Filling<'a> {
+pub(super) struct Filling<'a> {
     next: &'a Wheel,
     now: u32,
     /// The tick that is being filled.
@@ -188,9 +185,14 @@ struct Filling<'a> {
     cut: u32,
 }
 
-impl Filling<'_> {
+impl<'a> Filling<'a> {
+    /// From this tick on.
+    pub(super) fn new(next: &'a Wheel, now: u32) -> Self {
+        Self { next, now, tick: now, sum: 0, cut: 0 }
+    }
+
     /// Adds a tick, unless it has left the window; `in_all` is what all so far come to, in units, rounded up once.
-    fn add(&mut self, tick: u32, in_all: u32) -> bool {
+    pub(super) fn add(&mut self, tick: u32, in_all: u32) -> bool {
         // Later than the head only by rounding or where time has no more numbers.
         let tick = tick.min(self.now);
         let is_outside = self.now - tick >= self.next.scale.ticks;
@@ -220,5 +222,13 @@ impl Filling<'_> {
     fn finish(&self) {
         let block = block(self.tick);
         self.next.seed(Track::Starts, Word::new(block, self.sum.wrapping_neg()), block);
+    }
+
+    /// After the last tick. Only the head is missing then.
+    pub(super) fn complete(&self) {
+        self.finish();
+        if self.cut > 0 {
+            self.next.seed(Track::Cut, Word::new(self.cut, 1), 0);
+        }
     }
 }

@@ -6,8 +6,8 @@ use super::word::Word;
 use crate::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering};
 use crate::sync::leak::Tracked;
 use crate::sync::zeros;
-use core::ops::Range;
 use crate::time::Timestamp;
+use core::ops::Range;
 use core::ptr;
 
 /// The limit of a wheel that takes over its predecessor's, until it has.

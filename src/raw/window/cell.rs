@@ -22,6 +22,8 @@ pub(crate) const LONGEST: u64 = EPOCH;
 /// The latest time: 2^63 − 2^61 ns after the clock's epoch, 219 years. After it time stands still, so nothing more is
 /// admitted. It leaves out some of the widest ticks, so that a time rounded up stays before the one that closes a ring.
 const LATEST: u64 = (1 << 63) - EPOCH - (1 << 14);
+/// No stamp is earlier than this. Touched cells have earlier times (`split.rs`).
+pub(crate) const EARLIEST: u64 = 1 << 41;
 /// The end of time, for what never comes.
 pub(crate) const NEVER: u64 = u64::MAX;
 

@@ -30,6 +30,7 @@
 mod acquire;
 mod change;
 mod current;
+mod history;
 
 pub(crate) use acquire::Reservation;
 pub(crate) use current::Log;

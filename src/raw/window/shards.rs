@@ -16,6 +16,7 @@
 
 mod check;
 mod forecast;
+mod history;
 mod layout;
 mod pointer;
 mod rings;

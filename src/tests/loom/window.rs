@@ -6,7 +6,8 @@
 
 use crate::raw::window::Layout;
 use crate::raw::window::Log;
-use crate::sync::{model, thread};
+use crate::sync::atomic::{AtomicU32, Ordering};
+use crate::sync::{model, models, thread};
 use core::time::Duration;
 use std::sync::Arc;
 
@@ -706,4 +707,61 @@ fn model_a_jump_while_it_grows() {
         }
         assert_eq!([0, 9, 10].map(|now| burst(&log, now)), [0, 0, 2]);
     });
+}
+
+// ---- snapshots -----------------------------------------------------------------------------------
+
+/// What a snapshot has: ages, and how many admissions have them.
+fn told(log: &Log, now: u64) -> Vec<(u64, u64)> {
+    log.entries(&|| now).iter().map(|entry| (entry.age, entry.amount)).collect()
+}
+
+/// Caught: `Ring::stamps` without the first cell, or without the last.
+#[test]
+fn model_a_snapshot_has_all_that_was_over_before_it() {
+    model(3, || {
+        let log = log(2);
+        assert_eq!(claim(&log, &[5, 5]), [5, 5]);
+        let (there, are_over) = (Arc::clone(&log), Arc::new(AtomicU32::new(0)));
+        let over = Arc::clone(&are_over);
+        let other = thread::spawn(move || {
+            // ORDERING: Acquire pairs with the Release below.
+            let are_over = over.load(Ordering::Acquire);
+            let told = told(&there, 15);
+            let of_age = |age| told.iter().filter(move |(at, _)| *at == age);
+            let amount = |age| of_age(age).map(|(_, amount)| amount).sum::<u64>();
+            (are_over, amount(10), amount(0))
+        });
+        for now in 0..2 {
+            assert_eq!(claim(&log, &[15]), [15]);
+            // ORDERING: Release pairs with the Acquire above.
+            are_over.store(now + 1, Ordering::Release);
+        }
+        let (are_over, old, new) = other.join().unwrap();
+        // One of the old ones is in the third cell until the second of the new ones replaces it.
+        assert!(new <= 2 && (2..=3).contains(&(old + new)), "{old} {new}");
+        assert!(new >= are_over.into(), "{new} of {are_over}");
+    });
+}
+
+/// A larger log replaces the one that is read. Caught: a closed cell taken for a stamp; the successor made the current one
+/// before it is filled.
+#[test]
+fn model_a_snapshot_beside_a_change_of_the_log_has_all_that_was_over() {
+    models(
+        2,
+        [0, 1].map(|rings_log2| {
+            move || {
+                let log = split(2, rings_log2);
+                assert_eq!(claim(&log, &[5, 5]), [5, 5]);
+                let there = Arc::clone(&log);
+                let other = thread::spawn(move || told(&there, 6));
+                log.set(0, 3, Duration::from_nanos(WINDOW)).unwrap();
+                assert_eq!(claim(&log, &[6, 6]), [6]);
+                let beside = other.join().unwrap();
+                assert!([vec![(1, 2)], vec![(0, 1), (1, 2)]].contains(&beside), "{beside:?}");
+                assert_eq!(told(&log, 7), [(1, 1), (2, 2)]);
+            }
+        }),
+    );
 }

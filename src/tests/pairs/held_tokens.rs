@@ -7,6 +7,7 @@ use crate::raw::tokens::{HeldTokens, Refusal, Reservation};
 use crate::tests::pairs::tokens::{Counted, LAP, TICKS, WINDOW, at, tick_of};
 use crate::tests::pairs::{Run, Start, every_pair};
 use core::mem;
+use core::time::Duration;
 use std::sync::Arc;
 
 every_pair! {
@@ -149,8 +150,7 @@ fn give_back(scene: &mut Scene) -> Run<Left> {
 
 fn set_limit(scene: &Scene, limit: u64) -> Run<Left> {
     on(scene, move |tokens| {
-        // Another operation may change the window.
-        tokens.settled().set(limit, tokens.settled().window());
+        tokens.settled().set(limit, None);
         Left { limit: Some(limit), ..Left::default() }
     })
 }
@@ -165,7 +165,7 @@ fn set_a_higher_limit(scene: &mut Scene) -> Run<Left> {
 
 fn set_a_longer_window(scene: &mut Scene) -> Run<Left> {
     on(scene, |tokens| {
-        tokens.settled().set(LIMIT, 2 * WINDOW);
+        tokens.settled().set(LIMIT, Some(2 * WINDOW));
         Left { limit: Some(LIMIT), is_anew: true, ..Left::default() }
     })
 }
@@ -173,7 +173,8 @@ fn set_a_longer_window(scene: &mut Scene) -> Run<Left> {
 /// The clock has jumped back to its beginning.
 fn restart_time(scene: &mut Scene) -> Run<Left> {
     on(scene, |tokens| {
-        tokens.settled().restart_time(0, at(0));
+        let settled = tokens.settled();
+        settled.restart_time(&settled.latest(), at(0), Duration::ZERO);
         Left { is_anew: true, behind: 2 * TICKS, ..Left::default() }
     })
 }

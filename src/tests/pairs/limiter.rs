@@ -23,7 +23,7 @@ every_pair! {
         end_of_a_call
         cancel_the_front cancel_behind poll_again
         set_a_lower_rate set_a_higher_rate reset time_passes close;
-    onlookers: look_on;
+    onlookers: look_on snapshot;
 }
 
 /// The preemption bound and the starts for two operations.
@@ -31,7 +31,7 @@ every_pair! {
 fn plan(pair: [&str; 2]) -> (usize, Vec<fn() -> Scene>) {
     /// Operations of few steps that do not touch the queue.
     const SHORT: &[&str] =
-        &["try_acquire", "end_of_a_call", "set_a_lower_rate", "time_passes", "look_on"];
+        &["try_acquire", "end_of_a_call", "set_a_lower_rate", "time_passes", "look_on", "snapshot"];
     // If both walk the queue or let the log grow, their interleavings multiply: minutes at 2. The pairs of
     // the semaphore and of the window cover those at 2.
     let bound = match pair {
@@ -263,6 +263,8 @@ pub(crate) struct Left {
     narrows: bool,
     /// Earlier admissions no longer count.
     forgets: bool,
+    /// So many admissions are in the snapshot that it has taken.
+    told: Option<u64>,
 }
 
 impl Left {
@@ -403,6 +405,13 @@ fn look_on(scene: &mut Scene) -> Run<Left> {
     })
 }
 
+fn snapshot(scene: &mut Scene) -> Run<Left> {
+    on(scene, |limiter| {
+        let told = limiter.core().admissions().iter().map(|entry| entry.amount).sum();
+        Left { told: Some(told), ..Left::default() }
+    })
+}
+
 // ---- the account ---------------------------------------------------------------------------------
 
 impl Start for Scene {
@@ -433,6 +442,7 @@ impl Start for Scene {
     }
 
     fn settle(mut self, mut left: [Left; 2]) {
+        self.assert_all_told(&left);
         self.assert_rightly_refused(&left);
         go_on(all(&mut self.line, &mut left));
         self.assert_accounted_for(&mut left);
@@ -487,6 +497,18 @@ fn hang_up(waiter: &mut Waiting) -> bool {
 }
 
 impl Scene {
+    /// All that was admitted before is in a snapshot, and nothing that was not admitted.
+    fn assert_all_told(&self, left: &[Left; 2]) {
+        let before = u64::from(self.admitted);
+        let is_limited = self.limiter.core().rate().is_some();
+        // While a thread stalls, calls leave the window.
+        let all_count = is_limited && !self.went_on && !left.iter().any(|left| left.forgets);
+        for told in left.iter().filter_map(|left| left.told) {
+            assert!(!all_count || told >= before, "{told} of {before} are in the snapshot");
+            assert!(self.went_on || told <= before + 4, "{told} in the snapshot, after {before}");
+        }
+    }
+
     /// No call is refused while both limits have room throughout.
     fn assert_rightly_refused(&self, left: &[Left; 2]) {
         for (one, other) in [(&left[0], &left[1]), (&left[1], &left[0])] {

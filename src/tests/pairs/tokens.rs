@@ -15,7 +15,7 @@ every_pair! {
         try_admit try_admit_later try_admit_a_lap_later
         settle_less settle_nothing settle_more
         set_a_lower_limit set_a_higher_limit set_a_longer_window set_a_shorter_window restart_time reset;
-    onlookers: look_on;
+    onlookers: look_on snapshot;
 }
 
 /// The preemption bound and the starts for two operations.
@@ -111,6 +111,8 @@ pub(crate) struct Left {
     is_reset: bool,
     /// By so many ticks the clock is behind the account now.
     behind: u64,
+    /// So many tokens are in the snapshot that it has taken.
+    told: Option<u64>,
 }
 
 fn admit(scene: &Scene, tick: u64, amount: u64) -> Run<Left> {
@@ -229,6 +231,15 @@ fn look_on(scene: &mut Scene) -> Run<Left> {
     })
 }
 
+fn snapshot(scene: &mut Scene) -> Run<Left> {
+    let (tokens, now) = (Arc::clone(&scene.tokens), scene.now);
+    Run::new(move || {
+        let (_, entries) = tokens.entries(at(now), 0);
+        let told = entries.iter().map(|entry| entry.amount).sum();
+        Left { told: Some(told), ..Left::default() }
+    })
+}
+
 // ---- the account ---------------------------------------------------------------------------------
 
 impl Start for Scene {
@@ -245,6 +256,7 @@ impl Start for Scene {
     }
 
     fn settle(mut self, left: [Left; 2]) {
+        self.assert_all_told(&left);
         self.assert_rightly_refused(&left);
         for &(index, less) in left.iter().flat_map(|left| &left.given_back) {
             self.counted[index].amount -= less;
@@ -294,6 +306,24 @@ impl Scene {
     fn used(&self, tick: u64, ticks: u64) -> u64 {
         let inside = self.counted.iter().filter(|counted| counted.tick + ticks > tick);
         inside.map(|counted| counted.amount).sum()
+    }
+
+    /// A snapshot has all that was counted before and not given back, and nothing that was not counted.
+    fn assert_all_told(&self, left: &[Left; 2]) {
+        let sum = |counted: &[Counted]| counted.iter().map(|counted| counted.amount).sum::<u64>();
+        let before = sum(&self.counted);
+        let beside: u64 = left.iter().map(|left| sum(&left.counted)).sum();
+        let given_back = left.iter().flat_map(|left| &left.given_back);
+        let given_back: u64 = given_back.map(|(_, less)| less).sum();
+        // By a later time, another one, or a shorter window, what was counted before has left the window; or it is forgotten.
+        let mut all = left.iter().flat_map(|left| &left.counted).chain(&self.counted);
+        let is_later = all.any(|counted| counted.tick >= TICKS);
+        let ends = |left: &Left| left.behind > 0 || left.is_shorter || left.is_reset;
+        let ends = is_later || left.iter().any(ends);
+        for told in left.iter().filter_map(|left| left.told) {
+            assert!(ends || told >= before - given_back, "{told} of {before} - {given_back}");
+            assert!(told <= before + beside, "{told} of {before} + {beside}");
+        }
     }
 
     /// No call is refused while there is room throughout.

@@ -219,7 +219,7 @@ impl Shards {
 
     /// Writes the stamp of one cell: of `of` cells, the one that has `number` newer ones. As shares are dealt, the
     /// newest goes to the first ring, the one before to the second, and so on.
-    fn seed_cell(&self, number: usize, of: usize, stamp: u64) {
+    pub(super) fn seed_cell(&self, number: usize, of: usize, stamp: u64) {
         let rings = self.rings.len();
         // MUTANTS: seed_cell
         let (ring, newer) = (number & self.mask(), number / rings);
