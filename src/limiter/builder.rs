@@ -274,15 +274,14 @@ impl LimiterBuilder {
     ///   time, use [`restore_after`](Self::restore_after).
     /// * **Rates.** Every admission counts in each rate, as always, whichever rates the other limiter had.
     /// * **Tokens.** A limit continues what a limit with the same window has counted that counts the same tokens in the same
-    ///   way. If there was none, it takes over the one for the same tokens (total, input or output) with the longest window. A
-    ///   token may leave the window later than before by a tick of the longer one then.
+    ///   way. If there was none, it takes over the one for the same tokens (total, input or output) with the longest window; a
+    ///   token may leave up to a tick of that one later then.
     /// * **Other limits.** If a limit is lower now, the window is full until enough has left it. What the other limiter could
     ///   forget is not known, as after [`set_rate`](Limiter::set_rate) or
     ///   [`set_token_limit`](Limiter::set_token_limit): what was older than its longest window, and more than its largest limit.
     ///
-    /// Whatever a snapshot says, what it says was admitted leaves each window at the latest one window (and its margin) after
-    /// this limiter was built: nothing in it is younger than that moment. Of more calls than
-    /// the largest limit, the youngest count.
+    /// Whatever a snapshot says, nothing in it is younger than this limiter. So nobody waits for it longer than a window, its
+    /// margin and the two ticks of a limit on tokens. Of more calls than the largest limit, the youngest count.
     ///
     /// The last of several snapshots counts. Building takes time in proportion to the snapshot and to the limits.
     ///
