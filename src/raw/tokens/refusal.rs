@@ -85,7 +85,7 @@ impl Admission {
 #[derive(Debug)]
 #[must_use = "unsettled, it is held for good"]
 pub(crate) struct Reservation {
-    #[cfg_attr(not(test), expect(dead_code, reason = "told to tests"))]
+    #[cfg_attr(any(not(test), ringgate_shuttle), expect(dead_code, reason = "told to tests"))]
     pub(super) weight: u64,
     /// As it is held.
     pub(super) units: u32,
