@@ -183,7 +183,6 @@ fn look_on(scene: &mut Scene) -> Run<Left> {
     on(scene, move |tokens| {
         assert!(tokens.remaining(at(now)) <= HIGHER);
         assert!(tokens.held() <= HIGHER);
-        let _ = tokens.peek(at(now), 1);
         Left::default()
     })
 }
