@@ -2,6 +2,8 @@
 //!
 //! Ticks are those of `tokens`. The account compares what remains with what is held and with what has been settled by the
 //! stamps, at every moment until the window is empty. Then all that is still held is settled, too.
+//!
+//! Caught by the frozen thread: `swap` that stores instead of comparing.
 
 use crate::raw::tokens::{HeldTokens, Refusal, Reservation};
 use crate::tests::pairs::tokens::{Counted, LAP, TICKS, WINDOW, at, tick_of};
