@@ -170,7 +170,7 @@ fn model_a_slot_refuses_a_call_that_has_its_tokens() {
 }
 
 /// Two calls, each of which has a slot and tokens, and a rate for one of them: the other one gives both back. Broken by:
-/// `Tokens::drop` that gives nothing back; a slot that is kept where the stamp is refused.
+/// `Tokens::drop` that gives nothing back.
 #[test]
 fn model_the_rate_refuses_a_call_that_has_its_slot_and_tokens() {
     model(3, || {
@@ -186,7 +186,7 @@ fn model_the_rate_refuses_a_call_that_has_its_slot_and_tokens() {
     });
 }
 
-/// Settled, a call frees tokens first and its slot second. Broken by: `look_for_tokens_again` that does nothing.
+/// Settled, a call frees tokens first and its slot second. (The slot wakes the next call even if the tokens do not.)
 #[test]
 fn model_a_call_joins_while_tokens_and_then_a_slot_become_free() {
     model(1, || {
@@ -199,7 +199,7 @@ fn model_a_call_joins_while_tokens_and_then_a_slot_become_free() {
     });
 }
 
-/// As before, but the slot first. Broken by: as before.
+/// As before, but the slot first.
 #[test]
 fn model_a_call_joins_while_a_slot_and_then_tokens_become_free() {
     model(1, || {
@@ -212,8 +212,7 @@ fn model_a_call_joins_while_a_slot_and_then_tokens_become_free() {
     });
 }
 
-/// A call gives up in line while what it waits for becomes free: the next one gets both. Broken by: `look_for_tokens_again`
-/// that does nothing.
+/// A call gives up in line while what it waits for becomes free: the next one gets both.
 #[test]
 fn model_a_call_gives_up_while_a_slot_and_tokens_become_free() {
     model(1, || {
