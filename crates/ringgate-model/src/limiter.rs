@@ -219,6 +219,8 @@ pub struct Model {
     set_back_from: u64,
     /// The latest time that the clock has ever shown.
     latest: u64,
+    /// It has stepped back at some time.
+    has_stepped_back: bool,
     /// The grace of all limiters.
     pub grace: u64,
     /// The limiters.
@@ -389,6 +391,7 @@ impl Model {
         self.passed += now.saturating_sub(self.now);
         self.now = now;
         self.latest = self.latest.max(now);
+        self.has_stepped_back |= is_back;
     }
 
     /// Changes a rate. Returns false if there is no such rate.

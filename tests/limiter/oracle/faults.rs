@@ -215,3 +215,21 @@ fn a_silent_call_that_stood_counted_by_a_poll_before_the_clock_had_jumped_back()
     ];
     run_limiters(&two(&[(2, 1)], InFlight::Shared(1), ops)).unwrap();
 }
+
+/// Then it looked at the permit of a silent call three eighths of the grace later.
+#[test]
+fn a_look_came_a_nanosecond_early_after_the_clock_had_stepped_back() {
+    let ops = vec![
+        attempt(0),
+        Op::Time(Move::Eighths(3)),
+        call(1),
+        call(1),
+        call(1),
+        Op::Time(Move::Back(1)),
+        Op::End(0),
+        Op::Silence(1),
+        Op::Silence(0),
+        Op::Grace,
+    ];
+    run_limiters(&two(&[], InFlight::Both { own: 1, shared: 1 }, ops)).unwrap();
+}
