@@ -75,7 +75,7 @@ impl Admission {
         self.stamp
     }
 
-    #[cfg(all(test, not(ringgate_shuttle)))]
+    #[allow(dead_code, reason = "told to tests, and not to all of them")]
     pub(crate) fn weight(&self) -> u64 {
         self.weight
     }
@@ -85,7 +85,7 @@ impl Admission {
 #[derive(Debug)]
 #[must_use = "unsettled, it is held for good"]
 pub(crate) struct Reservation {
-    #[cfg_attr(any(not(test), ringgate_shuttle), expect(dead_code, reason = "told to tests"))]
+    #[allow(dead_code, reason = "told to tests, and not to all of them")]
     pub(super) weight: u64,
     /// As it is held.
     pub(super) units: u32,
@@ -107,7 +107,7 @@ impl Reservation {
         Self { weight, units: units as u32, time }
     }
 
-    #[cfg(all(test, not(ringgate_shuttle)))]
+    #[allow(dead_code, reason = "told to tests, and not to all of them")]
     pub(crate) fn weight(&self) -> u64 {
         self.weight
     }
