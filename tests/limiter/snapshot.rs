@@ -308,6 +308,17 @@ fn limits_on_tokens_continue_the_one_that_counts_like_them() {
     assert_eq!(lower.call().input_tokens(1).try_acquire().unwrap_err().limit(), Limit::Tokens);
 }
 
+/// Found by random programs: the small limit took over what the large one had counted in units of eight tokens. Broken by: `like`
+/// before `same`.
+#[test]
+fn of_limits_that_differ_only_in_how_much_each_continues_its_own() {
+    let builder = || Limiter::builder().tokens(10_000_000, MINUTE).tokens(100, MINUTE);
+    let (limiter, _) = build(builder(), Duration::ZERO);
+    drop(limiter.call().input_tokens(1).try_acquire().unwrap());
+    let next = builder().restore_after(&limiter.snapshot(), Duration::ZERO);
+    assert_eq!(build(next, MINUTE).0.remaining_tokens(), 99);
+}
+
 /// Each admission that was over before is in the snapshot. Broken by: a cell that is read twice or not at all.
 #[test]
 fn a_snapshot_beside_others_misses_nothing_that_was_over() {
