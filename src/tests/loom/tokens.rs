@@ -329,8 +329,8 @@ fn model_a_snapshot_has_all_that_was_counted_before_it() {
     });
 }
 
-/// Time goes on meanwhile, by a tick and by a block. Caught: the head's own tick left out; the credits of a tick that the head
-/// has left taken for the next one's.
+/// Time goes on meanwhile, by a tick and by a block. Caught: the credits of a tick that the head has left
+/// taken for the next one's.
 #[test]
 fn model_a_snapshot_beside_later_ticks_has_all_that_was_counted_before_it() {
     model(3, || {
@@ -367,7 +367,7 @@ fn model_a_snapshot_beside_a_settlement_has_all_that_was_used() {
     });
 }
 
-/// A new wheel takes over meanwhile. Caught: the new wheel made the current one before it is filled.
+/// A new wheel takes over meanwhile.
 #[test]
 fn model_a_snapshot_beside_a_new_window_has_all_that_was_counted_before_it() {
     model(1, || {

@@ -716,7 +716,7 @@ fn told(log: &Log, now: u64) -> Vec<(u64, u64)> {
     log.entries(&|| now).iter().map(|entry| (entry.age, entry.amount)).collect()
 }
 
-/// Caught: `Ring::stamps` without the first cell, or without the last.
+/// Caught: `Ring::stamps` without the first cell.
 #[test]
 fn model_a_snapshot_has_all_that_was_over_before_it() {
     model(3, || {
@@ -744,8 +744,7 @@ fn model_a_snapshot_has_all_that_was_over_before_it() {
     });
 }
 
-/// A larger log replaces the one that is read. Caught: a closed cell taken for a stamp; the successor made the current one
-/// before it is filled.
+/// A larger log replaces the one that is read. Caught: a closed cell taken for a stamp.
 #[test]
 fn model_a_snapshot_beside_a_change_of_the_log_has_all_that_was_over() {
     models(
