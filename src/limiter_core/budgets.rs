@@ -20,7 +20,7 @@ use smallvec::SmallVec;
 pub(crate) struct Budgets {
     all: Vec<Budget>,
     /// Whether any of them counts as produced.
-    has_held: bool,
+    pub(super) has_held: bool,
     margin: Margin,
     in_line: Shares,
     pub(super) watch: Watch,
@@ -184,7 +184,9 @@ impl Budgets {
         let Budget { rule, window, .. } = &self.all[0];
         let marked = window.mark_at(rule.reserves(expected), now);
         let (mark, stamp) = marked.map_err(|not_now| NotUntil::by_tokens(not_now, rule.name()))?;
-        Ok(Reserved { expected, taken: SmallVec::from_iter([mark]), stamp })
+        let mut taken = SmallVec::new();
+        taken.push(mark);
+        Ok(Reserved { expected, taken, stamp })
     }
 
     // ---- settling ------------------------------------------------------------------------------

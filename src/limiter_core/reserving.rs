@@ -54,7 +54,13 @@ impl Core {
         self.look_after(|budgets| budgets.settle_in_full(reserved));
     }
 
-    /// The same at a given time.
+    /// Whether a call whose use is not known has something to settle. What counts from the start counts already.
+    #[inline]
+    pub(crate) fn holds_tokens(&self) -> bool {
+        self.budgets().is_some_and(|budgets| budgets.has_held)
+    }
+
+    /// A call has used so much, at a given time.
     pub(crate) fn settle_at(&self, reserved: Reserved, used: Usage, now: Timestamp) {
         self.look_after(|budgets| budgets.settle_at(reserved, used, now));
     }

@@ -39,9 +39,10 @@ impl<H: Deref<Target = Core>> Unsettled<H> {
 }
 
 impl<H: Deref<Target = Core>> Drop for Unsettled<H> {
-    /// What was not settled was used in full. (Counted at the start, it stays as it is.)
+    /// What was not settled was used in full. Counted at the start, it stays as it is.
+    #[inline]
     fn drop(&mut self) {
-        if !self.reserved.is_settled() {
+        if !self.reserved.is_settled() && self.core.holds_tokens() {
             self.settle(self.weight());
         }
     }
