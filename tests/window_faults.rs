@@ -152,9 +152,9 @@ fn a_window_made_for_billions_refused_half_at_a_small_limit() {
 #[test]
 fn limits_that_go_up_and_down_for_ever_take_no_more_memory() {
     let _alone = alone();
-    /// What runs the tests allocates a little, too. The smallest log is several times that.
-    const BESIDE: usize = 1024;
     let (window, clock) = window(600);
+    // What runs the tests allocates a little, too. The smallest log is several times that.
+    let beside = 1024;
     let mut kept = 0;
     for round in 0..40 {
         window.set_rate(Rate::per_minute(3_000_000));
@@ -167,7 +167,7 @@ fn limits_that_go_up_and_down_for_ever_take_no_more_memory() {
         if round == 1 {
             kept = live;
         }
-        assert!(round < 2 || live <= kept + BESIDE, "{live} bytes in round {round}, {kept} before");
+        assert!(round < 2 || live <= kept + beside, "{live} bytes in round {round}, {kept} before");
     }
     drop(window);
     let live = LIVE.load(Ordering::SeqCst);
