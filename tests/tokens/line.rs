@@ -1,5 +1,7 @@
 //! The line before a window of tokens.
 
+#![cfg(feature = "tokio")]
+
 use crate::{MINUTE, as_produced, at_start, refused};
 use futures_util::FutureExt;
 use ringgate::time::{Clock, Timestamp, TokioClock};
