@@ -60,5 +60,5 @@ pub use sleep::Sleep;
 pub use system::SystemClock;
 
 pub(crate) use any::{SleepUntil, Time};
-pub(crate) use clock::JUMP;
+pub(crate) use clock::{JUMP, in_nanos};
 pub(crate) use wall::WallTime;

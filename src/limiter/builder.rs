@@ -336,7 +336,7 @@ impl LimiterBuilder {
         let time = self.time.unwrap_or_else(if reads { Time::default } else { Time::unread });
         let mut budgets = Budgets::new(&self.token_limits, self.margin, &time);
         if let Some(past) = self.past {
-            past.restore(&mut rate, budgets.as_deref_mut(), &time);
+            past.restore(rate.as_mut(), budgets.as_deref_mut(), &time);
         }
         let core = Core::new(rate, concurrency, time).with_budgets(budgets);
         Limiter { core: Arc::new(core.with_max_waiters(self.max_waiters).with_grace(self.grace)) }

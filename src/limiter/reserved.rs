@@ -20,7 +20,7 @@ impl<H: Deref<Target = Core>> Unsettled<H> {
     }
 
     pub(super) fn settle(&mut self, used: Usage) {
-        self.core.settle(mem::take(&mut self.tokens), used);
+        self.core.settle(mem::take(&mut self.tokens), used, None);
     }
 
     pub(super) fn settle_at_least(&mut self, used: Usage) {
@@ -34,7 +34,7 @@ impl<H: Deref<Target = Core>> Unsettled<H> {
     /// A call of its own, so that the end of one without tokens stays small where it is inlined.
     #[inline(never)]
     fn settle_in_full(&mut self) {
-        self.core.settle_in_full(mem::take(&mut self.tokens));
+        self.core.settle_in_full(mem::take(&mut self.tokens), None);
     }
 
     pub(super) fn expected(&self) -> Usage {
@@ -45,7 +45,7 @@ impl<H: Deref<Target = Core>> Unsettled<H> {
 impl<H: Deref<Target = Core>> Drop for Unsettled<H> {
     #[inline]
     fn drop(&mut self) {
-        if !self.tokens.is_settled() {
+        if !self.tokens.is_settled() && self.core.holds_tokens() {
             self.settle_in_full();
         }
     }

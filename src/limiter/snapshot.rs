@@ -4,7 +4,7 @@ use super::Limiter;
 use crate::limiter_core::Budgets;
 use crate::raw::entry::Entry;
 use crate::raw::window::Log;
-use crate::time::{Time, WallTime};
+use crate::time::{Time, WallTime, in_nanos};
 use crate::tokens::TokenHistory;
 use core::fmt;
 use core::time::Duration;
@@ -157,7 +157,7 @@ impl Past {
     /// Counts it in new limits, by their clock.
     pub(super) fn restore(
         self,
-        rate: &mut Option<Log>,
+        rate: Option<&mut Log>,
         budgets: Option<&mut Budgets>,
         time: &Time,
     ) {
@@ -165,13 +165,15 @@ impl Past {
             return;
         }
         let elapsed = match self.elapsed {
-            Some(elapsed) => u64::try_from(elapsed.as_nanos()).unwrap_or(u64::MAX),
+            Some(elapsed) => in_nanos(elapsed),
             None => self.snapshot.taken_at.elapsed_until(WallTime::now()),
         };
         // After the wall clock: in the time between, nothing grows older.
         let now = time.now();
         let past = self.snapshot.after(elapsed);
-        *rate = rate.take().map(|log| log.with_entries(&past.admissions, now.as_nanos()));
+        if let Some(log) = rate {
+            log.fill(&past.admissions, now.as_nanos());
+        }
         if let Some(budgets) = budgets {
             budgets.restore(&past.tokens, now);
         }

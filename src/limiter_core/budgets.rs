@@ -125,10 +125,7 @@ impl Budgets {
         let budget = self.all.get(n).ok_or(NoSuchRateError)?;
         // ORDERING: Relaxed, as in `most`.
         budget.most.fetch_max(limit, Ordering::Relaxed);
-        match window {
-            Some(window) => budget.window.rule().set(limit, Some(self.margin.add_to(window))),
-            None => budget.window.rule().set(limit, None),
-        }
+        budget.window.rule().set(limit, window.map(|window| self.margin.add_to(window)));
         Ok(())
     }
 
@@ -191,14 +188,10 @@ impl Budgets {
 
     // ---- settling ------------------------------------------------------------------------------
 
-    /// Counts what was used in the place of what was reserved. Returns whether others may have room by that.
-    pub(super) fn settle(&self, reserved: Reserved, used: Usage) -> bool {
-        self.settle_each(reserved, None, |rule, reserved| rule.settles_at(used, reserved))
-    }
-
-    /// The same at a given time.
-    pub(super) fn settle_at(&self, reserved: Reserved, used: Usage, now: Timestamp) -> bool {
-        self.settle_each(reserved, Some(now), |rule, reserved| rule.settles_at(used, reserved))
+    /// Counts what was used in the place of what was reserved, now or at a given time. Returns whether others may have room by
+    /// that.
+    pub(super) fn settle(&self, reserved: Reserved, used: Usage, at: Option<Timestamp>) -> bool {
+        self.settle_each(reserved, at, |rule, reserved| rule.settles_at(used, reserved))
     }
 
     /// Counts what was reserved, and in each limit the parts of which more was used as that.
@@ -207,10 +200,9 @@ impl Budgets {
         self.settle_each(reserved, None, |rule, _| rule.settles_at_least(used, expected))
     }
 
-    /// Counts what was reserved as used. What counts from the start does so already.
-    #[inline]
-    pub(super) fn settle_in_full(&self, reserved: Reserved) -> bool {
-        self.has_held && self.settle_each(reserved, None, |_, reserved| reserved)
+    /// Counts what was reserved as used, now or at a given time.
+    pub(super) fn settle_in_full(&self, reserved: Reserved, at: Option<Timestamp>) -> bool {
+        self.settle_each(reserved, at, |_, reserved| reserved)
     }
 
     /// Gives all back: the call was never sent.

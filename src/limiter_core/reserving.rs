@@ -38,9 +38,9 @@ impl Core {
         Ok(())
     }
 
-    /// A call has used so much of what it had reserved. Others get the rest.
-    pub(crate) fn settle(&self, reserved: Reserved, used: Usage) {
-        self.look_after(|budgets| budgets.settle(reserved, used));
+    /// A call has used so much of what it had reserved, now or at a given time. Others get the rest.
+    pub(crate) fn settle(&self, reserved: Reserved, used: Usage, at: Option<Timestamp>) {
+        self.look_after(|budgets| budgets.settle(reserved, used, at));
     }
 
     /// A call has used so much, and perhaps more: what it had reserved counts, or what it has used if that is more.
@@ -48,21 +48,15 @@ impl Core {
         self.look_after(|budgets| budgets.settle_at_least(reserved, used));
     }
 
-    /// Nothing is known about the use of what was reserved: all of it counts.
-    #[inline]
-    pub(crate) fn settle_in_full(&self, reserved: Reserved) {
-        self.look_after(|budgets| budgets.settle_in_full(reserved));
+    /// Nothing is known about the use of what was reserved: all of it counts, now or at a given time.
+    pub(crate) fn settle_in_full(&self, reserved: Reserved, at: Option<Timestamp>) {
+        self.look_after(|budgets| budgets.settle_in_full(reserved, at));
     }
 
-    /// Whether a call whose use is not known has something to settle. What counts from the start counts already.
+    /// Whether that changes anything. What counts from the start counts already.
     #[inline]
     pub(crate) fn holds_tokens(&self) -> bool {
         self.budgets().is_some_and(|budgets| budgets.has_held)
-    }
-
-    /// A call has used so much, at a given time.
-    pub(crate) fn settle_at(&self, reserved: Reserved, used: Usage, now: Timestamp) {
-        self.look_after(|budgets| budgets.settle_at(reserved, used, now));
     }
 
     /// Reserves tokens in the first limit alone, at a time that the caller gives.

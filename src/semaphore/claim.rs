@@ -3,6 +3,7 @@
 use super::Semaphore;
 use super::permit::SemaphorePermit;
 use crate::raw::semaphore::{Epoch, Waiter};
+use crate::time::in_nanos;
 use core::task::{Context, Poll, ready};
 use core::time::Duration;
 
@@ -14,7 +15,7 @@ impl Semaphore {
 
     /// A waiter may take so long to claim what it was granted. The longest of those times holds for all.
     pub(crate) fn wait_for_claims(&self, time: Duration) {
-        self.raw.wait_for_claims(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX));
+        self.raw.wait_for_claims(in_nanos(time));
     }
 
     /// The longest of those times.

@@ -99,5 +99,11 @@ pub trait Clock: fmt::Debug + Send + Sync + 'static {
 /// A clock that is further behind than this has jumped back. The clocks of several processors differ by less.
 pub(crate) const JUMP: Duration = Duration::from_secs(1);
 
+/// In whole ns, at most 2^64 - 1.
+#[inline]
+pub(crate) fn in_nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
 /// The longest single sleep asked of a timer; some overflow beyond.
 pub(crate) const LONGEST_SLEEP: Duration = Duration::from_secs(365 * 24 * 3600);

@@ -1,5 +1,6 @@
 //! The wall clock: the only one that goes on between two processes.
 
+use super::clock::in_nanos;
 use core::time::Duration;
 #[cfg(not(all(target_family = "wasm", target_os = "unknown")))]
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -20,7 +21,7 @@ impl WallTime {
     #[expect(clippy::disallowed_methods, reason = "this is the door")]
     pub(crate) fn now() -> Self {
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        Self(u64::try_from(since.as_nanos()).unwrap_or(u64::MAX))
+        Self(in_nanos(since))
     }
 
     /// How much time has passed since, in ns: none if the clock has been set back, or was certainly wrong at either time.

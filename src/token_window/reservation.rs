@@ -26,15 +26,8 @@ impl<H: Deref<Target = Core>> Unsettled<H> {
         self.reserved.stamp()
     }
 
-    fn settle(&mut self, actual: u64) {
-        match self.at {
-            Some(at) => self.settle_at(actual, at),
-            None => self.core.settle(mem::take(&mut self.reserved), Usage::new(actual, 0)),
-        }
-    }
-
-    fn settle_at(&mut self, actual: u64, now: Timestamp) {
-        self.core.settle_at(mem::take(&mut self.reserved), Usage::new(actual, 0), now);
+    fn settle(&mut self, actual: u64, at: Option<Timestamp>) {
+        self.core.settle(mem::take(&mut self.reserved), Usage::new(actual, 0), at);
     }
 }
 
@@ -43,7 +36,7 @@ impl<H: Deref<Target = Core>> Drop for Unsettled<H> {
     #[inline]
     fn drop(&mut self) {
         if !self.reserved.is_settled() && self.core.holds_tokens() {
-            self.settle(self.weight());
+            self.core.settle_in_full(mem::take(&mut self.reserved), self.at);
         }
     }
 }
@@ -92,12 +85,12 @@ impl<'a> TokenReservation<'a> {
     ///
     /// Reserved at the start, nothing is given back after the reservation has left the window.
     pub fn settle(mut self, actual: u64) {
-        self.0.settle(actual);
+        self.0.settle(actual, self.0.at);
     }
 
     /// [`settle`](Self::settle) at the given time. See [`TokenWindow::try_acquire_at`].
     pub fn settle_at(mut self, actual: u64, now: Timestamp) {
-        self.0.settle_at(actual, now);
+        self.0.settle(actual, Some(now));
     }
 
     /// Gives all back: the call was never sent.
@@ -130,7 +123,7 @@ impl OwnedTokenReservation {
 
     /// As [`TokenReservation::settle`].
     pub fn settle(mut self, actual: u64) {
-        self.0.settle(actual);
+        self.0.settle(actual, self.0.at);
     }
 
     /// As [`TokenReservation::cancel`].

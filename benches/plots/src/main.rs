@@ -57,9 +57,13 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
+/// The one that runs this.
+fn cargo() -> Command {
+    Command::new(env::var_os("CARGO").unwrap_or("cargo".into()))
+}
+
 fn run_benches(library: &Path, target: &Path) -> Result<(), Box<dyn Error>> {
-    let cargo = env::var_os("CARGO").unwrap_or("cargo".into());
-    let status = Command::new(cargo)
+    let status = cargo()
         .args(["bench", "--locked", "-p", "ringgate", "-p", "ringgate-oxi-ai"])
         .args(["--bench", "original", "--bench", "pool"])
         .arg("--manifest-path")
@@ -72,8 +76,7 @@ fn run_benches(library: &Path, target: &Path) -> Result<(), Box<dyn Error>> {
 
 /// The comparison has rivals in its tree, so it is a package of its own.
 fn compare_tokens(library: &Path, table: &Path) -> Result<(), Box<dyn Error>> {
-    let cargo = env::var_os("CARGO").unwrap_or("cargo".into());
-    let output = Command::new(cargo)
+    let output = cargo()
         .args(["bench", "--locked", "--bench", "tokens", "--manifest-path"])
         .arg(library.join("benches/compare/Cargo.toml"))
         .args(["--", "--csv"])

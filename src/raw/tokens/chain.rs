@@ -5,11 +5,8 @@ use super::scale::Scale;
 use super::succession::Change;
 use super::wheel::{Closed, Wheel};
 use crate::sync::atomic::{AtomicPtr, Ordering};
-use crate::time::{JUMP, Timestamp};
+use crate::time::{JUMP, Timestamp, in_nanos};
 use core::ptr;
-
-#[expect(clippy::cast_possible_truncation, reason = "a second")]
-const JUMP_NANOS: u64 = JUMP.as_nanos() as u64;
 
 pub(super) struct Chain {
     first: Box<Wheel>,
@@ -72,7 +69,7 @@ impl Chain {
         loop {
             let wheel = self.current();
             let (now, time) = wheel.read(now);
-            let has_jumped = earliest.saturating_sub(time) > JUMP_NANOS;
+            let has_jumped = earliest.saturating_sub(time) > in_nanos(JUMP);
             let time = if has_jumped { time } else { time.max(earliest) };
             let Some(tick) = wheel.scale.tick_at(time) else {
                 self.renew(wheel, time);

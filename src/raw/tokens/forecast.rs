@@ -68,14 +68,12 @@ impl Wheel {
         };
         let (first, last) = (first_of(decisive).max(from), first_of(decisive + 1) - 1);
         let last = last.min(head.tick());
-        if credits == 0 {
-            let fits = |end: u32| need.fits(between(end, head.amount()), 0);
-            return Ok(self.find(Track::Ends, first..last, fits)?.unwrap_or(last));
-        }
         for tick in first..last {
-            let of_tick = self.amount(Track::Credits, tick)?.unwrap_or(0);
-            // A settlement may have reached the tick and not the block yet: it is no credit of later blocks.
-            credits = credits.saturating_sub(of_tick).max(later);
+            if credits > 0 {
+                let of_tick = self.amount(Track::Credits, tick)?.unwrap_or(0);
+                // A settlement may have reached the tick and not the block yet: it is no credit of later blocks.
+                credits = credits.saturating_sub(of_tick).max(later);
+            }
             if let Some(end) = self.amount(Track::Ends, tick)?
                 && need.fits(between(end, head.amount()), credits)
             {

@@ -6,13 +6,13 @@
 
 use super::chain::Chain;
 use super::offset::{Now, Offset};
-use super::raw_tokens::{RawTokens, in_nanos, kept};
+use super::raw_tokens::{RawTokens, kept};
 use super::scale::Scale;
 use super::succession::Filling;
 use super::wheel::{Track, Wheel};
 use super::word::{Word, between};
 use crate::raw::entry::Entry;
-use crate::time::Timestamp;
+use crate::time::{Timestamp, in_nanos};
 use core::time::Duration;
 
 impl RawTokens {

@@ -8,7 +8,7 @@ use super::refusal::{Admission, Latest, Place, Refusal};
 use super::scale::{MAX_SUM, Scale};
 use super::succession::Change;
 use super::wheel::{Closed, UNSET, Wheel};
-use crate::time::Timestamp;
+use crate::time::{Timestamp, in_nanos};
 use core::fmt;
 use core::time::Duration;
 
@@ -273,10 +273,6 @@ fn stamp(wheel: &Wheel, now: Timestamp, tick: u32) -> Timestamp {
 /// One value means that there is no limit yet.
 pub(super) fn kept(limit: u64) -> u64 {
     limit.min(UNSET - 1)
-}
-
-pub(super) fn in_nanos(window: Duration) -> u64 {
-    u64::try_from(window.as_nanos()).unwrap_or(u64::MAX)
 }
 
 impl fmt::Debug for RawTokens {

@@ -49,25 +49,19 @@ impl Wheel {
     #[cold]
     pub(super) fn link(&self, scale: Scale, limit: Option<u64>, change: Change) {
         let generation = self.generation.wrapping_add(1);
-        let offset = match change {
-            Change::Renumber => self.offset.inherited(),
+        let (offset, shift, eras) = match change {
+            Change::Renumber => (self.offset.inherited(), 0, 0),
             Change::Restart { tolerance, shift } => {
                 // Behind a shift the clock alone tells the time.
                 let least = if shift > 0 { 0 } else { self.offset.so_far() };
-                Offset::open(least, tolerance)
+                (Offset::open(least, tolerance), shift, 1)
             }
-            Change::Reset => Offset::fixed(0),
+            Change::Reset => (Offset::fixed(0), 0, 1),
         };
         let mut next = Self::new(scale, offset, limit.unwrap_or(UNSET), generation);
-        next.era = self.era;
-        match change {
-            Change::Renumber => {}
-            Change::Restart { shift, .. } => next.shift = shift,
-            Change::Reset => next.is_fresh = true,
-        }
-        if !matches!(change, Change::Renumber) {
-            next.era = self.era.wrapping_add(1);
-        }
+        next.shift = shift;
+        next.era = self.era.wrapping_add(eras);
+        next.is_fresh = matches!(change, Change::Reset);
         if !next.is_fresh {
             next.slack = self.rounding(self.head_word().tick());
         }

@@ -7,7 +7,6 @@ use crate::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering};
 use crate::sync::leak::Tracked;
 use crate::sync::zeros;
 use crate::time::Timestamp;
-use core::ops::Range;
 use core::ptr;
 
 /// The limit of a wheel that takes over its predecessor's, until it has.
@@ -274,29 +273,6 @@ impl Wheel {
             sum = sum.saturating_add(amount);
         }
         if has_moved { Err(Moved) } else { Ok(sum) }
-    }
-
-    /// The first of these of which the slot says an amount that is as wanted.
-    #[inline]
-    pub(super) fn find(
-        &self,
-        track: Track,
-        numbers: Range<u32>,
-        is_wanted: impl Fn(u32) -> bool,
-    ) -> Result<Option<u32>, Moved> {
-        let slots = self.slots(track);
-        for number in numbers {
-            // ORDERING: Acquire, as in `word`.
-            let word = slots[number as usize & (slots.len() - 1)].load(Ordering::Acquire);
-            let word = Word(word);
-            if word.tick() > number {
-                return Err(Moved);
-            }
-            if word.tick() == number && is_wanted(word.amount()) {
-                return Ok(Some(number));
-            }
-        }
-        Ok(None)
     }
 
     /// The first block from this one on that is not known to be empty, if this head has come that far.

@@ -1,9 +1,10 @@
 //! Changes of the log: a rule, a reset, a clock that has jumped back.
 
-use super::current::{Current, Log, in_nanos};
+use super::current::{Current, Log};
 use crate::error::NoSuchRateError;
 use crate::raw::window::reading::TimeBase;
 use crate::raw::window::shards::is_fresh;
+use crate::time::in_nanos;
 use core::time::Duration;
 
 impl Log {

@@ -5,6 +5,7 @@ use crate::raw::window::cell::Rule;
 use crate::raw::window::reclaim::{Pinned, Reclaimer};
 use crate::raw::window::shards::{Layout, Shards, needs_pin, unmarked};
 use crate::sync::atomic::{AtomicPtr, Ordering};
+use crate::time::in_nanos;
 use core::fmt;
 use core::ptr;
 use core::time::Duration;
@@ -161,8 +162,4 @@ impl fmt::Debug for Log {
         let rules = (0..self.rules()).filter_map(|index| self.rule(index));
         f.debug_list().entries(rules).finish()
     }
-}
-
-pub(super) fn in_nanos(window: Duration) -> u64 {
-    u64::try_from(window.as_nanos()).unwrap_or(u64::MAX)
 }

@@ -4,7 +4,7 @@ use super::current::Log;
 use crate::raw::entry::Entry;
 use crate::raw::window::cell::to_epoch;
 use crate::raw::window::reading::ReadClock;
-use crate::time::JUMP;
+use crate::time::{JUMP, in_nanos};
 
 impl Log {
     /// What was admitted in the longest window, and up to a second before, in case the clock steps back: the youngest
@@ -21,17 +21,15 @@ impl Log {
         let now = shards.read_clock(read, read).time();
         let windows = (0..self.rules()).filter_map(|index| shards.rule(index));
         let longest = windows.map(|rule| rule.window).max().unwrap_or(0);
-        let slack = u64::try_from(JUMP.as_nanos()).unwrap_or(u64::MAX);
-        let kept = longest.saturating_add(slack);
+        let kept = longest.saturating_add(in_nanos(JUMP));
         // A clock that has stepped back meanwhile makes them younger, not older.
         let entry = |(time, amount)| Entry { age: now.saturating_sub(time), amount };
         let entries = stamps.into_iter().map(entry).filter(|entry| entry.age < kept);
         Entry::in_order(entries.collect())
     }
 
-    /// A new log that counts what was admitted so long before `now` (in ns): the youngest first.
-    pub(crate) fn with_entries(mut self, entries: &[Entry], now: u64) -> Self {
+    /// Counts in a new log what was admitted so long before `now` (in ns): the youngest first.
+    pub(crate) fn fill(&mut self, entries: &[Entry], now: u64) {
         self.first.fill(entries, to_epoch(now));
-        self
     }
 }
