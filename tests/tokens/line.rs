@@ -70,7 +70,7 @@ async fn what_a_settlement_gives_back_goes_to_the_first_in_line() {
         let start = start();
         open.settle(100);
         drop((first.await.unwrap().unwrap(), second.await.unwrap().unwrap()));
-        assert!(elapsed(&start) < SECOND);
+        assert_eq!(elapsed(&start), Duration::ZERO);
         assert_eq!((window.waiters(), window.remaining()), (0, 0));
     }
 }
@@ -108,7 +108,7 @@ async fn those_in_line_learn_of_changes() {
         let start = start();
         change(&window);
         let answer = waiting.await.unwrap();
-        assert!(elapsed(&start) < SECOND);
+        assert_eq!(elapsed(&start), Duration::ZERO);
         match answer {
             Ok(reservation) => assert!(n < 3 && reservation.weight() == 950),
             Err(refused) => assert_eq!((refused.limit(), n), (Limit::Closed, 3)),
