@@ -38,8 +38,8 @@ use std::sync::Arc;
 /// shared semaphore see [`semaphore`](LimiterBuilder::semaphore).)
 ///
 /// A call that needs many tokens is not passed by smaller ones behind it, however long it waits. For that the first in line
-/// wakes four times in a grace while it waits, if the limiter has limits on tokens. Calls that were given turns together, because
-/// there was room for all of them, may pass one another.
+/// wakes four times in a grace while it waits, if the limiter has limits on tokens. Calls that were given turns together may
+/// pass one another if they are polled in another order: one that finds no room waits behind those that have looked before it.
 ///
 /// # Cancel safety
 ///

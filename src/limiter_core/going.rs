@@ -3,7 +3,7 @@
 use super::ask::Ask;
 use super::budgets::Reserved;
 use super::counts::Counted;
-use super::line::Number;
+use super::line::{Lane, Number};
 use super::not_until::NotUntil;
 use super::place::{Found, Place, Stand};
 use super::reserving::Tokens;
@@ -189,21 +189,26 @@ impl Queued<'_> {
         if refused.is_permanent() {
             return Some(self.refuse(refused));
         }
-        // MUTANTS: wait_again
+        // MUTANTS: wait_again 1
         if turn == Turn::Own {
             return None;
         }
         let mut this = self.as_mut().project();
         let core = *this.core;
         this.alarm.set(None);
-        let mut place = {
-            let nth = this.number.nth();
-            Place::new(core, this.number.lane_ahead(core.is_behind_the_watch(nth)), nth)
-        };
+        let is_behind = core.is_behind_the_watch(this.number.nth());
+        let lane = this.number.lane_ahead(is_behind);
+        let mut place = Place::new(core, lane, this.number.nth());
         // Before its turn is answered: otherwise those behind it could get the next one.
         let found = place.poll(cx);
         if let State::Waiting(before) = this.state {
-            before.is_left_in_vain();
+            // MUTANTS: wait_again 2
+            // If older ones stand before it that had no turn together with it, none of them may look at the time.
+            let is_in_front = lane == Lane::Front && core.line.late() == 0;
+            let is_unwatched = before.is_ahead() && is_in_front && !place.is_first();
+            if is_behind || !is_unwatched {
+                before.is_left_in_vain();
+            }
         }
         *this.unused_since = None;
         drop(mem::replace(this.state, State::Waiting(place)));

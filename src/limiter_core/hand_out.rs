@@ -31,6 +31,8 @@ const MAX_LOOKS: u32 = 64;
 pub(super) enum Reason {
     /// There may be room, or a new call in line.
     Room,
+    /// A call has found no room at its turn.
+    Vain,
     /// A call has left that may have slept until the time by the rate. Another one must.
     Successor,
     /// Something has changed that the first in line cannot see.
@@ -116,11 +118,16 @@ impl Core {
             if turns == 0 {
                 return;
             }
+            // MUTANTS: hand_out_in 4
+            // All that wait late: one that finds no room waits behind those that stayed.
+            let turns = turns.max(self.line.late().min(MAX_TURNS));
             // MUTANTS: hand_out_in 2
             if !self.line.turns.add(seen, period, turns) {
                 continue;
             }
-            reason = Reason::Room;
+            if reason != Reason::Vain {
+                reason = Reason::Room;
+            }
             let left = self.line.give(turns, panics);
             // MUTANTS: hand_out_in 3
             if left == 0 {
@@ -141,7 +148,7 @@ impl Core {
                 return 1;
             }
             // The first may have a turn, and not fit: another one would go before it. Whoever answers a turn looks.
-            self.line.sleep_untimed();
+            self.line.leave_for_later();
             return 0;
         }
         // Whoever takes those ahead for silent knows that its own tokens fit.
@@ -154,13 +161,18 @@ impl Core {
             Reason::Silent(needed) if room > 0 => turns.max(needed.min(MAX_TURNS)),
             Reason::Successor if turns == 0 && out > 0 => {
                 // Those that have a turn look when they have answered it.
-                self.line.sleep_untimed();
+                self.line.leave_for_later();
+                0
+            }
+            // The same for the first in line.
+            Reason::Room if room_by_rate.is_none() && out > 0 => {
+                self.line.leave_for_later_if_untimed();
                 0
             }
             // Somebody must sleep until the time by the rate.
             _ if room_by_rate.is_none() && out == 0 => {
                 // MUTANTS: turns_for
-                let is_untimed = self.line.take_untimed();
+                let is_untimed = self.line.take_untimed(reason == Reason::Vain);
                 let is_watched = self.line.is_watched() && !is_untimed;
                 u64::from(reason == Reason::Successor || !is_watched)
             }

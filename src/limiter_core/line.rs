@@ -2,14 +2,14 @@
 //!
 //! | lane | who waits in it |
 //! |---|---|
-//! | late | a call that found no room at its turn and is older than those in front |
+//! | late | calls that found no room at their turn and are older than those in front. They get turns all together, so that they stay in order if they find none again |
 //! | front | calls that found no room at their turn; the first of them waits for the time by the rate |
 //! | high, normal, low | all others, by [`Priority`] |
 //!
 //! Turns go to the lanes in this order, and to the last three by their shares. A lane is a semaphore without permits.
 //! A turn is a permit that is released to it and, if nobody waits there, taken back at once.
 
-use super::counts::Progress;
+use super::counts::{Count, Counted, Progress};
 use super::panics::Panics;
 use super::priority::{CLASSES, Priority};
 use super::stands::Stands;
@@ -55,13 +55,20 @@ pub(super) struct Line {
     pub(super) went: Progress,
     /// One more than the number of the newest call that has ever waited in front.
     newest_in_front: AtomicU64,
+    /// Those that wait late.
+    late: Count,
     /// How many turns the classes have had.
     shared_out: AtomicU64,
     /// Calls that have a turn and stand in the line of a shared semaphore.
     pub(super) stands: Stands,
-    /// The first in line has seen the rate open, and waits for a slot: 1, else 0.
+    /// `UNTIMED`, `MISSED` or 0.
     untimed: AtomicU64,
 }
+
+/// The first in line has seen the rate open, and waits for a slot.
+const UNTIMED: u64 = 1;
+/// It must be woken once nobody has a turn any more.
+const MISSED: u64 = 2;
 
 impl Line {
     pub(super) fn new() -> Self {
@@ -73,6 +80,7 @@ impl Line {
             left: AtomicU64::new(0),
             went: Progress::default(),
             newest_in_front: AtomicU64::new(0),
+            late: Count::default(),
             shared_out: AtomicU64::new(0),
             stands: Stands::new(),
             untimed: AtomicU64::new(0),
@@ -120,6 +128,16 @@ impl Line {
 
     pub(super) fn wait(&self, lane: Lane) -> Waiting<'_> {
         self.lane(lane).wait()
+    }
+
+    /// Counts a call in its lane, until it has a turn or leaves.
+    pub(super) fn count_in(&self, lane: Lane) -> Option<Counted<'_>> {
+        (lane == Lane::Late).then(|| self.late.count())
+    }
+
+    /// How many turns it takes so that all that wait late have one.
+    pub(super) fn late(&self) -> u64 {
+        if self.lane(Lane::Late).has_waiters() { self.late.get() } else { 0 }
     }
 
     /// A semaphore that is closed with the line.
@@ -177,12 +195,31 @@ impl Line {
     /// The first in line waits for a slot. It does not know when the rate has room, should that be used up meanwhile.
     pub(super) fn sleep_untimed(&self) {
         // ORDERING: Relaxed: a hint. Without it the call looks a part of the grace later.
-        self.untimed.store(1, Ordering::Relaxed);
+        self.untimed.fetch_max(UNTIMED, Ordering::Relaxed);
     }
 
-    /// Whether the first in line may not know when the rate has room. The caller wakes it.
-    pub(super) fn take_untimed(&self) -> bool {
-        // ORDERING: Relaxed, as above.
+    /// Something has changed, and whoever has a turn looks for the first in line when it answers.
+    pub(super) fn leave_for_later(&self) {
+        // ORDERING: Relaxed, as in `sleep_untimed`.
+        self.untimed.store(MISSED, Ordering::Relaxed);
+    }
+
+    /// The same, if the first in line may need it.
+    pub(super) fn leave_for_later_if_untimed(&self) {
+        // ORDERING: Relaxed, as in `sleep_untimed`: both times.
+        let _ =
+            self.untimed.compare_exchange(UNTIMED, MISSED, Ordering::Relaxed, Ordering::Relaxed);
+    }
+
+    /// Whether the first in line may not know when the rate has room. The caller wakes it. `is_vain`: nothing has changed
+    /// but what was left for later.
+    pub(super) fn take_untimed(&self, is_vain: bool) -> bool {
+        // MUTANTS: take_untimed
+        // ORDERING: Relaxed, as in `sleep_untimed`.
+        if is_vain && self.untimed.load(Ordering::Relaxed) != MISSED {
+            return false;
+        }
+        // ORDERING: Relaxed, as in `sleep_untimed`.
         self.untimed.swap(0, Ordering::Relaxed) > 0
     }
 
@@ -279,9 +316,10 @@ impl Number<'_> {
     pub(super) fn lane_ahead(&self, is_behind: bool) -> Lane {
         // ORDERING: Relaxed: it only decides the order of calls that found no room at the same moment.
         let newest = self.line.newest_in_front.fetch_max(self.nth + 1, Ordering::Relaxed);
+        let has_late = self.line.lane(Lane::Late).has_waiters();
         // MUTANTS: lane_ahead
-        // The newest of all stays behind those in front.
-        if self.nth + 1 < newest && !is_behind { Lane::Late } else { Lane::Front }
+        // The newest of all stays behind those in front, and any behind an older one that is there.
+        if self.nth + 1 < newest && (!is_behind || has_late) { Lane::Late } else { Lane::Front }
     }
 
     /// Whether others wait in front, and none of them is known to be younger.

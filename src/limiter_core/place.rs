@@ -1,5 +1,6 @@
 //! A call's place in a lane, and its stand in the line of a shared semaphore.
 
+use super::counts::Counted;
 use super::hand_out::Reason;
 use super::line::Lane;
 use super::shared::Core;
@@ -13,6 +14,8 @@ use core::task::{Context, Poll, Waker};
 /// A place in a lane. Fields are dropped in this order.
 pub(super) struct Place<'a> {
     waiting: Waiting<'a>,
+    /// While it waits for a turn, if that is counted.
+    counted: Option<Counted<'a>>,
     leaving: Leaving<'a>,
     /// Watches for the close of the shared semaphore.
     closed: Option<Closed<'a>>,
@@ -33,6 +36,7 @@ impl<'a> Place<'a> {
     pub(super) fn new(core: &'a Core, lane: Lane, nth: u64) -> Self {
         Self {
             waiting: core.line.wait(lane),
+            counted: core.line.count_in(lane),
             leaving: Leaving { core, lane, nth, is_taken: false, has_turn: false, is_vain: false },
             closed: core.concurrency().shared().map(Semaphore::closed),
         }
@@ -49,6 +53,7 @@ impl<'a> Place<'a> {
         match Pin::new(&mut self.waiting).poll(cx) {
             Poll::Ready(Ok(turn)) => {
                 turn.keep();
+                self.counted = None;
                 (self.leaving.is_taken, self.leaving.has_turn) = (false, true);
                 Found::Turn
             }
@@ -65,6 +70,11 @@ impl<'a> Place<'a> {
     /// There was no room at its turn, and the call watches in front of the others now.
     pub(super) fn is_left_in_vain(&mut self) {
         self.leaving.is_vain = true;
+    }
+
+    /// Whether it is in front of the classes.
+    pub(super) fn is_ahead(&self) -> bool {
+        self.leaving.lane.is_ahead()
     }
 
     /// Whether it is the first in line.
@@ -116,7 +126,8 @@ impl Drop for Leaving<'_> {
         if self.lane.is_ahead() && !self.is_vain {
             self.core.hand_out_after(unused, Reason::Successor);
         } else if unused > 0 {
-            self.core.hand_out_after(unused, Reason::Room);
+            let reason = if self.is_vain { Reason::Vain } else { Reason::Room };
+            self.core.hand_out_after(unused, reason);
         }
     }
 }

@@ -81,8 +81,12 @@ impl<'a> Queued<'a> {
         Ok(())
     }
 
-    /// Goes from state to state.
-    fn advance(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<Reserved, Refused>> {
+    /// Goes from state to state. `gives_way`: others were given turns together with its next one, and were not polled since.
+    fn advance(
+        mut self: Pin<&mut Self>,
+        gives_way: &mut bool,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Reserved, Refused>> {
         for _ in 0..MAX_TRIES {
             let this = self.as_mut().project();
             let turn = match this.state {
@@ -96,6 +100,8 @@ impl<'a> Queued<'a> {
                         let refused = this.core.concurrency().permanent_refusal();
                         return Poll::Ready(Err(refused.unwrap_or_else(Refused::closed)));
                     }
+                    // MUTANTS: advance 4
+                    Found::Turn if *gives_way => return yield_now(cx),
                     Found::Turn => Turn::Given,
                     Found::Nothing { is_new: true } => {
                         // MUTANTS: advance 1
@@ -111,6 +117,7 @@ impl<'a> Queued<'a> {
                             }
                             // They may be silent, and those that stand for a shared permit count on.
                             self.as_mut().look_past_silent();
+                            *gives_way = true;
                             continue;
                         }
                         Turn::Own
@@ -120,6 +127,7 @@ impl<'a> Queued<'a> {
                             return Poll::Pending;
                         }
                         self.as_mut().look_past_silent();
+                        *gives_way = true;
                         continue;
                     }
                 },
@@ -127,6 +135,7 @@ impl<'a> Queued<'a> {
             if let Some(decided) = self.as_mut().go(turn, cx) {
                 return Poll::Ready(decided);
             }
+            *gives_way = true;
             // MUTANTS: advance 3
             if turn == Turn::Own
                 && matches!(self.state, State::Waiting(_))
@@ -241,8 +250,14 @@ impl<'a> Queued<'a> {
             Err(NotUntil { free_at: Some(at), now, .. }) if is_first => {
                 (core.watches_until(this.number.nth(), at, now), now)
             }
-            // Time has moved on since it tried. Nobody would tell it.
-            Ok(_) if is_first && core.has_room_for_the_first() => return Ok(Poll::Ready(())),
+            // Time has moved on since it tried. Nobody would tell it. (An older one that has a turn tells it when it answers.)
+            Ok(_)
+                if is_first
+                    && core.has_room_for_the_first()
+                    && !core.is_behind_the_watch(this.number.nth()) =>
+            {
+                return Ok(Poll::Ready(()));
+            }
             by_rate => {
                 let now = core.time.now();
                 // A settlement may tell only those ahead, and they may be silent.
@@ -294,7 +309,8 @@ impl Future for Queued<'_> {
 
     #[cold]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        if let Poll::Ready(decided) = self.as_mut().advance(cx) {
+        let mut gives_way = false;
+        if let Poll::Ready(decided) = self.as_mut().advance(&mut gives_way, cx) {
             self.leave();
             return Poll::Ready(decided);
         }
@@ -314,7 +330,7 @@ impl Future for Queued<'_> {
         };
         // MUTANTS: poll
         // What it waits for may have come together with the end of the timeout.
-        let last = self.as_mut().advance(cx);
+        let last = self.as_mut().advance(&mut gives_way, cx);
         let (core, ask) = (self.core, self.ask);
         self.leave();
         Poll::Ready(match last {

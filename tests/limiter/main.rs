@@ -6,6 +6,7 @@ mod calls;
 mod common;
 mod line;
 mod oracle;
+mod order_faults;
 #[path = "../common/refusal.rs"]
 mod refusal;
 mod server_log;

@@ -736,7 +736,7 @@ const CHANGES: &[Change] = &[
         name: "alarm: no last look",
         at: "poll",
         edit: Edit::Replace(
-            " = self.as_mut().advance(cx)",
+            " = self.as_mut().advance(&mut gives_way, cx)",
             ": Poll<Result<(), Refused>> = Poll::Pending",
         ),
     },
@@ -789,12 +789,22 @@ const CHANGES: &[Change] = &[
         ),
     },
     Change {
+        name: "a call uses its second turn at once",
+        at: "advance 4",
+        edit: Edit::Replace("*gives_way", "false"),
+    },
+    Change {
         name: "others are silent at the first look",
         at: "look_past_silent",
         edit: Edit::Replace("went.is_some() && went == *this.unused_since", "went.is_some()"),
     },
     Change { name: "others are never silent", at: "look_past_silent", edit: Edit::Always(false) },
-    Change { name: "no room: it waits behind", at: "wait_again", edit: Edit::Always(true) },
+    Change { name: "no room: it waits behind", at: "wait_again 1", edit: Edit::Always(true) },
+    Change {
+        name: "a call that waits again in front takes those before it for watching",
+        at: "wait_again 2",
+        edit: Edit::Replace("lane == Lane::Front && core.line.late() == 0", "false"),
+    },
     Change {
         name: "a call from before those in front waits behind them",
         at: "lane_ahead",
@@ -810,6 +820,16 @@ const CHANGES: &[Change] = &[
         name: "hand_out: the line ends though a call has come",
         at: "hand_out_in 1",
         edit: Edit::Always(true),
+    },
+    Change {
+        name: "hand_out: some of those that wait late have to wait",
+        at: "hand_out_in 4",
+        edit: Edit::Replace("turns.max(self.line.late().min(MAX_TURNS))", "turns"),
+    },
+    Change {
+        name: "a call that looked in vain takes the first in line for untimed",
+        at: "take_untimed",
+        edit: Edit::Replace("is_vain && ", "false && "),
     },
     Change {
         name: "hand_out: no second look if others count turns",
