@@ -74,6 +74,7 @@ mod error;
 #[cfg(doc)]
 #[cfg_attr(any(not(doctest), feature = "tokio"), doc = include_str!("../docs/guide.md"))]
 pub mod guide {}
+mod feedback;
 mod limiter;
 mod limiter_core;
 mod policy;
@@ -94,6 +95,9 @@ pub mod verification {}
 mod window;
 
 pub use error::{AcquireError, Limit, NoSuchRateError, OverLimit, Refused, TryAcquireError};
+#[cfg(feature = "http")]
+pub use feedback::{Dialect, FeedbackReader};
+pub use feedback::{Feedback, Quota, QuotaKind, QuotaWindow, Signal, StopReason};
 pub use limiter::{
     Limiter, LimiterAcquire, LimiterAcquireOwned, LimiterBuilder, LimiterCall, LimiterPermit,
     LimiterReservation, LimiterSnapshot, OwnedLimiterPermit, OwnedLimiterReservation, Priority,
