@@ -7,12 +7,14 @@
 //! | [`window`]    | rates that change, clocks that step back          | a list of all stamps           |
 //! | [`limiter`]   | calls that wait, give up, are woken or forgotten  | a list of stamps, and a queue  |
 //! | [`tokens`]    | calls of any size, settled at any use             | a list of what counts since when |
+//! | [`feedback`]  | answers of providers, real ones and others        | what is documented for them    |
 //!
 //! Every function takes any bytes and panics if the library answers wrongly. The binaries give them to
 //! libFuzzer; `tests/corpus.rs` replays the committed inputs.
 
 mod books;
 mod bytes;
+mod feedback;
 mod limiter;
 mod policy;
 mod semaphore;
@@ -21,6 +23,7 @@ mod tokens;
 mod wakes;
 mod window;
 
+pub use feedback::feedback;
 pub use limiter::limiter;
 pub use policy::policy;
 pub use semaphore::semaphore;

@@ -41,3 +41,8 @@ fn tokens() {
 fn limiter() {
     replay("limiter", ringgate_fuzz::limiter);
 }
+
+#[test]
+fn feedback() {
+    replay("feedback", ringgate_fuzz::feedback);
+}

@@ -147,6 +147,7 @@ fn an_error_may_be_plain_text() {
         "Too many requests, retry after 5 seconds",
         r#"{"error": "Too many requests: Try Again In 5s."}"#,
         r#"{"message": "Try again in 5 sec"}"#,
+        r#"{"error": null, "message": "Try again in 5s"}"#,
         "<html>Please retry in 5s</html>",
     ] {
         assert_eq!(read(429, &[], body), expected, "{body}");

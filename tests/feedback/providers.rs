@@ -54,15 +54,23 @@ fn openai_refuses_with_a_delay() {
         ("retry-after", "2"),
         ("x-ratelimit-limit-project-tokens", "20000"),
         ("x-ratelimit-remaining-project-tokens", "150"),
-        ("x-ratelimit-reset-project-tokens", "23h47m36s"),
+        ("x-ratelimit-reset-project-tokens", "450ms"),
     ];
     let quotas = [
         quota(Requests, Unknown, 500, 499, millis(120)),
-        quota(Tokens, Minute, 20_000, 150, secs(23 * 3_600 + 47 * 60 + 36)),
+        quota(Tokens, Minute, 20_000, 150, millis(450)),
     ];
     let found = read(429, &[&OPENAI[..], &more].concat(), body);
     assert_says(&found, &with(Feedback::cool_down(secs(2)), &quotas));
     assert_eq!(read(429, &[], body), Feedback::cool_down(secs(1)));
+}
+
+/// Refill is continuous there: all of it is back much later than what one call needs. Broken by: a reset taken for a delay.
+#[test]
+fn openai_without_a_delay_tells_none() {
+    let list = [("x-ratelimit-remaining-requests", "0"), ("x-ratelimit-reset-requests", "6m0s")];
+    let quota = Quota::new(Requests, Unknown).with_remaining(0).with_reset_after(secs(360));
+    assert_eq!(read(429, &list, ""), Feedback::cool_down(None).with_quota(quota));
 }
 
 /// Broken by: `response.error` or a top-level `code` not looked for.
