@@ -113,10 +113,13 @@ impl Quotas {
         }
     }
 
-    /// There are two pools, four kinds and six windows, so this search is short.
+    /// There are two pools, four kinds, six windows and two sorts of them, so this search is short.
     fn entry(&mut self, header: &Header) -> &mut Quota {
         let Header { pool, quota, is_fixed_window, .. } = *header;
-        let is_same = |entry: &Entry| entry.pool == pool && entry.quota.is_of(&quota);
+        let is_same = |entry: &Entry| {
+            (entry.pool, entry.is_fixed_window) == (pool, is_fixed_window)
+                && entry.quota.is_of(&quota)
+        };
         let at = self.0.iter().position(is_same).unwrap_or_else(|| {
             self.0.push(Entry { quota, pool, is_fixed_window });
             self.0.len() - 1

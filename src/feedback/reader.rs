@@ -128,12 +128,7 @@ struct Heard {
 
 impl Heard {
     fn into_feedback(self, max_pause: Duration) -> Feedback {
-        let signal = self.with_long_windows(classify(self.status, &self.error), max_pause);
-        let retry_after = match signal {
-            Signal::Proceed => None,
-            Signal::Stop(reason) => self.until_allowed(reason),
-            _ => self.pause().map(|pause| pause.min(max_pause)),
-        };
+        let (signal, retry_after) = self.advice(max_pause);
         let mut feedback = Feedback::with_signal(signal);
         if let Some(retry_after) = retry_after {
             feedback = feedback.with_retry_after(retry_after);
@@ -145,39 +140,43 @@ impl Heard {
         self.quotas.into_quotas().chain(violations).fold(feedback, Feedback::with_quota)
     }
 
-    /// A limit of a day that is used up is worth a pause if it is a short one: then the day is a sliding window. Otherwise
-    /// it stops all calls. So does a limit of a month.
-    fn with_long_windows(&self, signal: Signal, max_pause: Duration) -> Signal {
-        let is_used_up = |window| self.quotas.used_up(window).is_some();
-        let is_short = || self.pause().is_some_and(|pause| pause <= max_pause);
-        if signal != Signal::CoolDown || is_short() {
-            signal
-        } else if is_daily(&self.error) || is_used_up(QuotaWindow::Day) {
-            Signal::Stop(StopReason::DailyQuota)
-        } else if is_used_up(QuotaWindow::Month) {
-            Signal::Stop(StopReason::QuotaExhausted)
-        } else {
-            signal
+    /// What to do, and for how long. A time to retry after says nothing about the end of a stop that the error names.
+    fn advice(&self, max_pause: Duration) -> (Signal, Option<Duration>) {
+        let capped = || self.pause().map(|pause| pause.min(max_pause));
+        let signal = classify(self.status, &self.error);
+        match signal {
+            Signal::Proceed => (signal, None),
+            Signal::CoolDown => self.long_stop(max_pause).unwrap_or_else(|| (signal, capped())),
+            Signal::Ramp | Signal::Overload => (signal, capped()),
+            Signal::Stop(StopReason::DailyQuota) => {
+                (signal, Some(dates::until_midnight_pacific(self.now)))
+            }
+            Signal::Stop(_) => (signal, self.access_regained()),
         }
+    }
+
+    /// A limit of a day or a month that is used up is worth a pause if it is a short one: then it is a sliding window.
+    /// Otherwise it stops all calls.
+    fn long_stop(&self, max_pause: Duration) -> Option<(Signal, Option<Duration>)> {
+        let pause = self.pause();
+        if pause.is_some_and(|pause| pause <= max_pause) {
+            return None;
+        }
+        let [day, month] =
+            [QuotaWindow::Day, QuotaWindow::Month].map(|window| self.quotas.used_up(window));
+        let (reason, quota) = if is_daily(&self.error) || day.is_some() {
+            (StopReason::DailyQuota, day)
+        } else {
+            (StopReason::QuotaExhausted, Some(month?))
+        };
+        let until = pause.or_else(|| quota?.reset_after());
+        Some((Signal::Stop(reason), until))
     }
 
     /// How long to pause, from the most to the least explicit.
     fn pause(&self) -> Option<Duration> {
         let told = self.delay.or_else(|| self.error.retry_after());
         told.or_else(|| self.quotas.until_fixed_windows_end())
-    }
-
-    /// When a stop ends by itself. A time to retry after says nothing about that, except for a limit of a day.
-    fn until_allowed(&self, reason: StopReason) -> Option<Duration> {
-        let reset_of = |window| self.quotas.used_up(window)?.reset_after();
-        match reason {
-            StopReason::DailyQuota if self.error.violates_a_day() => {
-                Some(dates::until_midnight_pacific(self.now))
-            }
-            StopReason::DailyQuota => self.pause().or_else(|| reset_of(QuotaWindow::Day)),
-            StopReason::QuotaExhausted => reset_of(QuotaWindow::Month),
-            _ => self.access_regained(),
-        }
     }
 
     /// What Anthropic says of its spend limits: "You will regain access on 2026-12-01 at 00:00 UTC."

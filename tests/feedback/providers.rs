@@ -65,12 +65,18 @@ fn openai_refuses_with_a_delay() {
     assert_eq!(read(429, &[], body), Feedback::cool_down(secs(1)));
 }
 
-/// Refill is continuous there: all of it is back much later than what one call needs. Broken by: a reset taken for a delay.
+/// Refill is continuous there: all of it is back much later than what one call needs. Broken by: a reset taken for a delay; a
+/// refilled quota and a fixed window taken for one, by whichever comes first.
 #[test]
 fn openai_without_a_delay_tells_none() {
     let list = [("x-ratelimit-remaining-requests", "0"), ("x-ratelimit-reset-requests", "6m0s")];
     let quota = Quota::new(Requests, Unknown).with_remaining(0).with_reset_after(secs(360));
     assert_eq!(read(429, &list, ""), Feedback::cool_down(None).with_quota(quota));
+    // A gateway's fixed window beside it, whichever comes first.
+    let fixed = [("x-ratelimit-remaining", "1"), ("x-ratelimit-reset", "9")];
+    for list in [[&list[..], &fixed].concat(), [&fixed[..], &list].concat()] {
+        assert_eq!(read(429, &list, ""), Feedback::cool_down(None).with_quota(quota));
+    }
 }
 
 /// Broken by: `response.error` or a top-level `code` not looked for.
@@ -296,7 +302,13 @@ fn a_day_or_month_that_the_headers_show_as_used_up_is_a_stop() {
     assert_eq!(stop.retry_after(), Some(secs(33_011)));
     assert_eq!(read(200, &day, "").signal(), Signal::Proceed);
     let month = [("x-ratelimit-remaining-tokens-month", "0")];
-    assert_eq!(read(429, &month, "").signal(), Signal::Stop(StopReason::QuotaExhausted));
+    let stop = Signal::Stop(StopReason::QuotaExhausted);
+    assert_eq!(read(429, &month, "").signal(), stop);
+    let until = [&month[..], &[("retry-after", "9000")]].concat();
+    let found = read(429, &until, "");
+    assert_eq!((found.signal(), found.retry_after()), (stop, Some(secs(9_000))));
+    let soon = [&month[..], &[("retry-after", "9")]].concat();
+    assert_eq!(read(429, &soon, "").signal(), Signal::CoolDown);
 }
 
 /// Broken by: `req` not known; the cost of a query taken for a quota; the older names left out.
