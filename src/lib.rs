@@ -4,6 +4,7 @@
 //! * [`Limiter`]: requests and tokens in any window of time and calls in flight, with one fair line.
 //! * [`ProviderPool`]: a [`Provider`] behind a limiter, by a [`RateLimitPolicy`].
 //! * [`SlidingWindow`], [`TokenWindow`] and [`Semaphore`]: the lock-free parts, each of use by itself.
+//! * [`Feedback`]: what a provider says in an answer, as a value.
 //! * [`time`]: choosing a clock, and a [`ManualClock`](time::ManualClock) for tests.
 //!
 //! The [`guide`] shows them in agent loops and in tests, and how to choose limits.
@@ -42,7 +43,7 @@
 //!
 //! `tokio` (default): the default clock follows tokio's, paused time included. `quanta`: a clock on
 //! the processor's time-stamp counter. `serde`: policies and
-//! [snapshots](LimiterSnapshot) can be read and written.
+//! [snapshots](LimiterSnapshot) can be read and written. `http`: [`Feedback`] is read from the answers of providers.
 //!
 //! The crate `ringgate-oxi-ai` has a drop-in replacement for oxi-ai's `ProviderPool`.
 //!
@@ -59,8 +60,8 @@
 //! limiter_core                   one line before rates, tokens and slots
 //! semaphore · tokens             the public types `Semaphore` and `TokenWindow`
 //! raw                            the lock-free engines; they read no clock themselves
-//! blocking · coop · rate · error · time
-//!                                parking, tokio's budget, limits, errors, the one door to clocks
+//! blocking · coop · feedback · rate · error · time
+//!                                parking, tokio's budget, what a provider says, limits, errors, the one door to clocks
 //! sync                           the one door to primitives
 //! ```
 
