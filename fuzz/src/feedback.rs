@@ -32,10 +32,10 @@ const DIALECTS: [Dialect; 10] = [
     Dialect::OpenRouter,
 ];
 
-/// Reads an answer, whole and in parts, under several caps. Nothing panics. Pauses stay within the cap, all other times within
-/// a month; there is one quota for each kind and window. A lower cap only shortens a pause, or makes a stop of a limit of a
-/// day. The order of headers does not matter. Seconds in `retry-after` are what is told where nothing else speaks. An event
-/// that is no JSON says nothing.
+/// Reads an answer, whole and in parts, under several caps. Nothing panics. Pauses stay within the cap, all other times
+/// within a month; there is one quota for each kind and window. A lower cap only shortens a pause, or makes a stop of a
+/// limit of a day. The order of headers does not matter. Seconds in `retry-after` are what is told where nothing else
+/// speaks. An event that is no JSON says nothing.
 ///
 /// Caught: a unit multiplied without saturation; a cap left out; the first of two delays taken; bytes taken for text
 /// unchecked; quotas of two forms that mix; a moment farther off than a month.

@@ -4,32 +4,32 @@ use super::quota::{QuotaKind, QuotaWindow};
 use http::HeaderMap;
 
 /// A provider, whose forms an answer has. See [`FeedbackReader::dialect`](crate::FeedbackReader::dialect).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Dialect {
-    /// Anthropic: `anthropic-ratelimit-…`, moments.
-    Anthropic,
-    /// Groq: as OpenAI's, but what it says of requests is for a day.
-    Groq,
-    /// Azure OpenAI: the names of OpenAI's headers, and bare numbers.
-    Azure,
     /// OpenAI: `x-ratelimit-…-requests` and `-tokens`, Go durations.
     OpenAi,
-    /// Amazon Bedrock: exceptions, and no numbers.
-    Bedrock,
+    /// Azure OpenAI: the names of OpenAI's headers, and bare numbers.
+    Azure,
+    /// Anthropic: `anthropic-ratelimit-…`, moments.
+    Anthropic,
+    /// Gemini: all in the body.
+    Gemini,
+    /// Groq: as OpenAI's, but what it says of requests is for a day.
+    Groq,
     /// Cerebras: `x-ratelimit-…-requests-day` and `-tokens-minute`, seconds.
     Cerebras,
     /// Mistral: `x-ratelimit-…-req-minute` and `-tokens-minute`.
     Mistral,
     /// Together: `x-ratelimit-…` and `x-tokenlimit-…`, seconds.
     Together,
-    /// Gemini: all in the body.
-    Gemini,
     /// OpenRouter: in the body, milliseconds since 1970.
     OpenRouter,
+    /// Amazon Bedrock: exceptions, and no numbers.
+    Bedrock,
 }
 
-/// What headers begin with that only one provider sends.
+/// What headers begin with that show their provider, the surest first: Groq and Azure may send headers of OpenAI's, too.
 const MARKS: [(&str, Dialect); 13] = [
     ("anthropic-", Dialect::Anthropic),
     ("x-groq-", Dialect::Groq),
@@ -47,10 +47,11 @@ const MARKS: [(&str, Dialect); 13] = [
 ];
 
 impl Dialect {
-    /// The provider that the names of the headers show. Of several, the one that comes first in the enum: Groq and Azure
-    /// may send headers of OpenAI's, too.
+    /// The provider that the names of the headers show.
     pub(super) fn detect(headers: &HeaderMap) -> Option<Self> {
-        headers.keys().filter_map(|name| mark_of(name.as_str())).min()
+        let mark_of = |name: &str| MARKS.iter().position(|(start, _)| name.starts_with(start));
+        let surest = headers.keys().filter_map(|name| mark_of(name.as_str())).min()?;
+        Some(MARKS[surest].1)
     }
 
     /// Whether this provider's answers have such a header about a quota.
@@ -72,9 +73,4 @@ impl Dialect {
             _ => QuotaWindow::Unknown,
         }
     }
-}
-
-fn mark_of(name: &str) -> Option<Dialect> {
-    let mark = MARKS.iter().find(|(start, _)| name.starts_with(start))?;
-    Some(mark.1)
 }

@@ -4,8 +4,7 @@ use core::time::Duration;
 
 /// What a provider says about one of its limits: how much it allows, what is left, and when all of it is back.
 ///
-/// Each of the three may be missing. All are as the provider says, so they may be wrong: see what [`Feedback`] means
-/// before you act on them.
+/// Each of the three may be missing, and may be wrong: it is what somebody else says.
 ///
 /// ```
 /// use ringgate::{Quota, QuotaKind, QuotaWindow};
@@ -17,8 +16,6 @@ use core::time::Duration;
 ///     .with_reset_after(Duration::from_secs(48));
 /// assert_eq!((quota.limit(), quota.remaining()), (Some(60), Some(12)));
 /// ```
-///
-/// [`Feedback`]: crate::Feedback
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Quota {
     kind: QuotaKind,

@@ -212,24 +212,25 @@ impl Feedback {
     ///
     /// # What it reads
     ///
-    /// * **What to do**, from the status and from the type, the code and the details of the error:
-    ///   [`Signal`] has the classes. Where the body is missing, every 429 is a pause and every 402 a stop.
-    /// * **The time to wait**: `retry-after-ms`, then `retry-after` in seconds, then `retry-after` as a date, then what the
-    ///   body says (Google's `retryDelay`, "Please try again in 34.337s"), then the end of a fixed window that is used up.
-    ///   Zero and less are not a time.
-    /// * **Quotas**, from `x-ratelimit-…`, `x-tokenlimit-…`, `anthropic-ratelimit-…` and the like, also of a success. Those of
-    ///   `anthropic-priority-…` and `anthropic-fast-…` are not read: they are of other capacity.
+    /// * **What to do**, from the status and from the type, the code and the details of the error: [`Signal`] has the
+    ///   classes. A limit of a day or a month that is used up is a pause if a time within the cap was told, and a stop
+    ///   otherwise. Without a body other stops cannot be told from pauses.
+    /// * **The time to wait**: `retry-after-ms`, then `retry-after` in seconds, then `retry-after` as a date, then what
+    ///   the body says (Google's `retryDelay`, "Please try again in 34.337s"), then the end of a fixed window that is
+    ///   used up. Zero and less are not a time.
+    /// * **Quotas**, from `x-ratelimit-…`, `x-tokenlimit-…`, `anthropic-ratelimit-…` and the like, also of a success.
+    ///   Those of `anthropic-priority-…` and `anthropic-fast-…` are not read: they are of other capacity.
     ///
     /// # Errors
     ///
-    /// None. What cannot be read has not been said. Of headers that contradict each other the more careful one
-    /// counts: the longer time, the smaller number. No pause is longer than two minutes, and no other time longer than a
-    /// month. The first 64 KiB of a body are looked at.
+    /// None. What cannot be read has not been said. Of headers that contradict each other the more careful one counts:
+    /// the longer time, the smaller number. No pause is longer than two minutes, and no other time longer than a month.
+    /// The first 64 KiB of a body are looked at.
     ///
     /// # Cost
     ///
-    /// Linear in the headers and the body; a body of JSON is parsed. For a success pass `None`, unless the provider may put an
-    /// error into it (OpenRouter does).
+    /// Linear in the headers and the body; a body of JSON is parsed. For a success pass `None`, unless the provider may
+    /// put an error into it (OpenRouter does).
     #[must_use]
     pub fn from_response(status: StatusCode, headers: &HeaderMap, body: Option<&[u8]>) -> Self {
         FeedbackReader::new().read(status, headers, body)

@@ -110,8 +110,8 @@ impl Feedback {
         Self::with_signal(Signal::Stop(reason))
     }
 
-    /// After the pause begin slowly: turns [`CoolDown`](Signal::CoolDown) into [`Ramp`](Signal::Ramp), and changes no other
-    /// signal.
+    /// After the pause begin slowly: turns [`CoolDown`](Signal::CoolDown) into [`Ramp`](Signal::Ramp), and changes no
+    /// other signal.
     ///
     /// ```
     /// use ringgate::{Feedback, Signal};
@@ -143,8 +143,8 @@ impl Feedback {
 
     /// The same feedback with one quota more.
     ///
-    /// There is one for each kind and window. Of two, that with less remaining is kept; if that is equal or not known, that
-    /// with the lower limit; then the first.
+    /// There is one for each kind and window. Of two, that with less remaining is kept; if that is equal or not known,
+    /// that with the lower limit; then the first.
     #[must_use]
     pub fn with_quota(mut self, quota: Quota) -> Self {
         match self.quotas.iter_mut().find(|other| other.is_of(&quota)) {
@@ -174,7 +174,7 @@ impl Feedback {
         self.should_retry
     }
 
-    /// What is left of the provider's limits: at most one for each kind and window, in the order in which they were added.
+    /// What is left of the provider's limits: at most one for each kind and window, in the order in which they came.
     #[must_use]
     pub fn quotas(&self) -> &[Quota] {
         &self.quotas
