@@ -301,6 +301,13 @@ fn a_day_or_month_that_the_headers_show_as_used_up_is_a_stop() {
     assert_eq!(stop.signal(), Signal::Stop(StopReason::DailyQuota));
     assert_eq!(stop.retry_after(), Some(secs(33_011)));
     assert_eq!(read(200, &day, "").signal(), Signal::Proceed);
+    let groq = [
+        ("x-groq-id", "g"),
+        ("x-ratelimit-remaining-requests", "0"),
+        ("x-ratelimit-reset-requests", "23h47m36s"),
+    ];
+    let found = read(429, &groq, "");
+    assert_eq!((found.signal(), found.retry_after()), (stop.signal(), Some(secs(85_656))));
     let month = [("x-ratelimit-remaining-tokens-month", "0")];
     let stop = Signal::Stop(StopReason::QuotaExhausted);
     assert_eq!(read(429, &month, "").signal(), stop);
