@@ -100,6 +100,8 @@ pub enum Limit {
     OutputTokens,
     /// The number of calls in line ([`LimiterBuilder::max_waiters`](crate::LimiterBuilder::max_waiters)).
     Queue,
+    /// None: the limiter is [paused](crate::Limiter::pause).
+    Paused,
     /// None: the limiter, or the semaphore it shares, is closed.
     Closed,
 }
@@ -113,6 +115,7 @@ impl fmt::Display for Limit {
             Self::InputTokens => "input tokens",
             Self::OutputTokens => "output tokens",
             Self::Queue => "queue",
+            Self::Paused => "paused",
             Self::Closed => "closed",
         })
     }
@@ -242,6 +245,7 @@ impl fmt::Display for Refused {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.limit {
             Limit::Closed => return f.write_str("the limiter is closed"),
+            Limit::Paused => f.write_str("the limiter is paused: ")?,
             Limit::Queue => {
                 return f.write_str("the line is full: retry when a call in it has gone");
             }

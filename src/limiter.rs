@@ -3,6 +3,7 @@
 mod acquire;
 mod builder;
 mod call;
+mod pause;
 mod permit;
 mod reserved;
 mod snapshot;
@@ -85,7 +86,7 @@ pub struct Limiter {
 impl Limiter {
     /// Forgets all admissions of the rates, and the tokens of all calls. Concurrency slots in use stay in use, and so do the output
     /// tokens that calls in flight hold; they count once they are settled
-    /// (see [`TokenWindow::reset`](crate::TokenWindow::reset)).
+    /// (see [`TokenWindow::reset`](crate::TokenWindow::reset)). A [pause](Self::pause) goes on.
     ///
     /// Use it after one reading of the clock was far ahead of all later ones; see
     /// [`SlidingWindow::reset`](crate::SlidingWindow::reset), also for what it costs.
@@ -121,7 +122,7 @@ impl Limiter {
     /// Closes the limiter: refuses all calls in line and all later ones immediately
     /// ([`Limit::Closed`](crate::Limit::Closed)). Permits stay valid.
     ///
-    /// It does not close a shared [semaphore](LimiterBuilder::semaphore).
+    /// It does not close a shared [semaphore](LimiterBuilder::semaphore). A [pause](Self::pause) makes no difference.
     ///
     /// # Panics
     ///
@@ -274,7 +275,8 @@ impl Limiter {
             .map_or(u64::MAX, |budgets| budgets.remaining(|rule| rule.name() == limit))
     }
 
-    /// How many calls the rates have room for now; `u32::MAX` if there are none.
+    /// How many calls the rates have room for now; `u32::MAX` if there are none. The same while it is
+    /// [paused](Self::pause), as with the other numbers.
     #[must_use]
     pub fn remaining(&self) -> u32 {
         self.core.remaining()
@@ -300,6 +302,7 @@ impl fmt::Debug for Limiter {
             .field("rates", &self.core.rate())
             .field("available_permits", &self.available_permits())
             .field("waiters", &self.waiters())
+            .field("paused_for", &self.paused_for())
             .field("closed", &self.is_closed())
             .finish_non_exhaustive()
     }

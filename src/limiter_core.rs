@@ -16,6 +16,8 @@
 //! Tokens are reserved before the stamp, which cannot be taken back (`reserving.rs`). A call with a turn that finds fewer than it
 //! needs waits in front, and those behind it wait, too (`watch.rs`).
 //!
+//! A pause (`pausing.rs`) is one more time before which there is no room. It changes nothing else.
+//!
 //! If calls in flight are limited, a stamp is taken only with a slot in hand. Otherwise calls could start later than
 //! their stamps, and the provider would see more calls than the limit. If the line is empty, a slot free and the rate
 //! open, a call passes straight through: one load for the line, one compare-and-swap for each limit.
@@ -36,6 +38,8 @@ mod lapsed;
 mod line;
 mod not_until;
 mod panics;
+mod pause;
+mod pausing;
 mod place;
 mod priority;
 mod queue;

@@ -60,7 +60,8 @@ impl Limiter {
     /// * **Tokens** that are reserved and not settled count as reserved: nothing can be given back in the new process. Output
     ///   that is held until it is settled ([`output_tokens`](crate::LimiterBuilder::output_tokens)) counts as used at this
     ///   moment. So take the snapshot after the last call where you can.
-    /// * **Slots** and the line are not in it: no call of this process is in flight in the next one.
+    /// * **Slots** and the line are not in it: no call of this process is in flight in the next one. A
+    ///   [pause](Limiter::pause) is not in it either.
     ///
     /// # Cost
     ///

@@ -90,13 +90,14 @@ impl Core {
     }
 
     fn try_admit_with_slot(&self) -> Result<(), Refused> {
+        let refused = |busy: NotUntil| self.concurrency().escalate_if_permanent(busy.into());
         if self.rate().is_none() {
+            self.check_pause().map_err(refused)?;
             self.take_slot()?.keep();
             return Ok(());
         }
         // The rate first, so that a call it refuses takes no slot away from another.
-        let reservation =
-            self.peek().map_err(|busy| self.concurrency().escalate_if_permanent(busy.into()))?;
+        let reservation = self.peek().map_err(refused)?;
         let slot = self.take_slot()?;
         self.stamp_in(reservation)?;
         slot.keep();

@@ -24,19 +24,26 @@ impl Core {
         self.concurrency().escalate_if_permanent(refused)
     }
 
-    /// When the rate admits a call with `ahead` others before it; `None` if it does now.
+    /// When the rate admits a call with `ahead` others before it, once a pause is over; `None` if it does now.
     pub(super) fn estimate(&self, ahead: u64) -> Option<NotUntil> {
+        let Some(by_pause) = self.paused() else { return self.estimate_after(0, ahead) };
+        let by_rate = self.estimate_after(by_pause.wait(), ahead);
+        Some(by_rate.map_or(by_pause, |by_rate| by_pause.or_later(by_rate)))
+    }
+
+    /// The same by the rate alone, if all those calls begin to go after a pause (in ns).
+    fn estimate_after(&self, pause: u64, ahead: u64) -> Option<NotUntil> {
         let log = self.rate()?;
         // Notices a jump of the clock.
-        let _ = self.peek();
-        let (free_at, now) = log.free_at_by(ahead, &|| self.now());
-        if free_at == Some(now) {
+        let _ = self.peek_rate();
+        let (free_at, now) = log.free_at_after(pause, ahead, &|| self.now());
+        if free_at == Some(now.saturating_add(pause)) {
             return None;
         }
         // MUTANTS: estimate
-        // Not permanent: waiters ahead may cancel.
-        let only_behind_others = free_at.is_none() && ahead > 0;
-        let at_the_end = || log.free_at_by(0, &|| self.now()).0.map(|_| u64::MAX);
+        // Not permanent: waiters ahead may cancel, and a pause may be ended.
+        let only_behind_others = free_at.is_none() && (ahead > 0 || pause > 0);
+        let at_the_end = || log.free_at_after(0, 0, &|| self.now()).0.map(|_| u64::MAX);
         Some(NotUntil::new(now, if only_behind_others { at_the_end() } else { free_at }))
     }
 

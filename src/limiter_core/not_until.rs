@@ -1,4 +1,4 @@
-//! A refusal by the rate or by a limit on tokens.
+//! A refusal by the rate, by a limit on tokens or by a pause.
 
 use crate::error::{Limit, Refused};
 use crate::raw::window::LogFull;
@@ -21,6 +21,7 @@ pub(crate) struct NotUntil {
 enum By {
     Rate,
     Tokens(NotNow, Limit),
+    Pause,
 }
 
 impl NotUntil {
@@ -39,6 +40,17 @@ impl NotUntil {
         Self { free_at, now: not_now.now(), not_before, by: By::Tokens(not_now, limit) }
     }
 
+    /// By a pause.
+    pub(super) fn by_pause(now: Timestamp, until: Timestamp) -> Self {
+        Self { free_at: Some(until), now, not_before: until, by: By::Pause }
+    }
+
+    /// In ns, from when it was asked; 0 if it is never over.
+    pub(super) fn wait(&self) -> u64 {
+        let wait = |at: Timestamp| at.as_nanos().saturating_sub(self.now.as_nanos());
+        self.free_at.map_or(0, wait)
+    }
+
     /// Whether it may be over at `deadline` or before.
     pub(super) fn is_over_by(&self, deadline: Timestamp) -> bool {
         self.free_at.is_some() && self.not_before <= deadline
@@ -46,7 +58,7 @@ impl NotUntil {
 
     /// Before that it does not help to look again. A settlement may free tokens at any time.
     pub(super) fn by_time(&self) -> Option<Timestamp> {
-        self.free_at.filter(|_| matches!(self.by, By::Rate))
+        self.free_at.filter(|_| matches!(self.by, By::Rate | By::Pause))
     }
 
     /// The one of two that lasts longer.
@@ -73,11 +85,10 @@ impl From<NotUntil> for Refused {
     fn from(not_until: NotUntil) -> Self {
         match (not_until.by, not_until.free_at) {
             (By::Tokens(not_now, limit), _) => not_now.refused(limit),
-            (By::Rate, None) => Self::for_ever(Limit::Rate),
-            (By::Rate, Some(free_at)) => {
-                let wait = free_at.as_nanos().saturating_sub(not_until.now.as_nanos());
-                Self::for_now(Limit::Rate, wait)
-            }
+            (By::Rate | By::Pause, None) => Self::for_ever(Limit::Rate),
+            (By::Rate, Some(_)) => Self::for_now(Limit::Rate, not_until.wait()),
+            // At the end of time there is something to wait for all the same.
+            (By::Pause, Some(_)) => Self::for_now(Limit::Paused, not_until.wait().max(1)),
         }
     }
 }

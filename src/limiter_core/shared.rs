@@ -10,6 +10,7 @@ use super::lapsed::LastLook;
 use super::line::Line;
 use super::not_until::NotUntil;
 use super::panics::Panics;
+use super::pause::Pause;
 use super::queue::QueueLimit;
 use crate::error::{NoSuchRateError, Refused};
 use crate::rate::Rate;
@@ -32,6 +33,7 @@ pub(crate) struct Core {
     /// `None` if tokens are not limited.
     budgets: Option<Box<Budgets>>,
     concurrency: Concurrency,
+    pub(super) pause: Pause,
     pub(super) time: Time,
     pub(super) grace: Grace,
     pub(super) last_look: LastLook,
@@ -46,6 +48,7 @@ impl Core {
             rate,
             budgets: None,
             concurrency,
+            pause: Pause::default(),
             time,
             grace: Grace::new(Grace::DEFAULT),
             last_look: LastLook::default(),
@@ -161,10 +164,10 @@ impl Core {
     pub(crate) fn remaining(&self) -> u32 {
         let Some(log) = &self.rate else { return u32::MAX };
         let remaining = log.remaining_by(&|| self.now());
-        if remaining > 0 || self.peek().is_err() {
+        if remaining > 0 || self.peek_rate().is_err() {
             return remaining;
         }
-        // `peek` noticed that the clock jumped back, or time has passed.
+        // The look noticed that the clock jumped back, or time has passed.
         log.remaining_by(&|| self.now())
     }
 
@@ -217,9 +220,16 @@ impl Core {
 
     // ---- the rate ------------------------------------------------------------------------------
 
-    /// Whether the rate admits a call now. Claims nothing.
+    /// Whether the rate admits a call now, and it is not paused. Claims nothing.
     #[inline]
     pub(super) fn peek(&self) -> Result<Option<Reservation<'_>>, NotUntil> {
+        self.check_pause()?;
+        self.peek_rate()
+    }
+
+    /// The same, paused or not.
+    #[inline]
+    pub(super) fn peek_rate(&self) -> Result<Option<Reservation<'_>>, NotUntil> {
         self.with_fresh_clock(|log| log.peek(|| self.now(), &|| self.now()))
     }
 
@@ -232,9 +242,10 @@ impl Core {
         self.stamp()
     }
 
-    /// Records an admission by the rate.
+    /// Records an admission by the rate, unless it is paused.
     #[inline]
     pub(super) fn stamp(&self) -> Result<(), NotUntil> {
+        self.check_pause()?;
         self.with_fresh_clock(|log| log.try_acquire_by(|| self.now(), &|| self.now())).map(drop)
     }
 

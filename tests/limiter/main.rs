@@ -7,6 +7,7 @@ mod common;
 mod line;
 mod oracle;
 mod order_faults;
+mod pause;
 #[path = "../common/refusal.rs"]
 mod refusal;
 mod server_log;

@@ -1,7 +1,7 @@
 //! One admission, and what the log says about later ones.
 
 use super::current::Log;
-use crate::raw::window::cell::{NEVER, from_epoch};
+use crate::raw::window::cell::{NEVER, from_epoch, to_epoch};
 use crate::raw::window::reading::{LogFull, ReadClock, Reading};
 use crate::raw::window::reclaim::Pinned;
 use crate::raw::window::ring::{Claim, Fast, Ring, RingError};
@@ -112,25 +112,34 @@ impl Log {
         Ok(Reservation { at, pinned })
     }
 
-    /// [`free_at_by`](Self::free_at_by) a given time.
+    /// [`free_at_after`](Self::free_at_after) a given time.
     #[cfg(all(test, not(any(ringgate_shuttle, ringgate_freeze))))]
     pub(crate) fn free_at(&self, ahead: u64, now: u64) -> Option<u64> {
-        self.free_at_by(ahead, &|| now).0
+        self.free_at_after(0, ahead, &|| now).0
     }
 
-    /// When the admission after `ahead` others is free, if each of those is claimed as soon as it is free, from a
-    /// reading of the clock on; `None` if time ends before. Returns the reading as well. (In ns.) It makes the reading
+    /// When the admission after `ahead` others is free, if each of those is claimed as soon as it is free, from so long
+    /// after a reading of the clock on; `None` if time ends before. Returns the reading as well. (In ns.) It makes the reading
     /// itself: one from before the log's time restarted would be wrong.
     ///
     /// With several rules or more than two rings it is that moment or an earlier one. It is exact if none is ahead, and
-    /// it is the reading only if the admission is free then.
-    pub(crate) fn free_at_by(&self, ahead: u64, read: ReadClock<'_>) -> (Option<u64>, u64) {
-        let asked = self.ask(None, read, |shards, at| Ok((at, shards.free_at(ahead, at)?)));
-        let ((at, free_at), reading, _) = match asked {
+    /// it is the first moment only if the admission is free then.
+    pub(crate) fn free_at_after(
+        &self,
+        delay: u64,
+        ahead: u64,
+        read: ReadClock<'_>,
+    ) -> (Option<u64>, u64) {
+        let asked = self.ask(None, read, |shards, at| {
+            let from = at.saturating_add(delay).min(to_epoch(u64::MAX));
+            Ok((from, shards.free_at(ahead, from)?))
+        });
+        let ((from, free_at), reading, _) = match asked {
             Ok(asked) => asked,
             Err(full) => return (Some(full.reading.clock), full.reading.clock),
         };
-        let free_at = if free_at == at { Some(reading.clock) } else { reading.clock_at(free_at) };
+        let first = reading.clock.saturating_add(delay);
+        let free_at = if free_at == from { Some(first) } else { reading.clock_at(free_at) };
         (free_at, reading.clock)
     }
 

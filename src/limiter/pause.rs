@@ -1,0 +1,124 @@
+//! Pausing a limiter.
+
+use super::Limiter;
+use crate::time::Timestamp;
+use core::time::Duration;
+
+impl Limiter {
+    /// Admits no call for so long: what to do for the time that a server's 429 tells.
+    ///
+    /// * Calls in line keep their places, and new ones line up behind them. When it is over they go on in order, as many as
+    ///   there is room for; the first wakes by its own timer.
+    /// * [`try_acquire`](Self::try_acquire) refuses with [`Limit::Paused`](crate::Limit::Paused) and what is left of it, and so
+    ///   does a call whose timeout ends before. If another limit lasts longer, that one is told. A refusal for good
+    ///   stays one.
+    /// * Calls in flight go on, and return their slots.
+    /// * A longer pause wins over a shorter one, whichever comes first.
+    ///
+    /// It is this limiter's: others that share its [semaphore](crate::LimiterBuilder::semaphore) go on. It counts neither as an
+    /// admission nor as a wait, so [`remaining`](Self::remaining) and its like do not change. A
+    /// [reset](Self::reset) does not end it, and a [snapshot](Self::snapshot) does not contain it.
+    ///
+    /// A call that another thread is admitting at the same moment may still go.
+    ///
+    /// # The clock
+    ///
+    /// It lasts by the limiter's [clock](crate::LimiterBuilder::clock). If that steps back by less than a second, it lasts so much
+    /// longer; if by more, it goes on with what was left when a call last looked
+    /// ([jumps](crate::time#what-clocks-do)). While the clock stands still it does not end. Longer than 146 years is until
+    /// [`resume`](Self::resume); refusals tell the time until [`Timestamp::MAX`] then.
+    ///
+    /// # Cost
+    ///
+    /// A reading of the clock and an exchange. It wakes no call. Without a pause each call reads one word more.
+    ///
+    /// # Panics
+    ///
+    /// Only if the clock has jumped back, and the waker of the first in line panics when it is told.
+    ///
+    /// ```
+    /// use ringgate::{Limit, Limiter, Rate, time::ManualClock};
+    /// use std::time::Duration;
+    ///
+    /// let clock = ManualClock::new();
+    /// let limiter = Limiter::builder().rate(Rate::per_minute(60)).clock(clock.clone()).build();
+    /// limiter.pause(Duration::from_secs(20));
+    /// limiter.pause(Duration::from_secs(5)); // shorter
+    ///
+    /// let refused = limiter.try_acquire().unwrap_err();
+    /// assert_eq!(refused.limit(), Limit::Paused);
+    /// assert_eq!(refused.retry_after(), Some(Duration::from_secs(20)));
+    /// assert_eq!(refused.to_string(), "the limiter is paused: retry in 20s");
+    ///
+    /// clock.advance(Duration::from_secs(20));
+    /// assert!(limiter.try_acquire().is_ok());
+    /// ```
+    pub fn pause(&self, length: Duration) {
+        self.core.pause(length);
+    }
+
+    /// [`pause`](Self::pause) until a time of the limiter's clock. One that has come is no pause, and [`Timestamp::MAX`] never
+    /// comes.
+    ///
+    /// # Panics
+    ///
+    /// As [`pause`](Self::pause).
+    ///
+    /// ```
+    /// use ringgate::{Limiter, time::{Clock, ManualClock, Timestamp}};
+    /// use std::time::Duration;
+    ///
+    /// let clock = ManualClock::new();
+    /// let limiter = Limiter::builder().max_concurrent(4).clock(clock.clone()).build();
+    /// limiter.pause_until(clock.now().saturating_add(Duration::from_secs(3)));
+    /// assert_eq!(limiter.paused_for(), Some(Duration::from_secs(3)));
+    ///
+    /// limiter.pause_until(Timestamp::MAX);
+    /// clock.advance(Duration::from_secs(1_000_000));
+    /// assert!(limiter.try_acquire().is_err());
+    /// limiter.resume();
+    /// assert!(limiter.try_acquire().is_ok());
+    /// ```
+    pub fn pause_until(&self, until: Timestamp) {
+        self.core.pause_until(until);
+    }
+
+    /// Ends a [pause](Self::pause), if there is one: calls in line go on, as many as there is room for.
+    ///
+    /// # Cost
+    ///
+    /// An exchange; with a pause, two more atomic operations and the wakes.
+    ///
+    /// # Panics
+    ///
+    /// Only if a waker it calls panics; by then the pause has ended.
+    ///
+    /// ```
+    /// use ringgate::Limiter;
+    /// use std::time::Duration;
+    ///
+    /// let limiter = Limiter::builder().max_concurrent(4).build();
+    /// limiter.pause(Duration::from_secs(3600));
+    /// limiter.resume();
+    /// assert!(limiter.try_acquire().is_ok());
+    /// ```
+    pub fn resume(&self) {
+        self.core.resume();
+    }
+
+    /// What is left of a [pause](Self::pause); `None` if there is none. For information: it may be stale when you read it.
+    ///
+    /// ```
+    /// use ringgate::Limiter;
+    /// use std::time::Duration;
+    ///
+    /// let limiter = Limiter::builder().max_concurrent(4).build();
+    /// assert_eq!(limiter.paused_for(), None);
+    /// limiter.pause(Duration::from_secs(3600));
+    /// assert!(limiter.paused_for() <= Some(Duration::from_secs(3600)));
+    /// ```
+    #[must_use]
+    pub fn paused_for(&self) -> Option<Duration> {
+        self.core.paused_for()
+    }
+}
