@@ -17,7 +17,7 @@ use crate::time::{JUMP, Timestamp, in_nanos};
 /// Not paused.
 const NONE: u64 = 0;
 /// Paused until it is resumed.
-const FOR_EVER: u64 = 1;
+const FOR_EVER: u64 = u64::MAX;
 /// Longer ones last until they are resumed: 146 years. Half of what could be told apart from the past.
 const LONGEST: u64 = 1 << 62;
 /// How often one look reads a clock that jumps back each time.
@@ -99,7 +99,7 @@ impl Pause {
         let until = if nanos > LONGEST {
             FOR_EVER
         } else {
-            self.read(clock).own.wrapping_add(nanos).max(FOR_EVER + 1)
+            self.read(clock).own.wrapping_add(nanos).max(NONE + 1)
         };
         // ORDERING: Relaxed: a guess; the exchange decides.
         let mut found = self.until.load(Ordering::Relaxed);

@@ -3,6 +3,7 @@
 mod budgets;
 mod claims;
 mod limiter;
+mod pause;
 mod semaphore;
 mod tokens;
 mod window;

@@ -8,6 +8,7 @@ pub(crate) fn refusal(refused: Refused) -> Refusal {
     match (refused.limit(), wait, refused.is_permanent()) {
         (Limit::Rate, Some(wait), false) => Refusal::Rate(wait),
         (Limit::Rate, None, true) => Refusal::RateNever,
+        (Limit::Paused, Some(wait), false) => Refusal::Paused(wait),
         (Limit::Concurrency, None, false) => Refusal::Slots,
         (Limit::Concurrency, None, true) => Refusal::SlotsNever,
         (Limit::Closed, None, true) => Refusal::Closed,

@@ -11,6 +11,7 @@
 //! Times are in nanoseconds.
 
 pub mod limiter;
+mod pause;
 mod rates;
 pub mod semaphore;
 pub mod window;

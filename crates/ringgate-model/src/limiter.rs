@@ -16,6 +16,7 @@
 mod admissions;
 mod rest;
 
+pub use crate::pause::Pause;
 pub use crate::rates::{JUMP, Rates};
 use std::collections::VecDeque;
 
@@ -29,6 +30,8 @@ pub enum Refusal {
     Rate(u64),
     /// A rate's limit is zero.
     RateNever,
+    /// It is paused for so long.
+    Paused(u64),
     /// No slot is free.
     Slots,
     /// There are no slots.
@@ -186,6 +189,8 @@ impl Call {
 pub struct Limiter {
     /// Its rates.
     pub rates: Rates,
+    /// Until when it is paused.
+    pub pause: Pause,
     /// Its own slots, if they are limited.
     pub own: Option<usize>,
     /// The number of the slots it shares.
@@ -244,6 +249,7 @@ impl Model {
     pub fn limiter(&mut self, rates: Rates, own: Option<usize>, shared: Option<usize>) {
         self.limiters.push(Limiter {
             rates,
+            pause: Pause::default(),
             own,
             shared,
             line: Vec::new(),
@@ -315,7 +321,34 @@ impl Model {
     /// For how many calls there is room now.
     #[must_use]
     pub fn room(&self, limiter: Id) -> usize {
-        self.available(limiter).min(self.remaining(limiter) as usize)
+        self.available(limiter).min(self.room_by_time(limiter))
+    }
+
+    /// For how many calls there is room now, if slots are no matter.
+    fn room_by_time(&self, limiter: Id) -> usize {
+        if self.paused_for(limiter).is_some() { 0 } else { self.remaining(limiter) as usize }
+    }
+
+    /// What is left of a pause.
+    #[must_use]
+    pub fn paused_for(&self, limiter: Id) -> Option<u64> {
+        self.limiters[limiter].pause.left(self.now)
+    }
+
+    /// Whether the rates admit one more now, and it is not paused.
+    fn is_open(&self, limiter: Id) -> bool {
+        self.paused_for(limiter).is_none() && self.limiters[limiter].rates.are_open(self.now)
+    }
+
+    /// How long a call waits for the rates and for the end of a pause behind `ahead` others; `None` for never.
+    #[must_use]
+    pub fn wait(&self, limiter: Id, ahead: usize) -> Option<u64> {
+        let (paused, rates) = (self.paused_for(limiter), &self.limiters[limiter].rates);
+        if paused == Some(u64::MAX - self.now) {
+            // Until it is resumed.
+            return paused.filter(|_| !rates.are_never_open());
+        }
+        rates.wait_after(paused.unwrap_or(0), ahead, self.now)
     }
 
     /// How many slots calls have been granted that were not polled since.
@@ -334,7 +367,7 @@ impl Model {
     /// How long a call waits for the rate behind `ahead` others.
     #[must_use]
     pub fn wait_behind(&self, id: Id, ahead: usize) -> Option<u64> {
-        self.limiters[self.calls[id].limiter?].rates.wait(ahead, self.now)
+        self.wait(self.calls[id].limiter?, ahead)
     }
 
     /// When the timeout of a call in line ends.
@@ -380,6 +413,7 @@ impl Model {
         }
         for limiter in &mut self.limiters {
             limiter.rates.notice_jump(now);
+            limiter.pause.see(now);
             if is_back && now / period != self.now / period {
                 // The limiter counts turns by periods of time.
                 limiter.disturbed_until = limiter.disturbed_until.max(self.now + 2 * period);
@@ -403,6 +437,20 @@ impl Model {
         is_set
     }
 
+    /// Begins a pause, unless a longer one is under way. `u64::MAX`: until it is resumed.
+    pub fn pause(&mut self, limiter: Id, length: u64) {
+        let now = self.now;
+        self.limiters[limiter].pause.begin(length, now);
+        // Calls may have turns.
+        self.rate_has_changed(limiter);
+    }
+
+    /// Ends a pause.
+    pub fn resume(&mut self, limiter: Id) {
+        self.limiters[limiter].pause.end();
+        self.rate_has_changed(limiter);
+    }
+
     /// Forgets all admissions.
     pub fn reset(&mut self, limiter: Id) {
         self.limiters[limiter].rates.reset();
@@ -410,7 +458,7 @@ impl Model {
     }
 
     fn rate_has_changed(&mut self, limiter: Id) {
-        let room = self.own_free(limiter).min(self.remaining(limiter) as usize);
+        let room = self.own_free(limiter).min(self.room_by_time(limiter));
         let line = &self.limiters[limiter].line;
         // Otherwise all were told.
         let is_scarce = room < line.len();
@@ -579,7 +627,7 @@ impl Model {
 
     /// A shared slot is of no use for now.
     fn check_is_of_no_use(&self, limiter: Id) -> Verdict {
-        let is_open = self.limiters[limiter].rates.are_open(self.now);
+        let is_open = self.is_open(limiter);
         demand(!is_open || self.own_free(limiter) == 0, || {
             "it gave up a slot that it could use".into()
         })

@@ -56,9 +56,15 @@ impl Rates {
     /// it is the earliest possible: the longest that any rule demands by itself. `None` for never.
     #[must_use]
     pub fn wait(&self, ahead: usize, now: u64) -> Option<u64> {
+        self.wait_after(0, ahead, now)
+    }
+
+    /// The same, if none of them goes before so long.
+    pub(crate) fn wait_after(&self, delay: u64, ahead: usize, now: u64) -> Option<u64> {
         let now = self.stamp_time(now);
-        let by = |latest: u64, rule| Some(latest.max(self.turn_by(rule, ahead, now)?));
-        Some(self.limiting().try_fold(now, by)? - now)
+        let from = now.saturating_add(delay);
+        let by = |latest: u64, rule| Some(latest.max(self.turn_by(rule, ahead, from)?));
+        Some(self.limiting().try_fold(from, by)? - now)
     }
 
     fn turn_by(&self, rule: Rule, ahead: usize, now: u64) -> Option<u64> {

@@ -4,7 +4,7 @@
 //!
 //! Caught, each by the pairs named and by the frozen thread: `set_rate` wakes no call in line (most with
 //! `set_a_higher_rate`); `try_admit_with_slot` keeps the slot when the rate refuses (`try_acquire` against
-//! itself); `Core::close` without the line (most with `close`).
+//! itself); `Core::close` without the line (most with `close`); `Core::resume` that wakes no call in line (most with `resume`).
 
 use crate::error::Refused;
 use crate::tests::pairs::{NEWCOMER, Run, Start, Waiter, assert_in_order, every_pair, go_on};
@@ -17,18 +17,25 @@ use core::time::Duration;
 use std::sync::Arc;
 
 every_pair! {
-    starts of Scene: both_open a_line_for_the_rate a_line_for_a_slot one_waits_for_a_slot;
+    starts of Scene:
+        both_open a_line_for_the_rate a_line_for_a_slot one_waits_for_a_slot a_paused_line;
     operations:
         try_acquire acquire acquire_timeout ask_for_the_place_and_leave
         end_of_a_call
         cancel_the_front cancel_behind poll_again
-        set_a_lower_rate set_a_higher_rate reset time_passes close;
+        set_a_lower_rate set_a_higher_rate reset time_passes pause resume close;
     onlookers: look_on snapshot;
 }
 
 /// The preemption bound and the starts for two operations.
 #[cfg(ringgate_loom)]
 fn plan(pair: [&str; 2]) -> (usize, Vec<fn() -> Scene>) {
+    if pair.contains(&"resume") {
+        return (1, vec![a_paused_line]);
+    }
+    if pair.contains(&"pause") {
+        return (1, vec![both_open, a_line_for_a_slot]);
+    }
     /// Operations of few steps that do not touch the queue.
     const SHORT: &[&str] =
         &["try_acquire", "end_of_a_call", "set_a_lower_rate", "time_passes", "look_on", "snapshot"];
@@ -225,7 +232,14 @@ fn one_waits_for_a_slot() -> Scene {
     with_a_line(Scene::own(2), 1)
 }
 
-/// As before, but without a rate.
+/// The window has room for one call, two slots are free, and two wait until a pause is over.
+fn a_paused_line() -> Scene {
+    let scene = both_open();
+    scene.limiter.pause(WINDOW);
+    with_a_line(scene, 2)
+}
+
+/// As `one_waits_for_a_slot`, but without a rate.
 #[cfg(ringgate_loom)]
 fn one_waits_for_a_slot_alone() -> Scene {
     with_a_line(Scene::own_alone(2), 1)
@@ -389,6 +403,20 @@ pub(super) fn time_passes(scene: &mut Scene) -> Run<Left> {
     Run { holds_the_sleepers: true, ..run }
 }
 
+pub(super) fn pause(scene: &mut Scene) -> Run<Left> {
+    on(scene, |limiter| {
+        limiter.pause(WINDOW);
+        narrows()
+    })
+}
+
+pub(super) fn resume(scene: &mut Scene) -> Run<Left> {
+    on(scene, |limiter| {
+        limiter.resume();
+        Left::default()
+    })
+}
+
 pub(super) fn close(scene: &mut Scene) -> Run<Left> {
     on(scene, |limiter| {
         limiter.close();
@@ -547,7 +575,10 @@ impl Scene {
         let waits = all(&mut self.line, left).any(|waiter| !waiter.is_over());
         assert!(!waits || !closed, "a waiter missed the close");
         assert!(
-            !waits || free == 0 || self.limiter.remaining() == 0,
+            !waits
+                || free == 0
+                || self.limiter.remaining() == 0
+                || self.limiter.paused_for().is_some(),
             "a call waits though there is room"
         );
     }

@@ -101,6 +101,26 @@ impl Front {
         }
     }
 
+    /// A window is never paused. `u64::MAX`: until it is resumed.
+    pub(super) fn pause(&self, length: u64) -> bool {
+        let Self::Limiter(limiter) = self else { return false };
+        limiter.pause(if length == u64::MAX { Duration::MAX } else { ns(length) });
+        true
+    }
+
+    pub(super) fn resume(&self) -> bool {
+        let Self::Limiter(limiter) = self else { return false };
+        limiter.resume();
+        true
+    }
+
+    pub(super) fn paused_for(&self) -> Option<Duration> {
+        match self {
+            Self::Limiter(limiter) => limiter.paused_for(),
+            Self::Window(_) => None,
+        }
+    }
+
     pub(super) fn set_rate(&self, n: usize, limit: u32, window: u64) -> bool {
         match self {
             Self::Limiter(limiter) => limiter.set_rate_at(n, Rate::new(limit, ns(window))).is_ok(),

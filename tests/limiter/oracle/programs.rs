@@ -49,6 +49,11 @@ pub(super) enum Op {
         window: u64,
     },
     Reset(Pick),
+    Pause {
+        limiter: Pick,
+        length: u64,
+    },
+    Resume(Pick),
     Close(Pick),
     /// An operation on the shared slots themselves.
     Slots(SlotsOp),
@@ -185,6 +190,7 @@ fn op() -> impl Strategy<Value = Op> {
     let tries = (0..2_usize, 0..3_usize, any::<bool>());
     let calls = (0..2_usize, 0..3_usize, timeout(), any::<bool>(), prop::bool::weighted(0.8));
     let rates = (0..2_usize, 0..3_usize, limits(), windows());
+    let lengths = prop_oneof![9 => 0..=40_u64, 2 => 1..=4_000_000_000_u64, 1 => Just(u64::MAX)];
     prop_oneof![
         10 => tries.prop_map(|(limiter, class, owned)| Op::Try { limiter, class, owned }),
         30 => calls.prop_map(|(limiter, class, timeout, owned, polled)| {
@@ -202,6 +208,8 @@ fn op() -> impl Strategy<Value = Op> {
         6 => rates
             .prop_map(|(limiter, n, limit, window)| Op::SetRate { limiter, n, limit, window }),
         1 => (0..2_usize).prop_map(Op::Reset),
+        5 => (0..2_usize, lengths).prop_map(|(limiter, length)| Op::Pause { limiter, length }),
+        3 => (0..2_usize).prop_map(Op::Resume),
         8 => slots_ops().prop_map(Op::Slots),
     ]
 }

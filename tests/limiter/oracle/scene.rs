@@ -140,6 +140,18 @@ impl<'a> Scene<'a> {
                 self.fronts[limiter].reset();
                 self.model.reset(limiter);
             }
+            Op::Pause { limiter, length } => {
+                let limiter = limiter % self.fronts.len();
+                if self.fronts[limiter].pause(length) {
+                    self.model.pause(limiter, length);
+                }
+            }
+            Op::Resume(limiter) => {
+                let limiter = limiter % self.fronts.len();
+                if self.fronts[limiter].resume() {
+                    self.model.resume(limiter);
+                }
+            }
             Op::Close(limiter) => {
                 let limiter = limiter % self.fronts.len();
                 self.fronts[limiter].close();
@@ -311,8 +323,8 @@ impl<'a> Scene<'a> {
             Move::Back(by) => now.saturating_sub(by),
             Move::Jump(seconds) => now.saturating_sub(seconds * JUMP + 1),
             Move::ToTurn { limiter, ahead, early } => {
-                let rates = &self.model.limiters[limiter % self.fronts.len()].rates;
-                let turn = now + rates.wait(ahead, now).unwrap_or(0);
+                let wait = self.model.wait(limiter % self.fronts.len(), ahead);
+                let turn = now + wait.filter(|wait| *wait < 1 << 50).unwrap_or(0);
                 turn.saturating_sub(u64::from(early)).max(now)
             }
             Move::ToDeadline(pick) => {
@@ -376,6 +388,8 @@ impl<'a> Scene<'a> {
     fn check(&mut self) -> Checked {
         for (limiter, front) in self.fronts.iter().enumerate() {
             prop_assert_eq!(front.remaining(), self.model.remaining(limiter), "remaining");
+            let paused = self.model.paused_for(limiter).map(ns);
+            prop_assert_eq!(front.paused_for(), paused, "paused");
             prop_assert_eq!(front.available(), self.model.available(limiter), "free slots");
             prop_assert_eq!(front.waiters(), self.model.limiters[limiter].line.len(), "waiting");
         }

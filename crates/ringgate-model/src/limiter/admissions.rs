@@ -136,8 +136,8 @@ impl Model {
     fn admit(&mut self, limiter: Id, seen: Option<Seen>) -> Verdict {
         let now = self.now;
         demand(!self.limiters[limiter].is_closed, || "admitted after the close".into())?;
-        let rates = &self.limiters[limiter].rates;
-        demand(rates.are_open(now), || format!("admitted {:?} too early", rates.wait(0, now)))?;
+        let early = || format!("admitted {:?} too early", self.wait(limiter, 0));
+        demand(self.is_open(limiter), early)?;
         demand(self.own_free(limiter) > 0, || "admitted without a slot".into())?;
         if let (Some(shared), Some(seen)) = (self.limiters[limiter].shared, seen) {
             if seen.balance() == self.slots[shared].seen().balance() {
@@ -193,7 +193,7 @@ impl Model {
         let keeps_room =
             |id: &&Id| self.may_get_slot(limiter) && self.keeps_room(&self.calls[**id]);
         let standing = line.iter().filter(keeps_room).count();
-        let (slots, stamps) = (self.own_free(limiter), self.remaining(limiter) as usize);
+        let (slots, stamps) = (self.own_free(limiter), self.room_by_time(limiter));
         demand(slots.min(stamps) > turns + standing, || {
             format!(
                 "a newcomer used one of {turns}+{standing} turns: {slots} slots, {stamps} stamps"
@@ -241,7 +241,7 @@ impl Model {
             return self.check_refusal(limiter, self.calls[id].class, refusal);
         }
         demand(is_new, || format!("refused before its deadline: {refusal:?}"))?;
-        let Refusal::Rate(wait) = refusal else {
+        let (Refusal::Rate(wait) | Refusal::Paused(wait)) = refusal else {
             return Err(format!("refused at once: {refusal:?}"));
         };
         demand(now.saturating_add(wait) > deadline, || format!("could go in time, in {wait}"))?;
@@ -314,15 +314,18 @@ impl Model {
             return demand(never == Some(refusal), || format!("{refusal:?}, not {never:?}"));
         }
         let ahead = self.ahead(limiter, class);
-        let wait = |ahead: usize| self.limiters[limiter].rates.wait(ahead, self.now);
+        let wait = |ahead: usize| self.wait(limiter, ahead);
         let (least, most) = (wait(*ahead.start()), wait(*ahead.end()));
         let free = self.available(limiter);
         let is_right = match refusal {
             Refusal::Slots => least == Some(0) && free == 0,
             // Only turns are in the way. They end by then.
             Refusal::Rate(wait) if least == Some(0) && free > 0 && wait == self.grace / 4 => true,
+            // Of the two, what lasts longer.
+            Refusal::Paused(wait) => Some(wait) == self.paused_for(limiter) && least == Some(wait),
             Refusal::Rate(wait) => {
-                wait > 0 && least <= Some(wait) && most.is_none_or(|most| wait <= most)
+                let paused = self.paused_for(limiter).unwrap_or(0);
+                wait > paused && least <= Some(wait) && most.is_none_or(|most| wait <= most)
             }
             _ => false,
         };
@@ -368,7 +371,7 @@ impl Model {
         self.check_newcomer_refused(limiter)?;
         let call = &self.calls[id];
         let least = *self.ahead(limiter, call.class).start();
-        let wait = self.limiters[limiter].rates.wait(least, self.now);
+        let wait = self.wait(limiter, least);
         let in_time = wait.is_some_and(|wait| {
             call.deadline.is_none_or(|end| self.now.saturating_add(wait) <= end)
         });
@@ -391,8 +394,7 @@ impl Model {
             self.went_in_vain(id, limiter);
         }
         if seen.waiters == self.slots[shared].line.len() + 1 && !self.calls[id].stands() {
-            let is_open = self.limiters[limiter].rates.are_open(self.now);
-            demand(is_open, || "it waits for a slot before its rate is open".into())?;
+            demand(self.is_open(limiter), || "it waits for a slot before its rate is open".into())?;
             demand(self.own_free(limiter) > 0, || "it has no slot of the limiter".into())?;
             demand(self.slots[shared].free == 0, || "it waits although a slot is free".into())?;
             self.calls[id].claim = Claim::Queued;

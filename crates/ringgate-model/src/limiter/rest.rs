@@ -130,7 +130,7 @@ impl Model {
     fn room_by_unclaimed(&self, limiter: Id, long: u64) -> usize {
         let slots = self.limiters[limiter].shared.filter(|slots| !self.slots[*slots].is_closed);
         let unclaimed = slots.map_or(0, |slots| self.unclaimed_for(slots, long));
-        unclaimed.min(self.own_free(limiter)).min(self.remaining(limiter) as usize)
+        unclaimed.min(self.own_free(limiter)).min(self.room_by_time(limiter))
     }
 
     /// How many steps more after the clock has stepped back: a look may come 1 ns before a silent call counts no more, and
