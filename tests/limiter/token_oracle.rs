@@ -1,5 +1,5 @@
 //! The limiter with tokens against a list of what counts when: programs of calls with classes, sizes and timeouts, of
-//! settlements, cancellations and hang-ups, of steps of time and changes of limits, on a clock that the test sets.
+//! settlements, cancellations and hang-ups, of steps of time, changes of limits and pauses, on a clock that the test sets.
 //!
 //! Only woken futures are polled, and the grace is so long that no look past silent calls makes up for a lost wake. After
 //! each step: no limit is exceeded by an admission; once all woken calls were polled, the first does not wait while there is
@@ -12,6 +12,7 @@ use ringgate::{
     Limit, Limiter, LimiterAcquireOwned, OwnedLimiterPermit, OwnedLimiterReservation, Priority,
     Rate, Refused, TokenLimit, TokenWindow, Usage,
 };
+use std::ops::Range;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Poll, Waker};
@@ -144,12 +145,15 @@ struct Program {
     in_order: bool,
     waiting: Vec<Waiting>,
     holds: Vec<(u64, Usage, Hold)>,
-    /// Admissions, those of calls that had to wait, refusals.
-    tally: [u64; 3],
+    has_pauses: bool,
+    /// When the last pause ends.
+    paused_until: u64,
+    /// Admissions, those of calls that had to wait, refusals, pauses.
+    tally: [u64; 4],
 }
 
 impl Program {
-    fn new(seed: u64) -> Self {
+    fn new(seed: u64, has_pauses: bool) -> Self {
         let mut dice = Dice(seed);
         let long = MINUTE * 7;
         let books = match dice.below(5) {
@@ -190,7 +194,9 @@ impl Program {
             in_order,
             waiting: Vec::new(),
             holds: Vec::new(),
-            tally: [0; 3],
+            has_pauses,
+            paused_until: 0,
+            tally: [0; 4],
         }
     }
 
@@ -207,7 +213,8 @@ impl Program {
             let longer = if exactly { Duration::ZERO } else { book.granularity };
             book.fits(self.now, longer, expected)
         };
-        self.in_flight < SLOTS && self.rate_has_room() && self.books.iter().all(fits)
+        let is_open = self.now >= self.paused_until && self.rate_has_room();
+        is_open && self.in_flight < SLOTS && self.books.iter().all(fits)
     }
 
     fn is_hopeless(&self, expected: Usage) -> bool {
@@ -279,6 +286,11 @@ impl Program {
             return;
         };
         assert!(refused.limit() != Limit::Concurrency && !wait.is_zero());
+        // Until the end of time.
+        if wait > Duration::from_secs(1 << 30) {
+            assert_eq!((refused.limit(), self.paused_until), (Limit::Paused, u64::MAX));
+            return;
+        }
         self.pass(nanos(wait) - 1);
         assert!(tries(self).is_err(), "it went before {wait:?} were over");
         self.pass(1);
@@ -411,6 +423,28 @@ impl Program {
         self.limiter.set_token_limit(n, limit).unwrap();
     }
 
+    /// At times until it is ended. Calls with a turn look before: several that find it paused together may come to stand in
+    /// another order than before, as with any limit that becomes tighter.
+    fn pause(&mut self) {
+        self.run();
+        let length = match self.dice.below(4) {
+            0 => Duration::MAX,
+            _ => Duration::from_nanos(self.dice.below(50 * SECOND)),
+        };
+        let until = self.now.saturating_add(u64::try_from(length.as_nanos()).unwrap_or(u64::MAX));
+        self.paused_until = self.paused_until.max(until);
+        self.limiter.pause(length);
+        self.tally[3] += 1;
+        let left = self.paused_until.saturating_sub(self.now);
+        let told = self.limiter.paused_for().map_or(0, nanos);
+        assert_eq!(told, left);
+    }
+
+    fn resume(&mut self) {
+        self.limiter.resume();
+        self.paused_until = 0;
+    }
+
     fn leave(&mut self) {
         if let Some(count) = self.waiting.len().checked_sub(1) {
             let index = usize::try_from(self.dice.below(count as u64 + 1)).unwrap();
@@ -424,7 +458,7 @@ impl Program {
     }
 
     fn step(&mut self) {
-        match self.dice.below(24) {
+        match self.dice.below(if self.has_pauses { 26 } else { 24 }) {
             0..3 => self.try_acquire(),
             3..9 => self.join(),
             9..14 => self.end_one(),
@@ -436,12 +470,15 @@ impl Program {
                 self.pass(step);
             }
             21 => self.set_limit(),
-            _ => self.leave(),
+            22 | 23 => self.leave(),
+            24 => self.pause(),
+            _ => self.resume(),
         }
     }
 
     /// Once all calls have ended, all that wait go, or are refused, as time passes.
     fn end(&mut self) {
+        self.resume();
         for _ in 0..30 * self.waiting.len() + 60 {
             while !self.holds.is_empty() {
                 self.end_one();
@@ -461,9 +498,23 @@ impl Program {
 /// of two ticks less; `Budgets::room` by the limit that holds now.
 #[test]
 fn programs_of_calls_with_tokens_do_what_a_list_of_them_allows() {
-    let mut tally = [0; 3];
-    for seed in 0..u64::from(cases(2000).cases) {
-        let mut program = Program::new(seed);
+    let [_, _, _, pauses] = run_programs(0..u64::from(cases(2000).cases), false);
+    assert_eq!(pauses, 0);
+}
+
+/// Nobody goes in a pause; when it is over, or ended, those in line go in order, and nobody sleeps on. Broken by: `Core::resume`
+/// that wakes nobody; `Core::stamp` and `peek` without `check_pause`.
+#[test]
+fn programs_with_pauses_do_so_as_well() {
+    let [.., pauses] = run_programs(0..u64::from(cases(1000).cases), true);
+    assert!(pauses > 1_000, "{pauses} pauses");
+}
+
+/// Admissions, those of calls that had to wait, refusals, pauses.
+fn run_programs(seeds: Range<u64>, has_pauses: bool) -> [u64; 4] {
+    let mut tally = [0; 4];
+    for seed in seeds {
+        let mut program = Program::new(seed, has_pauses);
         println!("program {seed}");
         for _ in 0..150 {
             program.step();
@@ -472,10 +523,12 @@ fn programs_of_calls_with_tokens_do_what_a_list_of_them_allows() {
         let left = program.waiting.len();
         assert_eq!((left, program.limiter.waiters()), (0, 0), "they wait for ever");
         assert_eq!(program.limiter.available_permits(), SLOTS);
-        (0..3).for_each(|n| tally[n] += program.tally[n]);
+        (0..4).for_each(|n| tally[n] += program.tally[n]);
     }
-    println!("{} admitted, {} of them after a wait, {} refused", tally[0], tally[1], tally[2]);
-    assert!(tally.iter().all(|count| *count > 1_000));
+    let [admitted, waited, refused, pauses] = tally;
+    println!("{admitted} admitted, {waited} after a wait, {refused} refused, {pauses} pauses");
+    assert!(tally[..3].iter().all(|count| *count > 1_000));
+    tally
 }
 
 // ---- found by these programs and by the server's log -----------------------------------------------
