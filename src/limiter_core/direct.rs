@@ -54,35 +54,38 @@ impl Core {
     /// Admits a call that has nobody before it.
     #[inline]
     pub(super) fn try_admit_uncontended<K: Kept>(&self, ask: &Ask) -> Result<K, Refused> {
+        // MUTANTS: try_admit_uncontended
+        if self.pause.is_set() {
+            self.check_pause_for(ask)?;
+        }
         if self.budgets().is_some() {
             return self.try_admit_with_tokens(ask).map(K::of);
         }
         if self.concurrency().is_limited() {
             self.try_admit_with_slot()?;
         } else {
-            self.stamp()?;
+            self.stamp_rate()?;
         }
         Ok(K::default())
     }
 
     /// The rate first, without a claim: it cannot be given back. Tokens and slot are given back if the stamp fails.
     fn try_admit_with_tokens(&self, ask: &Ask) -> Result<Reserved, Refused> {
-        let refused = |busy: NotUntil| self.concurrency().escalate_if_permanent(busy.into());
-        let by_rate = self.peek();
+        let by_rate = self.peek_rate();
         let shared = self.concurrency().shared();
         let mut tokens = Tokens::default();
         let (reservation, is_early) = match by_rate {
             // A shared permit is had or not, however many there are: tokens are claimed once it is had.
             Ok(reservation) if shared.is_none() && self.gate.free() != Some(0) => {
-                self.reserve(ask, &mut tokens).map_err(refused)?;
+                self.reserve(ask, &mut tokens).map_err(|busy| self.refused(busy))?;
                 (reservation, true)
             }
             // Whoever is refused here learns the longest wait.
-            _ => (self.peek_for(ask).map_err(refused)?, false),
+            _ => (self.peek_for(ask).map_err(|busy| self.refused(busy))?, false),
         };
         let slot = self.take_slot()?;
         if !is_early {
-            self.reserve(ask, &mut tokens).map_err(refused)?;
+            self.reserve(ask, &mut tokens).map_err(|busy| self.refused(busy))?;
         }
         self.stamp_in(reservation)?;
         slot.keep();
@@ -90,14 +93,16 @@ impl Core {
     }
 
     fn try_admit_with_slot(&self) -> Result<(), Refused> {
-        let refused = |busy: NotUntil| self.concurrency().escalate_if_permanent(busy.into());
         if self.rate().is_none() {
-            self.check_pause().map_err(refused)?;
             self.take_slot()?.keep();
             return Ok(());
         }
         // The rate first, so that a call it refuses takes no slot away from another.
-        let reservation = self.peek().map_err(refused)?;
+        // Not by `map_err`, which copies what it does not change.
+        let reservation = match self.peek_rate() {
+            Ok(reservation) => reservation,
+            Err(busy) => return Err(self.refused(busy)),
+        };
         let slot = self.take_slot()?;
         self.stamp_in(reservation)?;
         slot.keep();
@@ -134,6 +139,12 @@ impl Core {
         self.stamp()?;
         slot.keep();
         Ok(tokens.keep())
+    }
+
+    /// What the call is told.
+    #[cold]
+    pub(super) fn refused(&self, busy: NotUntil) -> Refused {
+        self.concurrency().escalate_if_permanent(busy.into())
     }
 
     #[cold]

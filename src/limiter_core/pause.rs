@@ -85,6 +85,7 @@ impl Pause {
             let until = Timestamp::from_nanos(reading.now.as_nanos().saturating_add(left));
             return Some(Paused { now: reading.now, until });
         }
+        // MUTANTS: look
         // From the value seen: a newer pause stays. This call comes before it.
         // ORDERING: Relaxed: whoever sees none reads nothing else.
         let _ = self.until.compare_exchange(until, NONE, Ordering::Relaxed, Ordering::Relaxed);
@@ -103,6 +104,7 @@ impl Pause {
         };
         // ORDERING: Relaxed: a guess; the exchange decides.
         let mut found = self.until.load(Ordering::Relaxed);
+        // MUTANTS: extend
         while is_later(until, found) {
             // ORDERING: Release publishes the time by which it is set to the Acquire in `look`.
             match self.until.compare_exchange_weak(

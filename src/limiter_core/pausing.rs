@@ -4,9 +4,11 @@
 //! sleeps until its end, as it sleeps until the rate has room, and then hands out turns for what there is. So a pause wakes
 //! nobody when it begins, and one call when it ends.
 
+use super::ask::Ask;
 use super::not_until::NotUntil;
 use super::pause::{Paused, Watched};
 use super::shared::Core;
+use crate::error::Refused;
 use crate::time::{Timestamp, in_nanos};
 use core::time::Duration;
 
@@ -44,14 +46,21 @@ impl Core {
         Some(NotUntil::by_pause(now, until))
     }
 
-    /// An error if it is paused: by the pause, or by the rate if that lasts longer. One load if it is not.
-    #[inline]
-    pub(super) fn check_pause(&self) -> Result<(), NotUntil> {
-        if self.pause.is_set() { self.check_set_pause() } else { Ok(()) }
+    /// An error if it is paused and the call cannot go: by what lasts longest of the limits that a time ends.
+    #[cold]
+    pub(super) fn check_pause_for(&self, ask: &Ask) -> Result<(), Refused> {
+        if self.paused().is_none() {
+            return Ok(());
+        }
+        self.peek_for(ask).map(drop).map_err(|busy| self.refused(busy))
     }
 
-    #[cold]
-    fn check_set_pause(&self) -> Result<(), NotUntil> {
+    /// An error if it is paused: by the pause, or by the rate if that lasts longer.
+    pub(super) fn check_pause(&self) -> Result<(), NotUntil> {
+        // MUTANTS: check_pause
+        if !self.pause.is_set() {
+            return Ok(());
+        }
         let Some(by_pause) = self.paused() else { return Ok(()) };
         Err(match self.peek_rate() {
             Ok(_) => by_pause,

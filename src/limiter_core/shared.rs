@@ -221,7 +221,6 @@ impl Core {
     // ---- the rate ------------------------------------------------------------------------------
 
     /// Whether the rate admits a call now, and it is not paused. Claims nothing.
-    #[inline]
     pub(super) fn peek(&self) -> Result<Option<Reservation<'_>>, NotUntil> {
         self.check_pause()?;
         self.peek_rate()
@@ -239,13 +238,18 @@ impl Core {
         if reservation.is_some_and(|reservation| reservation.take().is_some()) {
             return Ok(());
         }
-        self.stamp()
+        self.stamp_rate()
     }
 
     /// Records an admission by the rate, unless it is paused.
-    #[inline]
     pub(super) fn stamp(&self) -> Result<(), NotUntil> {
         self.check_pause()?;
+        self.stamp_rate()
+    }
+
+    /// The same, paused or not.
+    #[inline]
+    pub(super) fn stamp_rate(&self) -> Result<(), NotUntil> {
         self.with_fresh_clock(|log| log.try_acquire_by(|| self.now(), &|| self.now())).map(drop)
     }
 

@@ -192,6 +192,25 @@ fn through_the_trait_and_through_pools_in_pools_it_is_the_same() {
     assert_eq!(in_front.remaining_tokens(), 890);
 }
 
+/// The requests of a pool wait while its limiter is paused, and none arrives before. Broken by: `Core::stamp` without
+/// `check_pause`.
+#[test]
+fn a_pool_whose_limiter_is_paused_sends_nothing_until_that_is_over() {
+    let (pool, clock) = by_hand(&policy());
+    pool.limiter().pause(Duration::from_secs(20));
+    let mut calls = [(); 2].map(|()| Box::pin(pool.stream(request(&[Text], Answer::Ends))));
+    let wakes = Wakes::new();
+    let waker = Waker::from(Arc::clone(&wakes));
+    assert!(calls.iter_mut().all(|call| poll_with(call.as_mut(), &waker).is_pending()));
+    clock.advance(Duration::from_secs(19));
+    assert!(calls.iter_mut().all(|call| poll_with(call.as_mut(), &waker).is_pending()));
+    assert_eq!((pool.limiter().waiters(), left(&pool)), (2, (1_000, 1_000, 1_000)));
+    let before = wakes.count();
+    clock.advance(Duration::from_secs(1));
+    assert!(wakes.count() > before);
+    assert!(calls.iter_mut().all(|call| poll_with(call.as_mut(), &waker).is_ready()));
+}
+
 // ---- a call that does not end --------------------------------------------------------------------
 
 /// Broken by: a `Drop` that settles at what was said; that ignores it; that compares totals.

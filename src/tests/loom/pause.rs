@@ -3,7 +3,7 @@
 use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::{model, thread};
 use crate::tests::pairs::{Waiter, go_on};
-use crate::time::{ManualClock, Timestamp};
+use crate::time::{Clock, ManualClock, Timestamp};
 use crate::{Limit, Limiter, LimiterAcquireOwned, LimiterBuilder, Rate};
 use core::time::Duration;
 use std::sync::Arc;
@@ -61,26 +61,23 @@ fn elsewhere(
 }
 
 #[track_caller]
-fn assert_goes(call: Call, why: &str) {
-    let mut calls = [call];
-    go_on(calls.iter_mut());
-    assert!(went(&calls[0]), "it waits {why}");
+fn assert_goes(mut call: Call, why: &str) {
+    go_on([&mut call].into_iter());
+    assert!(went(&call), "it waits {why}");
 }
 
-/// It goes before the pause, or when that is over. Caught: a pause that `sleep` does not look at.
+/// Each goes before the pause, or when that is over. Caught: a pause that `sleep` does not look at.
 #[test]
 fn model_a_call_joins_while_a_pause_begins() {
-    for builder in [slots, rate] {
-        model(2, move || {
-            let (limiter, clock) = by_hand(builder());
-            let other = elsewhere(&limiter, |limiter| limiter.pause(WINDOW));
-            let call = joins(&limiter);
-            other.join().unwrap();
-            assert!(went(&call) || limiter.waiters() == 1);
-            clock.advance(WINDOW);
-            assert_goes(call, "though the pause is over");
-        });
-    }
+    model(3, || {
+        let (limiter, clock) = by_hand(rate().max_concurrent(2));
+        let other = elsewhere(&limiter, |limiter| limiter.pause(WINDOW));
+        let calls = [joins(&limiter), joins(&limiter)];
+        other.join().unwrap();
+        assert!(went(&calls[0]) || !went(&calls[1]), "the second one passed the first");
+        clock.advance(WINDOW);
+        calls.into_iter().for_each(|call| assert_goes(call, "though the pause is over"));
+    });
 }
 
 /// It finds the room, or is woken. Caught: `Core::resume` that wakes nobody; `Gate::change` with a load.
@@ -176,6 +173,51 @@ fn model_a_pause_is_ended_while_another_one_begins() {
         assert!(left.is_none_or(|left| left == WINDOW), "{left:?}");
         clock.advance(left.unwrap_or_default());
         assert_goes(call, "though no pause is left");
+    });
+}
+
+/// After a jump another pause begins: whoever sees it sees by what time it was set. Caught: a Relaxed load of the end, or
+/// store.
+#[test]
+fn model_a_pause_is_seen_with_the_time_by_which_it_was_set() {
+    model(3, || {
+        let (limiter, clock) = by_hand(slots());
+        let other = elsewhere(&limiter, move |limiter| {
+            clock.set(Timestamp::from_nanos(5_000_000_000));
+            limiter.pause(WINDOW);
+            clock.set(Timestamp::ZERO);
+            limiter.pause(LONGER);
+        });
+        let left = limiter.paused_for();
+        assert!(left <= Some(LONGER), "{left:?}");
+        other.join().unwrap();
+        assert_eq!(limiter.paused_for(), Some(LONGER));
+    });
+}
+
+/// One thread notices a jump by a time that it has seen; another one that sees so sees that time, too. Caught: Relaxed loads
+/// of the offset or of the newest reading, or stores.
+#[test]
+fn model_a_jump_back_in_a_pause_is_seen_with_the_time_before_it() {
+    const NOW: Timestamp = Timestamp::from_nanos(1);
+    const PASSED: Duration = Duration::from_secs(5);
+    const PAUSE: Duration = Duration::from_secs(100);
+    const REST: Duration = Duration::from_secs(95);
+    model(3, || {
+        let (limiter, clock) = by_hand(slots());
+        limiter.pause(PAUSE);
+        let here = clock.clone();
+        let other = elsewhere(&limiter, move |limiter| {
+            clock.set(Timestamp::from_epoch(PASSED));
+            assert_eq!(limiter.paused_for(), Some(REST));
+            clock.set(NOW);
+            assert_eq!(limiter.paused_for(), Some(REST));
+        });
+        let before = here.now();
+        let left = limiter.paused_for();
+        assert!(left < Some(PAUSE) || before == Timestamp::ZERO, "{left:?} left at {before:?}");
+        other.join().unwrap();
+        assert_eq!(limiter.paused_for(), Some(REST));
     });
 }
 

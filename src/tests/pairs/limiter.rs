@@ -30,11 +30,15 @@ every_pair! {
 /// The preemption bound and the starts for two operations.
 #[cfg(ringgate_loom)]
 fn plan(pair: [&str; 2]) -> (usize, Vec<fn() -> Scene>) {
-    if pair.contains(&"resume") {
-        return (1, vec![a_paused_line]);
-    }
-    if pair.contains(&"pause") {
-        return (1, vec![both_open, a_line_for_a_slot]);
+    match pair {
+        ["resume", "close"] => return (1, vec![one_waits_paused_alone]),
+        // At 1 these have six executions.
+        ["cancel_behind", "resume"] | ["resume", "look_on" | "snapshot"] => {
+            return (2, vec![a_paused_line]);
+        }
+        pair if pair.contains(&"resume") => return (1, vec![a_paused_line]),
+        pair if pair.contains(&"pause") => return (2, vec![both_open, a_line_for_a_slot]),
+        _ => {}
     }
     /// Operations of few steps that do not touch the queue.
     const SHORT: &[&str] =
@@ -237,6 +241,15 @@ fn a_paused_line() -> Scene {
     let scene = both_open();
     scene.limiter.pause(WINDOW);
     with_a_line(scene, 2)
+}
+
+/// One call waits until a pause is over, without a rate.
+#[cfg(ringgate_loom)]
+fn one_waits_paused_alone() -> Scene {
+    let mut scene = Scene::own_alone(4);
+    scene.limiter.pause(WINDOW);
+    scene.line_up();
+    scene
 }
 
 /// As `one_waits_for_a_slot`, but without a rate.

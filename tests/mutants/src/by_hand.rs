@@ -760,9 +760,33 @@ const CHANGES: &[Change] = &[
     Change {
         name: "estimate: others who never leave",
         at: "estimate",
-        edit: Edit::Replace("free_at.is_none() && ahead > 0", "false"),
+        edit: Edit::Replace("free_at.is_none() && (ahead > 0 || pause > 0)", "false"),
     },
     Change { name: "set_rate: nobody told", at: "set_rate", edit: Edit::Remove },
+    Change { name: "resume: nobody told", at: "resume", edit: Edit::Remove },
+    Change {
+        name: "a pause that is over is cleared, whatever has come since",
+        at: "look",
+        edit: Edit::Replace(
+            "let _ = self.until.compare_exchange(until, NONE, Ordering::Relaxed, Ordering::Relaxed)",
+            "self.until.store(NONE, Ordering::Relaxed)",
+        ),
+    },
+    Change {
+        name: "the last pause wins",
+        at: "extend",
+        edit: Edit::Replace("is_later(until, found)", "true"),
+    },
+    Change {
+        name: "a call in line does not see a pause",
+        at: "check_pause",
+        edit: Edit::Always(true),
+    },
+    Change {
+        name: "a newcomer does not see a pause",
+        at: "try_admit_uncontended",
+        edit: Edit::Always(false),
+    },
     Change {
         name: "check_satisfiable: never",
         at: "check_satisfiable",
