@@ -34,7 +34,7 @@ impl Limiter {
     ///
     /// # Errors
     ///
-    /// [`Refused`] immediately if the calls now in line make the deadline unreachable, by the
+    /// [`Refused`] immediately if the calls now in line, or a [pause](Self::pause), make the deadline unreachable, by the
     /// [estimated wait](LimiterAcquire::estimated_wait) behind them, otherwise at the deadline. Also as
     /// [`acquire`](Self::acquire).
     ///
@@ -172,7 +172,7 @@ impl LimiterAcquire<'_> {
     }
 
     /// How long until the rate admits this call, if each call ahead goes as soon as the rate admits it and none
-    /// leaves. Waiting for a slot may take longer. `None` unless it waits, or if the rate never admits it.
+    /// leaves; not before the end of a [pause](crate::Limiter::pause). Waiting for a slot may take longer. `None` unless it waits, or if the rate never admits it.
     ///
     /// Exact for the next call in line. Behind others it is exact
     /// * with one rate, if its largest limit so far is below 256 or above 2^20, or on one or two processors;

@@ -166,9 +166,8 @@ impl Pause {
 /// Whether a pause until `one` lasts longer than one until `other`.
 fn is_later(one: u64, other: u64) -> bool {
     match (one, other) {
-        (_, NONE) => true,
         (_, FOR_EVER) => false,
-        (FOR_EVER, _) => true,
+        (_, NONE) | (FOR_EVER, _) => true,
         _ => one.wrapping_sub(other).cast_signed() > 0,
     }
 }

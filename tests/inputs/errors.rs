@@ -55,6 +55,9 @@ fn a_refusal_says_which_limit_and_how_long() {
     let too_soon = limiter.try_acquire().unwrap_err();
     assert_eq!((too_soon.limit(), too_soon.retry_after()), (Limit::Rate, Some(MINUTE)));
     assert_eq!(words(&too_soon), "rate limit reached: retry in 60s");
+    limiter.pause(2 * MINUTE);
+    assert_eq!(words(&limiter.try_acquire().unwrap_err()), "the limiter is paused: retry in 120s");
+    assert_eq!(Limit::Paused.to_string(), "paused");
 }
 
 #[test]
