@@ -159,8 +159,8 @@ impl Core {
         match reason {
             Reason::Silent(needed) if is_own && room > 0 => needed.min(MAX_TURNS),
             Reason::Silent(needed) if room > 0 => turns.max(needed.min(MAX_TURNS)),
-            Reason::Successor if turns == 0 && out > 0 => {
-                // Those that have a turn look when they have answered it.
+            Reason::Successor if turns == 0 && (out > 0 || room_by_rate.is_some()) => {
+                // Those that have a turn look when they have answered it, and whoever frees a slot does.
                 self.line.leave_for_later();
                 0
             }
