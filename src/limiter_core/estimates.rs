@@ -41,8 +41,8 @@ impl Core {
             return None;
         }
         // MUTANTS: estimate
-        // Not permanent: waiters ahead may cancel, and a pause may be ended.
-        let only_behind_others = free_at.is_none() && (ahead > 0 || pause > 0);
+        // Not permanent: waiters ahead may cancel.
+        let only_behind_others = free_at.is_none() && ahead > 0;
         let at_the_end = || log.free_at_after(0, 0, &|| self.now()).0.map(|_| u64::MAX);
         Some(NotUntil::new(now, if only_behind_others { at_the_end() } else { free_at }))
     }

@@ -3,9 +3,10 @@
 use crate::bells::{Bells, Woken, goes_within, limiter};
 use crate::common::random::cases;
 use crate::common::{Dice, at_once, poll_once};
-use ringgate::time::{ManualClock, Timestamp};
+use ringgate::time::{Clock, ManualClock, Sleep, Timestamp};
 use ringgate::{Limit, Limiter, LimiterBuilder, Rate, Refused, Semaphore, Usage};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::task::Poll;
 use std::time::Duration;
 
@@ -89,6 +90,10 @@ fn the_longest_of_several_pauses_holds_whichever_comes_first() {
     bells.advance(MINUTE);
     limiter.pause(SECOND);
     assert_paused(tries(&limiter), SECOND);
+    limiter.pause(Duration::MAX);
+    limiter.pause(SECOND);
+    bells.advance(MINUTE);
+    assert!(limiter.paused_for() > Some(MINUTE));
 }
 
 /// Broken by: `or_later` the other way round in `check_pause`.
@@ -154,6 +159,18 @@ fn a_rate_of_zero_and_a_close_refuse_the_line_of_a_paused_limiter_at_once() {
             assert_eq!((refused.limit(), refused.is_permanent()), (limit, true));
         }
     }
+}
+
+/// Broken by: a delay that reaches what means never.
+#[test]
+fn a_call_in_line_is_told_no_time_where_there_is_none() {
+    let (limiter, _bells) = limiter(|builder| builder.rate(Rate::per_minute(3)));
+    limiter.pause(Duration::MAX);
+    let mut call = Box::pin(limiter.acquire());
+    assert!(poll_once(call.as_mut()).is_pending());
+    assert!(call.estimated_wait() > Some(MINUTE));
+    limiter.set_rate(Rate::per_minute(0)).unwrap();
+    assert_eq!(call.estimated_wait(), None);
 }
 
 // ---- the line ----------------------------------------------------------------------------------------
@@ -399,6 +416,36 @@ fn a_thread_waits_until_a_pause_is_over() {
         drop(limiter.blocking_acquire_owned().unwrap());
         assert_eq!(limiter.paused_for(), None);
     }
+}
+
+// ---- what it costs -----------------------------------------------------------------------------------
+
+/// A clock that stands still and counts how often it is read.
+#[derive(Debug, Clone, Default)]
+struct Read(Arc<AtomicU64>, ManualClock);
+
+impl Clock for Read {
+    fn now(&self) -> Timestamp {
+        self.0.fetch_add(1, SeqCst);
+        self.1.now()
+    }
+
+    fn sleep_until(&self, deadline: Timestamp) -> Sleep {
+        self.1.sleep_until(deadline)
+    }
+}
+
+/// Broken by: `Pause::look` that does not clear it.
+#[test]
+fn a_pause_that_is_over_is_forgotten_by_the_first_call_that_finds_it_so() {
+    let clock = Read::default();
+    let limiter = Limiter::builder().max_concurrent(1).clock(clock.clone()).build();
+    limiter.pause(SECOND);
+    clock.1.advance(SECOND);
+    tries(&limiter).unwrap();
+    let before = clock.0.load(SeqCst);
+    tries(&limiter).unwrap();
+    assert_eq!(clock.0.load(SeqCst), before, "slots alone need no time");
 }
 
 // ---- clocks ------------------------------------------------------------------------------------------

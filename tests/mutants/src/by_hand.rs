@@ -760,7 +760,7 @@ const CHANGES: &[Change] = &[
     Change {
         name: "estimate: others who never leave",
         at: "estimate",
-        edit: Edit::Replace("free_at.is_none() && (ahead > 0 || pause > 0)", "false"),
+        edit: Edit::Replace("free_at.is_none() && ahead > 0", "false"),
     },
     Change { name: "set_rate: nobody told", at: "set_rate", edit: Edit::Remove },
     Change { name: "resume: nobody told", at: "resume", edit: Edit::Remove },

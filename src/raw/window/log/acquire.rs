@@ -131,6 +131,7 @@ impl Log {
         read: ReadClock<'_>,
     ) -> (Option<u64>, u64) {
         let asked = self.ask(None, read, |shards, at| {
+            // Not at the end of time, which means never.
             let from = at.saturating_add(delay).min(to_epoch(u64::MAX));
             Ok((from, shards.free_at(ahead, from)?))
         });
