@@ -238,18 +238,18 @@ fn one_waits_for_a_slot() -> Scene {
 
 /// The window has room for one call, two slots are free, and two wait until a pause is over.
 fn a_paused_line() -> Scene {
-    let scene = both_open();
+    paused_with_a_line(both_open(), 2)
+}
+
+pub(super) fn paused_with_a_line(scene: Scene, calls: usize) -> Scene {
     scene.limiter.pause(WINDOW);
-    with_a_line(scene, 2)
+    with_a_line(scene, calls)
 }
 
 /// One call waits until a pause is over, without a rate.
 #[cfg(ringgate_loom)]
 fn one_waits_paused_alone() -> Scene {
-    let mut scene = Scene::own_alone(4);
-    scene.limiter.pause(WINDOW);
-    scene.line_up();
-    scene
+    paused_with_a_line(Scene::own_alone(4), 1)
 }
 
 /// As `one_waits_for_a_slot`, but without a rate.

@@ -4,16 +4,16 @@
 //! close.
 
 use super::limiter::{
-    Left, Scene, acquire, cancel_the_front, close, end_of_a_call, narrows, on, poll_again,
-    time_passes, try_acquire, with_a_line,
+    Left, Scene, acquire, cancel_the_front, close, end_of_a_call, narrows, on, pause,
+    paused_with_a_line, poll_again, resume, time_passes, try_acquire, with_a_line,
 };
 use crate::tests::pairs::{Run, every_pair};
 
 every_pair! {
-    starts of Scene: both_open a_line_for_the_rate a_line_for_a_slot;
+    starts of Scene: both_open a_line_for_the_rate a_line_for_a_slot a_paused_line;
     operations:
         try_acquire acquire end_of_a_call another_takes_a_slot cancel_the_front poll_again time_passes
-        try_past_a_silent_call close_the_slots close;
+        try_past_a_silent_call pause resume close_the_slots close;
     onlookers: ;
 }
 
@@ -21,6 +21,14 @@ every_pair! {
 #[cfg(ringgate_loom)]
 fn plan(pair: [&str; 2]) -> (usize, Vec<fn() -> Scene>) {
     // As for slots of the limiter's own: these walk many lanes.
+    match pair {
+        // At 1 these have six executions, or eight.
+        ["another_takes_a_slot" | "end_of_a_call", "resume"]
+        | ["resume", "resume" | "close_the_slots"] => return (2, vec![one_waits_paused]),
+        pair if pair.contains(&"resume") => return (1, vec![one_waits_paused]),
+        pair if pair.contains(&"pause") => return (2, vec![both_open, one_waits_for_a_slot]),
+        _ => {}
+    }
     let starts: Vec<fn() -> Scene> = match pair {
         ["try_acquire" | "acquire" | "cancel_the_front", "close"]
         | ["acquire" | "cancel_the_front", "cancel_the_front" | "close_the_slots"]
@@ -56,7 +64,19 @@ fn a_line_for_a_slot() -> Scene {
     with_a_line(Scene::shared(2), 2)
 }
 
+/// The window has room for one call, two slots are free, and two wait until a pause is over.
+#[cfg(ringgate_freeze)]
+fn a_paused_line() -> Scene {
+    paused_with_a_line(both_open(), 2)
+}
+
 /// As before, but only one waits.
+#[cfg(ringgate_loom)]
+fn one_waits_paused() -> Scene {
+    paused_with_a_line(both_open(), 1)
+}
+
+/// As `a_line_for_a_slot`, but only one waits.
 #[cfg(ringgate_loom)]
 fn one_waits_for_a_slot() -> Scene {
     with_a_line(Scene::shared(2), 1)
