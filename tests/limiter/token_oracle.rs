@@ -423,10 +423,8 @@ impl Program {
         self.limiter.set_token_limit(n, limit).unwrap();
     }
 
-    /// At times until it is ended. Calls with a turn look before: several that find it paused together may come to stand in
-    /// another order than before, as with any limit that becomes tighter.
+    /// At times until it is ended.
     fn pause(&mut self) {
-        self.run();
         let length = match self.dice.below(4) {
             0 => Duration::MAX,
             _ => Duration::from_nanos(self.dice.below(50 * SECOND)),
