@@ -25,7 +25,7 @@ impl Limiter {
     ///
     /// It lasts by the limiter's [clock](crate::LimiterBuilder::clock). If that steps back by less than a second, it lasts so much
     /// longer; if by more, it goes on with what was left when a call last looked
-    /// ([jumps](crate::time#what-clocks-do)). While the clock stands still it does not end. Longer than 146 years is until
+    /// ([jumps](crate::time#what-clocks-do)). A reading far ahead ends it, even if the clock comes back. While the clock stands still it does not end. Longer than 146 years is until
     /// [`resume`](Self::resume); refusals tell the time until [`Timestamp::MAX`] then.
     ///
     /// # Cost
@@ -87,7 +87,7 @@ impl Limiter {
     ///
     /// # Cost
     ///
-    /// An exchange; with a pause, two more atomic operations and the wakes.
+    /// A store and an exchange; if calls may be in line, some more for each of two looks, and the wakes.
     ///
     /// # Panics
     ///
@@ -107,6 +107,10 @@ impl Limiter {
     }
 
     /// What is left of a [pause](Self::pause); `None` if there is none. For information: it may be stale when you read it.
+    ///
+    /// # Panics
+    ///
+    /// As [`pause`](Self::pause).
     ///
     /// ```
     /// use ringgate::Limiter;

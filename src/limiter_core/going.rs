@@ -3,8 +3,8 @@
 use super::ask::Ask;
 use super::budgets::Reserved;
 use super::counts::Counted;
+use super::hand_out::Reason;
 use super::line::{Lane, Number};
-use super::not_until::NotUntil;
 use super::place::{Found, Place, Stand};
 use super::reserving::Tokens;
 use super::shared::Core;
@@ -78,7 +78,7 @@ impl Queued<'_> {
             return Some(self.refuse(Refused::closed()));
         }
         if let Err(busy) = core.peek_for(&self.ask) {
-            let refused = refusal(core, busy);
+            let refused = core.refused(busy);
             return self.wait_again(turn, refused, cx);
         }
         // What it needs fits, but a larger call before it waits for more.
@@ -174,7 +174,7 @@ impl Queued<'_> {
                 drop(tokens);
                 // MUTANTS: stamp 4
                 drop(slot);
-                self.wait_again(turn, refusal(core, busy), cx)
+                self.wait_again(turn, core.refused(busy), cx)
             }
         }
     }
@@ -201,13 +201,23 @@ impl Queued<'_> {
         let mut place = Place::new(core, lane, this.number.nth());
         // Before its turn is answered: otherwise those behind it could get the next one.
         let found = place.poll(cx);
+        let vain = match () {
+            () if is_behind => Reason::VainBehind,
+            () if place.is_first() => Reason::VainFirst,
+            () => Reason::Vain,
+        };
+        if let State::Standing(stand) = this.state
+            && is_behind
+        {
+            stand.is_left_behind();
+        }
         if let State::Waiting(before) = this.state {
             // MUTANTS: wait_again 2
             // If older ones stand before it that had no turn together with it, none of them may look at the time.
             let is_in_front = lane == Lane::Front && core.line.late() == 0;
             let is_unwatched = before.is_ahead() && is_in_front && !place.is_first();
             if is_behind || !is_unwatched {
-                before.is_left_in_vain();
+                before.is_left_in_vain(vain);
             }
         }
         *this.unused_since = None;
@@ -232,8 +242,4 @@ impl Queued<'_> {
         this.alarm.set(None);
         this.timeout.set(None);
     }
-}
-
-pub(super) fn refusal(core: &Core, busy: NotUntil) -> Refused {
-    core.concurrency().escalate_if_permanent(busy.into())
 }

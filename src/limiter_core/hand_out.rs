@@ -33,6 +33,10 @@ pub(super) enum Reason {
     Room,
     /// A call has found no room at its turn.
     Vain,
+    /// The same, and it is the first in line now.
+    VainFirst,
+    /// The same, because an older one waits for its tokens: what there is, is for that one.
+    VainBehind,
     /// A call has left that may have slept until the time by the rate. Another one must.
     Successor,
     /// Something has changed that the first in line cannot see.
@@ -41,6 +45,13 @@ pub(super) enum Reason {
     Tokens,
     /// The calls ahead must be silent: room has been unused for long. With so many turns it is the looker's own.
     Silent(u64),
+}
+
+impl Reason {
+    /// Whether nothing has changed but that a turn was answered.
+    fn is_vain(self) -> bool {
+        matches!(self, Self::Vain | Self::VainFirst | Self::VainBehind)
+    }
 }
 
 impl Core {
@@ -125,7 +136,7 @@ impl Core {
             if !self.line.turns.add(seen, period, turns) {
                 continue;
             }
-            if reason != Reason::Vain {
+            if !reason.is_vain() {
                 reason = Reason::Room;
             }
             let left = self.line.give(turns, panics);
@@ -151,6 +162,9 @@ impl Core {
             self.line.leave_for_later();
             return 0;
         }
+        if reason == Reason::VainBehind {
+            return u64::from(out == 0 && self.line.take_untimed(true));
+        }
         // Whoever takes those ahead for silent knows that its own tokens fit.
         let is_own = matches!(reason, Reason::Silent(_)) && self.budgets().is_some();
         let room_by_rate = if is_own { self.room_beside_tokens() } else { self.room(None) };
@@ -165,14 +179,19 @@ impl Core {
                 0
             }
             // The same for the first in line.
-            Reason::Room if room_by_rate.is_none() && out > 0 => {
+            Reason::Room if turns == 0 && out > 0 => {
                 self.line.leave_for_later_if_untimed();
+                0
+            }
+            // It looks at the time by itself.
+            Reason::VainFirst if room_by_rate.is_none() && out == 0 => {
+                self.line.take_untimed(false);
                 0
             }
             // Somebody must sleep until the time by the rate.
             _ if room_by_rate.is_none() && out == 0 => {
                 // MUTANTS: turns_for
-                let is_untimed = self.line.take_untimed(reason == Reason::Vain);
+                let is_untimed = self.line.take_untimed(reason.is_vain());
                 let is_watched = self.line.is_watched() && !is_untimed;
                 u64::from(reason == Reason::Successor || !is_watched)
             }

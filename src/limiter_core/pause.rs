@@ -57,6 +57,31 @@ struct Reading {
     passed: i128,
 }
 
+impl Reading {
+    /// What was left until a time of the pause's own, in ns.
+    fn until(&self, own: u64) -> i128 {
+        i128::from(own.wrapping_sub(self.seen).cast_signed()) - self.passed
+    }
+}
+
+/// When a pause is to end.
+#[derive(Clone, Copy)]
+pub(super) enum End {
+    /// In ns.
+    After(u64),
+    /// By the clock. The end of time is never reached.
+    At(Timestamp),
+}
+
+impl End {
+    fn nanos_from(self, now: Timestamp) -> u64 {
+        match self {
+            Self::After(nanos) => nanos,
+            Self::At(until) => until.as_nanos().saturating_sub(now.as_nanos()),
+        }
+    }
+}
+
 impl Pause {
     /// Whether there may be one: it may be over.
     #[inline]
@@ -79,7 +104,7 @@ impl Pause {
             return Some(Paused { now: (clock.read)(), until: Timestamp::MAX });
         }
         let reading = self.read(clock);
-        let left = i128::from(until.wrapping_sub(reading.seen).cast_signed()) - reading.passed;
+        let left = reading.until(until);
         if left > 0 {
             let left = u64::try_from(left).unwrap_or(u64::MAX);
             let until = Timestamp::from_nanos(reading.now.as_nanos().saturating_add(left));
@@ -92,20 +117,37 @@ impl Pause {
         None
     }
 
-    /// Pauses for so many ns, unless it is paused for longer.
-    pub(super) fn extend(&self, nanos: u64, clock: &Watched<impl Fn() -> Timestamp, impl Fn()>) {
-        if nanos == 0 {
+    /// Pauses until then, unless it is paused for longer.
+    pub(super) fn extend(&self, end: End, clock: &Watched<impl Fn() -> Timestamp, impl Fn()>) {
+        if matches!(end, End::After(0)) {
             return;
         }
-        let until = if nanos > LONGEST {
-            FOR_EVER
-        } else {
-            self.read(clock).own.wrapping_add(nanos).max(NONE + 1)
+        let is_endless = match end {
+            End::After(nanos) => nanos > LONGEST,
+            End::At(until) => until == Timestamp::MAX,
+        };
+        let reading = (!is_endless).then(|| self.read(clock));
+        let until = match &reading {
+            None => FOR_EVER,
+            Some(reading) => match end.nanos_from(reading.now) {
+                0 => return,
+                nanos if nanos > LONGEST => FOR_EVER,
+                nanos => match reading.own.wrapping_add(nanos) {
+                    // These two mean something else: 1 or 2 ns longer.
+                    FOR_EVER | NONE => NONE + 1,
+                    until => until,
+                },
+            },
+        };
+        // One that is over holds nobody, and after a jump far ahead it would look like a later one.
+        let in_force = |found: u64| match &reading {
+            Some(reading) if found != FOR_EVER && reading.until(found) <= 0 => NONE,
+            _ => found,
         };
         // ORDERING: Relaxed: a guess; the exchange decides.
         let mut found = self.until.load(Ordering::Relaxed);
         // MUTANTS: extend
-        while is_later(until, found) {
+        while is_later(until, in_force(found)) {
             // ORDERING: Release publishes the time by which it is set to the Acquire in `look`.
             match self.until.compare_exchange_weak(
                 found,
@@ -119,11 +161,11 @@ impl Pause {
         }
     }
 
-    /// Ends it. Returns whether there was one.
-    pub(super) fn end(&self) -> bool {
+    /// Ends it.
+    pub(super) fn end(&self) {
         // ORDERING: Relaxed: the caller wakes the line, by `Gate::change` and the count of turns. Those publish it to all who
         // are in line, or join it afterwards.
-        self.until.swap(NONE, Ordering::Relaxed) != NONE
+        self.until.store(NONE, Ordering::Relaxed);
     }
 
     /// Reads the clock, and notices a jump back.

@@ -6,7 +6,7 @@
 
 use super::ask::Ask;
 use super::not_until::NotUntil;
-use super::pause::{Paused, Watched};
+use super::pause::{End, Paused, Watched};
 use super::shared::Core;
 use crate::error::Refused;
 use crate::time::{Timestamp, in_nanos};
@@ -15,29 +15,26 @@ use core::time::Duration;
 impl Core {
     /// Admits no call for so long, unless it is paused for longer.
     pub(crate) fn pause(&self, length: Duration) {
-        self.pause.extend(in_nanos(length), &self.watched());
+        self.pause.extend(End::After(in_nanos(length)), &self.watched());
     }
 
     /// The same until a time. The end of time is never reached.
     pub(crate) fn pause_until(&self, until: Timestamp) {
-        let length = match until {
-            Timestamp::MAX => Duration::MAX,
-            until => until.saturating_duration_since(self.time.now()),
-        };
-        self.pause(length);
+        self.pause.extend(End::At(until), &self.watched());
     }
 
-    /// Ends a pause, and wakes the first in line and others for whom there is room.
+    /// Ends a pause, and wakes the first in line and others for whom there is room. Also if there is none: whoever has ended it may
+    /// have stopped before it woke them.
     pub(crate) fn resume(&self) {
-        if self.pause.end() {
-            // MUTANTS: resume
-            self.look_at_the_rate_again();
-        }
+        self.pause.end();
+        // MUTANTS: resume
+        self.look_at_the_rate_again();
     }
 
     /// How long it is still paused.
     pub(crate) fn paused_for(&self) -> Option<Duration> {
-        self.paused().map(|paused| Duration::from_nanos(paused.wait()))
+        // At the end of time something is left all the same.
+        self.paused().map(|paused| Duration::from_nanos(paused.wait().max(1)))
     }
 
     /// Until when it is paused, whatever the other limits say.

@@ -37,7 +37,7 @@ impl<'a> Place<'a> {
         Self {
             waiting: core.line.wait(lane),
             counted: core.line.count_in(lane),
-            leaving: Leaving { core, lane, nth, is_taken: false, has_turn: false, is_vain: false },
+            leaving: Leaving { core, lane, nth, is_taken: false, has_turn: false, vain: None },
             closed: core.concurrency().shared().map(Semaphore::closed),
         }
     }
@@ -68,8 +68,8 @@ impl<'a> Place<'a> {
     }
 
     /// There was no room at its turn, and the call watches in front of the others now.
-    pub(super) fn is_left_in_vain(&mut self) {
-        self.leaving.is_vain = true;
+    pub(super) fn is_left_in_vain(&mut self, vain: Reason) {
+        self.leaving.vain = Some(vain);
     }
 
     /// Whether it is in front of the classes.
@@ -111,7 +111,8 @@ struct Leaving<'a> {
     is_taken: bool,
     /// Found. It is answered when this is dropped.
     has_turn: bool,
-    is_vain: bool,
+    /// Why others look then, if the call waits again.
+    vain: Option<Reason>,
 }
 
 impl Drop for Leaving<'_> {
@@ -123,11 +124,10 @@ impl Drop for Leaving<'_> {
         let unused = self.core.line.take_back_from(self.lane) + u64::from(self.has_turn);
         self.core.end_watch(self.nth);
         // MUTANTS: drop 1
-        if self.lane.is_ahead() && !self.is_vain {
+        if self.lane.is_ahead() && self.vain.is_none() {
             self.core.hand_out_after(unused, Reason::Successor);
         } else if unused > 0 {
-            let reason = if self.is_vain { Reason::Vain } else { Reason::Room };
-            self.core.hand_out_after(unused, reason);
+            self.core.hand_out_after(unused, self.vain.unwrap_or(Reason::Room));
         }
     }
 }
@@ -162,7 +162,7 @@ impl<'a> Stand<'a> {
             closed: core.line.any_lane().closed(),
             standing,
             has_given_way: false,
-            leaving: LeavingStand(core),
+            leaving: LeavingStand { core, reason: Reason::Room },
         }
     }
 
@@ -175,13 +175,18 @@ impl<'a> Stand<'a> {
 
     /// The call is polled, behind `ahead` others.
     pub(super) fn show(&mut self, ahead: u64) {
-        self.standing.show(self.leaving.0.ticks(), ahead);
+        self.standing.show(self.leaving.core.ticks(), ahead);
+    }
+
+    /// An older call waits for its tokens, and this one behind it.
+    pub(super) fn is_left_behind(&mut self) {
+        self.leaving.reason = Reason::VainBehind;
     }
 
     /// Looks for the permit of a silent call. The first one goes to the first in that line, who came before. That may be
     /// a silent call, too, so the next one is the looker's own.
     pub(super) fn look(&mut self) -> Option<SemaphorePermit<'a>> {
-        let core = self.leaving.0;
+        let core = self.leaving.core;
         let Some(permit) = core.claim_lapsed() else {
             // What it gave on was claimed.
             self.has_given_way &= core.has_unclaimed();
@@ -195,10 +200,13 @@ impl<'a> Stand<'a> {
     }
 }
 
-struct LeavingStand<'a>(&'a Core);
+struct LeavingStand<'a> {
+    core: &'a Core,
+    reason: Reason,
+}
 
 impl Drop for LeavingStand<'_> {
     fn drop(&mut self) {
-        self.0.hand_out(Reason::Room);
+        self.core.hand_out(self.reason);
     }
 }

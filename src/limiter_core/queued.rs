@@ -8,7 +8,7 @@
 
 use super::ask::Ask;
 use super::budgets::Reserved;
-use super::going::{Deadline, Queued, State, Turn, refusal};
+use super::going::{Deadline, Queued, State, Turn};
 use super::hand_out::Reason;
 use super::line::Lane;
 use super::not_until::NotUntil;
@@ -81,12 +81,10 @@ impl<'a> Queued<'a> {
         Ok(())
     }
 
-    /// Goes from state to state. `gives_way`: others were given turns together with its next one, and were not polled since.
-    fn advance(
-        mut self: Pin<&mut Self>,
-        gives_way: &mut bool,
-        cx: &mut Context<'_>,
-    ) -> Poll<Result<Reserved, Refused>> {
+    /// Goes from state to state.
+    fn advance(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<Reserved, Refused>> {
+        // Whether others were given turns together with its next one, and were not polled since.
+        let mut gives_way = false;
         for _ in 0..MAX_TRIES {
             let this = self.as_mut().project();
             let turn = match this.state {
@@ -101,7 +99,7 @@ impl<'a> Queued<'a> {
                         return Poll::Ready(Err(refused.unwrap_or_else(Refused::closed)));
                     }
                     // MUTANTS: advance 4
-                    Found::Turn if *gives_way => return yield_now(cx),
+                    Found::Turn if gives_way => return yield_now(cx),
                     Found::Turn => Turn::Given,
                     Found::Nothing { is_new: true } => {
                         // MUTANTS: advance 1
@@ -117,7 +115,7 @@ impl<'a> Queued<'a> {
                             }
                             // They may be silent, and those that stand for a shared permit count on.
                             self.as_mut().look_past_silent();
-                            *gives_way = true;
+                            gives_way = true;
                             continue;
                         }
                         Turn::Own
@@ -127,7 +125,7 @@ impl<'a> Queued<'a> {
                             return Poll::Pending;
                         }
                         self.as_mut().look_past_silent();
-                        *gives_way = true;
+                        gives_way = true;
                         continue;
                     }
                 },
@@ -135,7 +133,7 @@ impl<'a> Queued<'a> {
             if let Some(decided) = self.as_mut().go(turn, cx) {
                 return Poll::Ready(decided);
             }
-            *gives_way = true;
+            gives_way = true;
             // MUTANTS: advance 3
             if turn == Turn::Own
                 && matches!(self.state, State::Waiting(_))
@@ -226,7 +224,7 @@ impl<'a> Queued<'a> {
             stand.show(ahead);
         }
         Poll::Ready(match core.peek_for(this.ask) {
-            Err(busy) if busy.free_at.is_none() => Err(refusal(core, busy)),
+            Err(busy) if busy.free_at.is_none() => Err(core.refused(busy)),
             _ => Ok(()),
         })
     }
@@ -245,18 +243,18 @@ impl<'a> Queued<'a> {
         }
         let by_rate = core.peek_for(this.ask);
         let waits_for_rate = is_first && by_rate.is_err();
+        if is_first && by_rate.is_ok() {
+            // Before it looks: a slot that is freed later is told to it.
+            core.line.sleep_untimed();
+            // Time has moved on since it tried. Nobody would tell it. (An older one that has a turn tells it when it answers.)
+            if core.has_room_for_the_first() && !core.is_behind_the_watch(this.number.nth()) {
+                return Ok(Poll::Ready(()));
+            }
+        }
         let (at, now) = match by_rate {
-            Err(busy) if busy.free_at.is_none() => return Err(refusal(core, busy)),
+            Err(busy) if busy.free_at.is_none() => return Err(core.refused(busy)),
             Err(NotUntil { free_at: Some(at), now, .. }) if is_first => {
                 (core.watches_until(this.number.nth(), at, now), now)
-            }
-            // Time has moved on since it tried. Nobody would tell it. (An older one that has a turn tells it when it answers.)
-            Ok(_)
-                if is_first
-                    && core.has_room_for_the_first()
-                    && !core.is_behind_the_watch(this.number.nth()) =>
-            {
-                return Ok(Poll::Ready(()));
             }
             by_rate => {
                 let now = core.time.now();
@@ -273,9 +271,6 @@ impl<'a> Queued<'a> {
                     Some(_) => this.number.ahead().clamp(1, FEW),
                     None => this.number.ahead().max(1),
                 };
-                if is_first {
-                    core.line.sleep_untimed();
-                }
                 (from.saturating_add(core.grace.patience(ahead)), now)
             }
         };
@@ -309,8 +304,7 @@ impl Future for Queued<'_> {
 
     #[cold]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let mut gives_way = false;
-        if let Poll::Ready(decided) = self.as_mut().advance(&mut gives_way, cx) {
+        if let Poll::Ready(decided) = self.as_mut().advance(cx) {
             self.leave();
             return Poll::Ready(decided);
         }
@@ -330,7 +324,7 @@ impl Future for Queued<'_> {
         };
         // MUTANTS: poll
         // What it waits for may have come together with the end of the timeout.
-        let last = self.as_mut().advance(&mut gives_way, cx);
+        let last = self.as_mut().advance(cx);
         let (core, ask) = (self.core, self.ask);
         self.leave();
         Poll::Ready(match last {

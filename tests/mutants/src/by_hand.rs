@@ -736,7 +736,7 @@ const CHANGES: &[Change] = &[
         name: "alarm: no last look",
         at: "poll",
         edit: Edit::Replace(
-            " = self.as_mut().advance(&mut gives_way, cx)",
+            " = self.as_mut().advance(cx)",
             ": Poll<Result<(), Refused>> = Poll::Pending",
         ),
     },
@@ -775,7 +775,7 @@ const CHANGES: &[Change] = &[
     Change {
         name: "the last pause wins",
         at: "extend",
-        edit: Edit::Replace("is_later(until, found)", "true"),
+        edit: Edit::Replace("is_later(until, in_force(found))", "true"),
     },
     Change {
         name: "a call in line does not see a pause",
@@ -815,7 +815,7 @@ const CHANGES: &[Change] = &[
     Change {
         name: "a call uses its second turn at once",
         at: "advance 4",
-        edit: Edit::Replace("*gives_way", "false"),
+        edit: Edit::Replace("gives_way", "false"),
     },
     Change {
         name: "others are silent at the first look",
