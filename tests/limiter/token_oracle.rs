@@ -370,9 +370,10 @@ impl Program {
     fn check_that_nobody_waits_in_vain(&self) {
         let first_of = |class: Priority| self.waiting.iter().find(|it| it.class == class);
         // Those that were given turns together wait again in the order in which they looked, and any may be the first.
-        let firsts: Vec<&Waiting> = match self.in_order {
-            true => CLASSES.into_iter().filter_map(first_of).collect(),
-            false => self.waiting.iter().collect(),
+        let firsts: Vec<&Waiting> = if self.in_order {
+            CLASSES.into_iter().filter_map(first_of).collect()
+        } else {
+            self.waiting.iter().collect()
         };
         let can_go = |it: &&Waiting| self.fits(it.expected, false) || self.is_hopeless(it.expected);
         let all_can = !firsts.is_empty() && firsts.iter().all(can_go);

@@ -386,7 +386,7 @@ fn program(seed: u64, does: Does) {
         log: Vec::new(),
         joined: 0,
         // A silent call ahead makes the order matter: those who look past it wake all between.
-        in_order: does.silence || seed % 2 == 0,
+        in_order: does.silence || seed.is_multiple_of(2),
         unused_since: None,
     };
     for _ in 0..120 {
