@@ -106,27 +106,20 @@ impl<'a> Queued<'a> {
                         this.core.hand_out(Reason::Room);
                         continue;
                     }
-                    Found::Nothing { is_new: false } if place.is_first() => {
+                    Found::Nothing { is_new: false } => {
+                        let is_first = place.is_first();
                         // MUTANTS: advance 2
                         // Those that have a turn came before it.
-                        if !this.core.has_room_beside_turns(None) {
-                            if self.as_mut().sleep(true, cx)?.is_pending() {
+                        if !is_first || !this.core.has_room_beside_turns(None) {
+                            if self.as_mut().sleep(is_first, cx)?.is_pending() {
                                 return Poll::Pending;
                             }
-                            // They may be silent, and those that stand for a shared permit count on.
+                            // Those before it may be silent, and those that stand for a shared permit count on.
                             self.as_mut().look_past_silent();
                             gives_way = true;
                             continue;
                         }
                         Turn::Own
-                    }
-                    Found::Nothing { is_new: false } => {
-                        if self.as_mut().sleep(false, cx)?.is_pending() {
-                            return Poll::Pending;
-                        }
-                        self.as_mut().look_past_silent();
-                        gives_way = true;
-                        continue;
                     }
                 },
             };

@@ -802,7 +802,7 @@ const CHANGES: &[Change] = &[
     Change {
         name: "the first in line goes before those that have a turn",
         at: "advance 2",
-        edit: Edit::Always(false),
+        edit: Edit::Replace("!this.core.has_room_beside_turns(None)", "false"),
     },
     Change {
         name: "the first in line sleeps for ever",
