@@ -117,11 +117,12 @@ fn a_call_whose_time_was_over_let_its_turn_go_to_another() {
     for _ in 0..2 {
         drop(limiter.try_acquire().unwrap());
     }
-    let silent = Woken::waits(&limiter, 0, 0);
+    let mut silent = Woken::waits(&limiter, 0, 0);
     let mut call = Woken::new(limiter.acquire_timeout(window + SECOND / 2));
     assert!(call.poll().is_pending());
     let mut behind = Woken::waits(&limiter, 0, 0);
     limiter.set_rate(Rate::new(1, window)).unwrap();
+    sleeps(&mut silent);
     for at in [10_000_000_000, 10_253_906_250, 10_700_000_000] {
         bells.set(at);
         if let Some(decided) = call.run(9) {
