@@ -85,8 +85,8 @@ impl Book {
     }
 
     fn counts_at(&self, entry: &Entry, tick: u64) -> bool {
-        // Whatever lies less than a window apart.
-        let ticks = self.rule.window.div_ceil(TICK) + 1;
+        // Whatever lies less than a window apart. Another unit lets the ticks begin at other times: then at least so long.
+        let ticks = self.rule.window.div_ceil(TICK) + u64::from(self.is_exact);
         entry.tick.is_none_or(|since| since + ticks > tick)
     }
 
