@@ -1,5 +1,6 @@
 //! The errors, and what a refusal says.
 
+use crate::feedback::StopReason;
 use core::fmt;
 use core::time::Duration;
 use std::error::Error;
@@ -102,6 +103,8 @@ pub enum Limit {
     Queue,
     /// None: the limiter is [paused](crate::Limiter::pause).
     Paused,
+    /// None: the provider has [stopped](crate::Limiter::stop) all calls.
+    Stopped(StopReason),
     /// None: the limiter, or the semaphore it shares, is closed.
     Closed,
 }
@@ -109,6 +112,7 @@ pub enum Limit {
 impl fmt::Display for Limit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Self::Stopped(reason) => return reason.fmt(f),
             Self::Rate => "rate",
             Self::Concurrency => "concurrency",
             Self::Tokens => "tokens",
@@ -214,6 +218,11 @@ impl Refused {
         }
     }
 
+    /// Whether the call does not wait in line for it: it is permanent, or the provider has stopped all calls.
+    pub(crate) fn ends_the_wait(&self) -> bool {
+        self.is_permanent() || matches!(self.limit, Limit::Stopped(_))
+    }
+
     /// The two numbers, if the call asked for more than the limit.
     ///
     /// ```
@@ -246,6 +255,7 @@ impl fmt::Display for Refused {
         match self.limit {
             Limit::Closed => return f.write_str("the limiter is closed"),
             Limit::Paused => f.write_str("the limiter is paused: ")?,
+            Limit::Stopped(reason) => write!(f, "the provider has stopped all calls, {reason}: ")?,
             Limit::Queue => {
                 return f.write_str("the line is full: retry when a call in it has gone");
             }
@@ -262,6 +272,9 @@ impl fmt::Display for Refused {
             Wait::Open => f.write_str("retry when a call in flight has ended"),
             Wait::OverLimit(OverLimit { asked, limit }) => {
                 write!(f, "{asked} asked for, {limit} allowed")
+            }
+            Wait::Never if matches!(self.limit, Limit::Stopped(_)) => {
+                f.write_str("no call is admitted until it is resumed")
             }
             Wait::Never => f.write_str("no call will ever be admitted"),
         }

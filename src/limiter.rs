@@ -3,6 +3,7 @@
 mod acquire;
 mod builder;
 mod call;
+mod observe;
 mod pause;
 mod permit;
 mod reserved;

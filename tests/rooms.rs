@@ -8,9 +8,9 @@ use std::path::Path;
 const ROOMS: [&str; 18] = [
     "sync",
     "time",
+    "feedback",
     "error",
     "rate",
-    "feedback",
     "coop",
     "blocking",
     "raw",

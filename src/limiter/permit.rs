@@ -3,6 +3,7 @@
 use super::Limiter;
 use super::reserved::{LimiterReservation, OwnedLimiterReservation, Unsettled};
 use crate::error::Refused;
+use crate::feedback::Feedback;
 use crate::limiter_core::{Core, Reserved};
 use crate::tokens::Usage;
 use core::fmt;
@@ -37,6 +38,12 @@ struct Held<H: Deref<Target = Core>>(Option<Unsettled<H>>);
 impl<H: Deref<Target = Core>> Held<H> {
     fn expected(&self) -> Usage {
         self.0.as_ref().map_or(Usage::default(), Unsettled::expected)
+    }
+
+    fn observe(&self, feedback: &Feedback) {
+        if let Some(unsettled) = &self.0 {
+            unsettled.observe(feedback);
+        }
     }
 
     fn settle(&mut self, used: Usage) {
@@ -89,6 +96,15 @@ impl<'a> LimiterPermit<'a> {
     #[must_use]
     pub fn expected(&self) -> Usage {
         self.0.expected()
+    }
+
+    /// Takes over what the provider has said to this call, for all calls: [`Limiter::observe`].
+    ///
+    /// # Panics
+    ///
+    /// As there.
+    pub fn observe(&self, feedback: &Feedback) {
+        self.0.observe(feedback);
     }
 
     /// Counts what the call has used in the place of what it was [expected](crate::LimiterCall::tokens) to, and ends it.
@@ -166,6 +182,15 @@ impl OwnedLimiterPermit {
     #[must_use]
     pub fn expected(&self) -> Usage {
         self.0.expected()
+    }
+
+    /// As [`LimiterPermit::observe`].
+    ///
+    /// # Panics
+    ///
+    /// As [`Limiter::observe`].
+    pub fn observe(&self, feedback: &Feedback) {
+        self.0.observe(feedback);
     }
 
     /// As [`LimiterPermit::settle`].

@@ -1,5 +1,6 @@
 //! What an admitted call has reserved, until it is settled.
 
+use crate::feedback::Feedback;
 use crate::limiter_core::{Core, Reserved};
 use crate::tokens::Usage;
 use core::fmt;
@@ -17,6 +18,10 @@ impl<H: Deref<Target = Core>> Unsettled<H> {
     #[inline]
     pub(super) fn new(core: H, tokens: Reserved) -> Self {
         Self { core, tokens }
+    }
+
+    pub(super) fn observe(&self, feedback: &Feedback) {
+        self.core.observe(feedback, self.tokens.stamp());
     }
 
     pub(super) fn settle(&mut self, used: Usage) {

@@ -132,7 +132,7 @@ impl<H: Handle> Admission<H> {
         };
         match decided {
             None => {}
-            Some(Err(refused)) if !refused.is_permanent() => {}
+            Some(Err(refused)) if !refused.ends_the_wait() => {}
             Some(decided) => return Poll::Ready(decided),
         }
         self.join(deadline, may_go)

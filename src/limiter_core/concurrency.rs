@@ -39,7 +39,7 @@ impl Concurrency {
 
     /// Makes the refusal permanent if no slot can ever become available.
     pub(super) fn escalate_if_permanent(&self, refused: Refused) -> Refused {
-        if refused.is_permanent() { refused } else { self.permanent_refusal().unwrap_or(refused) }
+        if refused.ends_the_wait() { refused } else { self.permanent_refusal().unwrap_or(refused) }
     }
 
     /// The refusal if no slot can ever become available again.

@@ -186,7 +186,7 @@ impl Queued<'_> {
         refused: Refused,
         cx: &mut Context<'_>,
     ) -> Option<Result<Reserved, Refused>> {
-        if refused.is_permanent() {
+        if refused.ends_the_wait() {
             return Some(self.refuse(refused));
         }
         // MUTANTS: wait_again 1

@@ -215,7 +215,7 @@ impl Core {
             _ => self.concurrency.escalate_if_permanent(Refused::until_released()),
         };
         // MUTANTS: check_satisfiable
-        if refused.is_permanent() { Err(refused) } else { Ok(()) }
+        if refused.ends_the_wait() { Err(refused) } else { Ok(()) }
     }
 
     // ---- the rate ------------------------------------------------------------------------------
