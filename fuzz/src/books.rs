@@ -84,10 +84,15 @@ impl Book {
         (now / TICK).max(self.head)
     }
 
-    fn counts_at(&self, entry: &Entry, tick: u64) -> bool {
-        // Whatever lies less than a window apart. Another unit lets the ticks begin at other times: then at least so long.
-        let ticks = self.rule.window.div_ceil(TICK) + u64::from(self.is_exact);
+    /// Whether it may count: whatever lies less than a window apart.
+    fn may_count(&self, entry: &Entry, tick: u64) -> bool {
+        let ticks = self.rule.window.div_ceil(TICK) + 1;
         entry.tick.is_none_or(|since| since + ticks > tick)
+    }
+
+    /// Whether it counts. Another unit lets the ticks begin at other times: then it may leave a tick earlier.
+    fn counts_at(&self, entry: &Entry, tick: u64) -> bool {
+        self.may_count(entry, tick + u64::from(!self.is_exact))
     }
 
     fn counted(&self, now: u64) -> u128 {
@@ -158,7 +163,7 @@ impl Book {
             return self.count(call.number, now.max(call.at), used);
         }
         let reserved = self.entries[place].amount;
-        if self.counts_at(&self.entries[place], tick) {
+        if self.may_count(&self.entries[place], tick) {
             self.entries[place].amount = reserved.min(used);
         }
         self.count(call.number, now, used.saturating_sub(reserved));
