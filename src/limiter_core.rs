@@ -47,6 +47,7 @@ mod priority;
 mod queue;
 mod queued;
 mod quotas;
+mod ramp;
 mod reserving;
 mod shared;
 mod slot;

@@ -1,6 +1,7 @@
-//! Pausing a limiter.
+//! Pausing and stopping a limiter.
 
 use super::Limiter;
+use crate::feedback::StopReason;
 use crate::time::Timestamp;
 use core::time::Duration;
 
@@ -25,8 +26,9 @@ impl Limiter {
     ///
     /// It lasts by the limiter's [clock](crate::LimiterBuilder::clock). If that steps back by less than a second, it lasts so much
     /// longer; if by more, it goes on with what was left when a call last looked
-    /// ([jumps](crate::time#what-clocks-do)). A reading far ahead ends it, even if the clock comes back. While the clock stands still it does not end. Longer than 146 years is until
-    /// [`resume`](Self::resume); refusals tell the time until [`Timestamp::MAX`] then.
+    /// ([jumps](crate::time#what-clocks-do)). A reading far ahead ends it, even if the clock comes back. While the clock stands
+    /// still it does not end. Longer than 18 years is until [`resume`](Self::resume); refusals tell the time until
+    /// [`Timestamp::MAX`] then.
     ///
     /// # Cost
     ///
@@ -83,7 +85,89 @@ impl Limiter {
         self.core.pause_until(until);
     }
 
-    /// Ends a [pause](Self::pause), if there is one: calls in line go on, as many as there is room for.
+    /// [`pause`](Self::pause), and a slow start when it is over: see [`resume_over`](Self::resume_over).
+    ///
+    /// A pause that is longer, or that comes during the slow start, puts that off.
+    ///
+    /// # Panics
+    ///
+    /// As [`pause`](Self::pause).
+    ///
+    /// ```
+    /// use ringgate::{Limiter, Rate, time::ManualClock};
+    /// use std::time::Duration;
+    ///
+    /// let clock = ManualClock::new();
+    /// let limiter = Limiter::builder().rate(Rate::per_minute(60)).clock(clock.clone()).build();
+    /// limiter.pause_then_ramp(Duration::from_secs(20), Duration::from_secs(60));
+    /// clock.advance(Duration::from_secs(20));
+    /// assert!(limiter.try_acquire().is_ok());
+    /// assert!(limiter.try_acquire().is_err()); // for some ten seconds
+    /// ```
+    pub fn pause_then_ramp(&self, length: Duration, over: Duration) {
+        self.core.pause_then_ramp(length, over);
+    }
+
+    /// Refuses all calls at once, also those in line, with [`Limit::Stopped`](crate::Limit::Stopped) and the reason: what to do if
+    /// it does not help to wait, because a quota or a credit is used up.
+    ///
+    /// It ends after `length`, which refusals tell, or with `None` when it is [resumed](Self::resume). Until then a
+    /// [pause](Self::pause) that lasts longer makes it longer, and a shorter one changes nothing. Of several stops the last reason
+    /// is told, and the longest holds. Calls in flight go on. A length of zero is no stop.
+    ///
+    /// Calls that stand for a permit of a shared [semaphore](crate::LimiterBuilder::semaphore) are refused when they look at the
+    /// time next: within a [grace](crate::LimiterBuilder::grace) if few are ahead.
+    ///
+    /// # Cost
+    ///
+    /// As [`set_rate`](Self::set_rate): up to 1024 calls in line are woken together, and those that leave wake the next ones.
+    ///
+    /// # Panics
+    ///
+    /// Only if a waker it calls panics; by then all calls are refused.
+    ///
+    /// ```
+    /// use ringgate::{Limit, Limiter, StopReason};
+    /// use std::time::Duration;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// let limiter = Limiter::builder().max_concurrent(4).build();
+    /// limiter.stop(StopReason::SpendLimit, None);
+    ///
+    /// let refused = limiter.acquire().await.unwrap_err();
+    /// assert_eq!(refused.limit(), Limit::Stopped(StopReason::SpendLimit));
+    /// assert!(refused.is_permanent());
+    ///
+    /// limiter.resume();
+    /// assert!(limiter.acquire().await.is_ok());
+    /// # }
+    /// ```
+    pub fn stop(&self, reason: StopReason, length: impl Into<Option<Duration>>) {
+        self.core.stop(reason, length.into());
+    }
+
+    /// Why the limiter is [stopped](Self::stop); `None` if it is not. For information: it may be stale when you read it.
+    ///
+    /// # Panics
+    ///
+    /// As [`pause`](Self::pause).
+    ///
+    /// ```
+    /// use ringgate::{Limiter, StopReason};
+    /// use std::time::Duration;
+    ///
+    /// let limiter = Limiter::builder().max_concurrent(4).build();
+    /// limiter.stop(StopReason::DailyQuota, Duration::from_secs(3600));
+    /// assert_eq!(limiter.stopped(), Some(StopReason::DailyQuota));
+    /// assert!(limiter.paused_for() <= Some(Duration::from_secs(3600)));
+    /// ```
+    #[must_use]
+    pub fn stopped(&self) -> Option<StopReason> {
+        self.core.stopped()
+    }
+
+    /// Ends a [pause](Self::pause) or a [stop](Self::stop), if there is one: calls in line go on, as many as there is room for.
     ///
     /// # Cost
     ///
@@ -106,7 +190,38 @@ impl Limiter {
         self.core.resume();
     }
 
-    /// What is left of a [pause](Self::pause); `None` if there is none. For information: it may be stale when you read it.
+    /// [`resume`](Self::resume), and a slow start: calls go one after another, closer and closer, until after `over` they go as the
+    /// limits allow.
+    ///
+    /// Their speed grows evenly from nothing to the full one, that of the slowest of the rates. So half as many go during
+    /// that time as could; the first goes at once. A limiter without a rate lets those go in that time that are in line now.
+    /// All other limits hold as always. During it each call reads the clock once more.
+    ///
+    /// Longer than 18 years is 18 years; zero is [`resume`](Self::resume).
+    ///
+    /// # Panics
+    ///
+    /// As [`resume`](Self::resume).
+    ///
+    /// ```
+    /// use ringgate::{Limiter, Rate, time::ManualClock};
+    /// use std::time::Duration;
+    ///
+    /// let clock = ManualClock::new();
+    /// let limiter = Limiter::builder().rate(Rate::per_minute(60)).clock(clock.clone()).build();
+    /// limiter.resume_over(Duration::from_secs(60));
+    /// let mut went = 0;
+    /// for _ in 0..60 {
+    ///     went += u32::from(limiter.try_acquire().is_ok());
+    ///     clock.advance(Duration::from_secs(1));
+    /// }
+    /// assert!((28..=30).contains(&went), "{went}");
+    /// ```
+    pub fn resume_over(&self, over: Duration) {
+        self.core.resume_over(over);
+    }
+
+    /// What is left of a [pause](Self::pause) or a [stop](Self::stop); `None` if there is none. For information: it may be stale when you read it.
     ///
     /// # Panics
     ///

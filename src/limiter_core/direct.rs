@@ -56,7 +56,7 @@ impl Core {
     pub(super) fn try_admit_uncontended<K: Kept>(&self, ask: &Ask) -> Result<K, Refused> {
         // MUTANTS: try_admit_uncontended
         if self.pause.is_set() {
-            self.check_pause_for(ask)?;
+            return self.try_admit_past_a_pause(ask).map(K::of);
         }
         if self.budgets().is_some() {
             return self.try_admit_with_tokens(ask).map(K::of);
@@ -67,6 +67,18 @@ impl Core {
             self.stamp_rate()?;
         }
         Ok(K::default())
+    }
+
+    /// Admits a call that has nobody before it, if the pause is over. In a ramp it is the one that goes, so that comes last.
+    #[cold]
+    fn try_admit_past_a_pause(&self, ask: &Ask) -> Result<Reserved, Refused> {
+        self.peek_for(ask).map_err(|busy| self.refused(busy))?;
+        let slot = self.take_slot()?;
+        let mut tokens = Tokens::default();
+        self.reserve(ask, &mut tokens).map_err(|busy| self.refused(busy))?;
+        self.stamp().map_err(|busy| self.refused(busy))?;
+        slot.keep();
+        Ok(tokens.keep())
     }
 
     /// The rate first, without a claim: it cannot be given back. Tokens and slot are given back if the stamp fails.

@@ -205,6 +205,8 @@ impl Core {
         let room = self.room_beside_tokens()?;
         match self.budgets() {
             None => Some(room),
+            // As many as there are, so that each is told, whatever it needs.
+            Some(_) if room == u64::MAX && self.peek().is_err() => Some(room),
             Some(budgets) => {
                 let fit = budgets.room(newcomer);
                 (fit > 0).then(|| fit.min(room))
@@ -222,7 +224,9 @@ impl Core {
             // At least the one that `peek` has found.
             (Some(log), Ok(_)) => u64::from(log.remaining_by(&|| self.now()).max(1)),
         };
-        Some(self.gate.free().map_or(by_rate, |free| by_rate.min(free)))
+        // In a ramp they go one after another.
+        let most = if self.pause.is_ramp() { 1 } else { u64::MAX };
+        Some(self.gate.free().map_or(by_rate, |free| by_rate.min(free)).min(most))
     }
 
     /// How many calls that stand for a shared permit keep room from others: none once all of them were granted theirs, and

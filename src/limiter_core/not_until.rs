@@ -1,6 +1,8 @@
 //! A refusal by the rate, by a limit on tokens or by a pause.
 
+use super::pause::{Kind, Paused};
 use crate::error::{Limit, Refused};
+use crate::feedback::StopReason;
 use crate::raw::window::LogFull;
 use crate::time::Timestamp;
 use crate::tokens::NotNow;
@@ -22,6 +24,7 @@ enum By {
     Rate,
     Tokens(NotNow, Limit),
     Pause,
+    Stop(StopReason),
 }
 
 impl NotUntil {
@@ -40,9 +43,13 @@ impl NotUntil {
         Self { free_at, now: not_now.now(), not_before, by: By::Tokens(not_now, limit) }
     }
 
-    /// By a pause.
-    pub(super) fn by_pause(now: Timestamp, until: Timestamp) -> Self {
-        Self { free_at: Some(until), now, not_before: until, by: By::Pause }
+    /// By a pause. Nobody waits until a stop is over: for the line that is never.
+    pub(super) fn by_pause(Paused { now, until, kind }: Paused) -> Self {
+        let (free_at, by) = match kind {
+            Kind::Pause | Kind::Ramp => (Some(until), By::Pause),
+            Kind::Stop(reason) => (None, By::Stop(reason)),
+        };
+        Self { free_at, now, not_before: until, by }
     }
 
     /// In ns, from when it was asked; 0 if it is never over.
@@ -85,6 +92,13 @@ impl From<NotUntil> for Refused {
     fn from(not_until: NotUntil) -> Self {
         match (not_until.by, not_until.free_at) {
             (By::Tokens(not_now, limit), _) => not_now.refused(limit),
+            (By::Stop(reason), _) if not_until.not_before == Timestamp::MAX => {
+                Self::for_ever(Limit::Stopped(reason))
+            }
+            (By::Stop(reason), _) => {
+                let wait = not_until.not_before.as_nanos().saturating_sub(not_until.now.as_nanos());
+                Self::for_now(Limit::Stopped(reason), wait.max(1))
+            }
             (By::Rate | By::Pause, None) => Self::for_ever(Limit::Rate),
             (By::Rate, Some(_)) => Self::for_now(Limit::Rate, not_until.wait()),
             // At the end of time there is something to wait for all the same.

@@ -1,7 +1,9 @@
-//! Until when a limiter is paused.
+//! Until when a limiter is paused, and what for.
 //!
 //! ```text
-//! its own time = the clock + offset          left = until − its own time
+//! the word: [ end by its own time : 61 | kind : 3 ]; 0 for no pause
+//!
+//! its own time = the clock + offset          left = end − its own time
 //! ```
 //!
 //! While the clock only goes forward the offset stays as it is. Each look records the newest reading. If the clock shows a time
@@ -10,27 +12,82 @@
 //!
 //! Its own time wraps, so no reading, however far ahead, wears it out. What has passed is counted by the clock, which does not
 //! wrap.
+//!
+//! A stop is a pause that calls do not wait for; its kind is the reason. A ramp (`ramp.rs`) is a pause that begins anew with each
+//! call that it lets go.
 
+use super::ramp::Ramp;
+use crate::feedback::StopReason;
 use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::time::{JUMP, Timestamp, in_nanos};
 
 /// Not paused.
-const NONE: u64 = 0;
-/// Paused until it is resumed.
-const FOR_EVER: u64 = u64::MAX;
-/// Longer ones last until they are resumed: 146 years. Half of what could be told apart from the past.
-const LONGEST: u64 = 1 << 62;
+pub(super) const NONE: u64 = 0;
+/// The bits of the kind.
+const KIND: u64 = 0b111;
+pub(super) const KIND_BITS: u32 = 3;
+/// Paused until it is resumed: this end, of any kind.
+const FOR_EVER: u64 = !KIND;
+/// Longer ones last until they are resumed: 18 years. Half of what could be told apart from the past.
+pub(super) const LONGEST: u64 = 1 << 59;
 /// How often one look reads a clock that jumps back each time.
 const READINGS: u32 = 4;
 
+/// What a pause is for. The last one says most.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Kind {
+    /// Those in line wait.
+    Pause,
+    /// The same, and when it is over they go one after another.
+    Ramp,
+    /// Nobody waits.
+    Stop(StopReason),
+}
+
+impl Kind {
+    pub(super) fn bits(self) -> u64 {
+        match self {
+            Self::Pause => 1,
+            Self::Ramp => 2,
+            Self::Stop(StopReason::QuotaExhausted) => 3,
+            Self::Stop(StopReason::SpendLimit) => 4,
+            Self::Stop(StopReason::PaymentRequired) => 5,
+            Self::Stop(StopReason::DailyQuota) => 6,
+            Self::Stop(StopReason::Other) => 7,
+        }
+    }
+
+    pub(super) fn of(word: u64) -> Self {
+        match word & KIND {
+            0 | 1 => Self::Pause,
+            2 => Self::Ramp,
+            3 => Self::Stop(StopReason::QuotaExhausted),
+            4 => Self::Stop(StopReason::SpendLimit),
+            5 => Self::Stop(StopReason::PaymentRequired),
+            6 => Self::Stop(StopReason::DailyQuota),
+            _ => Self::Stop(StopReason::Other),
+        }
+    }
+
+    /// What a pause is for if there are two.
+    fn beside(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Stop(_), _) => self,
+            (_, Self::Stop(_)) | (Self::Pause, Self::Ramp) => other,
+            _ => self,
+        }
+    }
+}
+
 #[derive(Debug, Default)]
 pub(super) struct Pause {
-    /// Its end by its own time, [`NONE`] or [`FOR_EVER`].
-    until: AtomicU64,
+    /// The word.
+    pub(super) until: AtomicU64,
     /// How far its own time is ahead of the clock, in ns.
     offset: AtomicU64,
     /// The newest reading, by its own time.
     seen: AtomicU64,
+    pub(super) ramp: Ramp,
 }
 
 /// A pause in force, by the clock.
@@ -39,6 +96,7 @@ pub(super) struct Paused {
     pub(super) now: Timestamp,
     /// [`Timestamp::MAX`] if it lasts until it is resumed.
     pub(super) until: Timestamp,
+    pub(super) kind: Kind,
 }
 
 /// A clock, and what to do before others are told that it has jumped back.
@@ -48,19 +106,44 @@ pub(super) struct Watched<R, J> {
 }
 
 /// A reading of the clock.
-struct Reading {
+pub(super) struct Reading {
     now: Timestamp,
     /// By the pause's own time.
-    own: u64,
+    pub(super) own: u64,
     /// The newest reading before this one, and what has passed since: less than zero if the clock has stepped back a little.
     seen: u64,
     passed: i128,
 }
 
 impl Reading {
-    /// What was left until a time of the pause's own, in ns.
-    fn until(&self, own: u64) -> i128 {
-        i128::from(own.wrapping_sub(self.seen).cast_signed()) - self.passed
+    /// What was left until the end in a word, in ns.
+    fn until(&self, word: u64) -> i128 {
+        i128::from(between(self.seen << KIND_BITS, word)) - self.passed
+    }
+
+    /// How long the pause of a word has been over, in ns.
+    pub(super) fn since(&self, word: u64) -> u64 {
+        u64::try_from(-self.until(word)).unwrap_or(0)
+    }
+
+    /// The pause of a word, if it is not over.
+    pub(super) fn in_force(&self, word: u64) -> Option<Paused> {
+        let left = self.until(word);
+        (left > 0).then(|| {
+            let left = u64::try_from(left).unwrap_or(u64::MAX);
+            let until = Timestamp::from_nanos(self.now.as_nanos().saturating_add(left));
+            Paused { now: self.now, until, kind: Kind::of(word) }
+        })
+    }
+
+    /// The end of a pause that lasts so long from now on.
+    pub(super) fn after(&self, nanos: u64) -> u64 {
+        match self.own.wrapping_add(nanos) << KIND_BITS {
+            // This means something else: 1 ns longer, or over for so long.
+            FOR_EVER if nanos == 0 => FOR_EVER.wrapping_sub(KIND + 1),
+            FOR_EVER => 0,
+            end => end,
+        }
     }
 }
 
@@ -74,6 +157,13 @@ pub(super) enum End {
 }
 
 impl End {
+    fn is_never(self) -> bool {
+        match self {
+            Self::After(nanos) => nanos > LONGEST,
+            Self::At(until) => until == Timestamp::MAX,
+        }
+    }
+
     fn nanos_from(self, now: Timestamp) -> u64 {
         match self {
             Self::After(nanos) => nanos,
@@ -90,7 +180,13 @@ impl Pause {
         self.until.load(Ordering::Relaxed) != NONE
     }
 
-    /// What is left of it. One that is over is cleared.
+    /// Whether calls may have to go one after another.
+    pub(super) fn is_ramp(&self) -> bool {
+        // ORDERING: Relaxed, as in `is_set`.
+        Kind::of(self.until.load(Ordering::Relaxed)) == Kind::Ramp
+    }
+
+    /// What is left of it. One that is over is cleared, unless calls go one after another then.
     pub(super) fn look(
         &self,
         clock: &Watched<impl Fn() -> Timestamp, impl Fn()>,
@@ -100,15 +196,14 @@ impl Pause {
         if until == NONE {
             return None;
         }
-        if until == FOR_EVER {
-            return Some(Paused { now: (clock.read)(), until: Timestamp::MAX });
+        if is_endless(until) {
+            let kind = Kind::of(until);
+            return Some(Paused { now: (clock.read)(), until: Timestamp::MAX, kind });
         }
         let reading = self.read(clock);
-        let left = reading.until(until);
-        if left > 0 {
-            let left = u64::try_from(left).unwrap_or(u64::MAX);
-            let until = Timestamp::from_nanos(reading.now.as_nanos().saturating_add(left));
-            return Some(Paused { now: reading.now, until });
+        let paused = reading.in_force(until);
+        if paused.is_some() || Kind::of(until) == Kind::Ramp && self.ramp.lasts(reading.own) {
+            return paused;
         }
         // MUTANTS: look
         // From the value seen: a newer pause stays. This call comes before it.
@@ -117,44 +212,50 @@ impl Pause {
         None
     }
 
-    /// Pauses until then, unless it is paused for longer.
-    pub(super) fn extend(&self, end: End, clock: &Watched<impl Fn() -> Timestamp, impl Fn()>) {
-        if matches!(end, End::After(0)) {
-            return;
-        }
-        let is_endless = match end {
-            End::After(nanos) => nanos > LONGEST,
-            End::At(until) => until == Timestamp::MAX,
-        };
-        let reading = (!is_endless).then(|| self.read(clock));
+    /// Pauses until then, unless it is paused for longer. Of two kinds that holds which says more; of two stops the later one.
+    pub(super) fn extend(
+        &self,
+        end: End,
+        kind: Kind,
+        clock: &Watched<impl Fn() -> Timestamp, impl Fn()>,
+    ) {
+        let reading = (!end.is_never()).then(|| self.read(clock));
         let until = match &reading {
             None => FOR_EVER,
             Some(reading) => match end.nanos_from(reading.now) {
                 0 => return,
                 nanos if nanos > LONGEST => FOR_EVER,
-                nanos => match reading.own.wrapping_add(nanos) {
-                    // These two mean something else: 1 or 2 ns longer.
-                    FOR_EVER | NONE => NONE + 1,
-                    until => until,
-                },
+                nanos => reading.after(nanos),
             },
         };
         // One that is over holds nobody, and after a jump far ahead it would look like a later one.
         let in_force = |found: u64| match &reading {
-            Some(reading) if found != FOR_EVER && reading.until(found) <= 0 => NONE,
-            _ => found,
+            _ if found == NONE || is_endless(found) => found,
+            Some(reading) if reading.until(found) > 0 => found,
+            Some(reading) if Kind::of(found) == Kind::Ramp && self.ramp.lasts(reading.own) => {
+                reading.after(0) | Kind::Ramp.bits()
+            }
+            Some(_) => NONE,
+            None => found,
         };
         // ORDERING: Relaxed: a guess; the exchange decides.
         let mut found = self.until.load(Ordering::Relaxed);
-        // MUTANTS: extend
-        while is_later(until, in_force(found)) {
+        loop {
+            // MUTANTS: extend
+            let wanted = merged(until | kind.bits(), in_force(found));
+            if wanted == found {
+                return;
+            }
             // ORDERING: Release publishes the time by which it is set to the Acquire in `look`.
             match self.until.compare_exchange_weak(
                 found,
-                until,
+                wanted,
                 Ordering::Release,
                 Ordering::Relaxed,
             ) {
+                Ok(_) if Kind::of(wanted) == Kind::Ramp && !is_endless(wanted) => {
+                    return self.ramp.begin_after(wanted);
+                }
                 Ok(_) => return,
                 Err(now) => found = now,
             }
@@ -169,7 +270,7 @@ impl Pause {
     }
 
     /// Reads the clock, and notices a jump back.
-    fn read(&self, clock: &Watched<impl Fn() -> Timestamp, impl Fn()>) -> Reading {
+    pub(super) fn read(&self, clock: &Watched<impl Fn() -> Timestamp, impl Fn()>) -> Reading {
         let mut tries = 0;
         loop {
             // ORDERING: Acquire pairs with the Release of the exchange below: a newer reading is not older than the offset.
@@ -205,11 +306,25 @@ impl Pause {
     }
 }
 
-/// Whether a pause until `one` lasts longer than one until `other`.
-fn is_later(one: u64, other: u64) -> bool {
-    match (one, other) {
-        (_, FOR_EVER) => false,
-        (_, NONE) | (FOR_EVER, _) => true,
-        _ => one.wrapping_sub(other).cast_signed() > 0,
+/// Whether the pause of a word lasts until it is resumed.
+pub(super) fn is_endless(word: u64) -> bool {
+    word & !KIND == FOR_EVER
+}
+
+/// From one end to another, in ns.
+pub(super) fn between(one: u64, other: u64) -> i64 {
+    (other & !KIND).wrapping_sub(one & !KIND).cast_signed() >> KIND_BITS
+}
+
+/// The later end, and the kind that says more.
+fn merged(one: u64, other: u64) -> u64 {
+    if other == NONE {
+        return one;
     }
+    let end = match (one & !KIND, other & !KIND) {
+        (FOR_EVER, _) | (_, FOR_EVER) => FOR_EVER,
+        (one, other) if between(other, one) > 0 => one,
+        (_, other) => other,
+    };
+    end | Kind::of(one).beside(Kind::of(other)).bits()
 }

@@ -3,24 +3,48 @@
 //! A pause is one more answer to "until when is there no room", beside those of the rate and of the tokens. The call in front
 //! sleeps until its end, as it sleeps until the rate has room, and then hands out turns for what there is. So a pause wakes
 //! nobody when it begins, and one call when it ends.
+//!
+//! A stop is a limit that admits no call: those in line get turns at once, and each leaves with its refusal.
 
-use super::ask::Ask;
 use super::not_until::NotUntil;
-use super::pause::{End, Paused, Watched};
+use super::pause::{End, Kind, Paused, Watched};
 use super::shared::Core;
-use crate::error::Refused;
+use crate::feedback::StopReason;
 use crate::time::{Timestamp, in_nanos};
 use core::time::Duration;
 
 impl Core {
     /// Admits no call for so long, unless it is paused for longer.
     pub(crate) fn pause(&self, length: Duration) {
-        self.pause.extend(End::After(in_nanos(length)), &self.watched());
+        self.pause.extend(End::After(in_nanos(length)), Kind::Pause, &self.watched());
+    }
+
+    /// The same, and calls go one after another when it is over, closer and closer until so much time has passed.
+    pub(crate) fn pause_then_ramp(&self, length: Duration, over: Duration) {
+        let over = in_nanos(over);
+        let ramp = (in_nanos(length), over, self.full_speed_gap(over));
+        self.pause.extend_with_ramp(ramp, &self.watched());
+    }
+
+    /// Refuses all calls, also those in line, for so long; without an end until it is resumed.
+    pub(crate) fn stop(&self, reason: StopReason, length: Option<Duration>) {
+        let end = length.map_or(End::At(Timestamp::MAX), |length| End::After(in_nanos(length)));
+        self.pause.extend(end, Kind::Stop(reason), &self.watched());
+        // MUTANTS: stop
+        self.look_at_the_rate_again();
+    }
+
+    /// Why it has been stopped.
+    pub(crate) fn stopped(&self) -> Option<StopReason> {
+        match self.pause.look(&self.watched())?.kind {
+            Kind::Stop(reason) => Some(reason),
+            Kind::Pause | Kind::Ramp => None,
+        }
     }
 
     /// The same until a time. The end of time is never reached.
     pub(crate) fn pause_until(&self, until: Timestamp) {
-        self.pause.extend(End::At(until), &self.watched());
+        self.pause.extend(End::At(until), Kind::Pause, &self.watched());
     }
 
     /// Ends a pause, and wakes the first in line and others for whom there is room. Also if there is none: whoever has ended it may
@@ -31,25 +55,36 @@ impl Core {
         self.look_at_the_rate_again();
     }
 
+    /// The same, and calls go one after another from now on, closer and closer until so much time has passed.
+    pub(crate) fn resume_over(&self, over: Duration) {
+        let over = in_nanos(over);
+        self.pause.end_with_ramp((over, self.full_speed_gap(over)), &self.watched());
+        self.look_at_the_rate_again();
+    }
+
+    /// What lies between two calls at full speed, in ns. Without a rate those in line go within the ramp.
+    fn full_speed_gap(&self, over: u64) -> u64 {
+        let gap = self.rate().map_or(0, |log| {
+            let rules = (0..log.rules()).filter_map(|n| log.rule(n));
+            rules
+                .map(|(limit, window)| in_nanos(window) / u64::from(limit.max(1)))
+                .max()
+                .unwrap_or(0)
+        });
+        if gap > 0 { gap } else { over / self.waiters().max(1).saturating_mul(2) }
+    }
+
     /// How long it is still paused.
     pub(crate) fn paused_for(&self) -> Option<Duration> {
+        let Paused { now, until, .. } = self.pause.look(&self.watched())?;
+        let left = until.as_nanos().saturating_sub(now.as_nanos());
         // At the end of time something is left all the same.
-        self.paused().map(|paused| Duration::from_nanos(paused.wait().max(1)))
+        Some(Duration::from_nanos(left.max(1)))
     }
 
     /// Until when it is paused, whatever the other limits say.
     pub(super) fn paused(&self) -> Option<NotUntil> {
-        let Paused { now, until } = self.pause.look(&self.watched())?;
-        Some(NotUntil::by_pause(now, until))
-    }
-
-    /// An error if it is paused and the call cannot go: by what lasts longest of the limits that a time ends.
-    #[cold]
-    pub(super) fn check_pause_for(&self, ask: &Ask) -> Result<(), Refused> {
-        if self.paused().is_none() {
-            return Ok(());
-        }
-        self.peek_for(ask).map(drop).map_err(|busy| self.refused(busy))
+        self.pause.look(&self.watched()).map(NotUntil::by_pause)
     }
 
     /// An error if it is paused: by the pause, or by the rate if that lasts longer.
@@ -58,11 +93,23 @@ impl Core {
         if !self.pause.is_set() {
             return Ok(());
         }
-        let Some(by_pause) = self.paused() else { return Ok(()) };
-        Err(match self.peek_rate() {
+        self.paused().map_or(Ok(()), |by_pause| Err(self.or_by_rate(by_pause)))
+    }
+
+    /// The same of a call that goes if there is none: in a ramp it is the one that goes.
+    pub(super) fn pass_pause(&self) -> Result<(), NotUntil> {
+        if !self.pause.is_set() {
+            return Ok(());
+        }
+        let paused = self.pause.pass(&self.watched()).map(NotUntil::by_pause);
+        paused.map_or(Ok(()), |by_pause| Err(self.or_by_rate(by_pause)))
+    }
+
+    fn or_by_rate(&self, by_pause: NotUntil) -> NotUntil {
+        match self.peek_rate() {
             Ok(_) => by_pause,
             Err(by_rate) => by_pause.or_later(by_rate),
-        })
+        }
     }
 
     /// If the clock has jumped back, the first in line sleeps until a time of before. It is woken before others can no longer

@@ -9,6 +9,7 @@ use super::grace::{Grace, Ticks};
 use super::lapsed::LastLook;
 use super::line::Line;
 use super::not_until::NotUntil;
+use super::observing::Untold;
 use super::panics::Panics;
 use super::pause::Pause;
 use super::queue::QueueLimit;
@@ -34,6 +35,7 @@ pub(crate) struct Core {
     budgets: Option<Box<Budgets>>,
     concurrency: Concurrency,
     pub(super) pause: Pause,
+    pub(super) untold: Untold,
     pub(super) time: Time,
     pub(super) grace: Grace,
     pub(super) last_look: LastLook,
@@ -49,6 +51,7 @@ impl Core {
             budgets: None,
             concurrency,
             pause: Pause::default(),
+            untold: Untold::default(),
             time,
             grace: Grace::new(Grace::DEFAULT),
             last_look: LastLook::default(),
@@ -243,7 +246,7 @@ impl Core {
 
     /// Records an admission by the rate, unless it is paused.
     pub(super) fn stamp(&self) -> Result<(), NotUntil> {
-        self.check_pause()?;
+        self.pass_pause()?;
         self.stamp_rate()
     }
 

@@ -5,9 +5,11 @@ mod calls;
 #[path = "../common/mod.rs"]
 mod common;
 mod line;
+mod observe;
 mod oracle;
 mod order_faults;
 mod pause;
+mod ramp;
 #[path = "../common/refusal.rs"]
 mod refusal;
 mod server_log;
@@ -15,6 +17,7 @@ mod shared_faults;
 mod silent;
 mod snapshot;
 mod snapshot_serde;
+mod stop;
 mod token_faults;
 mod token_log;
 mod token_oracle;

@@ -16,7 +16,7 @@ const PAUSE: Duration = Duration::from_secs(20);
 const ALMOST: Duration = Duration::from_nanos(19_999_999_999);
 
 /// Limiters with room for three calls at a time or in a minute, each by other limits.
-fn of_each_kind() -> Vec<(&'static str, Limiter, Bells)> {
+pub(crate) fn of_each_kind() -> Vec<(&'static str, Limiter, Bells)> {
     let rate = |builder: LimiterBuilder| builder.rate(Rate::per_minute(3));
     let slots = |builder: LimiterBuilder| builder.max_concurrent(3);
     let tokens = |builder: LimiterBuilder| builder.tokens(300, MINUTE);
@@ -33,11 +33,11 @@ fn of_each_kind() -> Vec<(&'static str, Limiter, Bells)> {
     all.into_iter().map(|(name, (limiter, bells))| (name, limiter, bells)).collect()
 }
 
-fn tries(limiter: &Limiter) -> Result<(), Refused> {
+pub(crate) fn tries(limiter: &Limiter) -> Result<(), Refused> {
     limiter.call().tokens(Usage::new(100, 0)).try_acquire().map(drop)
 }
 
-fn waits(limiter: &Limiter) -> Woken<'_> {
+pub(crate) fn waits(limiter: &Limiter) -> Woken<'_> {
     Woken::waits(limiter, 100, 0)
 }
 

@@ -764,6 +764,8 @@ const CHANGES: &[Change] = &[
     },
     Change { name: "set_rate: nobody told", at: "set_rate", edit: Edit::Remove },
     Change { name: "resume: nobody told", at: "resume", edit: Edit::Remove },
+    Change { name: "stop: nobody told", at: "stop", edit: Edit::Remove },
+    Change { name: "ramp: all go at once", at: "pass", edit: Edit::Always(true) },
     Change {
         name: "a pause that is over is cleared, whatever has come since",
         at: "look",
@@ -775,7 +777,7 @@ const CHANGES: &[Change] = &[
     Change {
         name: "the last pause wins",
         at: "extend",
-        edit: Edit::Replace("is_later(until, in_force(found))", "true"),
+        edit: Edit::Replace("merged(until | kind.bits(), in_force(found))", "until | kind.bits()"),
     },
     Change {
         name: "a call in line does not see a pause",
@@ -790,7 +792,7 @@ const CHANGES: &[Change] = &[
     Change {
         name: "check_satisfiable: never",
         at: "check_satisfiable",
-        edit: Edit::Replace("if refused.is_permanent() { Err(refused) } else { Ok(()) }", "Ok(())"),
+        edit: Edit::Replace("if refused.ends_the_wait() { Err(refused) } else { Ok(()) }", "Ok(())"),
     },
     Change {
         name: "stamp refused: the slot kept meanwhile",
