@@ -5,5 +5,6 @@ mod claims;
 mod limiter;
 mod pause;
 mod semaphore;
+mod stops;
 mod tokens;
 mod window;

@@ -124,8 +124,19 @@ fn without_a_rate_the_line_goes_within_the_ramp() {
     let mut line: Vec<_> = (0..20).map(|_| waits(&limiter)).collect();
     limiter.resume_over(MINUTE);
     let times = times(&bells, &mut line);
-    assert!(times[1] > nanos(10 * SECOND), "{times:?}");
+    assert!(times[1] > nanos(10 * SECOND) && times[1] < nanos(20 * SECOND), "{times:?}");
     assert!(times[19] > nanos(50 * SECOND) && times[19] <= nanos(MINUTE), "{times:?}");
+}
+
+/// Broken by: a late call that makes up for all the time before it.
+#[test]
+fn calls_that_come_late_in_a_ramp_are_no_herd() {
+    let (limiter, bells) = limiter(|builder| builder.rate(Rate::per_minute(60)));
+    limiter.resume_over(MINUTE);
+    tries(&limiter).unwrap();
+    bells.advance(50 * SECOND);
+    let went = (0..30).filter(|_| tries(&limiter).is_ok()).count();
+    assert!(went <= 2, "{went} went together");
 }
 
 /// The refusal says when the next one goes. Broken by: `check_pause_for` that claims for a call that has no room.

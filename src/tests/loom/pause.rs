@@ -8,29 +8,29 @@ use crate::{Limit, Limiter, LimiterAcquireOwned, LimiterBuilder, Rate};
 use core::time::Duration;
 use std::sync::Arc;
 
-const WINDOW: Duration = Duration::from_nanos(10);
-const LONGER: Duration = Duration::from_nanos(40);
+pub(super) const WINDOW: Duration = Duration::from_nanos(10);
+pub(super) const LONGER: Duration = Duration::from_nanos(40);
 
-type Call = Waiter<LimiterAcquireOwned>;
+pub(super) type Call = Waiter<LimiterAcquireOwned>;
 
-fn slots() -> LimiterBuilder {
+pub(super) fn slots() -> LimiterBuilder {
     Limiter::builder().max_concurrent(1)
 }
 
-fn rate() -> LimiterBuilder {
+pub(super) fn rate() -> LimiterBuilder {
     Limiter::builder().margin(Duration::ZERO).rate(Rate::new(3, WINDOW))
 }
 
-fn by_hand(builder: LimiterBuilder) -> (Limiter, ManualClock) {
+pub(super) fn by_hand(builder: LimiterBuilder) -> (Limiter, ManualClock) {
     let clock = ManualClock::new();
     (builder.clock(clock.clone()).build(), clock)
 }
 
-fn joins(limiter: &Limiter) -> Call {
+pub(super) fn joins(limiter: &Limiter) -> Call {
     Waiter::new(0, limiter.acquire_owned())
 }
 
-fn went(call: &Call) -> bool {
+pub(super) fn went(call: &Call) -> bool {
     matches!(call.output, Some(Ok(_)))
 }
 
@@ -46,7 +46,7 @@ impl Whistle {
 }
 
 /// On another thread. The caller's next step comes before it, beside it or after it.
-fn elsewhere(
+pub(super) fn elsewhere(
     limiter: &Limiter,
     work: impl FnOnce(&Limiter) + Send + 'static,
 ) -> thread::JoinHandle<()> {
@@ -61,7 +61,7 @@ fn elsewhere(
 }
 
 #[track_caller]
-fn assert_goes(mut call: Call, why: &str) {
+pub(super) fn assert_goes(mut call: Call, why: &str) {
     go_on([&mut call].into_iter());
     assert!(went(&call), "it waits {why}");
 }
