@@ -266,7 +266,8 @@ impl Pause {
     pub(super) fn end(&self) {
         // ORDERING: Relaxed: the caller wakes the line, by `Gate::change` and the count of turns. Those publish it to all who
         // are in line, or join it afterwards.
-        self.until.store(NONE, Ordering::Relaxed);
+        // Not a store: the models would let a call of the slow start come after it.
+        self.until.swap(NONE, Ordering::Relaxed);
     }
 
     /// Reads the clock, and notices a jump back.

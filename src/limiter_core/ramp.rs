@@ -95,8 +95,8 @@ impl Pause {
     ) {
         let reading = self.read(clock);
         self.ramp.set(reading.own, length, gap);
-        // ORDERING: Release publishes the ramp to the Acquire in `pass` and `look`.
-        self.until.store(reading.after(0) | Kind::Ramp.bits(), Ordering::Release);
+        // ORDERING: Release publishes the ramp to the Acquire in `pass` and `look`. Not a store, as in `end`.
+        self.until.swap(reading.after(0) | Kind::Ramp.bits(), Ordering::Release);
     }
 
     /// [`look`](Self::look) of a call that goes if there is none: in a ramp the next one has to wait.
