@@ -171,7 +171,7 @@ impl Limiter {
     ///
     /// # Cost
     ///
-    /// A store and an exchange; if calls may be in line, some more for each of two looks, and the wakes.
+    /// Two exchanges; if calls may be in line, some more for each of two looks, and the wakes.
     ///
     /// # Panics
     ///
