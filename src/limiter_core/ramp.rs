@@ -82,6 +82,8 @@ impl Pause {
         (pause, length, gap): (u64, u64, u64),
         clock: &Watched<impl Fn() -> Timestamp, impl Fn()>,
     ) {
+        // Without a pause it begins with the shortest one.
+        let pause = pause.max(1);
         let start = self.read(clock).own.wrapping_add(pause.min(LONGEST));
         self.ramp.set(start, length, gap);
         self.extend(End::After(pause), Kind::Ramp, clock);
