@@ -11,7 +11,7 @@ use std::sync::Arc;
 const WINDOW: Duration = Duration::from_nanos(10);
 const LONGER: Duration = Duration::from_nanos(40);
 
-type Call = Waiter<LimiterAcquireOwned>;
+pub(super) type Call = Waiter<LimiterAcquireOwned>;
 
 fn slots() -> LimiterBuilder {
     Limiter::builder().max_concurrent(1)
@@ -26,11 +26,11 @@ fn by_hand(builder: LimiterBuilder) -> (Limiter, ManualClock) {
     (builder.clock(clock.clone()).build(), clock)
 }
 
-fn joins(limiter: &Limiter) -> Call {
+pub(super) fn joins(limiter: &Limiter) -> Call {
     Waiter::new(0, limiter.acquire_owned())
 }
 
-fn went(call: &Call) -> bool {
+pub(super) fn went(call: &Call) -> bool {
     matches!(call.output, Some(Ok(_)))
 }
 
@@ -46,7 +46,7 @@ impl Whistle {
 }
 
 /// On another thread. The caller's next step comes before it, beside it or after it.
-fn elsewhere(
+pub(super) fn elsewhere(
     limiter: &Limiter,
     work: impl FnOnce(&Limiter) + Send + 'static,
 ) -> thread::JoinHandle<()> {
