@@ -21,7 +21,7 @@ impl Concurrency {
     /// A maximum beyond what a semaphore can count is no limit, and one beyond what the gate can count saturates there.
     pub(crate) fn new(max_concurrent: Option<usize>, shared: Option<Arc<Semaphore>>) -> Self {
         let own = max_concurrent.filter(|max| *max < Semaphore::MAX_PERMITS);
-        let own = own.map(|max| u32::try_from(max).unwrap_or(u32::MAX).min(Gate::MAX_SLOTS));
+        let own = own.map(|max| u32::try_from(max).unwrap_or(u32::MAX));
         Self { own, shared }
     }
 

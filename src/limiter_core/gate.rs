@@ -35,7 +35,7 @@ pub(super) struct Gate {
 
 impl Gate {
     /// The most slots it can count: a thousand million.
-    pub(super) const MAX_SLOTS: u32 = (1 << 30) - 1;
+    const MAX_SLOTS: u32 = (1 << 30) - 1;
 
     pub(super) fn new(slots: Option<u32>) -> Self {
         let most = slots.unwrap_or(Self::MAX_SLOTS).min(Self::MAX_SLOTS);

@@ -91,6 +91,23 @@ fn further_overloads_count_once_the_answers_of_the_round_trip_are_there() {
     }
 }
 
+/// Nothing is lowered there, so no round trip begins. Broken by: `overload` without a look at the level.
+#[test]
+fn an_overload_at_one_does_not_keep_the_next_one_from_counting() {
+    let limiter = at_most(8);
+    let calls = in_flight(&limiter, 8);
+    // Three times it is halved, and seven answers each time are of the round trip.
+    (0..3 * 8).for_each(|_| overload(&limiter));
+    assert_eq!(limiter.concurrency_limit(), 1);
+    overload(&limiter);
+    succeed(&limiter, 1);
+    assert_eq!(limiter.concurrency_limit(), 2);
+    overload(&limiter);
+    assert_eq!(limiter.concurrency_limit(), 1);
+    drop(calls);
+    assert_level(&limiter, 1);
+}
+
 /// The round trip of a single call is over at once. Broken by: a level of nought; `awaited` of one more.
 #[test]
 fn the_level_does_not_fall_below_one() {
