@@ -139,10 +139,14 @@ impl Gate {
         let mut word = self.word.load(Ordering::Relaxed);
         while !self.level_in(word).is_highest {
             let raised = word.wrapping_add(SLOT | LEVEL);
-            // ORDERING: AcqRel as in `release`: Release publishes this slot to whoever sets `LINE` later, Acquire pairs with
-            // the Release in `form_line`.
-            match self.word.compare_exchange_weak(word, raised, Ordering::AcqRel, Ordering::Relaxed)
-            {
+            // ORDERING: Relaxed: no holder's work is published. If `form_line` comes later, its call sees this slot in the same
+            // word. If it came before, its call is seen by way of the count of turns, which both write before they look.
+            match self.word.compare_exchange_weak(
+                word,
+                raised,
+                Ordering::Relaxed,
+                Ordering::Relaxed,
+            ) {
                 Ok(_) => return raised & LINE != 0 && free(raised) > 0,
                 Err(now) => word = now,
             }

@@ -38,7 +38,7 @@ fn assert_conserved(limiter: &Limiter, mut in_flight: InFlight) {
     assert_eq!(went.len(), level);
 }
 
-/// Caught: a level that is lowered in one step, and its slots in another; a store in the place of the exchange in `Gate::lower`.
+/// Caught: a store in the place of the exchange in `Gate::lower`.
 #[test]
 fn model_a_decrease_beside_releases() {
     model(3, || {
@@ -54,17 +54,21 @@ fn model_a_decrease_beside_releases() {
     });
 }
 
-/// Caught: as above.
+/// Who sees the lower level finds no slot of the higher one. Caught: as above; a level that is lowered in one step, and its slots in
+/// another.
 #[test]
 fn model_a_decrease_beside_takes() {
     model(3, || {
         let (limiter, mut in_flight) = with_in_flight(4, 2);
         let other = elsewhere(&limiter, overload);
-        in_flight.extend(limiter.try_acquire_owned());
-        in_flight.extend(limiter.try_acquire_owned());
+        for _ in 0..2 {
+            let level = limiter.concurrency_limit();
+            let took = limiter.try_acquire_owned().ok();
+            assert!(level > 2 || took.is_none(), "more than the level are in flight");
+            in_flight.extend(took);
+        }
         other.join().unwrap();
         assert_eq!(limiter.concurrency_limit(), 2);
-        assert!(limiter.try_acquire().is_err(), "more than before are in flight");
         assert_conserved(&limiter, in_flight);
     });
 }
@@ -131,7 +135,7 @@ fn model_two_successes_raise_it_to_the_configured_number_and_no_further() {
     });
 }
 
-/// It finds the slot, or is woken. Caught: `Core::succeed` that wakes nobody; `Gate::raise` with a Relaxed exchange.
+/// It finds the slot, or is woken. Caught: `Core::succeed` that wakes nobody.
 #[test]
 fn model_a_call_joins_while_the_level_rises() {
     model(2, || {
