@@ -73,7 +73,7 @@ fn model_a_decrease_beside_takes() {
     });
 }
 
-/// Caught: a store in the place of either exchange; `Gate::raise` that goes by the level that was seen.
+/// Caught: a store in the place of either exchange of the gate.
 #[test]
 fn model_a_decrease_beside_an_increase() {
     model(3, || {
