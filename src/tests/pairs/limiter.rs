@@ -33,17 +33,14 @@ every_pair! {
 /// The preemption bound and the starts for two operations.
 #[cfg(ringgate_loom)]
 fn plan(pair: [&str; 2]) -> (usize, Vec<fn() -> Scene>) {
-    /// Operations of few steps that do not touch the queue.
-    const SHORT: &[&str] =
-        &["try_acquire", "end_of_a_call", "set_a_lower_rate", "time_passes", "look_on", "snapshot"];
     match pair {
-        // At 1 these have ten executions at most.
-        pair if pair.contains(&"success") => {
-            let is_short = pair.iter().any(|operation| SHORT.contains(operation));
-            return (if is_short { 2 } else { 1 }, vec![both_open, one_waits_for_a_slot]);
-        }
-        pair if pair.contains(&"overload") => {
-            return (2, vec![both_open, one_waits_for_a_slot]);
+        pair if pair.contains(&"overload") || pair.contains(&"success") => {
+            // A minute or more at 2.
+            const LONG: &[&str] =
+                &["ask_for_the_place_and_leave", "set_a_higher_rate", "resume", "close"];
+            let is_long = pair.iter().any(|operation| LONG.contains(operation));
+            let starts = vec![both_open, a_line_for_a_slot, one_waits_for_a_slot, a_paused_line];
+            return (if is_long && pair.contains(&"success") { 1 } else { 2 }, starts);
         }
         ["resume", "close"] => return (1, vec![one_waits_paused_alone]),
         // At 1 these have six executions.
@@ -54,6 +51,9 @@ fn plan(pair: [&str; 2]) -> (usize, Vec<fn() -> Scene>) {
         pair if pair.contains(&"pause") => return (2, vec![both_open, a_line_for_a_slot]),
         _ => {}
     }
+    /// Operations of few steps that do not touch the queue.
+    const SHORT: &[&str] =
+        &["try_acquire", "end_of_a_call", "set_a_lower_rate", "time_passes", "look_on", "snapshot"];
     // If both walk the queue or let the log grow, their interleavings multiply: minutes at 2. The pairs of
     // the semaphore and of the window cover those at 2.
     let bound = match pair {
