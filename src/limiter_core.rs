@@ -23,6 +23,7 @@
 //! open, a call passes straight through: one load for the line, one compare-and-swap for each limit.
 
 mod admission;
+mod aimd;
 mod ask;
 mod budgets;
 mod concurrency;

@@ -9,7 +9,7 @@ use std::sync::Arc;
 #[derive(Debug)]
 pub(crate) struct Concurrency {
     /// The limiter's own slots; `None` if they are not limited.
-    own: Option<u64>,
+    own: Option<u32>,
     shared: Option<Arc<Semaphore>>,
 }
 
@@ -18,10 +18,10 @@ impl Concurrency {
         Self { own: None, shared: None }
     }
 
-    /// A maximum beyond what a semaphore can count is no limit.
+    /// A maximum beyond what a semaphore can count is no limit, and one beyond what the gate can count saturates there.
     pub(crate) fn new(max_concurrent: Option<usize>, shared: Option<Arc<Semaphore>>) -> Self {
         let own = max_concurrent.filter(|max| *max < Semaphore::MAX_PERMITS);
-        let own = own.and_then(|max| u64::try_from(max).ok()).map(|max| max.min(Gate::MAX_SLOTS));
+        let own = own.map(|max| u32::try_from(max).unwrap_or(u32::MAX));
         Self { own, shared }
     }
 

@@ -1,33 +1,46 @@
 //! The word that every call looks at first: the limiter's own slots, and whether a line or a close is in the way.
 //!
 //! ```text
-//! [ free slots : 62 | CLOSED | LINE ]
+//! [ free slots, signed : 32 | level : 30 | CLOSED | LINE ]          level − free = calls in flight
 //! ```
 //!
 //! `LINE` is set after a call has joined the line, and before that call looks for room. A release adds its slot to
 //! the same word. So either the release sees the flag and looks for a call, or the call sees the slot. The flag may
 //! stay set after the last call has left; whoever meets it then clears it.
+//!
+//! The level is how many calls may be in flight. It is lowered and raised together with the free slots, in one exchange. If more
+//! calls are in flight than the level allows, fewer than no slots are free: the next releases pay what is owed, and free none.
+//! So no slot is lost or made whatever comes in between, and a thread that stops here leaves nothing half done.
+//! `level.rs` says when the level changes.
 
+use super::aimd::{Aimd, Level};
 use crate::sync::atomic::{AtomicU64, Ordering};
 
 const LINE: u64 = 0b01;
 const CLOSED: u64 = 0b10;
-const SLOT: u64 = 0b100;
+/// One more at a time.
+const LEVEL: u64 = 0b100;
+/// One more that is free.
+const SLOT: u64 = 1 << 32;
 
 #[derive(Debug)]
 pub(super) struct Gate {
     word: AtomicU64,
+    pub(super) aimd: Aimd,
+    /// The level before any was lowered. It never rises above this.
+    most: u32,
     /// Otherwise there are slots without end, and none is counted.
     is_limited: bool,
 }
 
 impl Gate {
-    /// The most slots it can count.
-    pub(super) const MAX_SLOTS: u64 = (u64::MAX >> 3) - 1;
+    /// The most slots it can count: a thousand million.
+    const MAX_SLOTS: u32 = (1 << 30) - 1;
 
-    pub(super) fn new(slots: Option<u64>) -> Self {
-        let free = slots.unwrap_or(Self::MAX_SLOTS);
-        Self { word: AtomicU64::new(free * SLOT), is_limited: slots.is_some() }
+    pub(super) fn new(slots: Option<u32>) -> Self {
+        let most = slots.unwrap_or(Self::MAX_SLOTS).min(Self::MAX_SLOTS);
+        let word = AtomicU64::new(u64::from(most) * (SLOT | LEVEL));
+        Self { word, aimd: Aimd::default(), most, is_limited: slots.is_some() }
     }
 
     /// Whether no call is in line and the limiter is open.
@@ -46,7 +59,8 @@ impl Gate {
     pub(super) fn free(&self) -> Option<u64> {
         // ORDERING: Acquire: whoever hands out turns has acquired earlier changes already; for others it is a count
         // for information.
-        self.is_limited.then(|| self.word.load(Ordering::Acquire) / SLOT)
+        let free = self.is_limited.then(|| free(self.word.load(Ordering::Acquire)))?;
+        Some(u64::try_from(free).unwrap_or(0))
     }
 
     /// Takes a slot if one is free.
@@ -57,7 +71,7 @@ impl Gate {
         }
         // ORDERING: Relaxed: a guess; the exchange decides.
         let mut word = self.word.load(Ordering::Relaxed);
-        while word >= SLOT {
+        while free(word) > 0 {
             // ORDERING: Acquire pairs with the Release in `release`: the holder sees what the earlier ones did.
             match self.word.compare_exchange_weak(
                 word,
@@ -72,13 +86,72 @@ impl Gate {
         false
     }
 
-    /// Frees a slot. Returns whether calls may be in line, so that the caller looks for one.
+    /// Frees a slot, or pays one that is owed. Returns whether calls may be in line, so that the caller looks for one.
     #[inline]
     #[must_use]
     pub(super) fn release(&self) -> bool {
         // ORDERING: Release publishes the holder's work to the Acquire in `try_take`, and this slot to whoever sets
         // `LINE` later. Acquire pairs with the Release in `form_line`: the call in line is seen.
         self.is_limited && self.word.fetch_add(SLOT, Ordering::AcqRel) & LINE != 0
+    }
+
+    /// The limit; `None` if there is none.
+    pub(super) fn level(&self) -> Option<Level> {
+        // ORDERING: Relaxed: a guess for `Aimd`; `lower` and `raise` decide by their exchange. For others it is for
+        // information.
+        self.is_limited.then(|| self.level_in(self.word.load(Ordering::Relaxed)))
+    }
+
+    fn level_in(&self, word: u64) -> Level {
+        let level = level(word);
+        let in_flight = i64::from(level) - i64::from(free(word));
+        let in_flight = u32::try_from(in_flight).unwrap_or(0);
+        Level { level, in_flight, is_highest: level >= self.most }
+    }
+
+    /// Halves the level, or lowers it to what is in flight if that is less. Never below one.
+    pub(super) fn lower(&self) {
+        // ORDERING: Relaxed: a guess; the exchange decides.
+        let mut word = self.word.load(Ordering::Relaxed);
+        loop {
+            let Level { level, in_flight, .. } = self.level_in(word);
+            let fewer = u64::from(level.saturating_sub((level / 2).min(in_flight).max(1)));
+            let lowered = word.wrapping_sub(fewer * (SLOT | LEVEL));
+            // ORDERING: Relaxed: the slots are gone, so nobody holds them after another. What `release` published before
+            // stays published to those that take the rest.
+            match self.word.compare_exchange_weak(
+                word,
+                lowered,
+                Ordering::Relaxed,
+                Ordering::Relaxed,
+            ) {
+                Ok(_) => return,
+                Err(now) => word = now,
+            }
+        }
+    }
+
+    /// Raises the level by one if it may. Pays one slot that is owed, else frees one. Returns whether calls may be in line for
+    /// it, so that the caller looks for one.
+    #[must_use]
+    pub(super) fn raise(&self) -> bool {
+        // ORDERING: Relaxed: a guess; the exchange decides.
+        let mut word = self.word.load(Ordering::Relaxed);
+        while !self.level_in(word).is_highest {
+            let raised = word.wrapping_add(SLOT | LEVEL);
+            // ORDERING: Relaxed: no holder's work is published. If `form_line` comes later, its call sees this slot in the same
+            // word. If it came before, its call is seen by way of the count of turns, which both write before they look.
+            match self.word.compare_exchange_weak(
+                word,
+                raised,
+                Ordering::Relaxed,
+                Ordering::Relaxed,
+            ) {
+                Ok(_) => return raised & LINE != 0 && free(raised) > 0,
+                Err(now) => word = now,
+            }
+        }
+        false
     }
 
     /// After a change that calls in line do not see. Returns whether calls may be in line, so that the caller looks
@@ -108,4 +181,18 @@ impl Gate {
         // ORDERING: Release publishes what led to the close to the Acquire in `is_open` and `is_closed`.
         self.word.fetch_or(CLOSED, Ordering::Release);
     }
+}
+
+/// Free slots. Below zero so many are owed.
+#[inline]
+fn free(word: u64) -> i32 {
+    #[expect(clippy::cast_possible_truncation, reason = "it is the upper half")]
+    let free = (word.cast_signed() >> 32) as i32;
+    free
+}
+
+fn level(word: u64) -> u32 {
+    #[expect(clippy::cast_possible_truncation, reason = "it is in the lower half")]
+    let level = word as u32 >> 2;
+    level
 }

@@ -1,15 +1,35 @@
-//! How many calls may be in flight: fewer after an overload.
+//! How many calls may be in flight: fewer after an overload, and step by step as many as before.
+//!
+//! ```text
+//! overload ──► max(1, min(level / 2, in flight))        at most once a round trip
+//! success  ──► one more after as many as the level is   up to the configured number
+//! ```
+//!
+//! `aimd.rs` decides that it changes, `gate.rs` changes it. Calls in flight are not touched: if they are more than the level allows, those
+//! in line wait until enough of them have ended.
 
+use super::hand_out::Reason;
 use super::shared::Core;
 
 impl Core {
     /// A call was answered.
     pub(super) fn succeed(&self) {
-        let _ = self;
+        let Some(seen) = self.gate.level() else { return };
+        if self.gate.aimd.succeed(seen) && self.gate.raise() {
+            self.hand_out(Reason::Room);
+        }
     }
 
     /// The provider is overloaded.
     pub(super) fn shrink(&self) {
-        let _ = self;
+        let Some(seen) = self.gate.level() else { return };
+        if self.gate.aimd.overload(seen) {
+            self.gate.lower();
+        }
+    }
+
+    /// How many calls may be in flight now; `None` if they are not limited, or by a shared semaphore alone.
+    pub(crate) fn concurrency_limit(&self) -> Option<u32> {
+        self.gate.level().map(|seen| seen.level)
     }
 }

@@ -2,6 +2,7 @@
 
 mod budgets;
 mod claims;
+mod level;
 mod limiter;
 mod pause;
 mod semaphore;

@@ -4,6 +4,7 @@ mod bells;
 mod calls;
 #[path = "../common/mod.rs"]
 mod common;
+mod level;
 mod line;
 mod observe;
 mod oracle;

@@ -4,12 +4,15 @@
 //!
 //! Caught, each by the pairs named and by the frozen thread: `set_rate` wakes no call in line (most with
 //! `set_a_higher_rate`); `try_admit_with_slot` keeps the slot when the rate refuses (`try_acquire` against
-//! itself); `Core::close` without the line (most with `close`); `Core::resume` that wakes no call in line (most with `resume`).
+//! itself); `Core::close` without the line (most with `close`); `Core::resume` that wakes no call in line (most with `resume`);
+//! `Core::succeed` that wakes none (most with `success`).
 
 use crate::error::Refused;
 use crate::tests::pairs::{NEWCOMER, Run, Start, Waiter, assert_in_order, every_pair, go_on};
 use crate::time::{Clock, ManualClock, Timestamp};
-use crate::{Limiter, LimiterBuilder, OwnedLimiterPermit, OwnedSemaphorePermit, Rate, Semaphore};
+use crate::{
+    Feedback, Limiter, LimiterBuilder, OwnedLimiterPermit, OwnedSemaphorePermit, Rate, Semaphore,
+};
 use core::future::Future;
 use core::pin::{Pin, pin};
 use core::task::{Context, Poll, Waker};
@@ -23,7 +26,7 @@ every_pair! {
         try_acquire acquire acquire_timeout ask_for_the_place_and_leave
         end_of_a_call
         cancel_the_front cancel_behind poll_again
-        set_a_lower_rate set_a_higher_rate reset time_passes pause resume close;
+        set_a_lower_rate set_a_higher_rate reset time_passes pause resume overload success close;
     onlookers: look_on snapshot;
 }
 
@@ -31,6 +34,14 @@ every_pair! {
 #[cfg(ringgate_loom)]
 fn plan(pair: [&str; 2]) -> (usize, Vec<fn() -> Scene>) {
     match pair {
+        pair if pair.contains(&"overload") || pair.contains(&"success") => {
+            // A minute or more at 2.
+            const LONG: &[&str] =
+                &["ask_for_the_place_and_leave", "set_a_higher_rate", "resume", "close"];
+            let is_long = pair.iter().any(|operation| LONG.contains(operation));
+            let starts = vec![both_open, a_line_for_a_slot, one_waits_for_a_slot, a_paused_line];
+            return (if is_long && pair.contains(&"success") { 1 } else { 2 }, starts);
+        }
         ["resume", "close"] => return (1, vec![one_waits_paused_alone]),
         // At 1 these have six executions.
         ["cancel_behind", "resume"] | ["resume", "look_on" | "snapshot"] => {
@@ -201,6 +212,15 @@ impl Scene {
 }
 
 impl Scene {
+    fn succeed(&self, times: usize) {
+        (0..times).for_each(|_| self.limiter.observe(&Feedback::new()));
+    }
+
+    /// How many may be in flight.
+    fn level(&self) -> usize {
+        if self.shared.is_some() { self.in_all } else { self.limiter.concurrency_limit() }
+    }
+
     /// A call ends, and a look at what it has left is long ago.
     pub(super) fn end_a_call_and_look(&mut self) {
         drop(self.running.pop());
@@ -430,6 +450,24 @@ pub(super) fn resume(scene: &mut Scene) -> Run<Left> {
     })
 }
 
+fn overload(scene: &mut Scene) -> Run<Left> {
+    on(scene, |limiter| {
+        limiter.observe(&Feedback::overload());
+        narrows()
+    })
+}
+
+/// The last one of as many as raise the level after an overload.
+fn success(scene: &mut Scene) -> Run<Left> {
+    scene.limiter.observe(&Feedback::overload());
+    scene.succeed(scene.limiter.concurrency_limit() - 1);
+    on(scene, |limiter| {
+        limiter.observe(&Feedback::new());
+        // The overload before it does.
+        narrows()
+    })
+}
+
 pub(super) fn close(scene: &mut Scene) -> Run<Left> {
     on(scene, |limiter| {
         limiter.close();
@@ -465,6 +503,8 @@ impl Start for Scene {
         self.went_on = true;
         self.running.clear();
         left.end();
+        // The stalled thread may hold the only slot that the level allows.
+        self.succeed(10);
         let mut others: Vec<_> = self.line.iter_mut().chain(&mut left.waiting).collect();
         // There is room for all from the first step on.
         for _ in 0..STEPS_OF_GRACE {
@@ -509,9 +549,11 @@ impl Start for Scene {
             let over = waiter.output.as_ref();
             assert!(over.is_some_and(|call| call.is_ok() || may_be_refused), "not served");
         }
+        let level = self.level();
+        assert!((1..=self.in_all).contains(&level));
         drop((left, self.line));
         self.clock.advance(WINDOW);
-        assert_eq!((self.limiter.waiters(), self.limiter.available_permits()), (0, self.in_all));
+        assert_eq!((self.limiter.waiters(), self.limiter.available_permits()), (0, level));
         assert_eq!(self.limiter.try_acquire().is_ok(), !closed);
         assert_eq!(self.limiter.core().nodes_in_use(), 0, "a node was not recycled");
     }
@@ -568,7 +610,7 @@ impl Scene {
         let called = |call: &&mut Waiting| matches!(call.output, Some(Ok(Some(_))));
         let after_waiting = all(&mut self.line, left).filter(called).count();
         let in_use = self.running.len() + beside + at_once + after_waiting;
-        assert_eq!(free + in_use, self.in_all, "slots lost or made");
+        assert_eq!(free, self.level().saturating_sub(in_use), "slots lost or made");
 
         let went = all(&mut self.line, left).filter(|call| matches!(call.output, Some(Ok(_))));
         let went = u32::try_from(went.count()).unwrap();
