@@ -361,7 +361,7 @@ impl Number<'_> {
     pub(super) fn is_behind_those_in_front(&self) -> bool {
         // ORDERING: Relaxed, as in `lane_ahead`.
         let newest = self.line.newest_in_front.load(Ordering::Relaxed);
-        self.line.is_watched() && self.nth + 1 >= newest
+        self.line.is_watched() && !self.is_older_than(newest)
     }
 
     /// It counts as waiting no more: it is in the log, or has left.
