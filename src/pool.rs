@@ -155,6 +155,8 @@ impl<P: Provider + ?Sized> ProviderPool<P> {
     ///   so others go. Then it waits in line before those that have not been sent. A time above two minutes is not waited for: the
     ///   error is returned.
     ///
+    /// Others do not starve behind such calls: each of them has gone once as any other, and is sent again `most` times at most.
+    ///
     /// Each try counts as a request, because providers count it. It takes none of the places of
     /// [`max_waiters`](crate::LimiterBuilder::max_waiters). If the limiter refuses it (because it was closed meanwhile, for example),
     /// the provider's error is returned.

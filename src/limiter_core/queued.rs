@@ -39,9 +39,10 @@ impl<'a> Queued<'a> {
         let is_limited = !ask.is_again;
         let counted = if is_counted && is_limited { core.take_place()? } else { None };
         let class = ask.class;
-        let number = match ask.is_again {
-            true => core.line.join_again(class),
-            false => core.line.join(class, core.silent()),
+        let number = if ask.is_again {
+            core.line.join_again(class)
+        } else {
+            core.line.join(class, core.silent())
         };
         let nth = number.nth();
         let lane = match () {

@@ -78,7 +78,11 @@ pub(super) async fn admit_again(
     match wait {
         Wait::InLine => {
             // First: what it gives back must not go past it to one behind.
-            poll_fn(|cx| Poll::Ready(place.join(cx))).await;
+            poll_fn(|cx| {
+                place.join(cx);
+                Poll::Ready(())
+            })
+            .await;
             permit.cancel();
         }
         Wait::For(length) => {

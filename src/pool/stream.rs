@@ -105,7 +105,6 @@ impl<Event> PoolStream<Event> {
     /// # Ok(())
     /// # }
     /// ```
-    #[must_use]
     pub fn with_feedback(
         mut self,
         feedback: impl FnMut(&Event) -> Option<Feedback> + Send + 'static,

@@ -25,6 +25,11 @@ fn ends() -> Answer {
     Ends(vec![Event::Text])
 }
 
+/// So many seconds less a nanosecond.
+fn almost(seconds: u32) -> Duration {
+    (seconds * SECOND).saturating_sub(Duration::from_nanos(1))
+}
+
 /// Is refused once, and answered then.
 fn refused_once(id: u32, seconds: u32) -> Request {
     request(id, &[FailsLater(cools(seconds)), ends()])
@@ -68,7 +73,7 @@ fn a_429_pauses_everybody_and_the_call_succeeds_after_it() {
         assert!(call.waits() && other.waits());
         // Its slot and its tokens are free meanwhile.
         assert_eq!((scene.books(), scene.arrived()), ((3, 2, 1_000), vec![1]));
-        scene.clock.advance(7 * SECOND - Duration::from_nanos(1));
+        scene.clock.advance(almost(7));
         call.run();
         other.run();
         assert!(call.waits() && other.waits());
@@ -139,7 +144,7 @@ fn of_calls_that_are_sent_again_the_first_one_goes_first() {
             scene.pool.limiter().set_rate(Rate::per_minute(4)).unwrap();
             tasks.iter_mut().for_each(Task::run);
         }
-        assert_eq!(scene.arrived(), []);
+        assert!(scene.arrived().is_empty());
         for (rate, expected) in (5..).zip((0..4).chain(10..10 + others)) {
             scene.pool.limiter().set_rate(Rate::per_minute(rate)).unwrap();
             run_all(&mut tasks);
@@ -280,7 +285,7 @@ fn after_overloads_it_waits_twice_as_long_each_time_and_holds_nothing() {
     let mut call = scene.calls(request(1, &script));
     for seconds in [1, 2, 4, 9, 16, 30, 30, 30] {
         assert_eq!((scene.arrived(), scene.books()), (vec![1], (3, 0, 1_000)));
-        scene.clock.advance(seconds * SECOND - Duration::from_nanos(1));
+        scene.clock.advance(almost(seconds));
         call.run();
         assert_eq!((scene.arrived(), scene.books()), (vec![], (3, 0, 1_000)), "{seconds} s");
         drop(scene.calls(plain(2).with_tokens(0)).answer().unwrap());
