@@ -1,11 +1,17 @@
 //! A provider that keeps its limits.
 
+mod reader;
+mod retries;
 mod stream;
 
 pub use stream::PoolStream;
 
+use self::reader::{Reader, ReadsEvents, Wrapped};
+use self::retries::{Retries, Wait, admit_again};
+use self::stream::says_something;
 use crate::error::Refused;
-use crate::limiter::Limiter;
+use crate::feedback::Feedback;
+use crate::limiter::{Limiter, OwnedLimiterPermit};
 use crate::policy::RateLimitPolicy;
 use crate::provider::{EventStream, Provider};
 use crate::tokens::Usage;
@@ -30,6 +36,13 @@ use std::sync::Arc;
 /// call counts as what the events [said](Provider::usage) instead: the rest goes to other calls, what was used beyond it counts
 /// on top. A call whose events said nothing counts as reserved; so does one that was dropped, panicked or failed, because
 /// nobody knows what it used. (Of its input or output what its events had said by then counts, if that is more.)
+///
+/// # What the provider says
+///
+/// The pool's limiter [observes](Limiter::observe) what a failed call's error [says](Provider::feedback) and what the
+/// [events](Provider::event_feedback) of a stream say, before the call's slot is free. So one 429 pauses all callers, and those in
+/// line keep their places. A call without an error is a success, once its stream has ended. The failed call itself is
+/// returned to its caller, unless the pool [sends it again](Self::with_retries).
 ///
 /// # Examples
 ///
@@ -61,10 +74,11 @@ use std::sync::Arc;
 /// # }
 /// ```
 pub struct ProviderPool<P: Provider + ?Sized> {
-    inner: Arc<P>,
+    inner: Arc<Wrapped<P>>,
     limiter: Limiter,
     /// In the place of the provider's.
     estimate: Option<Box<Estimate<P::Request>>>,
+    retries: Option<Retries<P::Request>>,
     name: String,
 }
 
@@ -79,7 +93,8 @@ impl<P: Provider + ?Sized> ProviderPool<P> {
 
     /// Wraps a provider with a limiter made elsewhere: with another clock, or shared with others.
     pub fn with_limiter(provider: Arc<P>, limiter: Limiter, name: impl Into<String>) -> Self {
-        Self { inner: provider, limiter, estimate: None, name: name.into() }
+        let inner = Arc::new(Wrapped(provider));
+        Self { inner, limiter, estimate: None, retries: None, name: name.into() }
     }
 
     /// The same pool with another estimate than the provider's, by a real tokenizer for example.
@@ -124,6 +139,94 @@ impl<P: Provider + ?Sized> ProviderPool<P> {
         self
     }
 
+    /// The same pool, and sends a failed call again, up to `most` times. Without it, and with zero, each call is sent once.
+    ///
+    /// It sends again what a [cool-down, a ramp or an overload](crate::Signal) refused, by the error's
+    /// [feedback](Provider::feedback), and only where there is no stream yet: an error in a stream is in its caller's hands. Other
+    /// errors, a [stop](crate::Signal::Stop), and those for which the provider
+    /// [says no](crate::Feedback::with_should_retry) are returned. After the last try its error is returned.
+    ///
+    /// A call is sent again through the limiter, and waits there:
+    ///
+    /// * after a cool-down or a ramp until the pause is over. It waits before all calls that have not been sent yet, so newcomers
+    ///   do not pass it; among those that are sent again the first one goes first. It gives back its slot and its tokens when it has
+    ///   its place, and takes them again when it goes. They are never counted twice;
+    /// * after an overload for the time told, or for 1 s, twice as long after each try, and 30 s at most. It holds nothing meanwhile,
+    ///   so others go. Then it waits in line before those that have not been sent. A time above two minutes is not waited for: the
+    ///   error is returned.
+    ///
+    /// Others do not starve behind such calls: each of them has gone once as any other, and is sent again `most` times at most.
+    ///
+    /// Each try counts as a request, because providers count it. It takes none of the places of
+    /// [`max_waiters`](crate::LimiterBuilder::max_waiters). If the limiter refuses it (because it was closed meanwhile, for example),
+    /// the provider's error is returned.
+    ///
+    /// The request is copied before each try but the last one. Requests with large parts are cheap to copy if these are in an `Arc`.
+    ///
+    /// ```
+    /// use async_trait::async_trait;
+    /// use futures_util::{StreamExt, stream};
+    /// use ringgate::{EventStream, Feedback, Provider, ProviderPool, RateLimitPolicy, Refused};
+    /// use std::sync::Arc;
+    /// use std::sync::atomic::{AtomicBool, Ordering};
+    /// use std::time::Duration;
+    ///
+    /// #[derive(Debug)]
+    /// enum Error {
+    ///     TooManyRequests { retry_after: Duration },
+    ///     Refused(Refused),
+    /// }
+    /// # impl From<Refused> for Error {
+    /// #     fn from(refused: Refused) -> Self { Self::Refused(refused) }
+    /// # }
+    ///
+    /// /// Refuses its first call.
+    /// struct Busy(AtomicBool);
+    ///
+    /// #[async_trait]
+    /// impl Provider for Busy {
+    ///     type Request = &'static str;
+    ///     type Event = char;
+    ///     type Error = Error;
+    ///
+    ///     fn name(&self) -> &str {
+    ///         "busy"
+    ///     }
+    ///
+    ///     async fn stream(&self, request: &'static str) -> Result<EventStream<char>, Error> {
+    ///         if self.0.swap(false, Ordering::Relaxed) {
+    ///             return Err(Error::TooManyRequests { retry_after: Duration::from_millis(20) });
+    ///         }
+    ///         Ok(Box::pin(stream::iter(request.chars())))
+    ///     }
+    ///
+    ///     fn feedback(&self, error: &Error) -> Option<Feedback> {
+    ///         match *error {
+    ///             Error::TooManyRequests { retry_after } => Some(Feedback::cool_down(retry_after)),
+    ///             Error::Refused(_) => None,
+    ///         }
+    ///     }
+    /// }
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Error> {
+    /// let provider = Arc::new(Busy(AtomicBool::new(true)));
+    /// let pool = ProviderPool::new(provider, RateLimitPolicy::rpm(60), "key").with_retries(2);
+    /// let answer: String = pool.stream("hello").await?.collect().await;
+    /// assert_eq!(answer, "hello");
+    /// assert_eq!(pool.limiter().remaining(), 58); // it was sent twice
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn with_retries(mut self, most: u32) -> Self
+    where
+        P::Request: Clone,
+    {
+        self.retries = Some(Retries::new(most));
+        self
+    }
+
     /// The pool's limiter.
     #[must_use]
     pub fn limiter(&self) -> &Limiter {
@@ -133,7 +236,7 @@ impl<P: Provider + ?Sized> ProviderPool<P> {
     fn expected(&self, request: &P::Request) -> Usage {
         match &self.estimate {
             Some(estimate) => estimate(request),
-            None => self.inner.estimate(request),
+            None => self.inner.0.estimate(request),
         }
     }
 
@@ -142,8 +245,7 @@ impl<P: Provider + ?Sized> ProviderPool<P> {
     /// Until then the call is in line, and the provider is not called. To limit only the wait in line, acquire
     /// from [`limiter`](Self::limiter) and call the provider yourself.
     ///
-    /// The same as [`Provider::stream`] of the pool, without the two allocations that the trait costs. A pool that limits tokens
-    /// allocates once more.
+    /// The same as [`Provider::stream`] of the pool, without the two allocations that the trait costs.
     ///
     /// # Errors
     ///
@@ -152,26 +254,58 @@ impl<P: Provider + ?Sized> ProviderPool<P> {
     ///
     /// # Panics
     ///
-    /// If the provider panics, or its estimate. No slot and no token is lost.
+    /// If the provider panics, or its estimate, or its feedback, or the copy of a request. No slot and no token is lost.
     ///
     /// # Cancel safety
     ///
     /// Dropping the future before the provider is called gives up the place in line, and nothing is counted.
-    /// Dropping it later drops the provider's call, which stays counted, with all the tokens it had reserved.
-    pub async fn stream(&self, request: P::Request) -> Result<PoolStream<P::Event>, P::Error>
+    /// Dropping it later drops the provider's call, which stays counted, with all the tokens it had reserved. Dropping it while it
+    /// waits to be [sent again](Self::with_retries) gives up its place; it stays counted as a request, and holds nothing else.
+    pub async fn stream(&self, mut request: P::Request) -> Result<PoolStream<P::Event>, P::Error>
     where
         P: 'static,
         P::Error: From<Refused>,
     {
         let limits_tokens = self.limiter.has_token_limits();
         let expected = if limits_tokens { self.expected(&request) } else { Usage::default() };
-        let permit = self.limiter.call().tokens(expected).acquire_owned().await?;
-        let events = self.inner.stream(request).await?;
-        if !limits_tokens {
-            return Ok(PoolStream::new(events, permit));
+        let mut permit = self.limiter.call().tokens(expected).acquire_owned().await?;
+        let mut again = 0;
+        loop {
+            let spare = self.retries.as_ref().and_then(|retries| retries.spare(again, &request));
+            let error = match self.inner.0.stream(request).await {
+                Ok(events) => return Ok(self.answer(events, permit)),
+                Err(error) => error,
+            };
+            let wait = self.observe(&error, &permit).and_then(|said| Wait::after(&said, again));
+            let (Some(spare), Some(wait)) = (spare, wait) else { return Err(error) };
+            // In a box, because calls that go well should stay small.
+            let Ok(admitted) = Box::pin(admit_again(&self.limiter, permit, wait)).await else {
+                return Err(error);
+            };
+            (request, permit, again) = (spare, admitted, again + 1);
         }
-        let provider = Arc::clone(&self.inner);
-        Ok(PoolStream::with_usage(events, permit, move |event| provider.usage(event)))
+    }
+
+    fn answer(
+        &self,
+        events: EventStream<P::Event>,
+        permit: OwnedLimiterPermit,
+    ) -> PoolStream<P::Event>
+    where
+        P: 'static,
+    {
+        let provider: Arc<dyn ReadsEvents<P::Event>> = Arc::<Wrapped<P>>::clone(&self.inner);
+        let reads_usage = self.limiter.has_token_limits();
+        PoolStream::of(events, permit, Reader::Provider { provider, reads_usage })
+    }
+
+    /// What a call's error says, once all others know it.
+    fn observe(&self, error: &P::Error, permit: &OwnedLimiterPermit) -> Option<Feedback> {
+        let feedback = self.inner.0.feedback(error)?;
+        if says_something(&feedback) {
+            permit.observe(&feedback);
+        }
+        Some(feedback)
     }
 }
 
@@ -198,7 +332,15 @@ where
     }
 
     fn usage(&self, event: &P::Event) -> Option<Usage> {
-        self.inner.usage(event)
+        self.inner.0.usage(event)
+    }
+
+    fn feedback(&self, error: &P::Error) -> Option<Feedback> {
+        self.inner.0.feedback(error)
+    }
+
+    fn event_feedback(&self, event: &P::Event) -> Option<Feedback> {
+        self.inner.0.event_feedback(event)
     }
 }
 
@@ -206,8 +348,9 @@ impl<P: Provider + ?Sized> fmt::Debug for ProviderPool<P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ProviderPool")
             .field("name", &self.name)
-            .field("provider", &self.inner.name())
+            .field("provider", &self.inner.0.name())
             .field("limiter", &self.limiter)
+            .field("retries", &self.retries.as_ref().map_or(0, Retries::most))
             .finish_non_exhaustive()
     }
 }

@@ -1,5 +1,6 @@
 //! What a pool wraps.
 
+use crate::feedback::Feedback;
 use crate::tokens::Usage;
 use async_trait::async_trait;
 use core::pin::Pin;
@@ -108,6 +109,94 @@ pub trait Provider: Send + Sync {
     /// zero if another event says the other part. If none says anything, which is the default, the call counts as
     /// [estimated](Self::estimate).
     fn usage(&self, event: &Self::Event) -> Option<Usage> {
+        let _ = event;
+        None
+    }
+
+    /// What a failed call's error says for all calls: a 429, an overload, what is left of the limits.
+    ///
+    /// A pool [observes](crate::Limiter::observe) it, so that one 429 pauses all its calls, and may
+    /// [send the call again](crate::ProviderPool::with_retries). `None`, the default, changes nothing.
+    ///
+    /// ```
+    /// # use async_trait::async_trait;
+    /// # use ringgate::{EventStream, Provider, Refused};
+    /// use ringgate::Feedback;
+    /// use std::time::Duration;
+    ///
+    /// enum Error {
+    ///     Http { status: u16, retry_after: Option<Duration> },
+    ///     Network,
+    ///     Refused(Refused), // the pool's own
+    /// }
+    /// # impl From<Refused> for Error {
+    /// #     fn from(refused: Refused) -> Self { Self::Refused(refused) }
+    /// # }
+    ///
+    /// struct Chat;
+    ///
+    /// #[async_trait]
+    /// impl Provider for Chat {
+    ///     # type Request = String;
+    ///     # type Event = char;
+    ///     type Error = Error;
+    ///
+    ///     fn feedback(&self, error: &Error) -> Option<Feedback> {
+    ///         match *error {
+    ///             Error::Http { status: 429, retry_after } => Some(Feedback::cool_down(retry_after)),
+    ///             Error::Http { status: 503 | 529, .. } => Some(Feedback::overload()),
+    ///             _ => None,
+    ///         }
+    ///     }
+    ///     // …
+    ///     # fn name(&self) -> &str { "chat" }
+    ///     # async fn stream(&self, _: String) -> Result<EventStream<char>, Error> {
+    ///     #     unimplemented!()
+    ///     # }
+    /// }
+    ///
+    /// let error = Error::Http { status: 429, retry_after: Some(Duration::from_secs(7)) };
+    /// assert_eq!(Chat.feedback(&error), Some(Feedback::cool_down(Duration::from_secs(7))));
+    /// # let _ = Error::Network;
+    /// ```
+    fn feedback(&self, error: &Self::Error) -> Option<Feedback> {
+        let _ = error;
+        None
+    }
+
+    /// The same for an event of a stream: an error that comes after the stream has begun, or what is left of the limits, if the
+    /// first event has the answer's headers.
+    ///
+    /// A pool asks for each event. It observes the first that tells an error, and the first of the others that has quotas. A stream
+    /// that ends without an error is a success.
+    ///
+    /// ```
+    /// # use async_trait::async_trait;
+    /// # use ringgate::{EventStream, Provider, Refused};
+    /// use ringgate::{Feedback, Signal};
+    ///
+    /// struct Chat;
+    ///
+    /// #[async_trait]
+    /// impl Provider for Chat {
+    ///     # type Request = String;
+    ///     type Event = serde_json::Value;
+    ///     # type Error = Refused;
+    ///
+    ///     fn event_feedback(&self, event: &serde_json::Value) -> Option<Feedback> {
+    ///         (event["error"]["type"] == "overloaded_error").then(Feedback::overload)
+    ///     }
+    ///     // …
+    ///     # fn name(&self) -> &str { "chat" }
+    ///     # async fn stream(&self, _: String) -> Result<EventStream<serde_json::Value>, Refused> {
+    ///     #     unimplemented!()
+    ///     # }
+    /// }
+    ///
+    /// let event = serde_json::json!({ "error": { "type": "overloaded_error" } });
+    /// assert_eq!(Chat.event_feedback(&event).map(|said| said.signal()), Some(Signal::Overload));
+    /// ```
+    fn event_feedback(&self, event: &Self::Event) -> Option<Feedback> {
         let _ = event;
         None
     }

@@ -119,6 +119,11 @@ impl Limiter {
         block_on(self.acquire_timeout(timeout))
     }
 
+    /// Sleeps for so long by the limiter's clock.
+    pub(crate) fn sleep(&self, length: Duration) -> impl Future<Output = ()> + Send + '_ {
+        self.core.sleep(length)
+    }
+
     /// [`blocking_acquire`](Self::blocking_acquire) with a permit that borrows nothing.
     ///
     /// # Errors
@@ -255,6 +260,11 @@ impl LimiterAcquireOwned {
 }
 
 impl LimiterAcquireOwned {
+    /// Takes its place in line without a try to go. The next poll decides.
+    pub(crate) fn join(&mut self, cx: &mut Context<'_>) {
+        self.admission.enqueue(cx);
+    }
+
     /// A call of its own, so that one without tokens stays small where it is inlined.
     #[inline(never)]
     fn poll_with_tokens(

@@ -84,6 +84,13 @@ impl<'a> LimiterCall<'a> {
         self
     }
 
+    /// It has been sent before. It waits before all that have not, and is not one of
+    /// [`max_waiters`](crate::LimiterBuilder::max_waiters).
+    pub(crate) fn again(mut self) -> Self {
+        self.ask.is_again = true;
+        self
+    }
+
     /// Waits in line. See [`Limiter::acquire`].
     ///
     /// # Errors

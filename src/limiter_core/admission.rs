@@ -100,9 +100,10 @@ impl<H: Handle> Admission<H> {
         self.queued.as_mut().map_or(Poll::Pending, |queued| queued.as_mut().poll(cx).map_ok(K::of))
     }
 
-    /// The task's budget is spent: the call takes its place in line, and decides at the next poll.
+    /// The call takes its place in line, and decides at the next poll: the task's budget is spent, or it has yet to give back what it
+    /// had.
     #[cold]
-    fn enqueue(&mut self, cx: &mut Context<'_>) {
+    pub(crate) fn enqueue(&mut self, cx: &mut Context<'_>) {
         if self.queued.is_some() || self.undelivered.is_some() {
             return;
         }

@@ -11,6 +11,8 @@ pub(crate) struct Ask {
     pub(crate) timeout: Option<Duration>,
     /// What it expects to use.
     pub(crate) tokens: Usage,
+    /// It has been sent before, and goes before those that have not.
+    pub(crate) is_again: bool,
 }
 
 impl Ask {

@@ -3,6 +3,7 @@
 //! | lane | who waits in it |
 //! |---|---|
 //! | late | calls that found no room at their turn and are older than those in front. They get turns all together, so that they stay in order if they find none again |
+//! | again | calls that have been sent before, and are sent again |
 //! | front | calls that found no room at their turn; the first of them waits for the time by the rate |
 //! | high, normal, low | all others, by [`Priority`] |
 //!
@@ -17,11 +18,19 @@ use super::turns::TurnsOut;
 use crate::semaphore::{Semaphore, Waiting};
 use crate::sync::atomic::{AtomicU64, Ordering};
 
-const LANES: usize = 2 + CLASSES;
+/// The lanes before those of the classes.
+const AHEAD: usize = 3;
+
+const LANES: usize = AHEAD + CLASSES;
+
+/// The number of the first call that is sent for the first time. Those that are sent again have numbers of their own before it:
+/// they are older than all others.
+const FIRST: u64 = 1 << 63;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Lane {
     Late,
+    Again,
     Front,
     Class(Priority),
 }
@@ -30,12 +39,13 @@ impl Lane {
     fn index(self) -> usize {
         match self {
             Self::Late => 0,
-            Self::Front => 1,
-            Self::Class(class) => 2 + class.index(),
+            Self::Again => 1,
+            Self::Front => 2,
+            Self::Class(class) => AHEAD + class.index(),
         }
     }
 
-    /// Whether its calls have had a turn, or came first.
+    /// Whether its calls have had a turn, came first, or have been sent before.
     pub(super) fn is_ahead(self) -> bool {
         !matches!(self, Self::Class(_))
     }
@@ -47,8 +57,10 @@ pub(super) struct Line {
     pub(super) turns: TurnsOut,
     /// The calls in line by class, those with a turn included.
     calls: [AtomicU64; CLASSES],
-    /// How many calls have ever joined.
+    /// How many calls have ever joined, those that were sent before left out.
     joined: AtomicU64,
+    /// How many have joined to be sent again.
+    joined_again: AtomicU64,
     /// How many of them have left.
     left: AtomicU64,
     /// How many of them were admitted.
@@ -77,6 +89,7 @@ impl Line {
             turns: TurnsOut::new(),
             calls: core::array::from_fn(|_| AtomicU64::new(0)),
             joined: AtomicU64::new(0),
+            joined_again: AtomicU64::new(0),
             left: AtomicU64::new(0),
             went: Progress::default(),
             newest_in_front: AtomicU64::new(0),
@@ -99,7 +112,16 @@ impl Line {
         let left = self.left.load(Ordering::Relaxed);
         // ORDERING: Relaxed, as above.
         self.calls[class.index()].fetch_add(1, Ordering::Relaxed);
-        Number { line: self, nth, class, ahead, left, is_counted: true }
+        Number { line: self, nth: FIRST + nth, class, ahead, left, is_counted: true }
+    }
+
+    /// The same for a call that is sent again.
+    pub(super) fn join_again(&self, class: Priority) -> Number<'_> {
+        // ORDERING: Relaxed, as in `join`.
+        let nth = self.joined_again.fetch_add(1, Ordering::Relaxed);
+        // ORDERING: Relaxed, as in `join`.
+        self.calls[class.index()].fetch_add(1, Ordering::Relaxed);
+        Number { line: self, nth, class, ahead: 0, left: 0, is_counted: true }
     }
 
     /// How many calls are in line.
@@ -117,9 +139,9 @@ impl Line {
         self.lanes.iter().any(Semaphore::has_waiters)
     }
 
-    /// Whether a call waits that had a turn, or came first.
+    /// Whether a call waits before the classes.
     pub(super) fn is_watched(&self) -> bool {
-        self.lanes[..2].iter().any(Semaphore::has_waiters)
+        self.lanes[..AHEAD].iter().any(Semaphore::has_waiters)
     }
 
     fn lane(&self, lane: Lane) -> &Semaphore {
@@ -147,25 +169,19 @@ impl Line {
 
     /// Whether the call is the first of all.
     pub(super) fn is_first(&self, lane: Lane, waiting: &Waiting<'_>) -> bool {
-        match lane {
-            Lane::Late => waiting.is_first(),
-            Lane::Front => !self.lane(Lane::Late).has_waiters() && waiting.is_first(),
-            Lane::Class(_) => false,
-        }
+        let mut before = self.lanes[..lane.index()].iter();
+        lane.is_ahead() && !before.any(Semaphore::has_waiters) && waiting.is_first()
     }
 
     /// How many calls wait for a turn before this one; `None` if it has one.
     pub(super) fn position(&self, lane: Lane, waiting: &Waiting<'_>) -> Option<u64> {
         let within = waiting.position()?;
-        let before: usize = match lane {
-            Lane::Late => 0,
-            Lane::Front => self.lane(Lane::Late).waiters(),
-            Lane::Class(_) => self.lanes[..2].iter().map(Semaphore::waiters).sum(),
-        };
+        let before = &self.lanes[..lane.index().min(AHEAD)];
+        let before: usize = before.iter().map(Semaphore::waiters).sum();
         let within = u64::try_from(within).unwrap_or(u64::MAX);
         let others = match lane {
             Lane::Class(class) => self.before(class, within),
-            Lane::Late | Lane::Front => 0,
+            Lane::Late | Lane::Again | Lane::Front => 0,
         };
         Some(within + others + u64::try_from(before).unwrap_or(u64::MAX))
     }
@@ -228,7 +244,7 @@ impl Line {
     /// Hands out turns, and returns how many nobody took. That may be more than it was given: others' leftovers.
     pub(super) fn give(&self, turns: u64, panics: &mut Panics) -> u64 {
         let mut left = turns;
-        for lane in [Lane::Late, Lane::Front] {
+        for lane in [Lane::Late, Lane::Again, Lane::Front] {
             left = Self::give_to(self.lane(lane), left, panics);
         }
         let mut waits = Priority::ALL.map(|class| self.lane(Lane::Class(class)).has_waiters());
@@ -241,9 +257,9 @@ impl Line {
             let first = Priority::of_turn(nth).index();
             let class =
                 if waits[first] { first } else { waits.iter().position(|w| *w).unwrap_or(0) };
-            let untaken = Self::give_to(&self.lanes[2 + class], now, panics);
+            let untaken = Self::give_to(&self.lanes[AHEAD + class], now, panics);
             left = (left - now).saturating_add(untaken);
-            waits[class] = untaken == 0 && self.lanes[2 + class].has_waiters();
+            waits[class] = untaken == 0 && self.lanes[AHEAD + class].has_waiters();
         }
         left
     }
@@ -319,14 +335,33 @@ impl Number<'_> {
         let has_late = self.line.lane(Lane::Late).has_waiters();
         // MUTANTS: lane_ahead
         // The newest of all stays behind those in front, and any behind an older one that is there.
-        if self.nth + 1 < newest && (!is_behind || has_late) { Lane::Late } else { Lane::Front }
+        if self.is_older_than(newest) && (!is_behind || has_late) {
+            Lane::Late
+        } else {
+            self.home()
+        }
+    }
+
+    /// Whether it has been sent before.
+    fn is_again(&self) -> bool {
+        self.nth < FIRST
+    }
+
+    /// Whether it goes before the `newest` in front.
+    fn is_older_than(&self, newest: u64) -> bool {
+        self.is_again() || self.nth + 1 < newest
+    }
+
+    /// The lane before the classes in which it waits behind others.
+    pub(super) fn home(&self) -> Lane {
+        if self.is_again() { Lane::Again } else { Lane::Front }
     }
 
     /// Whether others wait in front, and none of them is known to be younger.
     pub(super) fn is_behind_those_in_front(&self) -> bool {
         // ORDERING: Relaxed, as in `lane_ahead`.
         let newest = self.line.newest_in_front.load(Ordering::Relaxed);
-        self.line.is_watched() && self.nth + 1 >= newest
+        self.line.is_watched() && !self.is_older_than(newest)
     }
 
     /// It counts as waiting no more: it is in the log, or has left.

@@ -35,19 +35,28 @@ impl<'a> Queued<'a> {
         deadline: Option<Deadline>,
         is_counted: bool,
     ) -> Result<Self, Refused> {
-        let counted = if is_counted { core.take_place()? } else { None };
-        let silent = core.silent();
+        // It had a place before, if it is sent again.
+        let is_limited = !ask.is_again;
+        let counted = if is_counted && is_limited { core.take_place()? } else { None };
         let class = ask.class;
-        let number = core.line.join(class, silent);
+        let number = if ask.is_again {
+            core.line.join_again(class)
+        } else {
+            core.line.join(class, core.silent())
+        };
         let nth = number.nth();
-        let lane = if number.came_first() { number.lane_ahead(false) } else { Lane::Class(class) };
+        let lane = match () {
+            () if ask.is_again => number.home(),
+            () if number.came_first() => number.lane_ahead(false),
+            () => Lane::Class(class),
+        };
         Ok(Self {
             core,
             ask,
             number,
             counted,
             share: core.budgets().and_then(|budgets| budgets.join(ask.tokens)),
-            has_yet_to_be_counted: !is_counted,
+            has_yet_to_be_counted: !is_counted && is_limited,
             state: State::Waiting(Place::new(core, lane, nth)),
             unused_since: None,
             alarm: None,

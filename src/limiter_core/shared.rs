@@ -17,7 +17,7 @@ use crate::error::{NoSuchRateError, Refused};
 use crate::rate::Rate;
 use crate::raw::window::{Log, LogFull, Reading, Reservation};
 use crate::semaphore::Semaphore;
-use crate::time::{JUMP, Time};
+use crate::time::{JUMP, SleepUntil, Time};
 use core::time::Duration;
 
 /// How often to read the clock when a reading is stale. A clock that stepped back stays stale.
@@ -80,6 +80,12 @@ impl Core {
     /// Takes one of the places in line, if they are limited.
     pub(super) fn take_place(&self) -> Result<Option<Counted<'_>>, Refused> {
         self.queue_limit.as_ref().map(QueueLimit::take).transpose()
+    }
+
+    /// Sleeps for so long by the limiter's clock.
+    pub(crate) fn sleep(&self, length: Duration) -> SleepUntil<'_> {
+        let now = self.time.now();
+        self.time.sleep_until(now.saturating_add(length), now)
     }
 
     // ---- control -------------------------------------------------------------------------------

@@ -23,6 +23,7 @@
 //! | `unlimited()` | panics in `ProviderPool::new` | limits nothing |
 //! | `max_concurrent: 0` | never returns | refuses at once |
 //! | cost of a call | grows with `rpm` | does not |
+//! | a server's 429 | is its own call's error | also [pauses](#what-the-provider-says) all callers of the pool |
 //! | tokens | not limited | limited by a limiter of [`ringgate::RateLimitPolicy`] (below) |
 //!
 //! # Tokens
@@ -44,6 +45,12 @@
 //! ([4,096](DEFAULT_MAX_TOKENS) if its options have none). When its stream has ended, it counts as what the last event
 //! [said](usage). If that said nothing, or the call did not come to its end, it counts as reserved.
 //!
+//! # What the provider says
+//!
+//! The pool's limiter learns what a failed call's error [says](feedback) for all calls, and what the
+//! [events](event_feedback) of a stream say. So one 429 pauses all callers of the pool, and those in line keep their places. The
+//! failed call's error is returned. The pool sends nothing again: a retry belongs above it, so that each try passes the limiter.
+//!
 //! # Cost
 //!
 //! A call adds the limiter's work and one allocation to the provider's own, two through the trait
@@ -59,8 +66,10 @@
 //!
 //! `serde`: [`RateLimitPolicy`] can be read and written.
 
+mod feedback;
 mod tokens;
 
+pub use feedback::{event_feedback, feedback};
 pub use ringgate::Usage;
 pub use tokens::{DEFAULT_MAX_TOKENS, estimate_input, usage};
 
@@ -368,12 +377,22 @@ impl ProviderPool {
             Usage::default()
         };
         let permit = self.admit(expected).await.map_err(rate_limited)?;
-        let events = self.inner.stream(model, context, options).await?;
-        Ok(Box::pin(if limits_tokens {
+        let events = match self.inner.stream(model, context, options).await {
+            Ok(events) => events,
+            Err(error) => {
+                // Before its slot is free.
+                if let Some(said) = feedback(&error) {
+                    permit.observe(&said);
+                }
+                return Err(error);
+            }
+        };
+        let answer = if limits_tokens {
             PoolStream::with_usage(events, permit, usage)
         } else {
             PoolStream::new(events, permit)
-        }))
+        };
+        Ok(Box::pin(answer.with_feedback(event_feedback)))
     }
 
     fn expected(&self, model: &Model, context: &Context, options: Option<&StreamOptions>) -> Usage {

@@ -317,7 +317,31 @@ async fn what_the_server_refuses_is_passed_on_as_it_came_and_stays_counted() {
             other => panic!("{:?}", other.err()),
         }
         assert_eq!((pool.limiter().available_permits(), pool.limiter().remaining()), (1, left));
+        // Nothing was told about how long.
+        let is_429 = status == StatusCode::TOO_MANY_REQUESTS;
+        assert_eq!(pool.limiter().paused_for().is_some(), is_429);
+        pool.limiter().resume();
     }
+}
+
+/// Broken by: an error that the pool does not pass on; a body that is not read.
+#[tokio::test]
+async fn a_429_of_the_server_pauses_the_pool_for_as_long_as_its_body_says() {
+    let mut server = Server::start().await;
+    let pool = server.pool(RateLimitPolicy::rpm(60));
+    let asked = call(&pool, "?");
+    let body =
+        r#"{"error": {"code": "rate_limit_exceeded", "message": "Please try again in 30s."}}"#;
+    server.call().await.fail(StatusCode::TOO_MANY_REQUESTS, body);
+    assert!(matches!(asked.await.unwrap(), Err(ProviderError::HttpError(429, _))));
+    let left = pool.limiter().paused_for().unwrap();
+    assert!(left > s(20) && left <= s(30), "{left:?}");
+    let waits = call(&pool, "?");
+    tokio::task::yield_now().await;
+    assert_eq!(pool.limiter().waiters(), 1);
+    pool.limiter().resume();
+    server.call().await.begin().finish("stop");
+    assert!(waits.await.unwrap().is_ok());
 }
 
 /// Broken by: a permit that is let go at the first event that is an error, or never.

@@ -74,6 +74,63 @@ fn model_a_waiting_call_against_the_end_of_one() {
     });
 }
 
+/// A call that is sent again: it takes its place, gives back its permit, and waits.
+fn sent_again(limiter: &Limiter, permit: OwnedLimiterPermit) {
+    let mut place = limiter.call().again().acquire_owned();
+    place.join(&mut Context::from_waker(Waker::noop()));
+    permit.cancel();
+    drop(block_on(place).unwrap());
+}
+
+/// Caught: `Line::give` leaves out the lane of calls that are sent again.
+#[test]
+fn model_a_call_that_is_sent_again_against_a_newcomer() {
+    model(2, || {
+        let limiter = one_at_a_time();
+        let running = limiter.try_acquire_owned().unwrap();
+        let other = call_elsewhere(&limiter);
+        sent_again(&limiter, running);
+        other.join().unwrap();
+        assert_idle(&limiter);
+    });
+}
+
+/// Caught: as above; `Leaving` of a call that is sent again looks for no successor.
+#[test]
+fn model_a_call_that_is_sent_again_against_one_in_line() {
+    model(1, || {
+        let limiter = one_at_a_time();
+        let running = limiter.try_acquire_owned().unwrap();
+        let waiting = queued(&limiter);
+        let again = {
+            let limiter = limiter.clone();
+            thread::spawn(move || sent_again(&limiter, running))
+        };
+        drop(block_on(waiting));
+        again.join().unwrap();
+        assert_idle(&limiter);
+    });
+}
+
+/// Caught: a call that is sent again does not look when it has its place.
+#[test]
+fn model_a_call_that_is_sent_again_while_time_moves() {
+    model(2, || {
+        let clock = ManualClock::new();
+        let builder = Limiter::builder().margin(Duration::ZERO).max_concurrent(1);
+        let limiter = builder.clock(clock.clone()).build();
+        let running = limiter.try_acquire_owned().unwrap();
+        limiter.pause(WINDOW);
+        let again = {
+            let limiter = limiter.clone();
+            thread::spawn(move || sent_again(&limiter, running))
+        };
+        clock.advance(WINDOW);
+        again.join().unwrap();
+        assert_idle(&limiter);
+    });
+}
+
 /// Caught: `Queued` forgets the turn when it is dropped.
 #[test]
 fn model_the_first_in_line_gives_up_against_the_second() {
