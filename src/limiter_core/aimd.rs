@@ -21,7 +21,7 @@ pub(super) struct Aimd(AtomicU64);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Level {
     /// How many may be in flight.
-    pub(super) level: u32,
+    pub(super) most: u32,
     /// How many are.
     pub(super) in_flight: u32,
     /// Whether the level is as high as it may be.
@@ -42,7 +42,7 @@ impl Aimd {
     pub(super) fn succeed(&self, seen: Level) -> bool {
         self.change(|Answers { awaited, successes }| {
             let successes = if seen.is_highest { 0 } else { successes + 1 };
-            let rises = !seen.is_highest && successes >= seen.level;
+            let rises = !seen.is_highest && successes >= seen.most;
             let successes = if rises { 0 } else { successes };
             (Answers { awaited: awaited.saturating_sub(1), successes }, rises)
         })
@@ -54,7 +54,7 @@ impl Aimd {
             if awaited > 0 {
                 return (Answers { awaited: awaited - 1, successes }, false);
             }
-            if seen.level <= 1 {
+            if seen.most <= 1 {
                 return (Answers { awaited, successes }, false);
             }
             // Without the one that tells it.

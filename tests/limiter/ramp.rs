@@ -147,7 +147,7 @@ fn a_try_in_a_ramp_is_told_the_exact_time_and_one_without_a_slot_does_not_use_it
     let permit = limiter.try_acquire().unwrap();
     let refused = limiter.try_acquire().unwrap_err();
     let wait = refused.retry_after().unwrap();
-    bells.advance(wait - Duration::from_nanos(1));
+    bells.advance(wait.saturating_sub(Duration::from_nanos(1)));
     drop(permit);
     assert_eq!(tries(&limiter).unwrap_err().retry_after(), Some(Duration::from_nanos(1)));
     bells.advance(Duration::from_nanos(1));

@@ -36,7 +36,7 @@ fn a_stopped_limiter_refuses_at_once_with_the_reason_and_the_exact_time() {
             let mut call = Woken::new(limiter.acquire());
             let answer = call.poll();
             assert!(answer.is_ready(), "it waits");
-            bells.advance(DAY - Duration::from_nanos(1));
+            bells.advance(DAY.saturating_sub(Duration::from_nanos(1)));
             assert_stopped(tries(&limiter), reason, Some(Duration::from_nanos(1)));
             bells.advance(Duration::from_nanos(1));
             assert_eq!((limiter.stopped(), limiter.paused_for()), (None, None));
