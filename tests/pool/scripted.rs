@@ -165,6 +165,7 @@ pub(crate) struct Scene {
     provider: Arc<Fake>,
     pub(crate) clock: ManualClock,
     arrivals: Receiver<u32>,
+    slots: usize,
 }
 
 pub(crate) fn scene(limits: impl FnOnce(LimiterBuilder) -> LimiterBuilder) -> Scene {
@@ -177,7 +178,8 @@ pub(crate) fn with_limiter(limiter: Limiter, clock: ManualClock) -> Scene {
     let (sender, arrivals) = channel();
     let provider = Arc::new(Fake { arrivals: sender, lets_go: AtomicBool::new(false) });
     let pool = ProviderPool::with_limiter(Arc::clone(&provider), limiter, "pool");
-    Scene { pool, provider, clock, arrivals }
+    let slots = pool.limiter().concurrency_limit();
+    Scene { pool, provider, clock, arrivals, slots }
 }
 
 impl Scene {
@@ -207,10 +209,11 @@ impl Scene {
         task
     }
 
-    /// Slots that are free, calls in line, tokens left.
+    /// Slots that are free (as if no overload had lowered their number), calls in line, tokens left.
     pub(crate) fn books(&self) -> (usize, usize, u64) {
         let limiter = self.pool.limiter();
-        (limiter.available_permits(), limiter.waiters(), limiter.remaining_tokens())
+        let in_use = limiter.concurrency_limit() - limiter.available_permits();
+        (self.slots - in_use, limiter.waiters(), limiter.remaining_tokens())
     }
 }
 
