@@ -25,6 +25,8 @@
 mod admission;
 mod ask;
 mod budgets;
+mod ceiling;
+mod ceilings;
 mod concurrency;
 mod counts;
 mod direct;
@@ -53,6 +55,7 @@ mod slot;
 mod stands;
 mod turns;
 mod watch;
+mod which;
 
 pub(crate) use admission::{Admission, Handle};
 pub(crate) use ask::Ask;

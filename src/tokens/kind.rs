@@ -1,5 +1,6 @@
 //! The two ways of counting.
 
+use crate::raw::left::Left;
 use crate::raw::tokens::{Admission, HeldTokens, Mark, Now, RawTokens, Refusal, Reservation};
 use crate::time::Timestamp;
 
@@ -44,6 +45,14 @@ impl Kind {
                 tokens.settle_held(now, Reservation::of_mark(mark, weight), actual);
             }
         }
+    }
+
+    /// Counts what others have used, until no more is left than a provider says.
+    pub(super) fn count_others(&self, now: impl Now, left: Left) {
+        match self {
+            Self::AtStart(tokens) => tokens.count_all_others(now, left),
+            Self::AsProduced(tokens) => tokens.count_others(now, left),
+        };
     }
 
     pub(super) fn peek(&self, now: impl Now, weight: u64) -> Result<(), Refusal> {

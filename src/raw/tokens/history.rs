@@ -62,7 +62,11 @@ impl RawTokens {
             }
         }
         filling.complete();
-        wheel.start(Word::new(first, 0));
+        let head = Word::new(first, 0);
+        wheel.start(head);
+        if let Ok(window) = wheel.window(head, first) {
+            wheel.note_baseline(Word::new(first - 1, window.sum));
+        }
         Self { chain: Chain::of(wheel) }
     }
 }

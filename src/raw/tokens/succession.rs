@@ -92,7 +92,7 @@ impl Wheel {
         self.close();
         next.seed_limit(self.limit());
         if next.is_fresh {
-            next.start(Word::new(next.scale.first(), 0));
+            next.start_empty();
             return;
         }
         if let (Some(offset), true) = (self.offset.get(), next.era == self.era) {
