@@ -8,6 +8,7 @@ mod line;
 mod oracle;
 mod order_faults;
 mod pause;
+mod quotas;
 #[path = "../common/refusal.rs"]
 mod refusal;
 mod server_log;
