@@ -16,22 +16,24 @@ impl Ceiling {
     }
 
     pub(super) fn get(&self) -> u64 {
-        // ORDERING: Relaxed: the number alone; `is_still` orders it.
+        // ORDERING: Relaxed: the number alone; `confirm` orders it.
         self.0.load(Ordering::Relaxed)
     }
 
     /// Before the limit itself is set.
     pub(super) fn set(&self, limit: u64) {
-        // ORDERING: AcqRel. If it comes after the exchange in `is_still`, the limit that was written before that comes before the
+        // ORDERING: AcqRel. If it comes after the exchange in `confirm`, the limit that was written before that comes before the
         // user's. If before, that exchange sees it.
         self.0.swap(limit, Ordering::AcqRel);
     }
 
-    /// Whether it is still this. Asked after the limit has been changed; a write although it changes nothing.
-    fn is_still(&self, limit: u64) -> bool {
-        // MUTANTS: is_still
-        // ORDERING: AcqRel pairs with the swap in `set`. Relaxed on failure: it is loaded again, and that is as late.
-        self.0.compare_exchange(limit, limit, Ordering::AcqRel, Ordering::Relaxed).is_ok()
+    /// Whether it is still this; what it is now if not. Asked after the limit has been changed; a write although it changes
+    /// nothing.
+    fn confirm(&self, limit: u64) -> Result<(), u64> {
+        // MUTANTS: confirm
+        // ORDERING: AcqRel pairs with the swap in `set`. Acquire on failure, too: what the user did before is seen.
+        let confirmed = self.0.compare_exchange(limit, limit, Ordering::AcqRel, Ordering::Acquire);
+        confirmed.map(drop)
     }
 
     /// Takes over what a provider says, as far as the user allows it. `current` reads the limit, `exchange` changes it from one to
@@ -42,19 +44,19 @@ impl Ceiling {
         current: impl Fn() -> u64,
         exchange: impl Fn(u64, u64) -> bool,
     ) -> bool {
-        let mut has_changed = false;
+        let (mut has_changed, mut ceiling) = (false, self.get());
         // More often only if the user changes it each time, and that is the latest word then.
         for _ in 0..TRIES {
             let limit = current();
-            let ceiling = self.get();
             let is_believable = said >= ceiling / LEAST_PART;
             let target = if is_believable { said.min(ceiling) } else { limit };
             if limit == target {
                 break;
             }
             has_changed |= exchange(limit, target);
-            if self.is_still(ceiling) {
-                break;
+            match self.confirm(ceiling) {
+                Ok(()) => break,
+                Err(changed) => ceiling = changed,
             }
         }
         has_changed

@@ -39,6 +39,7 @@ impl Ceilings {
         let current = || log.rule(index).map_or(0, |(limit, _)| limit.into());
         // Both are at most the user's.
         let limit = |limit: u64| u32::try_from(limit).unwrap_or(u32::MAX);
-        ceiling.take_over(said, current, |from, to| log.exchange_limit(index, limit(from), limit(to)))
+        ceiling
+            .take_over(said, current, |from, to| log.exchange_limit(index, limit(from), limit(to)))
     }
 }

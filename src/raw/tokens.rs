@@ -9,7 +9,7 @@
 //! | `raw_tokens` | weights that count from their admission |
 //! | `chain` | the wheels, one after the other |
 //! | `claim` | counting, giving back |
-//! | `others` | what others have used, of which a provider tells |
+//! | `others`, `baselines` | what others have used, of which a provider tells |
 //! | `forecast`, `count` | when a weight fits; what a window holds |
 //! | `history` | what is remembered, for a window that continues in another process |
 //! | `succession` | how a wheel takes over another one's counts |
@@ -97,6 +97,7 @@
 //! After more than one such change a late settlement may give back for up to a tick less, and nothing across a change to
 //! finer units.
 
+mod baselines;
 mod chain;
 mod claim;
 mod count;

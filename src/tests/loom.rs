@@ -4,6 +4,7 @@ mod budgets;
 mod claims;
 mod limiter;
 mod pause;
+mod quotas;
 mod semaphore;
 mod tokens;
 mod window;

@@ -23,7 +23,8 @@ struct Dice(u64);
 
 impl Dice {
     fn below(&mut self, end: u64) -> u64 {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        self.0 =
+            self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (self.0 >> 33) % end
     }
 }
@@ -77,7 +78,11 @@ struct World {
 }
 
 impl World {
-    fn new(kind: QuotaKind, server: Server, limits: impl FnOnce(LimiterBuilder) -> LimiterBuilder) -> Self {
+    fn new(
+        kind: QuotaKind,
+        server: Server,
+        limits: impl FnOnce(LimiterBuilder) -> LimiterBuilder,
+    ) -> Self {
         let clock = ManualClock::new();
         let limiter = limits(Limiter::builder()).clock(clock.clone()).build();
         Self {
@@ -142,9 +147,7 @@ impl World {
             Event::Answers { sent, remaining, limit, retry_after } => {
                 self.in_flight -= 1;
                 let feedback = match retry_after {
-                    Some(after) if self.pauses => {
-                        Feedback::cool_down(Duration::from_millis(after))
-                    }
+                    Some(after) if self.pauses => Feedback::cool_down(Duration::from_millis(after)),
                     _ => Feedback::new(),
                 };
                 let quota = Quota::new(self.kind, QuotaWindow::Unknown);
@@ -233,13 +236,13 @@ fn of_requests_nothing_of_our_own_is_counted_again() {
     for kind in KINDS {
         for load in LOADS {
             let mut world = requests(kind);
-            world.plays(load, 20 * MINUTE, |world| {
+            world.plays(load, 8 * MINUTE, |world| {
                 let (now, kept) = (world.now(), MINUTE + MARGIN);
                 let counts = world.admitted.iter().filter(|(at, _)| at + kept > now).count();
                 assert_eq!(world.left(), LIMIT - counts as u64, "{kind:?} {load:?} at {now}");
             });
             assert_eq!(world.refused, 0);
-            assert!(world.admitted.len() > 100);
+            assert!(world.admitted.len() > 50);
         }
     }
 }
@@ -261,12 +264,12 @@ fn of_tokens_nothing_of_our_own_is_counted_again() {
     for (kind, load, is_settled) in kinds_and_loads() {
         let mut world = tokens(kind, |builder| builder.tokens(TOKENS, WINDOW));
         world.is_settled = is_settled;
-        world.plays(load, 20 * MINUTE, |world| {
+        world.plays(load, 8 * MINUTE, |world| {
             let now = world.now();
             assert_ours_alone(world, |until, weight| if until > now { weight } else { 0 });
         });
         assert_eq!(world.refused, 0, "{kind:?} {load:?}");
-        assert!(world.admitted.len() > 100);
+        assert!(world.admitted.len() > 50);
     }
 }
 
@@ -277,12 +280,15 @@ fn of_tokens_that_are_held_nothing_is_counted_again() {
     for (kind, load, is_settled) in kinds_and_loads() {
         let mut world = tokens(kind, |builder| builder.output_tokens(TOKENS, WINDOW));
         (world.kind, world.is_settled) = (QuotaKind::OutputTokens, is_settled);
-        world.plays(load, 20 * MINUTE, |world| {
+        world.plays(load, 8 * MINUTE, |world| {
             let now = world.now();
             // They end in six seconds at most.
-            assert_ours_alone(world, |until, weight| {
-                if until + 6 * SECOND > now { weight } else { 0 }
-            });
+            assert_ours_alone(
+                world,
+                |until, weight| {
+                    if until + 6 * SECOND > now { weight } else { 0 }
+                },
+            );
         });
         assert_eq!(world.refused, 0, "{kind:?} {load:?}");
     }
@@ -333,17 +339,22 @@ fn beside_another(mut world: World, load: Load, listens: bool) -> (u64, usize) {
     (world.refused, world.admitted.len())
 }
 
-/// Broken by: nothing that is counted.
+/// Broken by: nothing that is counted; a baseline of an earlier tick though there is one of the call's own.
 #[test]
 fn beside_a_second_client_few_calls_are_refused() {
-    for load in LOADS {
-        for kind in KINDS {
-            let build = || requests(kind);
-            let (heard, deaf) = (beside_another(build(), load, true), beside_another(build(), load, false));
-            println!("{kind:?} {load:?}: {heard:?} {deaf:?}");
-            let build = || tokens(kind, |builder| builder.tokens(TOKENS, WINDOW));
-            let (heard, deaf) = (beside_another(build(), load, true), beside_another(build(), load, false));
-            println!("  tokens {kind:?} {load:?}: {heard:?} {deaf:?}");
+    let load = Load::Steady(1_600);
+    for kind in KINDS {
+        let build = || tokens(kind, |builder| builder.tokens(TOKENS, WINDOW));
+        let (refused, admitted) = beside_another(build(), load, true);
+        let (deaf, _) = beside_another(build(), load, false);
+        assert!(3 * refused < deaf, "{kind:?}: {refused}, and {deaf} without a word");
+        assert!(admitted > 400);
+        // How a bucket is filled tells less: it is empty although less than the limit was used in a window.
+        if kind != Kind::Bucket {
+            let (refused, admitted) = beside_another(requests(kind), load, true);
+            let (deaf, _) = beside_another(requests(kind), load, false);
+            assert!(4 * refused < deaf, "{kind:?}: {refused}, and {deaf} without a word");
+            assert!(admitted > 500);
         }
     }
 }

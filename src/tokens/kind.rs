@@ -50,9 +50,9 @@ impl Kind {
     /// Counts what others have used, until no more is left than a provider says.
     pub(super) fn count_others(&self, now: impl Now, left: Left) {
         match self {
-            Self::AtStart(tokens) => tokens.count_all_others(now, left),
+            Self::AtStart(tokens) => tokens.count_others(now, left, 0),
             Self::AsProduced(tokens) => tokens.count_others(now, left),
-        };
+        }
     }
 
     pub(super) fn peek(&self, now: impl Now, weight: u64) -> Result<(), Refusal> {

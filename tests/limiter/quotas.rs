@@ -37,7 +37,12 @@ fn calls(limiter: &Limiter, times: u32) {
 }
 
 fn uses(limiter: &Limiter, tokens: u64) {
-    limiter.call().tokens(Usage::new(tokens, 0)).try_acquire().unwrap().settle(Usage::new(tokens, 0));
+    limiter
+        .call()
+        .tokens(Usage::new(tokens, 0))
+        .try_acquire()
+        .unwrap()
+        .settle(Usage::new(tokens, 0));
 }
 
 // ---- which limit ------------------------------------------------------------------------------------
@@ -65,7 +70,10 @@ fn an_answer_is_about_the_limit_with_its_kind_and_its_window_or_else_its_limit()
         (Quota::new(Requests, Hour).with_limit(5), all),
         (Quota::new(Requests, Month).with_limit(5), all),
         // Two rates: the limit tells which.
-        (Quota::new(Requests, Unknown).with_limit(60).with_remaining(7), (7, 30_000, 90_000, 8_000)),
+        (
+            Quota::new(Requests, Unknown).with_limit(60).with_remaining(7),
+            (7, 30_000, 90_000, 8_000),
+        ),
         (Quota::new(Requests, Unknown).with_limit(59).with_remaining(7), all),
         (Quota::new(Requests, Unknown).with_remaining(7), all),
         // There is one limit of each kind of tokens.
@@ -77,10 +85,7 @@ fn an_answer_is_about_the_limit_with_its_kind_and_its_window_or_else_its_limit()
         (Quota::new(InputTokens, Unknown).with_limit(80_000), (60, 30_000, 80_000, 8_000)),
         (Quota::new(OutputTokens, Unknown).with_remaining(123), (60, 30_000, 90_000, 123)),
         // Its window is longer than a minute.
-        (
-            Quota::new(OutputTokens, Unknown).with_remaining(123).with_reset_after(later(61)),
-            all,
-        ),
+        (Quota::new(OutputTokens, Unknown).with_remaining(123).with_reset_after(later(61)), all),
         (
             Quota::new(OutputTokens, Unknown).with_remaining(123).with_reset_after(later(60)),
             (60, 30_000, 90_000, 123),
@@ -207,9 +212,8 @@ fn what_others_have_used_counts_at_once_and_for_one_window() {
         let builder = builder.rate(Rate::per_minute(60)).tokens(30_000, MINUTE);
         builder.output_tokens(8_000, MINUTE)
     });
-    let left = || {
-        (limiter.remaining(), limiter.remaining_tokens(), limiter.remaining_output_tokens())
-    };
+    let left =
+        || (limiter.remaining(), limiter.remaining_tokens(), limiter.remaining_output_tokens());
     bells.advance(MINUTE);
     uses(&limiter, 1_000);
     says_left(&limiter, Requests, 40);

@@ -97,10 +97,10 @@ impl HeldTokens {
     }
 
     /// As [`RawTokens::count_others`], where what is held counts as ours.
-    pub(crate) fn count_others(&self, now: impl Now, left: Left) -> u32 {
+    pub(crate) fn count_others(&self, now: impl Now, left: Left) {
         // First what is held, as in `reserve`.
         let held = self.held();
-        self.settled.count_others(now, left, held)
+        self.settled.count_others(now, left, held);
     }
 
     /// How much could be reserved at `now`.

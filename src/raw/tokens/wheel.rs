@@ -1,5 +1,6 @@
 //! One wheel: the head, and what is remembered of the ticks behind it.
 
+use super::baselines::Baselines;
 use super::offset::{Now, Offset};
 use super::scale::{BLOCK, Scale, block};
 use super::word::Word;
@@ -11,9 +12,6 @@ use core::ptr;
 
 /// The limit of a wheel that takes over its predecessor's, until it has.
 pub(super) const UNSET: u64 = u64::MAX;
-
-/// One for each block of a window.
-const BASELINES: usize = if cfg!(ringgate_loom) { 2 } else { 64 };
 
 /// The wheel has got a successor; ask that one.
 pub(crate) struct Closed;
@@ -42,8 +40,8 @@ pub(crate) struct Wheel {
     empty: AtomicU64,
     /// `[the latest tick of which not all has been counted | 1]`, in one slot.
     cut: Box<[AtomicU64]>,
-    /// `[tick | what the window held then, less the sum then]`: see `others.rs`.
-    pub(super) baselines: Box<[AtomicU64]>,
+    /// For what others have used.
+    pub(super) baselines: Baselines,
     /// How many wheels came before.
     pub(super) generation: u32,
     /// The first wheel whose admissions can be given back here. What has been counted in coarser units may be more than
@@ -92,7 +90,7 @@ impl Wheel {
             latest_credit: AtomicU32::new(0),
             empty: AtomicU64::new(0),
             cut: zeros(1),
-            baselines: zeros(BASELINES),
+            baselines: Baselines::new(),
             generation,
             gives_back_since: generation,
             kept_since: AtomicU64::new(0),
@@ -108,8 +106,9 @@ impl Wheel {
 
     /// The first wheel: nothing has been counted yet.
     pub(super) fn first(scale: Scale, limit: u64) -> Self {
-        let wheel = Self::new(scale, Offset::fixed(0), limit, 0);
-        wheel.start_empty();
+        let mut wheel = Self::new(scale, Offset::fixed(0), limit, 0);
+        wheel.baselines.first = Some(0);
+        wheel.start(Word::new(scale.first(), 0));
         wheel
     }
 
@@ -217,12 +216,6 @@ impl Wheel {
         // ORDERING: Release publishes the end of the tick and the start of the block that this leaves behind, by this
         // thread or by one whose words it has read. Relaxed on failure: the caller reads the head anew.
         self.head.compare_exchange(from.0, to.0, Ordering::Release, Ordering::Relaxed).is_ok()
-    }
-
-    /// The same with nothing counted yet. That is its first baseline.
-    pub(super) fn start_empty(&self) {
-        self.note_baseline(Word::new(self.scale.first() - 1, 0));
-        self.start(Word::new(self.scale.first(), 0));
     }
 
     /// Sets the head for the first time; nothing if another thread has.

@@ -60,9 +60,8 @@ impl Shards {
         };
         let Some((ring, claim)) = claim.filter(|_| later < used) else { return Ok(Others::Done) };
         // MUTANTS: count_one_of_others
-        let is_first = state.is_none_or(|state| {
-            self.split.is_current(state) && self.is_next_claim(claims)
-        });
+        let is_first =
+            state.is_none_or(|state| self.split.is_current(state) && self.is_next_claim(claims));
         let is_counted = is_first && ring.claim(claim).is_some();
         Ok(if is_counted { Others::Counted } else { Others::Raced })
     }
