@@ -312,7 +312,7 @@ fn a_second_client_costs_no_more_refusals_than_calls_are_in_flight() {
             let at = world.now();
             if minute % 3 == 0 {
                 let after = world.dice.below(MINUTE);
-                for _ in 0..1 + world.dice.below(LIMIT - 10) {
+                for _ in 0..=world.dice.below(LIMIT - 10) {
                     world.later(after, Event::Other { weight: 1 });
                 }
             }

@@ -29,6 +29,12 @@ pub(crate) enum Others {
     Done,
 }
 
+/// What all rings hold, and the first that has room.
+struct LookBack<'a> {
+    later: u64,
+    claim: Option<(&'a Ring, Claim)>,
+}
+
 impl Shards {
     /// Counts one admission of others at this reading of the clock, if more are missing.
     pub(crate) fn count_one_of_others(
@@ -55,7 +61,7 @@ impl Shards {
         let now = reading.time().max(self.floor);
         let age = left.age(reading.clock, rule.window);
         let since = now.saturating_sub(age).saturating_sub(rule.window);
-        let Some((later, claim)) = self.look_back(first, since, now)? else {
+        let Some(LookBack { later, claim }) = self.look_back(first, since, now)? else {
             return Ok(Others::Done);
         };
         let Some((ring, claim)) = claim.filter(|_| later < used) else { return Ok(Others::Done) };
@@ -66,23 +72,23 @@ impl Shards {
         Ok(if is_counted { Others::Counted } else { Others::Raced })
     }
 
-    /// All rings together, and the first that has room.
+    /// All rings together.
     fn look_back(
         &self,
         rule: Rule,
         since: u64,
         now: u64,
-    ) -> Result<Option<(u64, Option<(&Ring, Claim)>)>, RingError> {
-        let (mut later, mut first) = (0_u64, None);
+    ) -> Result<Option<LookBack<'_>>, RingError> {
+        let (mut later, mut claim) = (0_u64, None);
         for (number, ring) in self.rings.iter().enumerate() {
             let rule = if self.rings.len() > 1 { self.share(rule, number) } else { rule };
             let Some(found) = ring.look_back(self.rules(rule), since, now)? else {
                 return Ok(None);
             };
             later = later.saturating_add(found.later);
-            first = first.or_else(|| found.claim.map(|claim| (&**ring, claim)));
+            claim = claim.or_else(|| found.claim.map(|claim| (&**ring, claim)));
         }
-        Ok(Some((later, first)))
+        Ok(Some(LookBack { later, claim }))
     }
 
     fn claims_of_others(&self) -> u32 {

@@ -86,11 +86,11 @@ impl Shards {
         // ORDERING: Relaxed: a rule is one word; no other memory goes with it.
         let word = rule.load(Ordering::Relaxed);
         let limit = self.format.unpack_rule(word).limit;
-        if limit == u64::from(to) || limit != u64::from(from) {
-            return limit == u64::from(to);
+        if limit != u64::from(from) && limit != u64::from(to) {
+            return false;
         }
         let changed = self.format.with_limit(word, to);
-        // ORDERING: Relaxed, both, as in `set_word`.
+        // ORDERING: Relaxed, both, as in `set_word`. A write even if it changes nothing: the load above may have been stale.
         let exchanged =
             rule.compare_exchange(word, changed, Ordering::Relaxed, Ordering::Relaxed).is_ok();
         if exchanged && self.finer_capacity(self.first_rule()).is_some() {
