@@ -224,7 +224,7 @@ fn what_others_have_used_counts_at_once_and_for_one_window() {
     says_left(&limiter, Requests, 40);
     says_left(&limiter, Tokens, 20_123);
     assert_eq!(left(), (40, 20_123, 7_001));
-    bells.advance(MINUTE - Duration::from_millis(1));
+    bells.advance(Duration::from_millis(59_999));
     assert_eq!(left(), (40, 20_123, 7_001));
     // Tokens are counted in ticks, of which two may be there in part.
     bells.advance(Duration::from_millis(121));
@@ -357,9 +357,14 @@ fn nothing_that_is_said_raises_a_limit() {
     }
 }
 
+fn of<T: Copy>(dice: &mut Dice, all: &[T]) -> T {
+    let number = usize::try_from(dice.below(all.len() as u64)).unwrap();
+    all[number]
+}
+
 fn any_quota(dice: &mut Dice) -> Quota {
-    let kind = [Requests, Tokens, InputTokens, OutputTokens][dice.below(4) as usize];
-    let window = [Second, Minute, Hour, Day, Month, Unknown][dice.below(6) as usize];
+    let kind = of(dice, &[Requests, Tokens, InputTokens, OutputTokens]);
+    let window = of(dice, &[Second, Minute, Hour, Day, Month, Unknown]);
     let mut quota = Quota::new(kind, window);
     let mut number = || match dice.below(8) {
         0 => 0,
