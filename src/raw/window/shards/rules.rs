@@ -35,8 +35,9 @@ impl Shards {
         if self.rings.len() > 1 {
             return self.change(self.format.pack_rule(limit, window));
         }
-        self.set_word(index, limit, window);
-        if self.finer_capacity(self.first_rule()).is_some() {
+        let word = self.set_word(index, limit, window);
+        // Not read again: it may be another one's by now, who looks as well. (With several rules no cell is shared.)
+        if self.finer_capacity(self.format.unpack_rule(word)).is_some() {
             // Later admissions do not share a cell with earlier ones.
             self.rings[0].seal_stale_cell(self.format, NEVER);
         }
@@ -93,7 +94,7 @@ impl Shards {
         // ORDERING: Relaxed, both, as in `set_word`. A write even if it changes nothing: the load above may have been stale.
         let exchanged =
             rule.compare_exchange(word, changed, Ordering::Relaxed, Ordering::Relaxed).is_ok();
-        if exchanged && self.finer_capacity(self.first_rule()).is_some() {
+        if exchanged && self.finer_capacity(self.format.unpack_rule(changed)).is_some() {
             self.rings[0].seal_stale_cell(self.format, NEVER);
         }
         exchanged
