@@ -26,6 +26,8 @@ mod admission;
 mod aimd;
 mod ask;
 mod budgets;
+mod ceiling;
+mod ceilings;
 mod concurrency;
 mod counts;
 mod direct;
@@ -55,6 +57,7 @@ mod slot;
 mod stands;
 mod turns;
 mod watch;
+mod which;
 
 pub(crate) use admission::{Admission, Handle};
 pub(crate) use ask::Ask;

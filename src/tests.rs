@@ -11,6 +11,7 @@
 //! | `schedules` | seeds and numbers of random schedules, for the two around it | |
 //! | `linearizability` | histories from random schedules against a sequential specification | `cargo shuttle` |
 //! | `oracle` | the log's layouts against a list of its stamps | `cargo test` |
+//! | `quotas` | answers of a server beside what it knows, with their calls' times | `cargo test` |
 //! | `tokens` | the window of tokens against a list, and on a real clock | `cargo test` |
 //! | `units` | small parts by themselves | `cargo test` |
 
@@ -24,6 +25,8 @@ mod loom;
 mod oracle;
 #[cfg(any(ringgate_loom, ringgate_freeze))]
 mod pairs;
+#[cfg(not(any(ringgate_loom, ringgate_shuttle, ringgate_freeze)))]
+mod quotas;
 #[cfg(not(any(ringgate_loom, ringgate_shuttle, ringgate_freeze)))]
 #[path = "../tests/common/random.rs"]
 mod random;

@@ -14,6 +14,7 @@ pub use limit::TokenLimit;
 pub(crate) use refusal::NotNow;
 pub use usage::Usage;
 
+use crate::raw::left::Left;
 use crate::raw::tokens::{HeldTokens, Latest, Mark, Now, RawTokens, Refusal};
 use crate::time::{JUMP, Time, Timestamp};
 use core::cell::Cell;
@@ -81,6 +82,11 @@ impl TokenCounter {
             Some(at) => self.kind.settle_mark(at, mark, weight, actual),
             None => self.kind.settle_mark(&self.time, mark, weight, actual),
         }
+    }
+
+    /// Counts what others have used, until no more is left than a provider says.
+    pub(crate) fn count_others(&self, left: Left) {
+        self.kind.count_others(&self.time, left);
     }
 
     pub(crate) fn counts_as_produced(&self) -> bool {

@@ -1,7 +1,9 @@
 //! The limits on tokens, and what the calls in line need of them.
 
 mod history;
+mod quotas;
 
+use super::ceiling::Ceiling;
 use super::counts::{Count, Counted};
 use super::not_until::NotUntil;
 use super::watch::Watch;
@@ -30,6 +32,8 @@ pub(crate) struct Budgets {
 struct Budget {
     rule: TokenLimit,
     window: TokenCounter,
+    /// The limit as the user has set it.
+    ceiling: Ceiling,
     /// The highest limit so far: parts are parts of this. Those of calls in line stay right when it changes.
     most: AtomicU64,
 }
@@ -38,7 +42,7 @@ impl Budget {
     fn new(rule: TokenLimit, margin: Margin, time: &Time) -> Self {
         let (limit, window) = (rule.limit(), margin.add_to(rule.window()));
         let window = TokenCounter::new(time.clone(), rule.counts_as_produced(), limit, window);
-        Self { rule, window, most: AtomicU64::new(limit) }
+        Self { rule, window, ceiling: Ceiling::new(limit), most: AtomicU64::new(limit) }
     }
 
     fn most(&self) -> u64 {
@@ -125,6 +129,7 @@ impl Budgets {
         let budget = self.all.get(n).ok_or(NoSuchRateError)?;
         // ORDERING: Relaxed, as in `most`.
         budget.most.fetch_max(limit, Ordering::Relaxed);
+        budget.ceiling.set(limit);
         budget.window.rule().set(limit, window.map(|window| self.margin.add_to(window)));
         Ok(())
     }

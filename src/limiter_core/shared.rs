@@ -2,6 +2,7 @@
 
 use super::ask::Ask;
 use super::budgets::Budgets;
+use super::ceilings::Ceilings;
 use super::concurrency::Concurrency;
 use super::counts::Counted;
 use super::gate::Gate;
@@ -31,6 +32,7 @@ pub(crate) struct Core {
     queue_limit: Option<QueueLimit>,
     /// `None` if admissions in time are not limited.
     rate: Option<Log>,
+    pub(super) ceilings: Ceilings,
     /// `None` if tokens are not limited.
     budgets: Option<Box<Budgets>>,
     concurrency: Concurrency,
@@ -47,6 +49,7 @@ impl Core {
             gate: concurrency.gate(),
             line: Line::new(),
             queue_limit: None,
+            ceilings: Ceilings::of(rate.as_ref()),
             rate,
             budgets: None,
             concurrency,
@@ -107,7 +110,9 @@ impl Core {
     /// Changes a rate from now on, and wakes the first in line to look again.
     pub(crate) fn set_rate(&self, index: usize, rate: Rate) -> Result<(), NoSuchRateError> {
         let (limit, window) = rate.parts();
-        self.rate.as_ref().ok_or(NoSuchRateError)?.set(index, limit, window)?;
+        let log = self.rate.as_ref().ok_or(NoSuchRateError)?;
+        self.ceilings.set(index, limit);
+        log.set(index, limit, window)?;
         // MUTANTS: set_rate
         self.look_at_the_rate_again();
         Ok(())

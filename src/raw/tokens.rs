@@ -9,6 +9,7 @@
 //! | `raw_tokens` | weights that count from their admission |
 //! | `chain` | the wheels, one after the other |
 //! | `claim` | counting, giving back |
+//! | `others`, `baselines` | what others have used, of which a provider tells |
 //! | `forecast`, `count` | when a weight fits; what a window holds |
 //! | `history` | what is remembered, for a window that continues in another process |
 //! | `succession` | how a wheel takes over another one's counts |
@@ -96,6 +97,7 @@
 //! After more than one such change a late settlement may give back for up to a tick less, and nothing across a change to
 //! finer units.
 
+mod baselines;
 mod chain;
 mod claim;
 mod count;
@@ -103,6 +105,7 @@ mod forecast;
 mod held_tokens;
 mod history;
 mod offset;
+mod others;
 mod raw_tokens;
 mod refusal;
 mod scale;

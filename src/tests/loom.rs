@@ -5,6 +5,7 @@ mod claims;
 mod level;
 mod limiter;
 mod pause;
+mod quotas;
 mod semaphore;
 mod stops;
 mod tokens;

@@ -1,5 +1,6 @@
 //! The two ways of counting.
 
+use crate::raw::left::Left;
 use crate::raw::tokens::{Admission, HeldTokens, Mark, Now, RawTokens, Refusal, Reservation};
 use crate::time::Timestamp;
 
@@ -43,6 +44,14 @@ impl Kind {
             Self::AsProduced(tokens) => {
                 tokens.settle_held(now, Reservation::of_mark(mark, weight), actual);
             }
+        }
+    }
+
+    /// Counts what others have used, until no more is left than a provider says.
+    pub(super) fn count_others(&self, now: impl Now, left: Left) {
+        match self {
+            Self::AtStart(tokens) => tokens.count_others(now, left, 0),
+            Self::AsProduced(tokens) => tokens.count_others(now, left),
         }
     }
 

@@ -121,7 +121,7 @@ impl Wheel {
     /// the end of the tick that the head leaves; a new block, with nothing counted in it yet; the sum before it; the
     /// weight.
     #[inline]
-    fn count(&self, head: Word, tick: u32, weight: u32) -> bool {
+    pub(super) fn count(&self, head: Word, tick: u32, weight: u32) -> bool {
         let mut head = head;
         if tick != head.tick() {
             self.leave(head);

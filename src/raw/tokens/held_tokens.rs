@@ -5,6 +5,7 @@ use super::raw_tokens::RawTokens;
 use super::refusal::{Refusal, Reservation};
 use super::word::low;
 use crate::raw::entry::Entry;
+use crate::raw::left::Left;
 use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::time::Timestamp;
 use core::fmt;
@@ -93,6 +94,13 @@ impl HeldTokens {
                 return stamp;
             }
         }
+    }
+
+    /// As [`RawTokens::count_others`], where what is held counts as ours.
+    pub(crate) fn count_others(&self, now: impl Now, left: Left) {
+        // First what is held, as in `reserve`.
+        let held = self.held();
+        self.settled.count_others(now, left, held);
     }
 
     /// How much could be reserved at `now`.

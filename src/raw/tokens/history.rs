@@ -48,7 +48,7 @@ impl RawTokens {
         let ahead = scale.in_window().saturating_add(scale.tick);
         let began = now.as_nanos().saturating_add(ahead).saturating_sub(phase);
         let scale = scale.with_origin(began);
-        let wheel = Wheel::new(scale, Offset::fixed(ahead), limit, 0);
+        let mut wheel = Wheel::new(scale, Offset::fixed(ahead), limit, 0);
         let first = scale.first();
         let mut filling = Filling::new(&wheel, first);
         let mut sum = 0_u64;
@@ -62,7 +62,9 @@ impl RawTokens {
             }
         }
         filling.complete();
-        wheel.start(Word::new(first, 0));
+        let head = Word::new(first, 0);
+        wheel.start(head);
+        wheel.baselines.first = wheel.window(head, first).ok().map(|window| window.sum);
         Self { chain: Chain::of(wheel) }
     }
 }

@@ -160,6 +160,25 @@ impl RawTokens {
         }
     }
 
+    /// Changes the limit from one to another, in the units there are. Whether it is the other one now: not if it was neither.
+    pub(crate) fn exchange_limit(&self, from: u64, to: u64) -> bool {
+        let (from, to) = (kept(from), kept(to));
+        loop {
+            let wheel = self.chain.current();
+            let is_done = wheel.exchange_limit(from, to);
+            // As in `set`: a successor may have taken over the limit from before.
+            if !wheel.is_linked() {
+                return is_done;
+            }
+            self.chain.promote(wheel);
+        }
+    }
+
+    /// The limit as it was requested.
+    pub(crate) fn requested_limit(&self) -> u64 {
+        self.chain.current().limit()
+    }
+
     /// Forgets all that has been counted, and the time by which it was counted.
     ///
     /// What was admitted before gives nothing back; more than was reserved is still counted on top. So there is never more room

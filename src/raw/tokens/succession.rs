@@ -62,7 +62,9 @@ impl Wheel {
         next.shift = shift;
         next.era = self.era.wrapping_add(eras);
         next.is_fresh = matches!(change, Change::Reset);
-        if !next.is_fresh {
+        if next.is_fresh {
+            next.baselines.first = Some(0);
+        } else {
             next.slack = self.rounding(self.head_word().tick());
         }
         // The ends of admissions tell nothing in another time.

@@ -1,5 +1,6 @@
 //! One wheel: the head, and what is remembered of the ticks behind it.
 
+use super::baselines::Baselines;
 use super::offset::{Now, Offset};
 use super::scale::{BLOCK, Scale, block};
 use super::word::Word;
@@ -39,6 +40,8 @@ pub(crate) struct Wheel {
     empty: AtomicU64,
     /// `[the latest tick of which not all has been counted | 1]`, in one slot.
     cut: Box<[AtomicU64]>,
+    /// For what others have used.
+    pub(super) baselines: Baselines,
     /// How many wheels came before.
     pub(super) generation: u32,
     /// The first wheel whose admissions can be given back here. What has been counted in coarser units may be more than
@@ -87,6 +90,7 @@ impl Wheel {
             latest_credit: AtomicU32::new(0),
             empty: AtomicU64::new(0),
             cut: zeros(1),
+            baselines: Baselines::new(),
             generation,
             gives_back_since: generation,
             kept_since: AtomicU64::new(0),
@@ -102,7 +106,8 @@ impl Wheel {
 
     /// The first wheel: nothing has been counted yet.
     pub(super) fn first(scale: Scale, limit: u64) -> Self {
-        let wheel = Self::new(scale, Offset::fixed(0), limit, 0);
+        let mut wheel = Self::new(scale, Offset::fixed(0), limit, 0);
+        wheel.baselines.first = Some(0);
         wheel.start(Word::new(scale.first(), 0));
         wheel
     }
@@ -181,6 +186,13 @@ impl Wheel {
     pub(super) fn store_kept_since(&self, time: u64) {
         // ORDERING: Relaxed: published with the wheel.
         self.kept_since.store(time, Ordering::Relaxed);
+    }
+
+    /// Changes the limit from one to another. Whether it is the other one now: not if it was neither.
+    pub(super) fn exchange_limit(&self, from: u64, to: u64) -> bool {
+        // ORDERING: Relaxed, both, as in `store_limit`.
+        let exchanged = self.limit.compare_exchange(from, to, Ordering::Relaxed, Ordering::Relaxed);
+        exchanged.map_or_else(|limit| limit == to, |_| true)
     }
 
     // ---- the head ------------------------------------------------------------------------------

@@ -147,6 +147,11 @@ impl Format {
         (mantissa << 6 | u64::from(exponent)) << self.limit_bits() | u64::from(limit)
     }
 
+    /// The same word with another limit, of those that the format has bits for.
+    pub(crate) fn with_limit(self, word: u64, limit: u32) -> u64 {
+        word >> self.limit_bits() << self.limit_bits() | u64::from(limit)
+    }
+
     #[inline]
     pub(crate) fn unpack_rule(self, word: u64) -> Rule {
         let window = word >> self.limit_bits();

@@ -31,6 +31,7 @@ mod acquire;
 mod change;
 mod current;
 mod history;
+mod others;
 
 pub(crate) use acquire::Reservation;
 pub(crate) use current::Log;

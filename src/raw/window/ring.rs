@@ -52,6 +52,7 @@ mod claim;
 mod close;
 mod forecast;
 mod history;
+mod look_back;
 mod rules;
 
 pub(super) use cells::{Ring, RingError, RingFull};

@@ -228,7 +228,8 @@ impl Split {
         self.state.compare_exchange(from.0, to.0, Ordering::Release, Ordering::Relaxed).is_ok()
     }
 
-    fn free(&self, slot: usize) {
+    /// Gives back a slot that no state names.
+    pub(super) fn free(&self, slot: usize) {
         if let Some(slot) = self.slot(slot) {
             // ORDERING: Release pairs with the Acquire in `read`: a thread that reads this, or the slot's next rule, sees
             // that the state has changed.

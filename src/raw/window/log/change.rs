@@ -44,6 +44,27 @@ impl Log {
         true
     }
 
+    /// Changes the limit of a rule from one to another. Whether it is the other one now: not if it was neither.
+    pub(crate) fn exchange_limit(&self, index: usize, from: u32, to: u32) -> bool {
+        let to = if self.rules() > 1 { to.min(self.first.layout().max_cells) } else { to };
+        loop {
+            let current = self.current();
+            let shards = current.shards;
+            let Some(rule) = shards.rule(index) else { return false };
+            // Coarse cells may have been left for fewer.
+            let is_beyond = to > shards.layout().capacity && rule.limit == u64::from(from);
+            if is_beyond && !shards.has_successor() {
+                shards.grow(index, to, rule.window);
+            }
+            let is_done = !is_beyond && shards.exchange_limit(index, from, to);
+            // As in `set_in`: a successor may have taken over the limit from before.
+            if !shards.has_successor() {
+                return is_done;
+            }
+            self.promote_successor(&current);
+        }
+    }
+
     /// Forgets all admissions.
     pub(crate) fn reset(&self) {
         loop {

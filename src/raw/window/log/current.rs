@@ -58,6 +58,11 @@ impl Log {
         Some((limit, self.margin.take_from(Duration::from_nanos(window))))
     }
 
+    /// A rule's window with the margin, as it is kept.
+    pub(crate) fn kept_window(&self, index: usize) -> Option<Duration> {
+        self.current().shards.rule(index).map(|rule| Duration::from_nanos(rule.window))
+    }
+
     /// How many rules there are.
     pub(crate) fn rules(&self) -> usize {
         self.first.rule_count()

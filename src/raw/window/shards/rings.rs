@@ -45,6 +45,8 @@ pub(crate) struct Shards {
     pub(super) epoch: u32,
     /// How far their time is ahead of the clock's, in ns; `TimeBase::UNSET` after a jump, until the clock is read.
     pub(super) offset: AtomicU64,
+    /// How many claims for others were tried, where there are several rings.
+    pub(super) claims_of_others: AtomicU32,
     /// The next in the list of retired logs.
     pub(super) next_retired: AtomicPtr<Self>,
     pub(crate) tracked: Tracked,
@@ -77,6 +79,7 @@ impl Shards {
             closed_for: AtomicU32::new(0),
             epoch: 0,
             offset: AtomicU64::new(0),
+            claims_of_others: AtomicU32::new(0),
             next_retired: AtomicPtr::new(ptr::null_mut()),
             tracked: Tracked::new(),
         }

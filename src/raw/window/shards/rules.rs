@@ -9,6 +9,8 @@ use crate::sync::atomic::{AtomicU64, Ordering};
 
 /// Shared cells are replaced by finer ones when the limit falls below the capacity divided by this.
 const COARSE: u32 = 4;
+/// So often an exchange of a limit is tried while others change it.
+const EXCHANGES: u32 = 8;
 
 impl Shards {
     pub(crate) fn rule(&self, index: usize) -> Option<Rule> {
@@ -33,8 +35,9 @@ impl Shards {
         if self.rings.len() > 1 {
             return self.change(self.format.pack_rule(limit, window));
         }
-        self.set_word(index, limit, window);
-        if self.finer_capacity(self.first_rule()).is_some() {
+        let word = self.set_word(index, limit, window);
+        // Not read again: it may be another one's by now, who looks as well. (With several rules no cell is shared.)
+        if self.finer_capacity(self.format.unpack_rule(word)).is_some() {
             // Later admissions do not share a cell with earlier ones.
             self.rings[0].seal_stale_cell(self.format, NEVER);
         }
@@ -72,6 +75,47 @@ impl Shards {
                 return true;
             }
         }
+    }
+
+    /// Changes a limit from one to another, and keeps the window. Whether it is the other one now: not if it was neither. No
+    /// limit is above the capacity.
+    pub(crate) fn exchange_limit(&self, index: usize, from: u32, to: u32) -> bool {
+        if self.rings.len() > 1 {
+            return self.exchange_shared_limit(from.into(), to);
+        }
+        let Some(rule) = self.rule_words().nth(index) else { return false };
+        // ORDERING: Relaxed: a rule is one word; no other memory goes with it.
+        let word = rule.load(Ordering::Relaxed);
+        let limit = self.format.unpack_rule(word).limit;
+        if limit != u64::from(from) && limit != u64::from(to) {
+            return false;
+        }
+        let changed = self.format.with_limit(word, to);
+        // ORDERING: Relaxed, both, as in `set_word`. A write even if it changes nothing: the load above may have been stale.
+        let exchanged =
+            rule.compare_exchange(word, changed, Ordering::Relaxed, Ordering::Relaxed).is_ok();
+        if exchanged && self.finer_capacity(self.format.unpack_rule(changed)).is_some() {
+            self.rings[0].seal_stale_cell(self.format, NEVER);
+        }
+        exchanged
+    }
+
+    /// The same for several rings.
+    fn exchange_shared_limit(&self, from: u64, to: u32) -> bool {
+        for _ in 0..EXCHANGES {
+            let (state, rule) = self.settled_rule();
+            if rule.limit == u64::from(to) || rule.limit != from {
+                return rule.limit == u64::from(to);
+            }
+            let word = self.format.pack_rule(to, rule.window);
+            let Some(slot) = self.split.fill_slot(word) else { return false };
+            if let Some(changing) = self.split.propose(state, slot) {
+                self.finish_change(changing);
+                return true;
+            }
+            self.split.free(slot);
+        }
+        false
     }
 
     /// The capacity that finer cells would have, if far more admissions share a cell than the limit calls for. It is

@@ -1,0 +1,167 @@
+//! Answers of a provider under loom: two that count at once, a call beside one, a change of the user's beside one. Both threads
+//! begin with a write, so that loom lets either be first.
+
+use crate::raw::left::Left;
+use crate::raw::tokens::{HeldTokens, RawTokens};
+use crate::raw::window::{Layout, Log};
+use crate::sync::atomic::{AtomicU64, Ordering};
+use crate::sync::{model, thread};
+use crate::time::{ManualClock, Timestamp};
+use crate::{Feedback, Limiter, Quota, QuotaKind, QuotaWindow, Rate};
+use core::time::Duration;
+use std::sync::Arc;
+
+const WINDOW: Duration = Duration::from_nanos(4);
+const NOW: u64 = 9;
+
+/// On another thread: before the caller's next step, beside it or after it.
+fn beside<T: Send + Sync + 'static>(
+    shared: &Arc<T>,
+    work: impl FnOnce(&T) + Send + 'static,
+) -> thread::JoinHandle<()> {
+    let whistle = Arc::new(AtomicU64::new(0));
+    let (there, blows) = (Arc::clone(shared), Arc::clone(&whistle));
+    let other = thread::spawn(move || {
+        // ORDERING: Relaxed: it publishes nothing.
+        blows.fetch_add(1, Ordering::Relaxed);
+        work(&there);
+    });
+    // ORDERING: Relaxed, as above.
+    whistle.fetch_add(1, Ordering::Relaxed);
+    other
+}
+
+fn left(amount: u64) -> Left {
+    Left { amount, sent: Some(NOW) }
+}
+
+/// One ring, or two.
+fn log(limit: u32, rings_log2: u32) -> Arc<Log> {
+    let layout = Layout { capacity: limit, rings_log2, ..Layout::of(1, 4, 1) };
+    Arc::new(Log::with_layout(&[(limit, WINDOW)], Duration::ZERO, layout))
+}
+
+fn observe_requests(log: &Log, amount: u64) {
+    log.count_others(0, left(amount), &|| NOW);
+}
+
+/// Broken by: `count_one_of_others` that claims by another look at the ring.
+#[test]
+fn model_two_observers_of_requests_count_once() {
+    for rings_log2 in [0, 1] {
+        model(3, move || {
+            let log = log(4, rings_log2);
+            let other = beside(&log, |log| observe_requests(log, 2));
+            observe_requests(&log, 2);
+            other.join().unwrap();
+            assert_eq!(log.remaining(NOW), 2);
+        });
+    }
+}
+
+/// The call may be one that the provider has counted, or a later one. Broken by: as above.
+#[test]
+fn model_a_call_goes_beside_an_observer_of_requests() {
+    model(3, || {
+        let log = log(3, 0);
+        let other = beside(&log, |log| observe_requests(log, 2));
+        log.try_acquire(NOW).unwrap();
+        other.join().unwrap();
+        assert!((1..=2).contains(&log.remaining(NOW)));
+    });
+}
+
+/// The limit is neither lost nor too high. Broken by: `exchange_limit` that does not ask for a successor.
+#[test]
+fn model_a_limit_is_lowered_while_the_log_grows() {
+    model(3, || {
+        let log = log(2, 0);
+        let other = beside(&log, |log| log.set(0, 4, WINDOW).unwrap());
+        let is_lowered = log.exchange_limit(0, 2, 1);
+        other.join().unwrap();
+        // The user's change comes last, or the exchange has found it.
+        assert_eq!(log.rule(0).unwrap().0, 4, "{is_lowered}");
+    });
+}
+
+fn at(tick: u64) -> Timestamp {
+    Timestamp::from_nanos(tick)
+}
+
+/// Broken by: `count_others` that counts by `count_anyway`.
+#[test]
+fn model_two_observers_of_tokens_count_once() {
+    model(3, || {
+        let tokens = Arc::new(RawTokens::new(5, WINDOW));
+        let other = beside(&tokens, |tokens| tokens.count_others(at(NOW), left(2), 0));
+        tokens.count_others(at(NOW), left(2), 0);
+        other.join().unwrap();
+        assert_eq!(tokens.remaining(at(NOW)), 2);
+    });
+}
+
+/// Broken by: as above.
+#[test]
+fn model_a_call_goes_beside_an_observer_of_tokens() {
+    model(3, || {
+        let tokens = Arc::new(RawTokens::new(5, WINDOW));
+        let other = beside(&tokens, |tokens| tokens.count_others(at(NOW), left(3), 0));
+        let _ = tokens.try_admit(at(NOW), 2).unwrap();
+        other.join().unwrap();
+        assert!([1, 3].contains(&tokens.remaining(at(NOW))));
+    });
+}
+
+/// The call that is settled is ours, whether it is still held or counts already. Broken by: `held` read after the wheel.
+#[test]
+fn model_a_call_is_settled_beside_an_observer_of_tokens() {
+    model(3, || {
+        let tokens = Arc::new(HeldTokens::new(5, WINDOW));
+        let held = tokens.reserve(at(NOW), 2).unwrap();
+        let other = beside(&tokens, |tokens| tokens.count_others(at(NOW), left(3)));
+        tokens.settle_held(at(NOW), held, 2);
+        other.join().unwrap();
+        assert_eq!(tokens.remaining(at(NOW)), 3);
+    });
+}
+
+fn says(limiter: &Limiter, kind: QuotaKind, limit: u64) {
+    let quota = Quota::new(kind, QuotaWindow::Unknown).with_limit(limit);
+    limiter.observe(&Feedback::new().with_quota(quota));
+}
+
+fn limiter() -> Arc<Limiter> {
+    let builder = Limiter::builder().margin(Duration::ZERO).clock(ManualClock::new());
+    Arc::new(builder.rate(Rate::new(4, WINDOW)).tokens(4, WINDOW).build())
+}
+
+/// However high the provider says it is. Broken by: `take_over` without `confirm`; `Ceiling::set` after the limit.
+#[test]
+fn model_the_user_sets_a_rate_beside_the_provider() {
+    for lower in [1, 3] {
+        model(3, move || {
+            let limiter = limiter();
+            says(&limiter, QuotaKind::Requests, lower);
+            let user = |limiter: &Limiter| limiter.set_rate(Rate::new(2, WINDOW)).unwrap();
+            let other = beside(&limiter, user);
+            says(&limiter, QuotaKind::Requests, 3 + u64::from(lower == 3));
+            other.join().unwrap();
+            assert_eq!(limiter.remaining(), 2);
+        });
+    }
+}
+
+/// Broken by: as above.
+#[test]
+fn model_the_user_sets_a_limit_on_tokens_beside_the_provider() {
+    for lower in [1, 3] {
+        model(3, move || {
+            let limiter = limiter();
+            says(&limiter, QuotaKind::Tokens, lower);
+            let other = beside(&limiter, |limiter| limiter.set_token_limit(0, 2).unwrap());
+            says(&limiter, QuotaKind::Tokens, 3 + u64::from(lower == 3));
+            other.join().unwrap();
+            assert_eq!(limiter.remaining_tokens(), 2);
+        });
+    }
+}

@@ -1,0 +1,388 @@
+//! What a provider says is left, and how much it allows.
+
+use crate::bells::{Bells, Woken, limiter};
+use crate::common::Dice;
+use ringgate::time::ManualClock;
+use ringgate::{Feedback, Limit, Limiter, Quota, QuotaKind, QuotaWindow, Rate, Usage};
+use std::sync::Barrier;
+use std::thread;
+use std::time::Duration;
+
+use QuotaKind::{InputTokens, OutputTokens, Requests, Tokens};
+use QuotaWindow::{Day, Hour, Minute, Month, Second, Unknown};
+
+const MINUTE: Duration = Duration::from_secs(60);
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+fn says(limiter: &Limiter, quota: Quota) {
+    limiter.observe(&Feedback::new().with_quota(quota));
+}
+
+fn says_limit(limiter: &Limiter, kind: QuotaKind, limit: u64) {
+    says(limiter, Quota::new(kind, Unknown).with_limit(limit));
+}
+
+fn says_left(limiter: &Limiter, kind: QuotaKind, left: u64) {
+    says(limiter, Quota::new(kind, Unknown).with_remaining(left));
+}
+
+fn per_minute(limit: u32) -> (Limiter, Bells) {
+    limiter(|builder| builder.rate(Rate::per_minute(limit)))
+}
+
+fn calls(limiter: &Limiter, times: u32) {
+    for _ in 0..times {
+        drop(limiter.try_acquire().unwrap());
+    }
+}
+
+fn uses(limiter: &Limiter, tokens: u64) {
+    limiter
+        .call()
+        .tokens(Usage::new(tokens, 0))
+        .try_acquire()
+        .unwrap()
+        .settle(Usage::new(tokens, 0));
+}
+
+// ---- which limit ------------------------------------------------------------------------------------
+
+/// Two rates and three limits on tokens; how much is left of each after one answer. Broken by: a window that is not compared; the
+/// first limit taken where the limit tells another; one that is taken though all is back too late for it.
+#[test]
+fn an_answer_is_about_the_limit_with_its_kind_and_its_window_or_else_its_limit() {
+    let build = || {
+        let builder = Limiter::builder().rate(Rate::per_minute(60)).rate(Rate::per_day(5_000));
+        let builder = builder.tokens(30_000, MINUTE).input_tokens(90_000, DAY);
+        builder.output_tokens(8_000, MINUTE).clock(ManualClock::new()).build()
+    };
+    let of = |limiter: &Limiter| {
+        let tokens = (limiter.remaining_tokens(), limiter.remaining_input_tokens());
+        (u64::from(limiter.remaining()), tokens.0, tokens.1, limiter.remaining_output_tokens())
+    };
+    let all = (60, 30_000, 90_000, 8_000);
+    let later = |seconds| Duration::from_secs(seconds);
+    let table = [
+        (Quota::new(Requests, Minute).with_limit(50), (50, 30_000, 90_000, 8_000)),
+        // Of the day's there are forty, of the minute's sixty.
+        (Quota::new(Requests, Day).with_limit(40), (40, 30_000, 90_000, 8_000)),
+        (Quota::new(Requests, Second).with_limit(5), all),
+        (Quota::new(Requests, Hour).with_limit(5), all),
+        (Quota::new(Requests, Month).with_limit(5), all),
+        // Two rates: the limit tells which.
+        (
+            Quota::new(Requests, Unknown).with_limit(60).with_remaining(7),
+            (7, 30_000, 90_000, 8_000),
+        ),
+        (Quota::new(Requests, Unknown).with_limit(59).with_remaining(7), all),
+        (Quota::new(Requests, Unknown).with_remaining(7), all),
+        // There is one limit of each kind of tokens.
+        (Quota::new(Tokens, Minute).with_limit(20_000), (60, 20_000, 90_000, 8_000)),
+        (Quota::new(Tokens, Day).with_limit(20_000), all),
+        (Quota::new(Tokens, Unknown).with_limit(20_000), (60, 20_000, 90_000, 8_000)),
+        (Quota::new(Tokens, Unknown).with_remaining(123), (60, 123, 90_000, 8_000)),
+        (Quota::new(InputTokens, Day).with_remaining(123), (60, 30_000, 123, 8_000)),
+        (Quota::new(InputTokens, Unknown).with_limit(80_000), (60, 30_000, 80_000, 8_000)),
+        (Quota::new(OutputTokens, Unknown).with_remaining(123), (60, 30_000, 90_000, 123)),
+        // Its window is longer than a minute.
+        (Quota::new(OutputTokens, Unknown).with_remaining(123).with_reset_after(later(61)), all),
+        (
+            Quota::new(OutputTokens, Unknown).with_remaining(123).with_reset_after(later(60)),
+            (60, 30_000, 90_000, 123),
+        ),
+    ];
+    for (quota, left) in table {
+        let limiter = build();
+        says(&limiter, quota);
+        assert_eq!(of(&limiter), left, "{quota:?}");
+    }
+}
+
+// ---- a lower limit ----------------------------------------------------------------------------------
+
+/// Broken by: the latest limit as the ceiling; what was counted forgotten.
+#[test]
+fn a_lower_limit_is_taken_over_and_raised_again_to_what_was_configured_at_most() {
+    let (limiter, _bells) =
+        limiter(|builder| builder.rate(Rate::per_minute(60)).tokens(30_000, MINUTE));
+    calls(&limiter, 5);
+    uses(&limiter, 1_000);
+    for (requests, tokens) in [(40, 20_000), (50, 25_000), (20, 7), (60, 30_000), (1_000, 31_000)] {
+        says_limit(&limiter, Requests, requests);
+        says_limit(&limiter, Tokens, tokens);
+        let (requests, tokens) = (requests.min(60), tokens.min(30_000));
+        // Less than a thousandth is not believed.
+        let tokens = if tokens == 7 { 25_000 } else { tokens };
+        assert_eq!(u64::from(limiter.remaining()), requests - 6);
+        assert_eq!(limiter.remaining_tokens(), tokens - 1_000);
+    }
+    says_limit(&limiter, Requests, u64::MAX);
+    says_limit(&limiter, Tokens, u64::MAX);
+    says_limit(&limiter, Requests, 0);
+    says_limit(&limiter, Tokens, 0);
+    assert_eq!((limiter.remaining(), limiter.remaining_tokens()), (54, 29_000));
+}
+
+/// Broken by: a server's limit that outlives the user's change.
+#[test]
+fn a_limit_that_the_user_sets_counts_until_the_provider_says_another() {
+    let (limiter, _bells) =
+        limiter(|builder| builder.rate(Rate::per_minute(60)).tokens(30_000, MINUTE));
+    let left = || (limiter.remaining(), limiter.remaining_tokens());
+    says_limit(&limiter, Requests, 10);
+    says_limit(&limiter, Tokens, 1_000);
+    assert_eq!(left(), (10, 1_000));
+    limiter.set_rate(Rate::per_minute(50)).unwrap();
+    limiter.set_token_limit(0, 20_000).unwrap();
+    assert_eq!(left(), (50, 20_000));
+    says_limit(&limiter, Requests, 10);
+    says_limit(&limiter, Tokens, 1_000);
+    assert_eq!(left(), (10, 1_000));
+    says_limit(&limiter, Requests, 60);
+    says_limit(&limiter, Tokens, 30_000);
+    assert_eq!(left(), (50, 20_000));
+    // Another window keeps its limit, too.
+    limiter.set_token_window(0, 10_000, 2 * MINUTE).unwrap();
+    says_limit(&limiter, Tokens, 30_000);
+    assert_eq!(left(), (50, 10_000));
+}
+
+/// With one ring and with several, with one rate and with two. Broken by: a lower limit that forgets what was counted.
+#[test]
+fn a_limit_that_goes_up_and_down_never_admits_more_than_the_higher_one_allows() {
+    for (limit, low, rates) in [(60, 10, 1), (60, 10, 2), (2_000, 300, 1)] {
+        let (limiter, bells) = limiter(|builder| {
+            let builder = builder.rate(Rate::per_minute(limit));
+            if rates > 1 { builder.rate(Rate::per_hour(100 * limit)) } else { builder }
+        });
+        let (mut dice, mut admitted) = (Dice(7), Vec::new());
+        for _ in 0..2_000 {
+            let said = if dice.below(2) == 0 { limit } else { low };
+            says(&limiter, Quota::new(Requests, Minute).with_limit(said.into()));
+            let now = bells.now_ns();
+            let of_window = |admitted: &Vec<u64>| {
+                admitted.iter().filter(|at| **at + 60_000_000_000 > now).count()
+            };
+            for _ in 0..dice.below(40) {
+                let fits = of_window(&admitted) < said as usize;
+                assert_eq!(limiter.try_acquire().is_ok(), fits);
+                if fits {
+                    admitted.push(now);
+                }
+            }
+            bells.advance(Duration::from_millis(dice.below(3_000)));
+        }
+        assert!(admitted.len() > 1_000);
+    }
+}
+
+/// Broken by: a limit that is raised without a look at the line.
+#[test]
+fn those_in_line_are_woken_when_the_provider_allows_more() {
+    let (limiter, _bells) =
+        limiter(|builder| builder.rate(Rate::per_minute(3)).tokens(30_000, MINUTE));
+    says_limit(&limiter, Requests, 1);
+    says_limit(&limiter, Tokens, 2_000);
+    uses(&limiter, 2_000);
+    let mut call = Woken::waits(&limiter, 100, 0);
+    says_limit(&limiter, Requests, 2);
+    assert!(call.run(9).is_none(), "it has no tokens yet");
+    says_limit(&limiter, Tokens, 3_000);
+    assert!(call.run(9).unwrap().is_ok());
+}
+
+/// Broken by: a call in line that is not told that its tokens will never be there.
+#[test]
+fn a_call_in_line_that_needs_more_than_the_provider_allows_is_refused() {
+    let (limiter, _bells) = limiter(|builder| builder.tokens(30_000, MINUTE));
+    uses(&limiter, 29_000);
+    let mut call = Woken::waits(&limiter, 2_000, 0);
+    says_limit(&limiter, Tokens, 1_000);
+    let refused = call.run(9).unwrap().unwrap_err();
+    assert!(refused.is_permanent());
+    assert_eq!(refused.limit(), Limit::Tokens);
+}
+
+// ---- what others have used --------------------------------------------------------------------------
+
+/// Broken by: nothing counted; a stamp that does not age.
+#[test]
+fn what_others_have_used_counts_at_once_and_for_one_window() {
+    let (limiter, bells) = limiter(|builder| {
+        let builder = builder.rate(Rate::per_minute(60)).tokens(30_000, MINUTE);
+        builder.output_tokens(8_000, MINUTE)
+    });
+    let left =
+        || (limiter.remaining(), limiter.remaining_tokens(), limiter.remaining_output_tokens());
+    bells.advance(MINUTE);
+    uses(&limiter, 1_000);
+    says_left(&limiter, Requests, 40);
+    says_left(&limiter, Tokens, 20_123);
+    says_left(&limiter, OutputTokens, 7_001);
+    assert_eq!(left(), (40, 20_123, 7_001));
+    // The same again says nothing new.
+    says_left(&limiter, Requests, 40);
+    says_left(&limiter, Tokens, 20_123);
+    assert_eq!(left(), (40, 20_123, 7_001));
+    bells.advance(Duration::from_millis(59_999));
+    assert_eq!(left(), (40, 20_123, 7_001));
+    // Tokens are counted in ticks, of which two may be there in part.
+    bells.advance(Duration::from_millis(121));
+    assert_eq!(left(), (60, 30_000, 8_000));
+}
+
+/// Broken by: more than 64 counted at once; the rest that is not counted by the next answers.
+#[test]
+fn a_fresh_limiter_begins_with_what_the_first_answers_say() {
+    for limit in [300, 3_000] {
+        let (limiter, _bells) = per_minute(limit);
+        calls(&limiter, 1);
+        for answers in 1..5 {
+            says_left(&limiter, Requests, u64::from(limit) - 200);
+            assert_eq!(limiter.remaining(), limit - (1 + 64 * answers).min(200));
+        }
+    }
+    let (limiter, _bells) = limiter(|builder| builder.tokens(30_000, MINUTE));
+    uses(&limiter, 500);
+    says_left(&limiter, Tokens, 0);
+    // It may have been 999.
+    assert_eq!(limiter.remaining_tokens(), 999);
+    says_left(&limiter, Tokens, 1);
+    assert_eq!(limiter.remaining_tokens(), 1);
+    says_left(&limiter, Tokens, 29_000);
+    assert_eq!(limiter.remaining_tokens(), 1);
+}
+
+/// Broken by: what is left compared with what is left by us, without what was admitted since.
+#[test]
+fn an_answer_from_before_our_latest_calls_counts_none_of_them() {
+    let (limiter, bells) =
+        limiter(|builder| builder.rate(Rate::per_minute(60)).tokens(30_000, MINUTE));
+    for _ in 0..10 {
+        uses(&limiter, 1_111);
+        bells.advance(Duration::from_millis(500));
+    }
+    // Of the first five, all the time.
+    for _ in 0..3 {
+        says_left(&limiter, Requests, 55);
+        says_left(&limiter, Tokens, 30_000 - 5 * 1_111);
+    }
+    assert_eq!((limiter.remaining(), limiter.remaining_tokens()), (50, 30_000 - 11_110));
+}
+
+/// Broken by: a limit of ours that is taken for the provider's.
+#[test]
+fn others_may_use_what_the_user_has_not_configured_for_us() {
+    let (limiter, _bells) =
+        limiter(|builder| builder.rate(Rate::per_minute(60)).tokens(30_000, MINUTE));
+    for (left, ours) in [(90, 60), (60, 60), (59, 59)] {
+        let quota = Quota::new(Requests, Minute).with_limit(100).with_remaining(left);
+        says(&limiter, quota);
+        assert_eq!(limiter.remaining(), ours);
+    }
+}
+
+/// Broken by: stamps of a long window that fill a short one.
+#[test]
+fn what_others_have_used_of_a_day_does_not_fill_a_minute() {
+    let (limiter, bells) =
+        limiter(|builder| builder.rate(Rate::per_minute(60)).rate(Rate::per_day(5_000)));
+    let day = |left| Quota::new(Requests, Day).with_limit(5_000).with_remaining(left);
+    says(&limiter, day(121));
+    assert_eq!(limiter.remaining(), 60);
+    // It is nearly used up.
+    for left in [30, 15, 7] {
+        says(&limiter, day(80));
+        assert_eq!(limiter.remaining(), left);
+    }
+    bells.advance(2 * MINUTE);
+    assert_eq!(limiter.remaining(), 60);
+    // The minute's own count as before.
+    says(&limiter, Quota::new(Requests, Minute).with_limit(60).with_remaining(3));
+    assert_eq!(limiter.remaining(), 3);
+}
+
+/// Broken by: a claim that another observer's claim does not make fail.
+#[test]
+fn two_that_observe_the_same_answer_count_it_once() {
+    for (limit, left) in [(60, 20), (2_000, 1_950)] {
+        for _ in 0..200 {
+            let limiter = Limiter::builder().rate(Rate::per_minute(limit)).tokens(30_000, MINUTE);
+            let limiter = limiter.clock(ManualClock::new()).build();
+            let start = Barrier::new(2);
+            thread::scope(|scope| {
+                for _ in 0..2 {
+                    scope.spawn(|| {
+                        start.wait();
+                        says_left(&limiter, Requests, left);
+                        says_left(&limiter, Tokens, 12_345);
+                    });
+                }
+            });
+            assert_eq!(u64::from(limiter.remaining()), left);
+            assert_eq!(limiter.remaining_tokens(), 12_345);
+        }
+    }
+}
+
+// ---- anything ---------------------------------------------------------------------------------------
+
+/// Whatever is said: nothing panics, and there is never more left than was configured. Broken by: a limit that is taken over as it
+/// is.
+#[test]
+fn nothing_that_is_said_raises_a_limit() {
+    let mut dice = Dice(3);
+    for round in 0..300 {
+        let (limiter, bells) = limiter(|builder| {
+            let builder = builder.rate(Rate::per_minute(60)).tokens(30_000, MINUTE);
+            let builder = if round % 2 == 0 { builder.rate(Rate::per_day(500)) } else { builder };
+            builder.input_tokens(u64::MAX, MINUTE).output_tokens(8_000, MINUTE)
+        });
+        for _ in 0..40 {
+            says(&limiter, any_quota(&mut dice));
+            assert!(limiter.remaining() <= 60);
+            assert!(limiter.remaining_tokens() <= 30_000);
+            assert!(limiter.remaining_output_tokens() <= 8_000);
+            drop(limiter.call().tokens(Usage::new(dice.below(99), dice.below(99))).try_acquire());
+            bells.advance(Duration::from_millis(dice.below(20_000)));
+        }
+        // All of it is over after a day.
+        for kind in [Requests, Tokens, OutputTokens] {
+            for window in [Minute, Day] {
+                says(&limiter, Quota::new(kind, window).with_limit(u64::MAX));
+            }
+        }
+        bells.advance(DAY + MINUTE);
+        assert_eq!((limiter.remaining(), limiter.remaining_tokens()), (60, 30_000));
+    }
+}
+
+fn of<T: Copy>(dice: &mut Dice, all: &[T]) -> T {
+    let number = usize::try_from(dice.below(all.len() as u64)).unwrap();
+    all[number]
+}
+
+fn any_quota(dice: &mut Dice) -> Quota {
+    let kind = of(dice, &[Requests, Tokens, InputTokens, OutputTokens]);
+    let window = of(dice, &[Second, Minute, Hour, Day, Month, Unknown]);
+    let mut quota = Quota::new(kind, window);
+    let mut number = || match dice.below(8) {
+        0 => 0,
+        1 => u64::MAX,
+        2 => u64::from(u32::MAX) + 1,
+        3 => 1,
+        4 => 60,
+        _ => dice.below(40_000),
+    };
+    let (limit, remaining, reset) = (number(), number(), number());
+    if dice.below(3) > 0 {
+        quota = quota.with_limit(limit);
+    }
+    if dice.below(3) > 0 {
+        quota = quota.with_remaining(remaining);
+    }
+    if dice.below(3) == 0 {
+        quota = quota.with_reset_after(Duration::from_secs(reset));
+    }
+    quota
+}
