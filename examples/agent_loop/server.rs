@@ -2,7 +2,9 @@
 
 use crate::counting::{Size, text, tokens};
 use crate::flags::Terms;
+use crate::journal::Caller;
 use crate::ledger::{Excess, InFlight, Ledger};
+use crate::left::{OVERLOADED, seconds};
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::sse::Event;
@@ -64,12 +66,22 @@ async fn complete(State(ledger): State<Arc<Ledger>>, Json(chat): Json<Value>) ->
         return (StatusCode::BAD_REQUEST, "only streamed answers to messages").into_response();
     };
     let size = size(&chat, messages);
-    match ledger.arrive(size) {
+    let (judged, remains) = ledger.arrive(size, caller(&chat));
+    let mut response = match judged {
         Ok(place) => {
             Sse::new(Answer::new(messages.len(), size, place).into_stream()).into_response()
         }
         Err(excess) => excess.into_response(),
-    }
+    };
+    remains.tell(response.headers_mut());
+    response
+}
+
+/// The name by which the second client calls itself.
+pub(crate) const SECOND: &str = "second";
+
+fn caller(chat: &Value) -> Caller {
+    if chat["user"] == SECOND { Caller::Second } else { Caller::Agent }
 }
 
 /// The size of a request: its prompt's, and the most that its answer may have (unsaid: zero).
@@ -86,6 +98,8 @@ impl IntoResponse for Excess {
             Self::Tokens(wait) => ("tokens", wait),
             // The end of a call is unknown; this is the least that one takes.
             Self::Concurrency => ("concurrency", Duration::from_millis(100)),
+            Self::Closed(wait) => ("acceleration", wait),
+            Self::Overload => return overloaded(),
         };
         let message = format!("Rate limit reached for {kind}");
         let error = json!({
@@ -96,10 +110,11 @@ impl IntoResponse for Excess {
     }
 }
 
-/// In seconds, rounded up to the millisecond.
-fn seconds(duration: Duration) -> String {
-    let millis = duration.as_nanos().div_ceil(1_000_000);
-    format!("{}.{:03}", millis / 1000, millis % 1000)
+/// An overload, of which nobody knows how long it lasts.
+fn overloaded() -> Response {
+    let error = json!({ "error": { "message": "Overloaded", "type": "overloaded_error" } });
+    let status = StatusCode::from_u16(OVERLOADED).unwrap_or(StatusCode::SERVICE_UNAVAILABLE);
+    (status, Json(error)).into_response()
 }
 
 /// An answer that is being sent.
