@@ -1,4 +1,6 @@
 //! Agents that ask again until they are answered.
+//!
+//! Between two calls an agent runs its tools for a while. Together they still want more than the limits allow.
 
 use super::line::Line;
 use super::timeline::Timeline;
@@ -31,8 +33,10 @@ pub(crate) struct Agents<'a> {
 impl Agents<'_> {
     /// Until all have their answers, or too late.
     pub(crate) async fn work(&self) {
+        let count = u16::try_from(self.flags.agents()).unwrap_or(u16::MAX);
         let counts_tokens = self.flags.terms().tokens.are_counted();
         let tally = Arc::new(Tally::default());
+        let window = self.flags.terms().window;
         // The same calls in each run.
         let mut dice = Dice(1);
         let agent = |number| Agent {
@@ -40,11 +44,14 @@ impl Agents<'_> {
             timeline: self.timeline.clone(),
             line: Arc::clone(&self.line),
             tally: Arc::clone(&tally),
-            dice: counts_tokens.then(|| dice.split()),
+            counts_tokens,
+            // One after another, so that the first window's calls are not all at its beginning.
+            delay: window * u32::from(number) / u32::from(count),
+            window,
+            dice: dice.split(),
         };
-        let mut agents: JoinSet<()> =
-            (1..=self.flags.agents()).map(agent).map(Agent::run).collect();
-        let too_late = self.timeline.end() + self.flags.terms().window * LAST_WINDOWS;
+        let mut agents: JoinSet<()> = (1..=count).map(agent).map(Agent::run).collect();
+        let too_late = self.timeline.end() + window * LAST_WINDOWS;
         while let Ok(Some(ended)) = timeout_at(too_late, agents.join_next()).await {
             if let Err(error) = ended {
                 self.line.record().failed(&error);
@@ -54,20 +61,33 @@ impl Agents<'_> {
 }
 
 struct Agent {
-    number: usize,
+    number: u16,
     timeline: Timeline,
     line: Arc<Line>,
     tally: Arc<Tally>,
-    /// `None` where calls have no sizes.
-    dice: Option<Dice>,
+    counts_tokens: bool,
+    delay: Duration,
+    window: Duration,
+    dice: Dice,
 }
 
 impl Agent {
     async fn run(mut self) {
+        sleep(self.delay).await;
         while let Some(until) = self.timeline.works_until().await {
-            let kind = self.dice.as_mut().map_or(Conversation::PLAIN, Conversation::draw);
+            let kind = if self.counts_tokens {
+                Conversation::draw(&mut self.dice)
+            } else {
+                Conversation::PLAIN
+            };
             self.call(kind, until).await;
+            sleep(self.tools()).await;
         }
+    }
+
+    /// How long its tools run: a fifth of the window on average.
+    fn tools(&mut self) -> Duration {
+        self.window * (100 + self.dice.below(200)) / 1000
     }
 
     /// One call, until it is answered. One that was never sent is given up at `until`.
