@@ -44,7 +44,7 @@ pub(crate) struct Flags {
     #[arg(long, conflicts_with_all = ["pool", "compare", "unlimited", "lenient"])]
     pub(crate) naive: bool,
 
-    /// How many agents run at the same time [default: 40; without tokens: 24; side by side: 30; surprise: 80]
+    /// How many agents run at the same time [default: 40; without tokens: 24; side by side: 30; surprise: 64]
     #[arg(long, value_name = "N")]
     agents: Option<usize>,
 
@@ -67,7 +67,7 @@ pub(crate) struct Flags {
     #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) turns: u32,
 
-    /// Most calls in flight [default: 64; without tokens: 16; side by side: 4; surprise: 48]
+    /// Most calls in flight [default: 64; without tokens: 16; side by side: 4; surprise: 24]
     ///
     /// With tokens more than the agents are, because some hang up: that frees the limiter's slot a
     /// moment before the server notices.
@@ -183,7 +183,7 @@ impl Flags {
     pub(crate) fn agents(&self) -> usize {
         let default = match self.pool {
             Whose::OxiAi => 30,
-            Whose::Ringgate if self.surprise => 80,
+            Whose::Ringgate if self.surprise => 64,
             Whose::Ringgate if self.counts_tokens() => 40,
             Whose::Ringgate => 24,
         };
@@ -193,7 +193,7 @@ impl Flags {
     fn concurrency(&self) -> usize {
         let default = match self.pool {
             Whose::OxiAi => 4,
-            Whose::Ringgate if self.surprise => 48,
+            Whose::Ringgate if self.surprise => 24,
             Whose::Ringgate if self.counts_tokens() => 64,
             Whose::Ringgate => 16,
         };

@@ -47,6 +47,10 @@ use timeline::Timeline;
 use tokio::time::Instant;
 use verdict::{Outcome, Verdict};
 
+/// Answers take so many times less than elsewhere: of a minute 100 ms would be as much as three seconds are, and a call
+/// that is refused should not weigh too much in so short a time.
+const HASTE: u32 = 2;
+
 /// The run that listens decides.
 pub(crate) async fn run(flags: &Flags) -> Result<ExitCode, Box<dyn Error>> {
     if let TokenTerms::AsProduced { .. } = flags.terms().tokens {
@@ -69,7 +73,8 @@ pub(crate) async fn run(flags: &Flags) -> Result<ExitCode, Box<dyn Error>> {
 async fn play(flags: &Flags, timeline: &Timeline, listens: bool) -> io::Result<Outcome> {
     let terms = flags.terms();
     // The agents' limiter keeps to fewer calls in flight: the second client has room beside them.
-    let server = Server::start(Terms { concurrency: 2 * terms.concurrency, ..terms }, false)?;
+    let server_terms = Terms { concurrency: 2 * terms.concurrency, ..terms };
+    let server = Server::with_haste(HASTE, server_terms, false)?;
     let record = Arc::new(Record::default());
     let provider = OpenAiCompatible::new(&server.url(), terms.tokens);
     let line = Arc::new(Line::new(flags.limiter(), provider, listens, &record));
