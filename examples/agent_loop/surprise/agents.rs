@@ -1,6 +1,7 @@
 //! Agents that ask again until they are answered.
 //!
-//! Between two calls an agent runs its tools for a while. Together they still want more than the limits allow.
+//! Between two calls an agent runs its tools for a while. Together they still want more than the limits allow. The first
+//! window's calls are spread over it, as those of agents are that have been at work for long; later ones follow them.
 
 use super::line::Line;
 use super::timeline::Timeline;
@@ -8,14 +9,15 @@ use crate::agent::read;
 use crate::calls::Conversation;
 use crate::client::{ChatRequest, Error, Message};
 use crate::dice::Dice;
-use crate::flags::Flags;
+use crate::flags::{Flags, Terms};
 use crate::tally::Tally;
 use crate::ticket::Ticket;
 use core::pin::pin;
 use core::time::Duration;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
 /// How long a call that is told no time waits before it is sent again, if the limiter does not know better.
 const BACKOFF: Duration = Duration::from_millis(200);
@@ -36,7 +38,7 @@ impl Agents<'_> {
         let count = u16::try_from(self.flags.agents()).unwrap_or(u16::MAX);
         let counts_tokens = self.flags.terms().tokens.are_counted();
         let tally = Arc::new(Tally::default());
-        let window = self.flags.terms().window;
+        let begun = Arc::new(AtomicU32::new(0));
         // The same calls in each run.
         let mut dice = Dice(1);
         let agent = |number| Agent {
@@ -45,13 +47,12 @@ impl Agents<'_> {
             line: Arc::clone(&self.line),
             tally: Arc::clone(&tally),
             counts_tokens,
-            // One after another, so that the first window's calls are not all at its beginning.
-            delay: window * u32::from(number) / u32::from(count),
-            window,
+            terms: self.flags.terms(),
+            begun: Arc::clone(&begun),
             dice: dice.split(),
         };
         let mut agents: JoinSet<()> = (1..=count).map(agent).map(Agent::run).collect();
-        let too_late = self.timeline.end() + window * LAST_WINDOWS;
+        let too_late = self.timeline.end() + self.flags.terms().window * LAST_WINDOWS;
         while let Ok(Some(ended)) = timeout_at(too_late, agents.join_next()).await {
             if let Err(error) = ended {
                 self.line.record().failed(&error);
@@ -66,28 +67,36 @@ struct Agent {
     line: Arc<Line>,
     tally: Arc<Tally>,
     counts_tokens: bool,
-    delay: Duration,
-    window: Duration,
+    terms: Terms,
+    /// How many calls all agents have begun.
+    begun: Arc<AtomicU32>,
     dice: Dice,
 }
 
 impl Agent {
     async fn run(mut self) {
-        sleep(self.delay).await;
         while let Some(until) = self.timeline.works_until().await {
             let kind = if self.counts_tokens {
                 Conversation::draw(&mut self.dice)
             } else {
                 Conversation::PLAIN
             };
+            sleep_until(self.beginning()).await;
             self.call(kind, until).await;
             sleep(self.tools()).await;
         }
     }
 
+    /// When it may begin a call: those of the first window one after another.
+    fn beginning(&self) -> Instant {
+        let Terms { limit, window, .. } = self.terms;
+        let before = self.begun.fetch_add(1, Ordering::Relaxed).min(limit);
+        self.timeline.start() + window * before / limit
+    }
+
     /// How long its tools run: a fifth of the window on average.
     fn tools(&mut self) -> Duration {
-        self.window * (100 + self.dice.below(200)) / 1000
+        self.terms.window * (100 + self.dice.below(200)) / 1000
     }
 
     /// One call, until it is answered. One that was never sent is given up at `until`.

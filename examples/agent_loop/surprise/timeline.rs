@@ -78,6 +78,10 @@ impl Timeline {
         Ok(Self { start, terms, phases, rest })
     }
 
+    pub(crate) fn start(&self) -> Instant {
+        self.start
+    }
+
     pub(crate) fn phases(&self) -> &[Phase] {
         &self.phases
     }
