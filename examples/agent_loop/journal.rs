@@ -17,6 +17,8 @@ pub(crate) enum Caller {
 pub(crate) enum Event {
     /// The terms are these from now on.
     Terms(Terms),
+    /// No call is accepted until then.
+    Closed(Instant),
     /// A call was accepted, and counts so many tokens.
     Begun { caller: Caller, tokens: u64 },
     /// An answer has ended.

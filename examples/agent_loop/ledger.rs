@@ -31,6 +31,8 @@ struct Log {
     terms: Terms,
     /// Calls beyond those that may be in flight mean that the server is overloaded.
     overloaded: bool,
+    /// It is about to refuse all calls for so long.
+    closes_for: Option<Duration>,
     /// It refuses all calls until then.
     closed_until: Option<Instant>,
     /// Accepted calls, in order.
@@ -94,6 +96,7 @@ impl Ledger {
         let mut log = Log {
             terms,
             overloaded: false,
+            closes_for: None,
             closed_until: None,
             arrivals: Vec::new(),
             at_arrival,
@@ -117,9 +120,9 @@ impl Ledger {
         log.set_terms(terms, true);
     }
 
-    /// Refuses all calls for so long, and tells them to retry after it.
+    /// Refuses all calls for so long from the next one on, and tells them to retry after it.
     pub(crate) fn close(&self, length: Duration) {
-        self.log().closed_until = Some(Instant::now() + length);
+        self.log().closes_for = Some(length);
     }
 
     /// Judges a call that arrives now.
@@ -189,6 +192,10 @@ impl Log {
 
     fn judge(&mut self, size: Size, now: Instant) -> Result<(), Excess> {
         let terms = self.terms;
+        if let Some(length) = self.closes_for.take() {
+            self.closed_until = Some(now + length);
+            self.journal.note(now, Event::Closed(now + length));
+        }
         if let Some(closed) = self.closed_until.and_then(|until| until.checked_duration_since(now))
         {
             return Err(Excess::Closed(closed));

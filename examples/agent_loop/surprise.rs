@@ -14,8 +14,8 @@
 //!
 //! # What is judged
 //!
-//! * **Refusals**, 429s and 529s: at most as many as calls were in flight when the first one was heard, that call included. These
-//!   were sent before anybody could know.
+//! * **Refusals**, 429s and 529s: at most as many as calls were in flight when the surprise began, or when the first refusal
+//!   was heard, if more were then (that call included): these were sent before anybody could know.
 //! * **Lost calls**: sent, and never answered. None.
 //! * **Use** ([`share`]): of what the server allows the agents, the share that they have. It counts from a sixth of the window after
 //!   the surprise on; of a window of a minute these are ten seconds. At least 95 %.
@@ -79,7 +79,7 @@ async fn play(flags: &Flags, timeline: &Timeline, listens: bool) -> io::Result<O
     let provider = OpenAiCompatible::new(&server.url(), terms.tokens);
     let line = Arc::new(Line::new(flags.limiter(), provider, listens, &record));
     let agents = Agents { flags, timeline, line };
-    tokio::join!(agents.work(), timeline.play(&server, listens));
+    tokio::join!(agents.work(), timeline.play(&server, &record, listens));
     let shares = Shares::new(&server.ledger().journal(), terms.window);
     Ok(Outcome::new(timeline, terms.window, &shares, &record))
 }

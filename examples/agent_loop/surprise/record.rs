@@ -19,6 +19,8 @@ pub(crate) struct Totals {
     pub(crate) sent: usize,
     pub(crate) answered: usize,
     pub(crate) first_failure: Option<String>,
+    /// Calls in flight when each surprise began.
+    pub(crate) begun: Vec<usize>,
     /// In the order in which they were heard.
     pub(crate) refusals: Vec<Refusal>,
 }
@@ -43,6 +45,12 @@ impl Record {
     pub(crate) fn take_off(self: &Arc<Self>) -> Flight {
         self.in_flight.fetch_add(1, Ordering::Relaxed);
         Flight { sent: Instant::now(), record: Arc::clone(self) }
+    }
+
+    /// A surprise begins.
+    pub(crate) fn begin(&self) {
+        let in_flight = self.in_flight.load(Ordering::Relaxed);
+        self.totals().begun.push(in_flight);
     }
 
     /// A call was refused.

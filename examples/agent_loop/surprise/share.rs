@@ -4,7 +4,7 @@
 //! what the second client has in the window: that is where a place was free for them or theirs. So at each instant the agents have
 //! a share of what is allowed, of the calls and of the tokens, and of the calls that may be in flight. The largest of
 //! them counts: a call more would be refused by that limit first. A limit that is lowered while the window holds more is used in full;
-//! nothing more is allowed until it holds less.
+//! nothing more is allowed until it holds less. Neither is while the server refuses all calls.
 //!
 //! The share of a time is the mean over it. A place that is taken again the moment it is free makes 100 %; a limiter's margin makes
 //! it less by that.
@@ -30,6 +30,7 @@ struct State {
     agents: Load,
     second: Load,
     in_flight: usize,
+    closed: bool,
 }
 
 #[derive(Debug, Default, Clone, Copy)]
@@ -42,6 +43,7 @@ struct Load {
 #[derive(Debug, Clone, Copy)]
 enum Step {
     Terms(Terms),
+    Closed(bool),
     Begin(Caller, u64),
     End,
     /// A call leaves the window.
@@ -54,6 +56,10 @@ impl Shares {
         for (at, event) in &journal.0 {
             match *event {
                 Event::Terms(terms) => steps.push((*at, Step::Terms(terms))),
+                Event::Closed(until) => {
+                    steps.push((*at, Step::Closed(true)));
+                    steps.push((until, Step::Closed(false)));
+                }
                 Event::Ended => steps.push((*at, Step::End)),
                 Event::Begun { caller, tokens } => {
                     steps.push((*at, Step::Begin(caller, tokens)));
@@ -97,6 +103,7 @@ impl State {
     fn take(&mut self, step: Step) {
         match step {
             Step::Terms(terms) => self.terms = Some(terms),
+            Step::Closed(closed) => self.closed = closed,
             Step::Begin(caller, tokens) => {
                 self.in_flight += 1;
                 let load = self.load(caller);
@@ -130,7 +137,7 @@ impl State {
             }
             _ => 0.0,
         };
-        calls.max(tokens).max(in_flight)
+        if self.closed { 1.0 } else { calls.max(tokens).max(in_flight) }
     }
 }
 

@@ -1,10 +1,12 @@
 //! When what happens.
 
+use super::record::Record;
 use super::second;
 use crate::counting::TokenTerms;
 use crate::flags::{Flags, Terms};
 use crate::say;
 use crate::server::Server;
+use crate::verdict::Rounded;
 use core::fmt;
 use core::ops::Range;
 use core::time::Duration;
@@ -25,13 +27,13 @@ pub(crate) enum Surprise {
 
 /// Each with its share of the time, in hundredths. The rest is for the beginning and the break.
 const ORDER: [(Surprise, u32); 7] = [
-    (Surprise::Lowered, 15),
-    (Surprise::Raised, 10),
-    (Surprise::Second, 15),
+    (Surprise::Lowered, 14),
+    (Surprise::Raised, 9),
+    (Surprise::Second, 17),
     (Surprise::Alone, 10),
-    (Surprise::Overload, 15),
-    (Surprise::Relieved, 10),
-    (Surprise::Refusals, 15),
+    (Surprise::Overload, 20),
+    (Surprise::Relieved, 8),
+    (Surprise::Refusals, 14),
 ];
 
 /// Before the first.
@@ -101,13 +103,14 @@ impl Timeline {
     }
 
     /// Plays it with a server.
-    pub(crate) async fn play(&self, server: &Server, aloud: bool) {
+    pub(crate) async fn play(&self, server: &Server, record: &Record, aloud: bool) {
         for phase in &self.phases {
             sleep_until(phase.time.start).await;
             if aloud {
                 let time = (phase.time.start - self.start).as_secs_f64();
                 say(io::stderr(), &format_args!("{time:5.1} s  {}", phase.surprise));
             }
+            record.begin();
             self.change(server, phase);
         }
         sleep_until(self.end()).await;
@@ -167,9 +170,9 @@ impl fmt::Display for Timeline {
         write!(
             f,
             "overload    529 beyond {} in flight\n\
-             429s        to all calls for {:?}, what ten seconds are of a minute",
+             429s        to all calls for {}, what ten seconds are of a minute",
             self.capacity(),
-            self.moment()
+            Rounded(self.moment())
         )
     }
 }

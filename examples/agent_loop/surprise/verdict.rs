@@ -24,7 +24,7 @@ pub(crate) struct Outcome {
 struct Row {
     surprise: Surprise,
     refused: usize,
-    /// Calls in flight when the first refusal was heard.
+    /// Calls in flight when it began, or when the first refusal was heard: the larger number.
     in_flight: usize,
     /// Refused calls that were sent after the first refusal had been heard.
     later: usize,
@@ -40,8 +40,11 @@ impl Outcome {
         record: &Record,
     ) -> Self {
         let totals = record.read();
-        let row = |phase| Row::new(phase, timeline.moment(), window, shares, &totals.refusals);
-        let rows = timeline.phases().iter().map(row).collect();
+        let moment = timeline.moment();
+        let row = |(phase, begun): (&Phase, &usize)| {
+            Row::new(phase, *begun, [moment, window], shares, &totals.refusals)
+        };
+        let rows = timeline.phases().iter().zip(&totals.begun).map(row).collect();
         Self { rows, totals }
     }
 
@@ -63,8 +66,8 @@ impl Outcome {
 impl Row {
     fn new(
         phase: &Phase,
-        moment: Duration,
-        window: Duration,
+        begun: usize,
+        [moment, window]: [Duration; 2],
         shares: &Shares,
         refusals: &[Refusal],
     ) -> Self {
@@ -75,7 +78,7 @@ impl Row {
         Self {
             surprise: phase.surprise,
             refused: ours().count(),
-            in_flight: first.map_or(0, |first| first.in_flight),
+            in_flight: first.map_or(begun, |first| first.in_flight.max(begun)),
             later: ours().filter(late).count(),
             back_after: shares.back_after(&time, window),
             share: shares.mean(&(time.start + moment..time.end)),
@@ -91,13 +94,11 @@ impl Row {
         [refused, unused].into_iter().flatten().collect()
     }
 
-    /// Without what can be refused at all nothing was in flight at the first refusal.
     fn cells(&self) -> [String; 5] {
         let none = || "-".to_owned();
-        let in_flight = if self.refused == 0 { none() } else { self.in_flight.to_string() };
         [
             self.refused.to_string(),
-            in_flight,
+            self.in_flight.to_string(),
             self.later.to_string(),
             self.back_after.map_or_else(none, |after| Rounded(after).to_string()),
             percent(self.share),
@@ -156,8 +157,9 @@ impl fmt::Display for Verdict {
             f,
             "\n\
              refused     429s and 529s; at most as many as were in flight\n\
-             in flight   sent and not answered to the end when the first of these was heard, that one included\n\
-             later       of the refused, those sent after that\n\
+             in flight   sent and not answered to the end when it began, or when the first of these was\n\
+             \x20           heard (that one included) if more were then\n\
+             later       of the refused, those sent after one was heard\n\
              back after  from then on a window long at least 95 % of what was allowed was used\n\
              used        of what was allowed, from a sixth of the window after the surprise on; at least 95 %:\n\
              \x20           the server's window, its limit less the second client's calls; under the overload\n\
