@@ -44,7 +44,7 @@ pub(crate) struct Flags {
     #[arg(long, conflicts_with_all = ["pool", "compare", "unlimited", "lenient"])]
     pub(crate) naive: bool,
 
-    /// How many agents run at the same time [default: 40; without tokens: 24; side by side: 30; surprise: 64]
+    /// How many agents run at the same time [default: 40; without tokens: 24; side by side: 30; surprise: 80]
     #[arg(long, value_name = "N")]
     agents: Option<usize>,
 
@@ -183,7 +183,7 @@ impl Flags {
     pub(crate) fn agents(&self) -> usize {
         let default = match self.pool {
             Whose::OxiAi => 30,
-            Whose::Ringgate if self.surprise => 64,
+            Whose::Ringgate if self.surprise => 80,
             Whose::Ringgate if self.counts_tokens() => 40,
             Whose::Ringgate => 24,
         };

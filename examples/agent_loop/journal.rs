@@ -30,6 +30,13 @@ pub(crate) enum Event {
 pub(crate) struct Journal(pub(crate) Vec<(Instant, Event)>);
 
 impl Journal {
+    /// How many calls were accepted from somebody.
+    pub(crate) fn accepted_from(&self, whom: Caller) -> usize {
+        let is_theirs =
+            |event: &Event| matches!(event, Event::Begun { caller, .. } if *caller == whom);
+        self.0.iter().filter(|(_, event)| is_theirs(event)).count()
+    }
+
     pub(crate) fn note(&mut self, at: Instant, event: Event) {
         self.0.push((at, event));
     }

@@ -39,7 +39,6 @@ use agents::Agents;
 use core::error::Error;
 use line::Line;
 use record::Record;
-use share::Shares;
 use std::io;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -80,6 +79,5 @@ async fn play(flags: &Flags, timeline: &Timeline, listens: bool) -> io::Result<O
     let line = Arc::new(Line::new(flags.limiter(), provider, listens, &record));
     let agents = Agents { flags, timeline, line };
     tokio::join!(agents.work(), timeline.play(&server, &record, listens));
-    let shares = Shares::new(&server.ledger().journal(), terms.window);
-    Ok(Outcome::new(timeline, terms.window, &shares, &record))
+    Ok(Outcome::new(timeline, terms.window, &server.ledger().journal(), record.read()))
 }

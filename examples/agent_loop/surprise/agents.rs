@@ -94,9 +94,9 @@ impl Agent {
         self.timeline.start() + window * before / limit
     }
 
-    /// How long its tools run: a fifth of the window on average.
+    /// How long its tools run: a tenth of the window on average.
     fn tools(&mut self) -> Duration {
-        self.terms.window * (100 + self.dice.below(200)) / 1000
+        self.terms.window * (50 + self.dice.below(100)) / 1000
     }
 
     /// One call, until it is answered. One that was never sent is given up at `until`.

@@ -27,20 +27,20 @@ pub(crate) enum Surprise {
 
 /// Each with its share of the time, in hundredths. The rest is for the beginning and the break.
 const ORDER: [(Surprise, u32); 7] = [
-    (Surprise::Lowered, 14),
-    (Surprise::Raised, 9),
+    (Surprise::Lowered, 13),
+    (Surprise::Raised, 8),
     (Surprise::Second, 17),
-    (Surprise::Alone, 10),
-    (Surprise::Overload, 20),
-    (Surprise::Relieved, 8),
-    (Surprise::Refusals, 14),
+    (Surprise::Alone, 9),
+    (Surprise::Overload, 24),
+    (Surprise::Relieved, 7),
+    (Surprise::Refusals, 13),
 ];
 
 /// Before the first.
 const BEGINNING: u32 = 6;
 
-/// Fewer windows would not show what happens in one.
-const LEAST_WINDOWS: u32 = 20;
+/// In a shorter run hardly a phase would last two windows.
+const LEAST_WINDOWS: u32 = 15;
 
 /// The run from its start to its end.
 #[derive(Debug, Clone)]

@@ -1,9 +1,10 @@
 //! What was refused, lost and used after each surprise, with feedback and without.
 
-use super::record::{Record, Refusal, Totals};
+use super::record::{Refusal, Totals};
 use super::share::{GOAL, Shares};
 use super::timeline::{Phase, Surprise, Timeline};
-use crate::verdict::{Rounded, percent};
+use crate::journal::{Caller, Journal};
+use crate::verdict::percent;
 use core::fmt;
 use core::time::Duration;
 use std::process::ExitCode;
@@ -18,6 +19,8 @@ pub(crate) struct Verdict {
 pub(crate) struct Outcome {
     rows: Vec<Row>,
     totals: Totals,
+    /// Calls of the second client.
+    second: usize,
 }
 
 /// What follows a surprise, until the next one.
@@ -36,24 +39,29 @@ impl Outcome {
     pub(crate) fn new(
         timeline: &Timeline,
         window: Duration,
-        shares: &Shares,
-        record: &Record,
+        journal: &Journal,
+        totals: Totals,
     ) -> Self {
-        let totals = record.read();
+        let shares = Shares::new(journal, window);
         let moment = timeline.moment();
         let row = |(phase, begun): (&Phase, &usize)| {
-            Row::new(phase, *begun, [moment, window], shares, &totals.refusals)
+            Row::new(phase, *begun, [moment, window], &shares, &totals.refusals)
         };
         let rows = timeline.phases().iter().zip(&totals.begun).map(row).collect();
-        Self { rows, totals }
+        Self { rows, totals, second: journal.accepted_from(Caller::Second) }
     }
 
     fn refused(&self) -> usize {
-        self.rows.iter().map(|row| row.refused).sum()
+        self.totals.refusals.len()
     }
 
     fn faults(&self) -> Vec<String> {
         let mut faults: Vec<String> = self.rows.iter().flat_map(Row::faults).collect();
+        let expected: usize = self.rows.iter().map(|row| row.refused).sum();
+        if self.refused() > expected {
+            faults
+                .push(format!("{} refused when there was no surprise", self.refused() - expected));
+        }
         let lost = self.totals.lost();
         if lost > 0 {
             faults.push(format!("{lost} calls lost"));
@@ -95,15 +103,18 @@ impl Row {
     }
 
     fn cells(&self) -> [String; 5] {
-        let none = || "-".to_owned();
         [
             self.refused.to_string(),
             self.in_flight.to_string(),
             self.later.to_string(),
-            self.back_after.map_or_else(none, |after| Rounded(after).to_string()),
+            self.back_after.map_or_else(|| "never".to_owned(), back_after),
             percent(self.share),
         ]
     }
+}
+
+fn back_after(after: Duration) -> String {
+    if after.is_zero() { "at once".to_owned() } else { format!("{:.2} s", after.as_secs_f64()) }
 }
 
 impl Verdict {
@@ -125,7 +136,11 @@ impl Verdict {
     fn write_calls(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (name, run) in [("with", &self.heard), ("without", &self.ignored)] {
             let (sent, refused, lost) = (run.totals.sent, run.refused(), run.totals.lost());
-            writeln!(f, "{name:<8} {sent} calls, {refused} times refused, {lost} lost")?;
+            writeln!(
+                f,
+                "{name:<11} {sent} calls, {refused} times refused, {lost} lost; second client: {} calls",
+                run.second
+            )?;
         }
         Ok(())
     }
