@@ -155,11 +155,11 @@ impl fmt::Display for Surprise {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
             Self::Lowered => "limits lowered by a third",
-            Self::Raised => "  and raised again",
+            Self::Raised => "limits raised again",
             Self::Second => "second client takes a third",
-            Self::Alone => "  and has gone",
+            Self::Alone => "second client has gone",
             Self::Overload => "overload",
-            Self::Relieved => "  and over",
+            Self::Relieved => "overload is over",
             Self::Refusals => "429s below the limits",
         })
     }

@@ -94,8 +94,7 @@ impl Row {
     }
 
     fn faults(&self) -> Vec<String> {
-        let name = self.surprise.to_string();
-        let name = name.trim_start();
+        let name = self.surprise;
         let refused = (self.refused > self.in_flight)
             .then(|| format!("{name}: {} refused, {} in flight", self.refused, self.in_flight));
         let unused = (self.share < GOAL).then(|| format!("{name}: {} used", percent(self.share)));
