@@ -3,22 +3,23 @@
 //!
 //! 1. It lowers its limits by a third for a while.
 //! 2. A second client with the same key takes a third for a while.
-//! 3. It is overloaded: all agents come back from a break at once, and it answers 529 to those beyond its capacity. That is
-//!    more than the rate needs and fewer than the agents want at once.
+//! 3. It is overloaded: all agents come back from a break at once, and it answers 529 to those beyond its capacity.
+//!    That is more than the rate needs on average, and less than the agents want at once. If it were less than the rate
+//!    needs, no limiter that halves and then adds one at a time could use more than three quarters of it.
 //! 4. It answers 429 to whatever comes within a sixth of the window, though no limit is reached.
 //!
-//! Every answer says what is left of the limits, and each 429 when to retry. The same agents run twice at the same
-//! time, each with a server of their own. One line of agents gives every answer to [`ringgate::Limiter::observe`], and sends
-//! refused calls again through the limiter at once. The other tells its limiter nothing: a refused call waits for the time it was
-//! told, and goes through the limiter again.
+//! Every answer says what is left of the limits, and each 429 when to retry. The same agents run twice at the same time,
+//! against a server each. One run gives every answer to its limiter ([`ringgate::Limiter::observe`]), and sends refused
+//! calls through it again at once. The other tells its limiter nothing: a refused call waits for the time it was told,
+//! and goes through the limiter again.
 //!
 //! # What is judged
 //!
-//! * **Refusals**, 429s and 529s: at most as many as calls were in flight when the surprise began, or when the first refusal
-//!   was heard, if more were then (that call included): these were sent before anybody could know.
-//! * **Lost calls**: sent, and never answered. None.
-//! * **Use** ([`share`]): of what the server allows the agents, the share that they have. It counts from a sixth of the window after
-//!   the surprise on; of a window of a minute these are ten seconds. At least 95 %.
+//! * **Refusals**, 429s and 529s: at most as many as calls were in flight when the surprise began, or when the first
+//!   refusal was heard, if more were then (that call included). These were sent before anybody could know.
+//! * **Lost calls**, sent and never answered: none.
+//! * **Use** ([`share`]), the share that the agents have of what the server allows them: at least 95 %, from a sixth of
+//!   the window after the surprise on. Of a window of a minute that is ten seconds.
 //!
 //! The end of a surprise is one, too: what the server allows again has to be found out.
 
@@ -46,8 +47,8 @@ use timeline::Timeline;
 use tokio::time::Instant;
 use verdict::{Outcome, Verdict};
 
-/// Answers take so many times less than elsewhere: of a minute 100 ms would be as much as three seconds are, and a call
-/// that is refused should not weigh too much in so short a time.
+/// By this factor answers are shorter than elsewhere. A refused call takes a place in the limiter's window, and the
+/// longer answers take, the more calls are in flight when a surprise begins.
 const HASTE: u32 = 2;
 
 /// The run that listens decides.

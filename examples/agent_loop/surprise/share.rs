@@ -1,13 +1,15 @@
 //! How far the agents use what the server allows them.
 //!
-//! At each instant the server's window holds some calls and tokens of the agents. Allowed is the limit of that time, less
-//! what the second client has in the window: that is where a place was free for them or theirs. So at each instant the agents have
-//! a share of what is allowed, of the calls and of the tokens, and of the calls that may be in flight. The largest of
-//! them counts: a call more would be refused by that limit first. A limit that is lowered while the window holds more is used in full;
-//! nothing more is allowed until it holds less. Neither is while the server refuses all calls.
+//! At each instant the server's window holds some calls of the agents, and allowed to them is the limit of that instant
+//! less the second client's calls in the window. The same holds for tokens. Of the calls in flight the server allows as many as
+//! its capacity. The largest of these three shares counts, because a further call would be refused by that limit first. So under
+//! the overload it is the capacity while that is full, and otherwise the rate.
 //!
-//! The share of a time is the mean over it. A place that is taken again the moment it is free makes 100 %; a limiter's margin makes
-//! it less by that.
+//! When a limit is lowered while the window holds more, it is used in full until the window holds less: nothing more is
+//! allowed. The same goes for the time in which the server refuses all calls.
+//!
+//! The share of a time is the mean over it. Places that are taken again the moment they are free make 100 %. A limiter's
+//! margin takes its part of that.
 
 use crate::counting::TokenTerms;
 use crate::flags::Terms;
