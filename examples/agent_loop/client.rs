@@ -1,10 +1,11 @@
 //! A provider for any server that speaks the OpenAI protocol.
 
 use crate::counting::{TokenTerms, tokens};
+use crate::left::{OVERLOADED, feedback, retry_after};
 use crate::ticket::Ticket;
 use async_trait::async_trait;
 use axum::body::Body;
-use axum::http::header::{CONTENT_TYPE, RETRY_AFTER};
+use axum::http::header::CONTENT_TYPE;
 use axum::http::{Request, Response, StatusCode};
 use core::fmt;
 use core::time::Duration;
@@ -14,7 +15,7 @@ use futures_util::{StreamExt, TryStreamExt};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
-use ringgate::{EventStream, Provider, Refused, Usage, estimate_tokens};
+use ringgate::{EventStream, Feedback, Provider, Refused, Usage, estimate_tokens};
 use serde_json::{Value, json};
 use std::sync::Arc;
 
@@ -73,6 +74,8 @@ pub(crate) enum Error {
     TurnedAway { retry_after: Option<Duration> },
     /// The server answers 429, and when to retry.
     TooManyRequests { retry_after: Option<Duration> },
+    /// The server answers 529: fewer calls at a time.
+    Overloaded,
     /// The server answers another error.
     Status(StatusCode),
     /// The connection failed.
@@ -89,7 +92,7 @@ impl Error {
 
     /// True if a limit of the pool or the server is the reason, so that the call may be retried.
     pub(crate) fn is_not_now(&self) -> bool {
-        matches!(self, Self::TurnedAway { .. } | Self::TooManyRequests { .. })
+        matches!(self, Self::TurnedAway { .. } | Self::TooManyRequests { .. } | Self::Overloaded)
     }
 }
 
@@ -101,6 +104,7 @@ impl fmt::Display for Error {
                 write!(f, "the pool turns it away, retry after {retry_after:?}")
             }
             Self::TooManyRequests { retry_after } => write!(f, "429, retry after {retry_after:?}"),
+            Self::Overloaded => f.write_str("529, overloaded"),
             Self::Status(status) => write!(f, "the server says {status}"),
             Self::Http(error) => write!(f, "{error}"),
             Self::Protocol(what) => write!(f, "the answer is broken: {what}"),
@@ -122,6 +126,8 @@ pub(crate) struct OpenAiCompatible {
     client: Client<HttpConnector, Body>,
     url: String,
     tokens: TokenTerms,
+    /// The name by which it calls itself, if the server should know.
+    user: Option<&'static str>,
 }
 
 impl OpenAiCompatible {
@@ -131,19 +137,32 @@ impl OpenAiCompatible {
         // Requests are small: without this the system would hold them back to fill packets.
         connector.set_nodelay(true);
         let client = Client::builder(TokioExecutor::new()).build(connector);
-        Self { client, url: format!("{base}/chat/completions"), tokens }
+        Self { client, url: format!("{base}/chat/completions"), tokens, user: None }
+    }
+
+    /// The same, with a name of its own.
+    pub(crate) fn with_user(self, user: &'static str) -> Self {
+        Self { user: Some(user), ..self }
+    }
+
+    /// What the answer says to all callers, and the answer.
+    pub(crate) async fn call(
+        &self,
+        request: &ChatRequest,
+    ) -> (Feedback, Result<EventStream<Event>, Error>) {
+        let response = match self.send(request).await {
+            Ok(response) => response,
+            Err(error) => return (Feedback::new(), Err(error)),
+        };
+        let feedback = feedback(response.status(), response.headers());
+        (feedback, answer(response).await)
     }
 
     async fn send(&self, request: &ChatRequest) -> Result<Response<Body>, Error> {
         let request = self.request(request).map_err(|error| Error::Http(error.into()))?;
         let response =
             self.client.request(request).await.map_err(|error| Error::Http(error.into()))?;
-        let response = response.map(Body::new);
-        match response.status() {
-            StatusCode::OK => Ok(response),
-            StatusCode::TOO_MANY_REQUESTS => Err(too_many_requests(response).await),
-            status => Err(Error::Status(status)),
-        }
+        Ok(response.map(Body::new))
     }
 
     fn request(&self, request: &ChatRequest) -> axum::http::Result<Request<Body>> {
@@ -151,6 +170,9 @@ impl OpenAiCompatible {
         let mut question = json!({ "model": MODEL, "stream": true, "messages": messages });
         if let Some(max_tokens) = request.max_tokens {
             question["max_tokens"] = max_tokens.into();
+        }
+        if let Some(user) = self.user {
+            question["user"] = user.into();
         }
         Request::post(&self.url)
             .header(CONTENT_TYPE, "application/json")
@@ -187,19 +209,25 @@ impl Provider for OpenAiCompatible {
     /// The pool calls this when it has admitted the call: the wait in line ends here.
     async fn stream(&self, request: ChatRequest) -> Result<EventStream<Event>, Error> {
         request.ticket.admit();
-        let response = self.send(&request).await?;
-        let events = response.into_body().into_data_stream().eventsource();
-        Ok(Box::pin(events.map(|event| read(event).unwrap_or_else(Event::Failed))))
+        answer(self.send(&request).await?).await
     }
 }
 
-async fn too_many_requests(response: Response<Body>) -> Error {
-    let header = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok());
-    let seconds = header.and_then(|text| text.parse().ok());
-    let retry_after = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+async fn answer(response: Response<Body>) -> Result<EventStream<Event>, Error> {
+    let error = match response.status() {
+        StatusCode::OK => {
+            let events = response.into_body().into_data_stream().eventsource();
+            return Ok(Box::pin(events.map(|event| read(event).unwrap_or_else(Event::Failed))));
+        }
+        StatusCode::TOO_MANY_REQUESTS => {
+            Error::TooManyRequests { retry_after: retry_after(response.headers()) }
+        }
+        status if status.as_u16() == OVERLOADED => Error::Overloaded,
+        status => return Err(Error::Status(status)),
+    };
     // Read to its end, so that the connection can be used again. Its content is known.
     let _ = response.into_body().into_data_stream().try_for_each(|_| ready(Ok(()))).await;
-    Error::TooManyRequests { retry_after }
+    Err(error)
 }
 
 type Received = Result<eventsource_stream::Event, EventStreamError<axum::Error>>;

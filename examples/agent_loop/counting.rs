@@ -30,6 +30,15 @@ impl TokenTerms {
         self != Self::Uncounted
     }
 
+    /// The limits on what counts when a call arrives, and on what counts when it is sent.
+    pub(crate) fn metered(self) -> [u64; 2] {
+        match self {
+            Self::Uncounted => [u64::MAX; 2],
+            Self::AtArrival { total } => [total, u64::MAX],
+            Self::AsProduced { input, output } => [input, output],
+        }
+    }
+
     /// What counts when a call of this size arrives.
     pub(crate) fn of_arrival(self, size: Size) -> u64 {
         match self {

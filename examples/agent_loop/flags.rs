@@ -22,12 +22,20 @@ pub(crate) struct Flags {
     #[arg(long, conflicts_with_all = ["pool", "unlimited", "lenient"])]
     pub(crate) compare: bool,
 
-    /// How the server counts tokens [side by side, compared: requests]
+    /// Limits that change, a second client, an overload, needless 429s: with feedback and without, in one table
+    #[arg(long, conflicts_with_all = ["pool", "compare", "naive", "unlimited", "lenient"])]
+    pub(crate) surprise: bool,
+
+    /// How the server counts tokens [side by side, compared, surprise: requests]
     #[arg(
         long,
         value_name = "HOW",
         default_value = "openai",
-        default_value_ifs([("pool", "oxi-ai", "requests"), ("compare", "true", "requests")]),
+        default_value_ifs([
+            ("pool", "oxi-ai", "requests"),
+            ("compare", "true", "requests"),
+            ("surprise", "true", "requests"),
+        ]),
         conflicts_with_all = ["pool", "compare"]
     )]
     provider: Counts,
@@ -36,16 +44,21 @@ pub(crate) struct Flags {
     #[arg(long, conflicts_with_all = ["pool", "compare", "unlimited", "lenient"])]
     pub(crate) naive: bool,
 
-    /// How many agents run at the same time [default: 40; without tokens: 24; side by side: 30]
+    /// How many agents run at the same time [default: 40; without tokens: 24; side by side: 30; surprise: 80]
     #[arg(long, value_name = "N")]
     agents: Option<usize>,
 
-    /// For how long they begin new calls [side by side: 75; compared, naive: 12]
+    /// For how long they begin new calls [side by side: 75; compared, naive: 12; surprise: 80]
     #[arg(
         long,
         value_name = "SECONDS",
         default_value = "20",
-        default_value_ifs([("pool", "oxi-ai", "75"), ("compare", "true", "12"), ("naive", "true", "12")]),
+        default_value_ifs([
+            ("pool", "oxi-ai", "75"),
+            ("compare", "true", "12"),
+            ("naive", "true", "12"),
+            ("surprise", "true", "80"),
+        ]),
         value_parser = seconds
     )]
     pub(crate) seconds: Duration,
@@ -54,14 +67,14 @@ pub(crate) struct Flags {
     #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) turns: u32,
 
-    /// Most calls in flight [default: 64; without tokens: 16; side by side: 4]
+    /// Most calls in flight [default: 64; without tokens: 16; side by side: 4; surprise: 32]
     ///
     /// With tokens more than the agents are, because some hang up: that frees the limiter's slot a
     /// moment before the server notices.
     #[arg(long, value_name = "N")]
     concurrency: Option<usize>,
 
-    /// Most calls in any window [default: 500; without tokens: 40]
+    /// Most calls in any window [default: 500; without tokens: 40; surprise: 200]
     #[arg(long, value_name = "N")]
     limit: Option<u32>,
 
@@ -159,13 +172,18 @@ impl Flags {
     }
 
     fn limit_and_window(&self) -> (u32, Duration) {
-        let limit = if self.counts_tokens() { 500 } else { 40 };
+        let limit = match (self.counts_tokens(), self.surprise) {
+            (true, _) => 500,
+            (false, true) => 200,
+            (false, false) => 40,
+        };
         (self.limit.unwrap_or(limit), self.window.unwrap_or(2 * SECOND))
     }
 
     pub(crate) fn agents(&self) -> usize {
         let default = match self.pool {
             Whose::OxiAi => 30,
+            Whose::Ringgate if self.surprise => 80,
             Whose::Ringgate if self.counts_tokens() => 40,
             Whose::Ringgate => 24,
         };
@@ -175,6 +193,7 @@ impl Flags {
     fn concurrency(&self) -> usize {
         let default = match self.pool {
             Whose::OxiAi => 4,
+            Whose::Ringgate if self.surprise => 32,
             Whose::Ringgate if self.counts_tokens() => 64,
             Whose::Ringgate => 16,
         };

@@ -6,9 +6,13 @@
 //! the window. Refused calls do not enter the lists. Output that counts as it is sent refuses calls that
 //! arrive while there is no room for a token of it. An answer that has begun is not cut off; one that goes
 //! beyond the limit is a breach of it all the same.
+//!
+//! The terms can change while calls come (`--surprise`).
 
 use crate::counting::{Size, TokenTerms};
 use crate::flags::Terms;
+use crate::journal::{Caller, Event, Journal};
+use crate::left::{Left, Remains};
 use crate::meter::Meter;
 use core::time::Duration;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -17,7 +21,6 @@ use std::time::Instant;
 /// The terms, and a record of how they were kept.
 #[derive(Debug)]
 pub(crate) struct Ledger {
-    terms: Terms,
     /// Calls beyond the terms are counted but still accepted.
     lenient: bool,
     log: Mutex<Log>,
@@ -25,6 +28,13 @@ pub(crate) struct Ledger {
 
 #[derive(Debug)]
 struct Log {
+    terms: Terms,
+    /// Calls beyond those that may be in flight mean that the server is overloaded.
+    overloaded: bool,
+    /// It is about to refuse all calls for so long.
+    closes_for: Option<Duration>,
+    /// It refuses all calls until then.
+    closed_until: Option<Instant>,
     /// Accepted calls, in order.
     arrivals: Vec<Instant>,
     /// Tokens that count when a call arrives.
@@ -32,6 +42,7 @@ struct Log {
     /// Tokens that count when they are sent.
     as_sent: Meter,
     counts: Counts,
+    journal: Journal,
 }
 
 /// The logs of the server's tokens: amounts and when they were counted, in order.
@@ -69,36 +80,66 @@ pub(crate) enum Excess {
     Tokens(Duration),
     /// Too many calls are in flight.
     Concurrency,
+    /// Too many calls are in flight for an overloaded server.
+    Overload,
+    /// No limit is reached, and it refuses all calls for this time.
+    Closed(Duration),
 }
+
+/// Whether a call is accepted, and what is left after it.
+pub(crate) type Judgement = (Result<InFlight, Excess>, Remains);
 
 impl Ledger {
     pub(crate) fn new(terms: Terms, lenient: bool) -> Self {
-        let (arriving, sent) = match terms.tokens {
-            TokenTerms::Uncounted => (u64::MAX, u64::MAX),
-            TokenTerms::AtArrival { total } => (total, u64::MAX),
-            TokenTerms::AsProduced { input, output } => (input, output),
+        let [at_arrival, as_sent] =
+            terms.tokens.metered().map(|limit| Meter::new(limit, terms.window));
+        let mut log = Log {
+            terms,
+            overloaded: false,
+            closes_for: None,
+            closed_until: None,
+            arrivals: Vec::new(),
+            at_arrival,
+            as_sent,
+            counts: Counts::default(),
+            journal: Journal::default(),
         };
-        let [at_arrival, as_sent] = [arriving, sent].map(|limit| Meter::new(limit, terms.window));
-        let (arrivals, counts) = (Vec::new(), Counts::default());
-        Self { terms, lenient, log: Mutex::new(Log { arrivals, at_arrival, as_sent, counts }) }
+        log.journal.note(Instant::now(), Event::Terms(terms));
+        Self { lenient, log: Mutex::new(log) }
+    }
+
+    /// Other terms from now on, with the same window. What was counted stays.
+    pub(crate) fn set_terms(&self, terms: Terms) {
+        self.log().set_terms(terms, false);
+    }
+
+    /// Answers calls beyond so many in flight with 529, until it gets other terms.
+    pub(crate) fn overload(&self, capacity: usize) {
+        let mut log = self.log();
+        let terms = Terms { concurrency: capacity, ..log.terms };
+        log.set_terms(terms, true);
+    }
+
+    /// Refuses all calls for so long from the next one on, and tells them to retry after it.
+    pub(crate) fn close(&self, length: Duration) {
+        self.log().closes_for = Some(length);
     }
 
     /// Judges a call that arrives now.
-    pub(crate) fn arrive(self: &Arc<Self>, size: Size) -> Result<InFlight, Excess> {
+    pub(crate) fn arrive(self: &Arc<Self>, size: Size, caller: Caller) -> Judgement {
         let mut log = self.log();
         // Read under the lock, so that the list is in the order of its instants.
         let now = Instant::now();
-        if let Err(excess) = log.judge(self.terms, size, now) {
+        if let Err(excess) = log.judge(size, now) {
             log.counts.exceed(excess);
             if !self.lenient {
-                return Err(excess);
+                return (Err(excess), log.remains(now));
             }
         }
-        log.arrivals.push(now);
-        log.at_arrival.count(self.terms.tokens.of_arrival(size), now);
-        log.counts.begin();
+        log.accept(size, caller, now);
         let number = log.arrivals.len();
-        Ok(InFlight { number, overran: false, ledger: Arc::clone(self) })
+        let call = InFlight { number, overran: false, ledger: Arc::clone(self) };
+        (Ok(call), log.remains(now))
     }
 
     pub(crate) fn counts(&self) -> Counts {
@@ -108,7 +149,7 @@ impl Ledger {
     /// How many calls it has accepted within the last window.
     pub(crate) fn in_window(&self) -> usize {
         let log = self.log();
-        log.recent(self.terms.window, Instant::now()).count()
+        log.recent(Instant::now()).count()
     }
 
     /// The share of the tightest limit on tokens that it has counted within the last window, if it counts them.
@@ -116,7 +157,7 @@ impl Ledger {
         let mut log = self.log();
         let now = Instant::now();
         let shares = [log.at_arrival.share(now), log.as_sent.share(now)];
-        self.terms.tokens.are_counted().then(|| shares[0].max(shares[1]))
+        log.terms.tokens.are_counted().then(|| shares[0].max(shares[1]))
     }
 
     /// When the accepted calls arrived, in order.
@@ -130,29 +171,74 @@ impl Ledger {
         Counted { at_arrival: at_arrival.to_vec(), as_sent: as_sent.to_vec() }
     }
 
+    pub(crate) fn journal(&self) -> Journal {
+        self.log().journal.clone()
+    }
+
     fn log(&self) -> MutexGuard<'_, Log> {
         self.log.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Log {
-    fn judge(&mut self, terms: Terms, size: Size, now: Instant) -> Result<(), Excess> {
-        let recent: Vec<Instant> = self.recent(terms.window, now).collect();
-        if recent.len() as u64 >= u64::from(terms.limit) {
-            let oldest = recent.last().copied().unwrap_or(now);
-            return Err(Excess::Rate((oldest + terms.window).duration_since(now)));
+    fn set_terms(&mut self, terms: Terms, overloaded: bool) {
+        let [arriving, sent] = terms.tokens.metered();
+        self.at_arrival.set_limit(arriving);
+        self.as_sent.set_limit(sent);
+        self.terms = terms;
+        self.overloaded = overloaded;
+        self.journal.note(Instant::now(), Event::Terms(terms));
+    }
+
+    fn judge(&mut self, size: Size, now: Instant) -> Result<(), Excess> {
+        let terms = self.terms;
+        if let Some(length) = self.closes_for.take() {
+            self.closed_until = Some(now + length);
+            self.journal.note(now, Event::Closed(now + length));
+        }
+        if let Some(closed) = self.closed_until.and_then(|until| until.checked_duration_since(now))
+        {
+            return Err(Excess::Closed(closed));
+        }
+        // The one that must leave the window before there is room: the oldest, unless the limit was lowered.
+        let blocking = usize::try_from(terms.limit).unwrap_or(usize::MAX).saturating_sub(1);
+        if terms.limit == 0 {
+            return Err(Excess::Rate(terms.window));
+        }
+        if let Some(blocking) = self.recent(now).nth(blocking) {
+            return Err(Excess::Rate((blocking + terms.window).duration_since(now)));
         }
         let arriving = terms.tokens.of_arrival(size);
         self.at_arrival.judge(arriving, now).map_err(Excess::Tokens)?;
         self.as_sent.judge(1, now).map_err(Excess::Tokens)?;
         if self.counts.in_flight >= terms.concurrency {
-            return Err(Excess::Concurrency);
+            return Err(if self.overloaded { Excess::Overload } else { Excess::Concurrency });
         }
         Ok(())
     }
 
+    fn accept(&mut self, size: Size, caller: Caller, now: Instant) {
+        let tokens = self.terms.tokens.of_arrival(size);
+        self.arrivals.push(now);
+        self.at_arrival.count(tokens, now);
+        self.counts.begin();
+        self.journal.note(now, Event::Begun { caller, tokens });
+    }
+
+    fn remains(&mut self, now: Instant) -> Remains {
+        let Terms { limit, window, tokens, .. } = self.terms;
+        let used = self.recent(now).count() as u64;
+        let last = self.arrivals.last().map(|last| *last + window);
+        let reset = last.map_or(Duration::ZERO, |last| last.saturating_duration_since(now));
+        let remaining = u64::from(limit).saturating_sub(used);
+        let requests = Left { limit: limit.into(), remaining, reset };
+        let total = matches!(tokens, TokenTerms::AtArrival { .. });
+        Remains { requests, tokens: total.then(|| self.at_arrival.left(now)) }
+    }
+
     /// The arrivals in `(now - window, now]`, the newest first.
-    fn recent(&self, window: Duration, now: Instant) -> impl Iterator<Item = Instant> {
+    fn recent(&self, now: Instant) -> impl Iterator<Item = Instant> {
+        let window = self.terms.window;
         let young = move |arrival: &Instant| now.duration_since(*arrival) < window;
         self.arrivals.iter().copied().rev().take_while(young)
     }
@@ -166,9 +252,9 @@ impl Counts {
 
     fn exceed(&mut self, excess: Excess) {
         match excess {
-            Excess::Rate(_) => self.beyond_rate += 1,
+            Excess::Rate(_) | Excess::Closed(_) => self.beyond_rate += 1,
             Excess::Tokens(_) => self.beyond_tokens += 1,
-            Excess::Concurrency => self.beyond_concurrency += 1,
+            Excess::Concurrency | Excess::Overload => self.beyond_concurrency += 1,
         }
     }
 }
@@ -186,8 +272,8 @@ pub(crate) struct InFlight {
 impl InFlight {
     /// Counts output that is sent now, if output counts then.
     pub(crate) fn send(&mut self, tokens: u64) {
-        let TokenTerms::AsProduced { .. } = self.ledger.terms.tokens else { return };
         let mut log = self.ledger.log();
+        let TokenTerms::AsProduced { .. } = log.terms.tokens else { return };
         let now = Instant::now();
         if log.as_sent.judge(tokens, now).is_err() && !self.overran {
             self.overran = true;
@@ -199,6 +285,8 @@ impl InFlight {
 
 impl Drop for InFlight {
     fn drop(&mut self) {
-        self.ledger.log().counts.in_flight -= 1;
+        let mut log = self.ledger.log();
+        log.counts.in_flight -= 1;
+        log.journal.note(Instant::now(), Event::Ended);
     }
 }

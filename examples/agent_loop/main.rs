@@ -12,6 +12,7 @@
 //! cargo run --release --example agent_loop -- --unlimited      # what happens without
 //! cargo run --release --example agent_loop -- --provider requests     # no tokens: rate and slots bind
 //! cargo run --release --example agent_loop -- --compare        # other limiters, then ringgate
+//! cargo run --release --example agent_loop -- --surprise       # limits change, others join, overload
 //! cargo run --release --example agent_loop -- --help
 //! cargo run --release --features oxi-ai --example agent_loop -- --pool oxi-ai
 //! ```
@@ -71,7 +72,9 @@ mod dice;
 mod display;
 mod flags;
 mod gauge;
+mod journal;
 mod ledger;
+mod left;
 mod meter;
 mod naive;
 mod overhead;
@@ -81,6 +84,7 @@ mod round;
 mod server;
 #[cfg(feature = "oxi-ai")]
 mod side_by_side;
+mod surprise;
 mod table;
 mod tally;
 mod ticket;
@@ -116,6 +120,7 @@ async fn run(flags: &Flags) -> Result<ExitCode, Box<dyn Error>> {
     match flags.pool {
         Whose::Ringgate if flags.compare => compare::run(flags).await,
         Whose::Ringgate if flags.naive => naive::run(flags).await,
+        Whose::Ringgate if flags.surprise => surprise::run(flags).await,
         Whose::Ringgate => alone(flags).await,
         #[cfg(feature = "oxi-ai")]
         Whose::OxiAi => side_by_side::run(flags).await,

@@ -83,12 +83,7 @@ struct Counted {
 
 impl Afterwards {
     fn new(provider: Arc<Pool>, Terms { tokens, window, .. }: Terms) -> Self {
-        let (first, output) = match tokens {
-            TokenTerms::Uncounted => (u64::MAX, u64::MAX),
-            TokenTerms::AtArrival { total } => (total, u64::MAX),
-            TokenTerms::AsProduced { input, output } => (input, output),
-        };
-        let [first, output] = [first, output].map(|limit| Meter::new(limit, window));
+        let [first, output] = tokens.metered().map(|limit| Meter::new(limit, window));
         let counted = Counted { terms: tokens, first, output };
         Self { provider, counted: Arc::new(Mutex::new(counted)) }
     }

@@ -2,7 +2,9 @@
 
 use crate::counting::{Size, text, tokens};
 use crate::flags::Terms;
+use crate::journal::Caller;
 use crate::ledger::{Excess, InFlight, Ledger};
+use crate::left::{OVERLOADED, seconds};
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::sse::Event;
@@ -34,6 +36,11 @@ pub(crate) struct Server {
 impl Server {
     /// Starts to serve on its own port, in the current runtime.
     pub(crate) fn start(terms: Terms, lenient: bool) -> io::Result<Self> {
+        Self::with_haste(1, terms, lenient)
+    }
+
+    /// The same, with answers that take so many times less.
+    pub(crate) fn with_haste(haste: u32, terms: Terms, lenient: bool) -> io::Result<Self> {
         let socket = TcpSocket::new_v4()?;
         socket.bind((Ipv4Addr::LOCALHOST, 0).into())?;
         let listener = socket.listen(BACKLOG)?;
@@ -41,7 +48,7 @@ impl Server {
         let ledger = Arc::new(Ledger::new(terms, lenient));
         let routes = Router::new()
             .route("/v1/chat/completions", post(complete))
-            .with_state(Arc::clone(&ledger));
+            .with_state((Arc::clone(&ledger), haste));
         // Chunks are small: without this the system would hold them back to fill packets.
         let listener = listener.tap_io(|connection| drop(connection.set_nodelay(true)));
         tokio::spawn(axum::serve(listener, routes).into_future());
@@ -58,18 +65,33 @@ impl Server {
     }
 }
 
-async fn complete(State(ledger): State<Arc<Ledger>>, Json(chat): Json<Value>) -> Response {
+async fn complete(
+    State((ledger, haste)): State<(Arc<Ledger>, u32)>,
+    Json(chat): Json<Value>,
+) -> Response {
     let (Some(true), Some(messages)) = (chat["stream"].as_bool(), chat["messages"].as_array())
     else {
         return (StatusCode::BAD_REQUEST, "only streamed answers to messages").into_response();
     };
     let size = size(&chat, messages);
-    match ledger.arrive(size) {
+    let (judged, remains) = ledger.arrive(size, caller(&chat));
+    let mut response = match judged {
         Ok(place) => {
-            Sse::new(Answer::new(messages.len(), size, place).into_stream()).into_response()
+            let mut answer = Answer::new(messages.len(), size, place);
+            answer.pause /= haste;
+            Sse::new(answer.into_stream()).into_response()
         }
         Err(excess) => excess.into_response(),
-    }
+    };
+    remains.tell(response.headers_mut());
+    response
+}
+
+/// The name by which the second client calls itself.
+pub(crate) const SECOND: &str = "second";
+
+fn caller(chat: &Value) -> Caller {
+    if chat["user"] == SECOND { Caller::Second } else { Caller::Agent }
 }
 
 /// The size of a request: its prompt's, and the most that its answer may have (unsaid: zero).
@@ -86,6 +108,8 @@ impl IntoResponse for Excess {
             Self::Tokens(wait) => ("tokens", wait),
             // The end of a call is unknown; this is the least that one takes.
             Self::Concurrency => ("concurrency", Duration::from_millis(100)),
+            Self::Closed(wait) => ("acceleration", wait),
+            Self::Overload => return overloaded(),
         };
         let message = format!("Rate limit reached for {kind}");
         let error = json!({
@@ -96,10 +120,11 @@ impl IntoResponse for Excess {
     }
 }
 
-/// In seconds, rounded up to the millisecond.
-fn seconds(duration: Duration) -> String {
-    let millis = duration.as_nanos().div_ceil(1_000_000);
-    format!("{}.{:03}", millis / 1000, millis % 1000)
+/// An overload, of which nobody knows how long it lasts.
+fn overloaded() -> Response {
+    let error = json!({ "error": { "message": "Overloaded", "type": "overloaded_error" } });
+    let status = StatusCode::from_u16(OVERLOADED).unwrap_or(StatusCode::SERVICE_UNAVAILABLE);
+    (status, Json(error)).into_response()
 }
 
 /// An answer that is being sent.
