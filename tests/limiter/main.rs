@@ -11,3 +11,18 @@ mod oracle;
 mod order_faults;
 mod pause;
 mod quotas;
+mod ramp;
+#[path = "../common/refusal.rs"]
+mod refusal;
+mod server_log;
+mod shared_faults;
+mod silent;
+mod snapshot;
+mod snapshot_serde;
+mod stop;
+mod token_faults;
+mod token_log;
+mod token_oracle;
+mod token_programs;
+mod tokens;
+mod waiting_faults;
