@@ -17,14 +17,14 @@ use crate::sync::atomic::{AtomicU64, Ordering};
 #[derive(Debug, Default)]
 pub(super) struct Aimd(AtomicU64);
 
-/// A limit on calls in flight, as it is at one moment.
+/// How many calls may be in flight and how many are, at one moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Level {
-    /// How many may be in flight.
-    pub(super) most: u32,
+    /// How many may be.
+    pub(super) limit: u32,
     /// How many are.
     pub(super) in_flight: u32,
-    /// Whether the level is as high as it may be.
+    /// Whether the limit is as high as it may be.
     pub(super) is_highest: bool,
 }
 
@@ -42,7 +42,7 @@ impl Aimd {
     pub(super) fn succeed(&self, seen: Level) -> bool {
         self.change(|Answers { awaited, successes }| {
             let successes = if seen.is_highest { 0 } else { successes + 1 };
-            let rises = !seen.is_highest && successes >= seen.most;
+            let rises = !seen.is_highest && successes >= seen.limit;
             let successes = if rises { 0 } else { successes };
             (Answers { awaited: awaited.saturating_sub(1), successes }, rises)
         })
@@ -54,7 +54,7 @@ impl Aimd {
             if awaited > 0 {
                 return (Answers { awaited: awaited - 1, successes }, false);
             }
-            if seen.most <= 1 {
+            if seen.limit <= 1 {
                 return (Answers { awaited, successes }, false);
             }
             // Without the one that tells it.

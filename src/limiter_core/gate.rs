@@ -103,10 +103,10 @@ impl Gate {
     }
 
     fn level_in(&self, word: u64) -> Level {
-        let level = level(word);
-        let in_flight = i64::from(level) - i64::from(free(word));
+        let limit = limit(word);
+        let in_flight = i64::from(limit) - i64::from(free(word));
         let in_flight = u32::try_from(in_flight).unwrap_or(0);
-        Level { most: level, in_flight, is_highest: level >= self.most }
+        Level { limit, in_flight, is_highest: limit >= self.most }
     }
 
     /// Halves the level, or lowers it to what is in flight if that is less. Never below one.
@@ -114,8 +114,8 @@ impl Gate {
         // ORDERING: Relaxed: a guess; the exchange decides.
         let mut word = self.word.load(Ordering::Relaxed);
         loop {
-            let Level { most: level, in_flight, .. } = self.level_in(word);
-            let fewer = u64::from(level.saturating_sub((level / 2).min(in_flight).max(1)));
+            let Level { limit, in_flight, .. } = self.level_in(word);
+            let fewer = u64::from(limit.saturating_sub((limit / 2).min(in_flight).max(1)));
             let lowered = word.wrapping_sub(fewer * (SLOT | LEVEL));
             // ORDERING: Relaxed: the slots are gone, so nobody holds them after another. What `release` published before
             // stays published to those that take the rest.
@@ -189,8 +189,9 @@ fn free(word: u64) -> i32 {
     (word.cast_signed() >> 32) as i32
 }
 
-fn level(word: u64) -> u32 {
+/// How many calls may be in flight.
+fn limit(word: u64) -> u32 {
     #[expect(clippy::cast_possible_truncation, reason = "it is in the lower half")]
-    let level = word as u32 >> 2;
-    level
+    let limit = word as u32 >> 2;
+    limit
 }

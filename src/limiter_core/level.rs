@@ -30,6 +30,6 @@ impl Core {
 
     /// How many calls may be in flight now; `None` if they are not limited, or by a shared semaphore alone.
     pub(crate) fn concurrency_limit(&self) -> Option<u32> {
-        self.gate.level().map(|seen| seen.most)
+        self.gate.level().map(|seen| seen.limit)
     }
 }
