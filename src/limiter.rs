@@ -40,9 +40,11 @@ use std::sync::Arc;
 /// shared semaphore see [`semaphore`](LimiterBuilder::semaphore).)
 ///
 /// A call that needs many tokens is not passed by smaller ones behind it, however long it waits. For that the first in line
-/// wakes four times in a grace while it waits, if the limiter has limits on tokens.Calls that find no room
-/// at their turns stay in order if they are polled in the order in which they were woken, up to 1024 of them at once. Polled in
-/// another order they may pass one another, and those that were passed wake together each time that one of them may go.
+/// wakes four times in a grace while it waits, if the limiter has limits on tokens.
+///
+/// Calls that find no room at their turns stay in order if they are polled in the order in which they were woken, up to 1024 of
+/// them at once. Polled in another order they may pass one another, and those that were passed wake together each time that one
+/// of them may go. What a [pool](crate::ProviderPool::with_retries) sends again waits before all others.
 ///
 /// # Cancel safety
 ///

@@ -168,7 +168,10 @@ impl LimiterBuilder {
         self
     }
 
-    /// At most `max_concurrent` calls at a time, by slots of the limiter's own.
+    /// At most `max_concurrent` calls at a time, by slots of the limiter's own. (More than 2^30 − 1 are as many, and `usize::MAX`
+    /// is no limit.)
+    ///
+    /// An overload that is [observed](Limiter::observe) lowers it for a while: [`concurrency_limit`](Limiter::concurrency_limit).
     pub fn max_concurrent(mut self, max_concurrent: usize) -> Self {
         self.max_concurrent = Some(max_concurrent);
         self

@@ -6,6 +6,37 @@ use crate::feedback::Feedback;
 impl Limiter {
     /// Takes over what a provider has said, for all calls.
     ///
+    /// | [`Signal`](crate::Signal) | what it does |
+    /// |---|---|
+    /// | `Proceed` | counts as a success |
+    /// | `CoolDown` | [pauses](Self::pause) for the time told. Without one for 1 s, and twice as long each time that no success comes in between, up to 60 s; not at all if it is paused |
+    /// | `Ramp` | the same, and then a [slow start](Self::pause_then_ramp) of 60 s |
+    /// | `Overload` | lowers [how many calls may be in flight](Self::concurrency_limit) |
+    /// | `Stop` | [stops](Self::stop) all calls, for the time told or until they are resumed |
+    ///
+    /// Each [`Quota`](crate::Quota) is compared with the limit that it is of: that of its kind with its window; if the window is not known,
+    /// that with the limit it tells, or the only one of its kind, unless all is back later than in that one's window. Any other is
+    /// ignored.
+    ///
+    /// * A lower limit than was configured is taken over, and a higher one again up to what was configured. Less than a 1024th
+    ///   of it is not believed.
+    /// * Less remaining than there can be by our own calls was used by somebody else with the same key. It counts from now on, as
+    ///   long as ours does: requests as admissions, at most 64 each time, tokens all at once. What our own calls may
+    ///   have used is never counted twice, so calls that the provider refused hide as much of others' use.
+    ///
+    /// Nothing that is said raises a limit above the configured one. Observe every answer, also those without an error, and before
+    /// the permit is dropped: [`LimiterPermit::observe`](crate::LimiterPermit::observe) knows since when the call was under way, if
+    /// the limiter has limits on tokens.
+    ///
+    /// # Cost
+    ///
+    /// A success without quotas: three loads. A quota: a look at the limit that it is of, and at most 64 claims. The first one for a
+    /// limit on tokens allocates 8 KiB.
+    ///
+    /// # Panics
+    ///
+    /// Only if a waker it calls panics; then the rest of what was said may not have been taken over.
+    ///
     /// ```
     /// use ringgate::{Feedback, Limit, Limiter, Rate};
     /// use std::time::Duration;
