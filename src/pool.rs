@@ -150,7 +150,8 @@ impl<P: Provider + ?Sized> ProviderPool<P> {
     ///
     /// * after a cool-down or a ramp until the pause is over. It waits before all calls that have not been sent yet, so newcomers
     ///   do not pass it; among those that are sent again the first one goes first. It gives back its slot and its tokens when it has
-    ///   its place, and takes them again when it goes. They are never counted twice;
+    ///   its place, and takes them again when it goes. (Where the provider
+    ///   [gives nothing back](crate::TokenLimit::without_refunds), each try counts with its tokens.);
     /// * after an overload for the time told, or for 1 s, twice as long after each try, and 30 s at most. It holds nothing meanwhile,
     ///   so others go. Then it waits in line before those that have not been sent. A time above two minutes is not waited for: the
     ///   error is returned.

@@ -3,6 +3,7 @@
 use crate::error::Refused;
 use crate::feedback::{Feedback, Signal};
 use crate::limiter::{Limiter, OwnedLimiterPermit};
+use crate::tokens::Usage;
 use core::future::poll_fn;
 use core::task::Poll;
 use core::time::Duration;
@@ -13,6 +14,9 @@ const FIRST_WAIT: Duration = Duration::from_secs(1);
 const LONGEST_GROWN: Duration = Duration::from_secs(30);
 /// A call that has to wait longer by itself is not sent again. Official SDKs give up there, too.
 const LONGEST_TOLD: Duration = Duration::from_secs(120);
+
+/// A refused call has used nothing. Where a provider gives nothing back, what was reserved counts all the same.
+const USED: Usage = Usage::new(0, 0);
 
 /// How often a pool sends a call again.
 pub(super) struct Retries<Request> {
@@ -83,10 +87,10 @@ pub(super) async fn admit_again(
                 Poll::Ready(())
             })
             .await;
-            permit.cancel();
+            permit.settle(USED);
         }
         Wait::For(length) => {
-            permit.cancel();
+            permit.settle(USED);
             limiter.sleep(length).await;
         }
     }

@@ -7,7 +7,7 @@ use crate::scripted::{
 };
 use futures_util::FutureExt;
 use ringgate::time::{Clock, ManualClock, Sleep, Timestamp};
-use ringgate::{Feedback, Limiter, LimiterBuilder, Rate, StopReason};
+use ringgate::{Feedback, Limiter, LimiterBuilder, Rate, StopReason, TokenLimit};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, OnceLock};
@@ -158,6 +158,18 @@ fn of_calls_that_are_sent_again_the_first_one_goes_first() {
             assert_eq!(scene.arrived(), [expected]);
         }
     }
+}
+
+/// Broken by: `admit_again` that cancels its permit.
+#[test]
+fn where_nothing_is_given_back_each_try_counts_with_its_tokens() {
+    let limit = TokenLimit::total(1_000, MINUTE).without_refunds();
+    let scene = scene(|limits| limits.token_limit(limit)).with_retries(1);
+    let mut call = scene.calls(request(1, &[Fails(cools(5)), ends()]).with_tokens(300));
+    scene.clock.advance(5 * SECOND);
+    call.run();
+    assert!(call.answer().is_ok());
+    assert_eq!(scene.books().2, 400);
 }
 
 /// A large call in front waits for its tokens, and the one that is sent again gives some back. Broken by: a call that is sent again
