@@ -148,24 +148,6 @@ fn a_limiter_refuses_without_allocating() {
     drop(held);
 }
 
-/// Broken by: a list of the admissions to come.
-#[test]
-fn a_refusal_behind_a_line_allocates_nothing() {
-    let refuses = |limiter: Limiter| {
-        while limiter.try_acquire().is_ok() {}
-        let mut line: Vec<_> = (0..100).map(|_| Box::pin(limiter.acquire())).collect();
-        assert!(line.iter_mut().all(|call| poll_once(call.as_mut()).is_pending()));
-        assert_eq!(of_many(|| limiter.try_acquire().unwrap_err()), 0);
-        assert_eq!(of_many(|| line[99].estimated_wait().unwrap()), 0);
-    };
-    let hourly = |limit| Limiter::builder().rate(Rate::per_hour(limit));
-    refuses(hourly(10).build());
-    refuses(hourly(10_000).build());
-    refuses(hourly(10).rate(Rate::per_day(20)).rate(Rate::per_day(30)).build());
-}
-
-/// A runtime whose timers the calls use: those outside of any runtime allocate.
-#[cfg(feature = "tokio")]
 /// Broken by: another unit for the lower limit of tokens; a slot that is not given back.
 #[test]
 fn a_provider_whose_limits_go_up_and_down_costs_no_memory() {
@@ -189,6 +171,24 @@ fn a_provider_whose_limits_go_up_and_down_costs_no_memory() {
     }
 }
 
+/// Broken by: a list of the admissions to come.
+#[test]
+fn a_refusal_behind_a_line_allocates_nothing() {
+    let refuses = |limiter: Limiter| {
+        while limiter.try_acquire().is_ok() {}
+        let mut line: Vec<_> = (0..100).map(|_| Box::pin(limiter.acquire())).collect();
+        assert!(line.iter_mut().all(|call| poll_once(call.as_mut()).is_pending()));
+        assert_eq!(of_many(|| limiter.try_acquire().unwrap_err()), 0);
+        assert_eq!(of_many(|| line[99].estimated_wait().unwrap()), 0);
+    };
+    let hourly = |limit| Limiter::builder().rate(Rate::per_hour(limit));
+    refuses(hourly(10).build());
+    refuses(hourly(10_000).build());
+    refuses(hourly(10).rate(Rate::per_day(20)).rate(Rate::per_day(30)).build());
+}
+
+/// A runtime whose timers the calls use: those outside of any runtime allocate.
+#[cfg(feature = "tokio")]
 fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap()
 }
