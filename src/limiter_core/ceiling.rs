@@ -30,7 +30,6 @@ impl Ceiling {
     /// Whether it is still this; what it is now if not. Asked after the limit has been changed; a write although it changes
     /// nothing.
     fn confirm(&self, limit: u64) -> Result<(), u64> {
-        // MUTANTS: confirm
         // ORDERING: AcqRel pairs with the swap in `set`. Acquire on failure, too: what the user did before is seen.
         let confirmed = self.0.compare_exchange(limit, limit, Ordering::AcqRel, Ordering::Acquire);
         confirmed.map(drop)

@@ -91,6 +91,9 @@
 //! allocates 17 KiB, and nothing changes for anybody. Sums have 32 bits, limits 21: above two million tokens a unit is
 //! several of them. Up to 2^29 units may be admitted in a window and given back; more waits until some have left.
 //!
+//! The first answer of a provider about a wheel allocates 8 KiB more (`baselines.rs`). A limit that a provider tells stays in the
+//! units there are.
+//!
 //! Old wheels are kept until the whole is dropped: 17 KiB for each change of the window, each new number range, each restart or
 //! reset, and each change of the limit to other units. Other changes of the limit are one store.
 //!

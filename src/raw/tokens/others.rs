@@ -64,7 +64,6 @@ impl Wheel {
             let ours = ours.map_or(u32::MAX, |ours| ours.max(held).saturating_add(beside));
             // As an admission: sums must not wrap.
             let missing = used.saturating_sub(ours).min(MAX_SUM.saturating_sub(window.sum));
-            // MUTANTS: count_others
             if missing == 0 || self.count(head, window.now, missing) {
                 break;
             }

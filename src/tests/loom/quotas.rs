@@ -71,7 +71,7 @@ fn model_a_call_goes_beside_an_observer_of_requests() {
     });
 }
 
-/// The limit is neither lost nor too high. Broken by: `exchange_limit` that does not ask for a successor.
+/// The limit is neither lost nor too high. Broken by: `exchange_limit` that does not compare.
 #[test]
 fn model_a_limit_is_lowered_while_the_log_grows() {
     model(3, || {
@@ -112,7 +112,7 @@ fn model_a_call_goes_beside_an_observer_of_tokens() {
     });
 }
 
-/// The call that is settled is ours, whether it is still held or counts already. Broken by: `held` read after the wheel.
+/// The call that is settled is ours, whether it is still held or counts already. Broken by: what is held left out.
 #[test]
 fn model_a_call_is_settled_beside_an_observer_of_tokens() {
     model(3, || {

@@ -27,7 +27,6 @@ impl Ring {
             let found = self.locate_open(rules.format)?;
             let later = self.later_than(rules.format, &found, since);
             let claim = self.claim_behind(rules, &found, now);
-            // MUTANTS: look_back
             // As in `check`: a cell that was stamped meanwhile mixes two laps.
             if self.is_unchanged(&found) {
                 return Ok(Some(LookBack { later, claim }));

@@ -65,7 +65,6 @@ impl Shards {
             return Ok(Others::Done);
         };
         let Some((ring, claim)) = claim.filter(|_| later < used) else { return Ok(Others::Done) };
-        // MUTANTS: count_one_of_others
         let is_first =
             state.is_none_or(|state| self.split.is_current(state) && self.is_next_claim(claims));
         let is_counted = is_first && ring.claim(claim).is_some();
