@@ -67,7 +67,7 @@ pub(crate) struct Flags {
     #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) turns: u32,
 
-    /// Most calls in flight [default: 64; without tokens: 16; side by side: 4; surprise: 32]
+    /// Most calls in flight [default: 64; without tokens: 16; side by side: 4; surprise: 30]
     ///
     /// With tokens more than the agents are, because some hang up: that frees the limiter's slot a
     /// moment before the server notices.
@@ -193,7 +193,7 @@ impl Flags {
     fn concurrency(&self) -> usize {
         let default = match self.pool {
             Whose::OxiAi => 4,
-            Whose::Ringgate if self.surprise => 32,
+            Whose::Ringgate if self.surprise => 30,
             Whose::Ringgate if self.counts_tokens() => 64,
             Whose::Ringgate => 16,
         };

@@ -132,9 +132,9 @@ impl Timeline {
         }
     }
 
-    /// How many calls in flight the overloaded server takes: three quarters of the limiter's.
+    /// How many calls in flight the overloaded server takes: five sixths of the limiter's.
     fn capacity(&self) -> usize {
-        (self.terms.concurrency - self.terms.concurrency / 4).max(1)
+        (self.terms.concurrency - self.terms.concurrency / 6).max(1)
     }
 
     /// What ten seconds are of a minute.
