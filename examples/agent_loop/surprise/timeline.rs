@@ -71,7 +71,7 @@ impl Timeline {
         let mut rest = start..start;
         let phases = ORDER.map(|(surprise, hundredths)| {
             if surprise == Surprise::Overload {
-                rest = next..next + terms.window * 3 / 10;
+                rest = next..next + terms.window / 5;
                 next = rest.end;
             }
             let time = next..next + hundredth * hundredths;
