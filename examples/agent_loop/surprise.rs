@@ -22,6 +22,9 @@
 //!   the window after the surprise on. Of a window of a minute that is ten seconds.
 //!
 //! The end of a surprise is one, too: what the server allows again has to be found out.
+//!
+//! So far the row of the second client fails: calls that the server refused count in the limiter's window and not in the server's,
+//! so a full window has no place in which to count what the second client has used.
 
 mod agents;
 mod line;
