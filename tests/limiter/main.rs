@@ -12,6 +12,7 @@ mod order_faults;
 mod pause;
 mod quotas;
 mod ramp;
+mod review_faults;
 #[path = "../common/refusal.rs"]
 mod refusal;
 mod server_log;

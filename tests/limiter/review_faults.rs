@@ -1,0 +1,95 @@
+//! Faults that a reading of the code found.
+
+use ringgate::time::ManualClock;
+use ringgate::{Feedback, Limiter, Rate};
+use std::time::Duration;
+
+const YEAR: Duration = Duration::from_secs(365 * 24 * 3600);
+
+fn secs(secs: u64) -> Duration {
+    Duration::from_secs(secs)
+}
+
+fn limiter() -> (ManualClock, Limiter) {
+    let clock = ManualClock::new();
+    (clock.clone(), Limiter::builder().rate(Rate::per_minute(60)).clock(clock).build())
+}
+
+/// How many calls go at once.
+fn go(limiter: &Limiter) -> usize {
+    (0..100).take_while(|_| limiter.try_acquire().is_ok()).count()
+}
+
+#[test]
+fn a_shorter_pause_with_a_ramp_does_not_take_the_ramp_of_a_longer_one() {
+    let (clock, limiter) = limiter();
+    limiter.pause_then_ramp(secs(60), secs(60));
+    // Another call was refused, too, and told less.
+    limiter.pause_then_ramp(secs(1), secs(60));
+    clock.advance(secs(60));
+    let mut went = 0;
+    for _ in 0..30 {
+        went += go(&limiter);
+        clock.advance(secs(1));
+    }
+    // A quarter of the full speed in the first half.
+    assert!((7..=9).contains(&went), "{went}");
+}
+
+#[test]
+fn a_ramp_ends_also_after_a_jump_of_forty_years() {
+    let (clock, limiter) = limiter();
+    limiter.resume_over(secs(60));
+    assert!(limiter.try_acquire().is_ok());
+    clock.advance(40 * YEAR);
+    assert_eq!(go(&limiter), 60);
+}
+
+#[test]
+fn a_pause_that_is_over_for_forty_years_does_not_come_back_with_a_ramp() {
+    let (clock, limiter) = limiter();
+    limiter.pause(secs(20));
+    clock.advance(40 * YEAR);
+    limiter.pause_then_ramp(secs(1), secs(60));
+    assert!(limiter.paused_for() <= Some(secs(1)), "{:?}", limiter.paused_for());
+}
+
+#[test]
+fn a_refusal_without_a_time_counts_in_a_slow_start() {
+    let (clock, limiter) = limiter();
+    limiter.resume_over(secs(60));
+    let mut refused = 0;
+    for _ in 0..120 {
+        if go(&limiter) > 0 {
+            // It is answered before the next one may go.
+            refused += 1;
+            limiter.observe(&Feedback::cool_down(None));
+        }
+        clock.advance(secs(1));
+    }
+    // Pauses of 1, 2, 4, 8, 16, 32 and 60 s, with all calls refused.
+    assert!(refused <= 14, "{refused}");
+}
+
+#[test]
+fn a_ramp_of_an_empty_line_lets_more_than_one_go_per_minute() {
+    let clock = ManualClock::new();
+    let limiter = Limiter::builder().max_concurrent(50).clock(clock.clone()).build();
+    limiter.observe(&Feedback::cool_down(secs(1)).ramp());
+    clock.advance(secs(1));
+    let mut went = 0;
+    for _ in 0..60 {
+        went += go(&limiter);
+        clock.advance(secs(1));
+    }
+    assert!(went > 2, "{went}");
+}
+
+#[test]
+fn a_refusal_by_a_stop_tells_the_end_of_the_stop() {
+    let (_clock, limiter) = limiter();
+    assert_eq!(go(&limiter), 60);
+    limiter.stop(ringgate::StopReason::DailyQuota, secs(10));
+    let refused = limiter.try_acquire().unwrap_err();
+    assert_eq!(refused.retry_after(), Some(secs(10)), "{refused}");
+}
