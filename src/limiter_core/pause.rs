@@ -244,6 +244,10 @@ impl Pause {
             // MUTANTS: extend
             let wanted = merged(until | kind.bits(), in_force(found));
             if wanted == found {
+                if Kind::of(wanted) == Kind::Ramp && !is_endless(wanted) {
+                    // The caller may have set an earlier start.
+                    self.ramp.begin_after(wanted);
+                }
                 return;
             }
             // ORDERING: Release publishes the time by which it is set to the Acquire in `look`.

@@ -1,7 +1,7 @@
 //! Faults that a reading of the code found.
 
 use ringgate::time::ManualClock;
-use ringgate::{Feedback, Limiter, Rate};
+use ringgate::{Feedback, Limiter, Quota, QuotaKind, QuotaWindow, Rate};
 use std::time::Duration;
 
 const YEAR: Duration = Duration::from_secs(365 * 24 * 3600);
@@ -92,4 +92,32 @@ fn a_refusal_by_a_stop_tells_the_end_of_the_stop() {
     limiter.stop(ringgate::StopReason::DailyQuota, secs(10));
     let refused = limiter.try_acquire().unwrap_err();
     assert_eq!(refused.retry_after(), Some(secs(10)), "{refused}");
+}
+
+/// Fifty-nine calls, and another one 55 s later, which is answered after 30 s. The provider counted them all, and nobody else's.
+fn answered_late(limiter: &Limiter, clock: &ManualClock) -> usize {
+    for _ in 0..59 {
+        drop(limiter.try_acquire().unwrap());
+    }
+    clock.advance(secs(55));
+    let permit = limiter.try_acquire().unwrap();
+    clock.advance(secs(30));
+    let none_left = Quota::new(QuotaKind::Requests, QuotaWindow::Minute).with_limit(60).with_remaining(0);
+    permit.observe(&Feedback::new().with_quota(none_left));
+    go(limiter)
+}
+
+#[test]
+fn own_calls_do_not_count_as_those_of_others_when_an_answer_comes_late() {
+    let clock = ManualClock::new();
+    let limiter = Limiter::builder().rate(Rate::per_minute(60)).clock(clock.clone()).build();
+    assert_eq!(answered_late(&limiter, &clock), 59);
+}
+
+#[test]
+fn nor_beside_a_limit_on_tokens() {
+    let clock = ManualClock::new();
+    let builder = Limiter::builder().rate(Rate::per_minute(60)).tokens(1_000_000, secs(60));
+    let limiter = builder.clock(clock.clone()).build();
+    assert_eq!(answered_late(&limiter, &clock), 59);
 }
