@@ -61,8 +61,8 @@ impl Core {
     }
 
     /// How long to pause after a refusal that tells no time; `None` if it is paused: the answers of calls that were under way
-    /// together say the same.
+    /// together say the same. In a ramp calls go one after another, so each says something.
     fn untold_pause(&self) -> Option<Duration> {
-        self.paused().is_none().then(|| self.untold.next())
+        (!self.is_before_a_ramp()).then(|| self.untold.next())
     }
 }

@@ -219,24 +219,19 @@ impl Pause {
         kind: Kind,
         clock: &Watched<impl Fn() -> Timestamp, impl Fn()>,
     ) {
-        let reading = (!end.is_never()).then(|| self.read(clock));
-        let until = match &reading {
-            None => FOR_EVER,
-            Some(reading) => match end.nanos_from(reading.now) {
-                0 => return,
-                nanos if nanos > LONGEST => FOR_EVER,
-                nanos => reading.after(nanos),
-            },
+        // Also if it never ends: what is there may be over.
+        let reading = self.read(clock);
+        let until = match end.nanos_from(reading.now) {
+            _ if end.is_never() => FOR_EVER,
+            0 => return,
+            nanos if nanos > LONGEST => FOR_EVER,
+            nanos => reading.after(nanos),
         };
         // One that is over holds nobody, and after a jump far ahead it would look like a later one.
-        let in_force = |found: u64| match &reading {
-            _ if found == NONE || is_endless(found) => found,
-            Some(reading) if reading.until(found) > 0 => found,
-            Some(reading) if Kind::of(found) == Kind::Ramp && self.ramp.lasts(reading.own) => {
-                reading.after(0) | Kind::Ramp.bits()
-            }
-            Some(_) => NONE,
-            None => found,
+        let in_force = |found: u64| match Kind::of(found) {
+            _ if found == NONE || is_endless(found) || reading.until(found) > 0 => found,
+            Kind::Ramp if self.ramp.lasts(reading.own) => reading.after(0) | Kind::Ramp.bits(),
+            _ => NONE,
         };
         // ORDERING: Relaxed: a guess; the exchange decides.
         let mut found = self.until.load(Ordering::Relaxed);
@@ -274,6 +269,28 @@ impl Pause {
         self.until.swap(NONE, Ordering::Relaxed);
     }
 
+    /// So much time has passed that all that began before is over, and would look like something to come once the reading is
+    /// recorded. So this comes first.
+    #[cold]
+    fn forget_before_a_leap(&self) {
+        // ORDERING: Relaxed: a guess; the exchange decides.
+        let word = self.until.load(Ordering::Relaxed);
+        if word != NONE && !is_endless(word) {
+            // ORDERING: Relaxed, as in `look`. The Release of `seen` comes after it.
+            let _ = self.until.compare_exchange(word, NONE, Ordering::Relaxed, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether calls wait because of a pause that stands, and not for one another in a ramp.
+    pub(super) fn is_before_a_ramp(
+        &self,
+        clock: &Watched<impl Fn() -> Timestamp, impl Fn()>,
+    ) -> bool {
+        let is_ramp = |paused: Paused| paused.kind == Kind::Ramp;
+        let begins = || self.ramp.has_begun(self.read(clock).own);
+        self.look(clock).is_some_and(|paused| !is_ramp(paused) || !begins())
+    }
+
     /// Reads the clock, and notices a jump back.
     pub(super) fn read(&self, clock: &Watched<impl Fn() -> Timestamp, impl Fn()>) -> Reading {
         let mut tries = 0;
@@ -288,6 +305,9 @@ impl Pause {
             let passed = i128::from(now.as_nanos()) - i128::from(newest);
             let own = now.as_nanos().wrapping_add(offset);
             if passed >= -i128::from(in_nanos(JUMP)) {
+                if passed > i128::from(LONGEST) {
+                    self.forget_before_a_leap();
+                }
                 if passed > 0 {
                     // ORDERING: Release pairs with the Acquire above. It may fail: others have seen the time as well.
                     let _ =

@@ -71,7 +71,17 @@ impl Core {
                 .max()
                 .unwrap_or(0)
         });
-        if gap > 0 { gap } else { over / self.waiters().max(1).saturating_mul(2) }
+        // Those in line, or as many as may be in flight if the line is empty so far.
+        let calls = match self.waiters() {
+            0 => self.concurrency_limit().map_or(1, u64::from).max(1),
+            waiting => waiting,
+        };
+        if gap > 0 { gap } else { over / calls.saturating_mul(2) }
+    }
+
+    /// Whether it is paused, and not only in a ramp.
+    pub(super) fn is_before_a_ramp(&self) -> bool {
+        self.pause.is_before_a_ramp(&self.watched())
     }
 
     /// How long it is still paused.

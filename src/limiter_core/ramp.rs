@@ -38,6 +38,12 @@ impl Ramp {
         self.passed(own).is_some()
     }
 
+    /// Whether the first call may have gone.
+    pub(super) fn has_begun(&self, own: u64) -> bool {
+        // ORDERING: Relaxed, as in `passed`.
+        between(self.start.load(Ordering::Relaxed) << KIND_BITS, own << KIND_BITS) >= 0
+    }
+
     /// How long the next call waits after one that goes now, `late` after it could; `None` once the ramp is over.
     fn next_gap(&self, own: u64, late: u64) -> Option<u64> {
         let (passed, length) = self.passed(own)?;

@@ -121,3 +121,13 @@ fn nor_beside_a_limit_on_tokens() {
     let limiter = builder.clock(clock.clone()).build();
     assert_eq!(answered_late(&limiter, &clock), 59);
 }
+
+#[test]
+fn a_stop_that_is_over_does_not_come_back_with_a_pause_that_never_ends() {
+    let (clock, limiter) = limiter();
+    limiter.stop(ringgate::StopReason::DailyQuota, secs(10));
+    clock.advance(secs(20));
+    limiter.pause(Duration::MAX);
+    assert_eq!(limiter.stopped(), None);
+    assert_eq!(limiter.try_acquire().unwrap_err().limit(), ringgate::Limit::Paused);
+}

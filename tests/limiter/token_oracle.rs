@@ -485,7 +485,6 @@ impl Program {
         let until = self.now.saturating_add(u64::try_from(length.as_nanos()).unwrap_or(u64::MAX));
         let was_ramp = self.is_ramp();
         let was_paused = self.now < self.paused_until;
-        let before = self.now.saturating_add(self.limiter.paused_for().map_or(0, nanos));
         self.is_stop = self.is_stopped();
         self.ramp = self.ramp.filter(|_| was_ramp || was_paused);
         self.paused_until = self.paused_until.max(until);
@@ -515,7 +514,6 @@ impl Program {
         }
         if let Some((start, _)) = &mut self.ramp
             && self.paused_until < u64::MAX
-            && (until > before || !was_ramp)
         {
             // It begins anew when the pause is over.
             *start = self.paused_until.max(*start);
