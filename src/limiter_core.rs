@@ -59,6 +59,7 @@ mod turns;
 mod watch;
 mod which;
 
+pub(crate) use crate::raw::left::Sent;
 pub(crate) use admission::{Admission, Handle};
 pub(crate) use ask::Ask;
 pub(crate) use budgets::{Budgets, Reserved};

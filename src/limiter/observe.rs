@@ -2,6 +2,7 @@
 
 use super::Limiter;
 use crate::feedback::Feedback;
+use crate::limiter_core::Sent;
 
 impl Limiter {
     /// Takes over what a provider has said, for all calls.
@@ -25,8 +26,12 @@ impl Limiter {
     ///   have used is never counted twice, so calls that the provider refused hide as much of others' use.
     ///
     /// Nothing that is said raises a limit above the configured one. Observe every answer, also those without an error, and before
-    /// the permit is dropped: [`LimiterPermit::observe`](crate::LimiterPermit::observe) knows since when the call was under way, if
-    /// the limiter has limits on tokens.
+    /// the permit is dropped.
+    ///
+    /// This method takes it that what was told has just come: that its call was admitted an eighth of the window ago at most,
+    /// and 10 s at most. If quotas come later, give them to the call's permit:
+    /// [`LimiterPermit::observe`](crate::LimiterPermit::observe) knows since when the call was under way if it has reserved tokens. If not,
+    /// it takes it for a window old, and sees less of others' use.
     ///
     /// # Cost
     ///
@@ -46,7 +51,7 @@ impl Limiter {
     /// assert_eq!(limiter.try_acquire().unwrap_err().limit(), Limit::Paused);
     /// ```
     pub fn observe(&self, feedback: &Feedback) {
-        self.core.observe(feedback, None);
+        self.core.observe(feedback, Sent::Lately);
     }
 
     /// How many calls may be in flight now; `usize::MAX` if [`max_concurrent`](crate::LimiterBuilder::max_concurrent) is not set.

@@ -111,9 +111,11 @@ impl Limiter {
     /// Refuses all calls at once, also those in line, with [`Limit::Stopped`](crate::Limit::Stopped) and the reason: what to do if
     /// it does not help to wait, because a quota or a credit is used up.
     ///
-    /// It ends after `length`, which refusals tell, or with `None` when it is [resumed](Self::resume). Until then a
+    /// It ends after `length`, or with `None` when it is [resumed](Self::resume). Until then a
     /// [pause](Self::pause) that lasts longer makes it longer, and a shorter one changes nothing. Of several stops the last reason
     /// is told, and the longest holds. Calls in flight go on. A length of zero is no stop.
+    ///
+    /// Refusals tell when a call can go: when it ends, or when the other limits have room if that is later.
     ///
     /// Calls that stand for a permit of a shared [semaphore](crate::LimiterBuilder::semaphore) are refused when they look at the
     /// time next: within a [grace](crate::LimiterBuilder::grace) if few are ahead.
@@ -194,7 +196,8 @@ impl Limiter {
     /// limits allow.
     ///
     /// Their speed grows evenly from nothing to the full one, that of the slowest of the rates. So half as many go during
-    /// that time as could; the first goes at once. A limiter without a rate lets those go in that time that are in line now.
+    /// that time as could; the first goes at once. A limiter without a rate lets as many go in that time as may be
+    /// in flight, or as are in line now if these are more; at least 16.
     /// All other limits hold as always. During it each call reads the clock once more.
     ///
     /// Longer than 18 years is 18 years; zero is [`resume`](Self::resume).

@@ -1,7 +1,7 @@
 //! What an admitted call has reserved, until it is settled.
 
 use crate::feedback::Feedback;
-use crate::limiter_core::{Core, Reserved};
+use crate::limiter_core::{Core, Reserved, Sent};
 use crate::tokens::Usage;
 use core::fmt;
 use core::mem;
@@ -21,7 +21,8 @@ impl<H: Deref<Target = Core>> Unsettled<H> {
     }
 
     pub(super) fn observe(&self, feedback: &Feedback) {
-        self.core.observe(feedback, self.tokens.stamp());
+        let sent = self.tokens.stamp().map_or(Sent::Unknown, |stamp| Sent::At(stamp.as_nanos()));
+        self.core.observe(feedback, sent);
     }
 
     pub(super) fn settle(&mut self, used: Usage) {

@@ -2,8 +2,8 @@
 
 use super::shared::Core;
 use crate::feedback::{Feedback, Signal};
+use crate::raw::left::Sent;
 use crate::sync::atomic::{AtomicU32, Ordering};
-use crate::time::Timestamp;
 use core::time::Duration;
 
 /// How long the first pause lasts if the provider has not said it. Each one that follows without a success in between lasts
@@ -34,8 +34,8 @@ impl Untold {
 }
 
 impl Core {
-    /// Takes over what an answer says; `sent` is when its call was admitted, if that is known.
-    pub(crate) fn observe(&self, feedback: &Feedback, sent: Option<Timestamp>) {
+    /// Takes over what an answer says, to a call that was admitted then.
+    pub(crate) fn observe(&self, feedback: &Feedback, sent: Sent) {
         let told = feedback.retry_after().filter(|told| !told.is_zero());
         match feedback.signal() {
             Signal::Proceed => {

@@ -13,6 +13,9 @@ use crate::feedback::StopReason;
 use crate::time::{Timestamp, in_nanos};
 use core::time::Duration;
 
+/// At least so many go within a ramp.
+const FEW: u64 = 16;
+
 impl Core {
     /// Admits no call for so long, unless it is paused for longer.
     pub(crate) fn pause(&self, length: Duration) {
@@ -62,7 +65,8 @@ impl Core {
         self.look_at_the_rate_again();
     }
 
-    /// What lies between two calls at full speed, in ns. Without a rate those in line go within the ramp.
+    /// What lies between two calls at full speed, in ns. Without a rate as many go within the ramp as may be in
+    /// flight, or as are in line if these are more.
     fn full_speed_gap(&self, over: u64) -> u64 {
         let gap = self.rate().map_or(0, |log| {
             let rules = (0..log.rules()).filter_map(|n| log.rule(n));
@@ -71,12 +75,8 @@ impl Core {
                 .max()
                 .unwrap_or(0)
         });
-        // Those in line, or as many as may be in flight if the line is empty so far.
-        let calls = match self.waiters() {
-            0 => self.concurrency_limit().map_or(1, u64::from).max(1),
-            waiting => waiting,
-        };
-        if gap > 0 { gap } else { over / calls.saturating_mul(2) }
+        let calls = self.concurrency_limit().map_or(0, u64::from).max(self.waiters());
+        if gap > 0 { gap } else { over / calls.max(FEW).saturating_mul(2) }
     }
 
     /// Whether it is paused, and not only in a ramp.

@@ -17,20 +17,18 @@ use super::shared::Core;
 use super::which::which;
 use crate::error::Limit;
 use crate::feedback::{Quota, QuotaKind};
-use crate::raw::left::Left;
-use crate::time::Timestamp;
+use crate::raw::left::{Left, Sent};
 
 /// Some providers round what is left of tokens to this.
 const ROUNDED: u64 = 1000;
 
 impl Core {
-    /// Takes over what a provider says of a limit; `sent` is when the call was admitted that it answers, if that is known.
-    pub(super) fn observe_quota(&self, quota: &Quota, sent: Option<Timestamp>) {
+    /// Takes over what a provider says of a limit, by an answer to a call that was admitted then.
+    pub(super) fn observe_quota(&self, quota: &Quota, sent: Sent) {
         if quota.limit() == Some(0) {
             // It says nothing.
             return;
         }
-        let sent = sent.map(Timestamp::as_nanos);
         let left = |amount| Left { amount, sent };
         match quota.kind() {
             QuotaKind::Requests => self.observe_requests(quota, left),

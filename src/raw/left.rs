@@ -1,6 +1,6 @@
 //! What a provider says is left of a limit.
 
-/// A call whose admission is not known was admitted so long ago: a window divided by this, ...
+/// A call that has just been answered was admitted so long ago: a window divided by this, ...
 const PART: u64 = 8;
 /// ... at most so many ns.
 const MOST: u64 = 10_000_000_000;
@@ -9,14 +9,27 @@ const MOST: u64 = 10_000_000_000;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Left {
     pub(crate) amount: u64,
-    /// When the call was admitted, in ns of the clock, if that is known.
-    pub(crate) sent: Option<u64>,
+    pub(crate) sent: Sent,
+}
+
+/// When the call was admitted that a provider has answered.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Sent {
+    /// Then, in ns of the clock.
+    At(u64),
+    /// It has just been answered.
+    Lately,
+    /// At most a window ago.
+    Unknown,
 }
 
 impl Left {
     /// How long ago the call was admitted. A clock that has jumped back since does not know it.
     pub(crate) fn age(&self, now: u64, window: u64) -> u64 {
-        let known = self.sent.and_then(|sent| now.checked_sub(sent));
-        known.unwrap_or((window / PART).min(MOST))
+        match self.sent {
+            Sent::At(sent) => now.checked_sub(sent).unwrap_or(window),
+            Sent::Lately => (window / PART).min(MOST),
+            Sent::Unknown => window,
+        }
     }
 }

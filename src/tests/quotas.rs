@@ -2,6 +2,7 @@
 
 mod server;
 
+use crate::limiter_core::Sent;
 use crate::time::{Clock, ManualClock, Timestamp};
 use crate::{
     Feedback, Limiter, LimiterBuilder, OwnedLimiterPermit, Quota, QuotaKind, QuotaWindow, Rate,
@@ -154,7 +155,7 @@ impl World {
                 let quota = quota.with_limit(limit).with_remaining(remaining);
                 let sent = Timestamp::from_nanos(sent * 1_000_000);
                 let feedback = if self.listens { feedback.with_quota(quota) } else { feedback };
-                self.limiter.core().observe(&feedback, Some(sent));
+                self.limiter.core().observe(&feedback, Sent::At(sent.as_nanos()));
             }
             Event::Ends { permit, used } => permit.settle(self.tokens(used)),
             Event::Other { weight } => {
@@ -386,7 +387,7 @@ fn answers(limiter: &Limiter, left: u64, sent: u64) {
     let tokens = Quota::new(QuotaKind::Tokens, QuotaWindow::Minute);
     let tokens = tokens.with_remaining(TOKENS - (40 - left) * 1_001);
     let feedback = Feedback::new().with_quota(requests).with_quota(tokens);
-    limiter.core().observe(&feedback, Some(at(sent)));
+    limiter.core().observe(&feedback, Sent::At(at(sent).as_nanos()));
 }
 
 #[track_caller]

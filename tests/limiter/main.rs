@@ -12,12 +12,12 @@ mod order_faults;
 mod pause;
 mod quotas;
 mod ramp;
-mod review_faults;
 #[path = "../common/refusal.rs"]
 mod refusal;
 mod server_log;
 mod shared_faults;
 mod silent;
+mod slow_start_faults;
 mod snapshot;
 mod snapshot_serde;
 mod stop;

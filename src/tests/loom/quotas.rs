@@ -1,7 +1,7 @@
 //! Answers of a provider under loom: two that count at once, a call beside one, a change of the user's beside one. Both threads
 //! begin with a write, so that loom lets either be first.
 
-use crate::raw::left::Left;
+use crate::raw::left::{Left, Sent};
 use crate::raw::tokens::{HeldTokens, RawTokens};
 use crate::raw::window::{Layout, Log};
 use crate::sync::atomic::{AtomicU64, Ordering};
@@ -32,7 +32,7 @@ fn beside<T: Send + Sync + 'static>(
 }
 
 fn left(amount: u64) -> Left {
-    Left { amount, sent: Some(NOW) }
+    Left { amount, sent: Sent::At(NOW) }
 }
 
 /// One ring, or two.

@@ -85,13 +85,14 @@ fn a_ramp_of_an_empty_line_lets_more_than_one_go_per_minute() {
     assert!(went > 2, "{went}");
 }
 
+/// Broken by: a stop that tells its own end alone.
 #[test]
-fn a_refusal_by_a_stop_tells_the_end_of_the_stop() {
+fn a_refusal_by_a_stop_tells_when_the_rate_has_room_if_that_is_later() {
     let (_clock, limiter) = limiter();
     assert_eq!(go(&limiter), 60);
     limiter.stop(ringgate::StopReason::DailyQuota, secs(10));
     let refused = limiter.try_acquire().unwrap_err();
-    assert_eq!(refused.retry_after(), Some(secs(10)), "{refused}");
+    assert_eq!(refused.retry_after(), Some(Duration::from_millis(60_250)), "{refused}");
 }
 
 /// Fifty-nine calls, and another one 55 s later, which is answered after 30 s. The provider counted them all, and nobody else's.
@@ -102,7 +103,8 @@ fn answered_late(limiter: &Limiter, clock: &ManualClock) -> usize {
     clock.advance(secs(55));
     let permit = limiter.try_acquire().unwrap();
     clock.advance(secs(30));
-    let none_left = Quota::new(QuotaKind::Requests, QuotaWindow::Minute).with_limit(60).with_remaining(0);
+    let none_left =
+        Quota::new(QuotaKind::Requests, QuotaWindow::Minute).with_limit(60).with_remaining(0);
     permit.observe(&Feedback::new().with_quota(none_left));
     go(limiter)
 }
