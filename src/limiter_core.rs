@@ -44,6 +44,7 @@ mod not_until;
 mod observing;
 mod panics;
 mod pause;
+mod pause_word;
 mod pausing;
 mod place;
 mod priority;
@@ -56,6 +57,7 @@ mod shared;
 mod slot;
 mod stands;
 mod turns;
+mod untold;
 mod watch;
 mod which;
 

@@ -52,7 +52,8 @@ impl Ceiling {
             if limit == target {
                 break;
             }
-            has_changed |= exchange(limit, target);
+            // A log keeps less than the user may allow.
+            has_changed |= exchange(limit, target) && current() != limit;
             match self.confirm(ceiling) {
                 Ok(()) => break,
                 Err(changed) => ceiling = changed,

@@ -1,6 +1,7 @@
 //! A refusal by the rate, by a limit on tokens or by a pause.
 
-use super::pause::{Kind, Paused};
+use super::pause::Paused;
+use super::pause_word::Kind;
 use crate::error::{Limit, Refused};
 use crate::feedback::StopReason;
 use crate::raw::window::LogFull;

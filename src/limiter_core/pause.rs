@@ -16,68 +16,15 @@
 //! A stop is a pause that calls do not wait for; its kind is the reason. A ramp (`ramp.rs`) is a pause that begins anew with each
 //! call that it lets go.
 
+use super::pause_word::{
+    FOR_EVER, KIND, KIND_BITS, Kind, LONGEST, NONE, between, is_endless, merged,
+};
 use super::ramp::Ramp;
-use crate::feedback::StopReason;
 use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::time::{JUMP, Timestamp, in_nanos};
 
-/// Not paused.
-pub(super) const NONE: u64 = 0;
-/// The bits of the kind.
-const KIND: u64 = 0b111;
-pub(super) const KIND_BITS: u32 = 3;
-/// Paused until it is resumed: this end, of any kind.
-const FOR_EVER: u64 = !KIND;
-/// Longer ones last until they are resumed: 18 years. Half of what could be told apart from the past.
-pub(super) const LONGEST: u64 = 1 << 59;
 /// How often one look reads a clock that jumps back each time.
 const READINGS: u32 = 4;
-
-/// What a pause is for. The last one says most.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Kind {
-    /// Those in line wait.
-    Pause,
-    /// The same, and when it is over they go one after another.
-    Ramp,
-    /// Nobody waits.
-    Stop(StopReason),
-}
-
-impl Kind {
-    pub(super) fn bits(self) -> u64 {
-        match self {
-            Self::Pause => 1,
-            Self::Ramp => 2,
-            Self::Stop(StopReason::QuotaExhausted) => 3,
-            Self::Stop(StopReason::SpendLimit) => 4,
-            Self::Stop(StopReason::PaymentRequired) => 5,
-            Self::Stop(StopReason::DailyQuota) => 6,
-            Self::Stop(StopReason::Other) => 7,
-        }
-    }
-
-    pub(super) fn of(word: u64) -> Self {
-        match word & KIND {
-            0 | 1 => Self::Pause,
-            2 => Self::Ramp,
-            3 => Self::Stop(StopReason::QuotaExhausted),
-            4 => Self::Stop(StopReason::SpendLimit),
-            5 => Self::Stop(StopReason::PaymentRequired),
-            6 => Self::Stop(StopReason::DailyQuota),
-            _ => Self::Stop(StopReason::Other),
-        }
-    }
-
-    /// What a pause is for if there are two.
-    fn beside(self, other: Self) -> Self {
-        match (self, other) {
-            (Self::Stop(_), _) => self,
-            (_, Self::Stop(_)) | (Self::Pause, Self::Ramp) => other,
-            _ => self,
-        }
-    }
-}
 
 #[derive(Debug, Default)]
 pub(super) struct Pause {
@@ -331,25 +278,57 @@ impl Pause {
     }
 }
 
-/// Whether the pause of a word lasts until it is resumed.
-pub(super) fn is_endless(word: u64) -> bool {
-    word & !KIND == FOR_EVER
-}
-
-/// From one end to another, in ns.
-pub(super) fn between(one: u64, other: u64) -> i64 {
-    (other & !KIND).wrapping_sub(one & !KIND).cast_signed() >> KIND_BITS
-}
-
-/// The later end, and the kind that says more.
-fn merged(one: u64, other: u64) -> u64 {
-    if other == NONE {
-        return one;
+impl Pause {
+    /// Pauses so long (in ns), and lets calls go one after another when that is over.
+    pub(super) fn extend_with_ramp(
+        &self,
+        (pause, length, gap): (u64, u64, u64),
+        clock: &Watched<impl Fn() -> Timestamp, impl Fn()>,
+    ) {
+        // Without a pause it begins with the shortest one.
+        let pause = pause.max(1);
+        let start = self.read(clock).own.wrapping_add(pause.min(LONGEST));
+        self.ramp.set(start, length, gap);
+        self.extend(End::After(pause), Kind::Ramp, clock);
     }
-    let end = match (one & !KIND, other & !KIND) {
-        (FOR_EVER, _) | (_, FOR_EVER) => FOR_EVER,
-        (one, other) if between(other, one) > 0 => one,
-        (_, other) => other,
-    };
-    end | Kind::of(one).beside(Kind::of(other)).bits()
+
+    /// Ends a pause, and lets calls go one after another from now on.
+    pub(super) fn end_with_ramp(
+        &self,
+        (length, gap): (u64, u64),
+        clock: &Watched<impl Fn() -> Timestamp, impl Fn()>,
+    ) {
+        let reading = self.read(clock);
+        self.ramp.set(reading.own, length, gap);
+        // ORDERING: Release publishes the ramp to the Acquire in `pass` and `look`. Not a store, as in `end`.
+        self.until.swap(reading.after(0) | Kind::Ramp.bits(), Ordering::Release);
+    }
+
+    /// [`look`](Self::look) of a call that goes if there is none: in a ramp the next one has to wait.
+    pub(super) fn pass(
+        &self,
+        clock: &Watched<impl Fn() -> Timestamp, impl Fn()>,
+    ) -> Option<Paused> {
+        loop {
+            // ORDERING: Acquire pairs with the Release in `extend` and `end_with_ramp`: the ramp is seen, too.
+            let word = self.until.load(Ordering::Acquire);
+            if Kind::of(word) != Kind::Ramp || is_endless(word) {
+                return self.look(clock);
+            }
+            let reading = self.read(clock);
+            let paused = reading.in_force(word);
+            if paused.is_some() {
+                return paused;
+            }
+            let gap = self.ramp.next_gap(reading.own, reading.since(word));
+            let next = gap.map_or(NONE, |gap| reading.after(gap) | Kind::Ramp.bits());
+            // ORDERING: Release, as in `end_with_ramp`: whoever sees this word sees the ramp.
+            let claimed =
+                self.until.compare_exchange(word, next, Ordering::Release, Ordering::Relaxed);
+            // MUTANTS: pass
+            if claimed.is_ok() {
+                return None;
+            }
+        }
+    }
 }

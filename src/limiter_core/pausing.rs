@@ -7,7 +7,8 @@
 //! A stop is a limit that admits no call: those in line get turns at once, and each leaves with its refusal.
 
 use super::not_until::NotUntil;
-use super::pause::{End, Kind, Paused, Watched};
+use super::pause::{End, Paused, Watched};
+use super::pause_word::Kind;
 use super::shared::Core;
 use crate::feedback::StopReason;
 use crate::time::{Timestamp, in_nanos};

@@ -8,11 +8,8 @@
 //! one. Each call that goes moves the end of the pause to the time of the next one. Only one does: it exchanges the word that it
 //! has seen. If it does not go after all, the next one waits for that gap in vain, and no longer.
 
-use super::pause::{
-    End, KIND_BITS, Kind, LONGEST, NONE, Pause, Paused, Watched, between, is_endless,
-};
+use super::pause_word::{KIND_BITS, LONGEST, between};
 use crate::sync::atomic::{AtomicU64, Ordering};
-use crate::time::Timestamp;
 
 /// The parts may come from two ramps that begin at once. Whatever they say together, no gap is longer than a ramp.
 #[derive(Debug, Default)]
@@ -45,7 +42,7 @@ impl Ramp {
     }
 
     /// How long the next call waits after one that goes now, `late` after it could; `None` once the ramp is over.
-    fn next_gap(&self, own: u64, late: u64) -> Option<u64> {
+    pub(super) fn next_gap(&self, own: u64, late: u64) -> Option<u64> {
         let (passed, length) = self.passed(own)?;
         // ORDERING: Relaxed, as in `passed`.
         let square = 2 * u128::from(length) * u128::from(self.gap.load(Ordering::Relaxed));
@@ -61,16 +58,24 @@ impl Ramp {
 
     /// It does not begin before the pause of a word is over.
     pub(super) fn begin_after(&self, word: u64) {
-        // ORDERING: Relaxed: of several that set it the latest is wanted, and any will do.
-        let start = self.start.load(Ordering::Relaxed);
-        if between(start << KIND_BITS, word) > 0 {
+        // ORDERING: Relaxed: of several that set it the latest is kept.
+        let mut start = self.start.load(Ordering::Relaxed);
+        while between(start << KIND_BITS, word) > 0 {
             // ORDERING: Relaxed, as above.
-            self.start.store(word >> KIND_BITS, Ordering::Relaxed);
+            match self.start.compare_exchange_weak(
+                start,
+                word >> KIND_BITS,
+                Ordering::Relaxed,
+                Ordering::Relaxed,
+            ) {
+                Ok(_) => return,
+                Err(now) => start = now,
+            }
         }
     }
 
     /// Sets what the next ramp is like.
-    fn set(&self, start: u64, length: u64, gap: u64) {
+    pub(super) fn set(&self, start: u64, length: u64, gap: u64) {
         let length = length.min(LONGEST);
         // ORDERING: Relaxed: the Release that publishes the word publishes them.
         self.start.store(start, Ordering::Relaxed);
@@ -78,60 +83,5 @@ impl Ramp {
         self.length.store(length, Ordering::Relaxed);
         // ORDERING: Relaxed, as above.
         self.gap.store(gap.min(length), Ordering::Relaxed);
-    }
-}
-
-impl Pause {
-    /// Pauses so long (in ns), and lets calls go one after another when that is over.
-    pub(super) fn extend_with_ramp(
-        &self,
-        (pause, length, gap): (u64, u64, u64),
-        clock: &Watched<impl Fn() -> Timestamp, impl Fn()>,
-    ) {
-        // Without a pause it begins with the shortest one.
-        let pause = pause.max(1);
-        let start = self.read(clock).own.wrapping_add(pause.min(LONGEST));
-        self.ramp.set(start, length, gap);
-        self.extend(End::After(pause), Kind::Ramp, clock);
-    }
-
-    /// Ends a pause, and lets calls go one after another from now on.
-    pub(super) fn end_with_ramp(
-        &self,
-        (length, gap): (u64, u64),
-        clock: &Watched<impl Fn() -> Timestamp, impl Fn()>,
-    ) {
-        let reading = self.read(clock);
-        self.ramp.set(reading.own, length, gap);
-        // ORDERING: Release publishes the ramp to the Acquire in `pass` and `look`. Not a store, as in `end`.
-        self.until.swap(reading.after(0) | Kind::Ramp.bits(), Ordering::Release);
-    }
-
-    /// [`look`](Self::look) of a call that goes if there is none: in a ramp the next one has to wait.
-    pub(super) fn pass(
-        &self,
-        clock: &Watched<impl Fn() -> Timestamp, impl Fn()>,
-    ) -> Option<Paused> {
-        loop {
-            // ORDERING: Acquire pairs with the Release in `extend` and `end_with_ramp`: the ramp is seen, too.
-            let word = self.until.load(Ordering::Acquire);
-            if Kind::of(word) != Kind::Ramp || is_endless(word) {
-                return self.look(clock);
-            }
-            let reading = self.read(clock);
-            let paused = reading.in_force(word);
-            if paused.is_some() {
-                return paused;
-            }
-            let gap = self.ramp.next_gap(reading.own, reading.since(word));
-            let next = gap.map_or(NONE, |gap| reading.after(gap) | Kind::Ramp.bits());
-            // ORDERING: Release, as in `end_with_ramp`: whoever sees this word sees the ramp.
-            let claimed =
-                self.until.compare_exchange(word, next, Ordering::Release, Ordering::Relaxed);
-            // MUTANTS: pass
-            if claimed.is_ok() {
-                return None;
-            }
-        }
     }
 }
