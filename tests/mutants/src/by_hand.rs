@@ -792,7 +792,10 @@ const CHANGES: &[Change] = &[
     Change {
         name: "check_satisfiable: never",
         at: "check_satisfiable",
-        edit: Edit::Replace("if refused.ends_the_wait() { Err(refused) } else { Ok(()) }", "Ok(())"),
+        edit: Edit::Replace(
+            "if refused.ends_the_wait() { Err(refused) } else { Ok(()) }",
+            "Ok(())",
+        ),
     },
     Change {
         name: "stamp refused: the slot kept meanwhile",
