@@ -49,7 +49,7 @@ fn observe_requests(log: &Log, amount: u64) {
 #[test]
 fn model_two_observers_of_requests_count_once() {
     for rings_log2 in [0, 1] {
-        model(3, move || {
+        model(2, move || {
             let log = log(4, rings_log2);
             let other = beside(&log, |log| observe_requests(log, 2));
             observe_requests(&log, 2);

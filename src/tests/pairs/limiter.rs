@@ -81,6 +81,10 @@ fn plan(pair: [&str; 2]) -> (usize, Vec<fn() -> Scene>) {
         ] => {
             return (1, vec![a_line_for_a_slot_alone]);
         }
+        ["acquire" | "acquire_timeout", "ask_for_the_place_and_leave"]
+        | ["acquire_timeout", "cancel_the_front" | "cancel_behind"] => {
+            return (1, vec![both_open, a_line_for_a_slot_alone]);
+        }
         ["reset" | "set_a_lower_rate" | "set_a_higher_rate", "close"] => {
             return (1, vec![both_open, one_waits_for_a_slot]);
         }
