@@ -73,12 +73,7 @@ impl Core {
     #[cold]
     fn try_admit_past_a_pause(&self, ask: &Ask) -> Result<Reserved, Refused> {
         self.peek_for(ask).map_err(|busy| self.refused(busy))?;
-        let slot = self.take_slot()?;
-        let mut tokens = Tokens::default();
-        self.reserve(ask, &mut tokens).map_err(|busy| self.refused(busy))?;
-        self.stamp().map_err(|busy| self.refused(busy))?;
-        slot.keep();
-        Ok(tokens.keep())
+        self.try_admit_in(self.take_slot()?, ask)
     }
 
     /// The rate first, without a claim: it cannot be given back. Tokens and slot are given back if the stamp fails.
@@ -146,6 +141,11 @@ impl Core {
     /// Admits a call that has a shared permit, by the other limits.
     fn try_admit_with(&self, permit: SemaphorePermit<'_>, ask: &Ask) -> Result<Reserved, Refused> {
         let slot = Slot::with_shared(self, permit).ok_or_else(|| self.no_slot())?;
+        self.try_admit_in(slot, ask)
+    }
+
+    /// Admits a call that has its slot, by the other limits.
+    fn try_admit_in(&self, slot: Slot<'_>, ask: &Ask) -> Result<Reserved, Refused> {
         let mut tokens = Tokens::default();
         self.reserve(ask, &mut tokens)?;
         self.stamp()?;

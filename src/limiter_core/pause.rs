@@ -17,7 +17,7 @@
 //! call that it lets go.
 
 use super::pause_word::{
-    FOR_EVER, KIND, KIND_BITS, Kind, LONGEST, NONE, between, is_endless, merged,
+    FOR_EVER, KIND, KIND_BITS, Kind, LONGEST, NONE, between, has_ramp, is_endless, merged,
 };
 use super::ramp::Ramp;
 use crate::sync::atomic::{AtomicU64, Ordering};
@@ -29,12 +29,12 @@ const READINGS: u32 = 4;
 #[derive(Debug, Default)]
 pub(super) struct Pause {
     /// The word.
-    pub(super) until: AtomicU64,
+    until: AtomicU64,
     /// How far its own time is ahead of the clock, in ns.
     offset: AtomicU64,
     /// The newest reading, by its own time.
     seen: AtomicU64,
-    pub(super) ramp: Ramp,
+    ramp: Ramp,
 }
 
 /// A pause in force, by the clock.
@@ -53,10 +53,10 @@ pub(super) struct Watched<R, J> {
 }
 
 /// A reading of the clock.
-pub(super) struct Reading {
+struct Reading {
     now: Timestamp,
     /// By the pause's own time.
-    pub(super) own: u64,
+    own: u64,
     /// The newest reading before this one, and what has passed since: less than zero if the clock has stepped back a little.
     seen: u64,
     passed: i128,
@@ -69,12 +69,12 @@ impl Reading {
     }
 
     /// How long the pause of a word has been over, in ns.
-    pub(super) fn since(&self, word: u64) -> u64 {
+    fn since(&self, word: u64) -> u64 {
         u64::try_from(-self.until(word)).unwrap_or(0)
     }
 
     /// The pause of a word, if it is not over.
-    pub(super) fn in_force(&self, word: u64) -> Option<Paused> {
+    fn in_force(&self, word: u64) -> Option<Paused> {
         let left = self.until(word);
         (left > 0).then(|| {
             let left = u64::try_from(left).unwrap_or(u64::MAX);
@@ -84,7 +84,7 @@ impl Reading {
     }
 
     /// The end of a pause that lasts so long from now on.
-    pub(super) fn after(&self, nanos: u64) -> u64 {
+    fn after(&self, nanos: u64) -> u64 {
         match self.own.wrapping_add(nanos) << KIND_BITS {
             // This means something else: 1 ns longer, or over for so long.
             FOR_EVER if nanos == 0 => FOR_EVER.wrapping_sub(KIND + 1),
@@ -185,26 +185,23 @@ impl Pause {
         loop {
             // MUTANTS: extend
             let wanted = merged(until | kind.bits(), in_force(found));
-            if wanted == found {
-                if Kind::of(wanted) == Kind::Ramp && !is_endless(wanted) {
-                    // The caller may have set an earlier start.
-                    self.ramp.begin_after(wanted);
-                }
-                return;
-            }
             // ORDERING: Release publishes the time by which it is set to the Acquire in `look`.
-            match self.until.compare_exchange_weak(
-                found,
-                wanted,
-                Ordering::Release,
-                Ordering::Relaxed,
-            ) {
-                Ok(_) if Kind::of(wanted) == Kind::Ramp && !is_endless(wanted) => {
-                    return self.ramp.begin_after(wanted);
-                }
-                Ok(_) => return,
-                Err(now) => found = now,
+            if wanted != found
+                && let Err(now) = self.until.compare_exchange_weak(
+                    found,
+                    wanted,
+                    Ordering::Release,
+                    Ordering::Relaxed,
+                )
+            {
+                found = now;
+                continue;
             }
+            if has_ramp(wanted) {
+                // Also if the word stays: the caller may have set an earlier start.
+                self.ramp.begin_after(wanted);
+            }
+            return;
         }
     }
 
@@ -239,7 +236,7 @@ impl Pause {
     }
 
     /// Reads the clock, and notices a jump back.
-    pub(super) fn read(&self, clock: &Watched<impl Fn() -> Timestamp, impl Fn()>) -> Reading {
+    fn read(&self, clock: &Watched<impl Fn() -> Timestamp, impl Fn()>) -> Reading {
         let mut tries = 0;
         loop {
             // ORDERING: Acquire pairs with the Release of the exchange below: a newer reading is not older than the offset.
@@ -276,9 +273,7 @@ impl Pause {
             );
         }
     }
-}
 
-impl Pause {
     /// Pauses so long (in ns), and lets calls go one after another when that is over.
     pub(super) fn extend_with_ramp(
         &self,
@@ -312,7 +307,7 @@ impl Pause {
         loop {
             // ORDERING: Acquire pairs with the Release in `extend` and `end_with_ramp`: the ramp is seen, too.
             let word = self.until.load(Ordering::Acquire);
-            if Kind::of(word) != Kind::Ramp || is_endless(word) {
+            if !has_ramp(word) {
                 return self.look(clock);
             }
             let reading = self.read(clock);

@@ -63,6 +63,11 @@ pub(super) fn is_endless(word: u64) -> bool {
     word & !KIND == FOR_EVER
 }
 
+/// Whether calls go one after another when the pause of a word is over.
+pub(super) fn has_ramp(word: u64) -> bool {
+    Kind::of(word) == Kind::Ramp && !is_endless(word)
+}
+
 /// From one end to another, in ns.
 pub(super) fn between(one: u64, other: u64) -> i64 {
     (other & !KIND).wrapping_sub(one & !KIND).cast_signed() >> KIND_BITS

@@ -104,7 +104,7 @@ impl Core {
         if !self.pause.is_set() {
             return Ok(());
         }
-        self.paused().map_or(Ok(()), |by_pause| Err(self.or_by_rate(by_pause)))
+        self.go_unless(self.pause.look(&self.watched()))
     }
 
     /// The same of a call that goes if there is none: in a ramp it is the one that goes.
@@ -112,15 +112,15 @@ impl Core {
         if !self.pause.is_set() {
             return Ok(());
         }
-        let paused = self.pause.pass(&self.watched()).map(NotUntil::by_pause);
-        paused.map_or(Ok(()), |by_pause| Err(self.or_by_rate(by_pause)))
+        self.go_unless(self.pause.pass(&self.watched()))
     }
 
-    fn or_by_rate(&self, by_pause: NotUntil) -> NotUntil {
-        match self.peek_rate() {
+    fn go_unless(&self, paused: Option<Paused>) -> Result<(), NotUntil> {
+        let Some(by_pause) = paused.map(NotUntil::by_pause) else { return Ok(()) };
+        Err(match self.peek_rate() {
             Ok(_) => by_pause,
             Err(by_rate) => by_pause.or_later(by_rate),
-        }
+        })
     }
 
     /// If the clock has jumped back, the first in line sleeps until a time of before. It is woken before others can no longer
