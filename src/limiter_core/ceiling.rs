@@ -27,6 +27,12 @@ impl Ceiling {
         self.0.swap(limit, Ordering::AcqRel);
     }
 
+    /// Whether a provider can mean this. If it allows less than this part of what the user allows it has said nothing: a limit of
+    /// almost nothing would let no call pass, and so no answer that takes it back.
+    pub(super) fn is_believable(&self, said: u64) -> bool {
+        said >= self.get() / LEAST_PART
+    }
+
     /// Whether it is still this; what it is now if not. Asked after the limit has been changed; a write although it changes
     /// nothing.
     fn confirm(&self, limit: u64) -> Result<(), u64> {
@@ -35,11 +41,12 @@ impl Ceiling {
         confirmed.map(drop)
     }
 
-    /// Takes over what a provider says, as far as the user allows it. `current` reads the limit, `exchange` changes it from one to
-    /// another. Returns whether it has changed.
+    /// Takes over what a provider says, as far as the user allows it, less what others use of it. One stays. `current` reads the
+    /// limit, `exchange` changes it from one to another. Returns whether it has changed.
     pub(super) fn take_over(
         &self,
         said: u64,
+        others: u64,
         current: impl Fn() -> u64,
         exchange: impl Fn(u64, u64) -> bool,
     ) -> bool {
@@ -47,8 +54,8 @@ impl Ceiling {
         // More often only if the user changes it each time, and that is the latest word then.
         for _ in 0..TRIES {
             let limit = current();
-            let is_believable = said >= ceiling / LEAST_PART;
-            let target = if is_believable { said.min(ceiling) } else { limit };
+            let allowed = said.min(ceiling);
+            let target = allowed.saturating_sub(others).max(allowed.min(1));
             if limit == target {
                 break;
             }
@@ -65,6 +72,4 @@ impl Ceiling {
 
 /// How often a provider's word is tried against the user's.
 const TRIES: u32 = 8;
-/// A provider that allows less than this part of what the user allows has said nothing: a limit of almost nothing would let no call
-/// pass, and so no answer that takes it back.
 const LEAST_PART: u64 = 1024;

@@ -1,45 +1,186 @@
 //! The rates as the user has set them, and as a provider tells them.
 
 use super::ceiling::Ceiling;
+use super::others::{Answer, Others, Windows};
 use super::which::{Candidate, Candidates};
+use crate::raw::left::Sent;
 use crate::raw::window::Log;
+use crate::sync::atomic::{AtomicU64, Ordering};
+use crate::time::in_nanos;
 
-/// What the user allows of each rule of a log.
+/// What the user and the provider allow of each rule of a log.
 #[derive(Debug)]
-pub(super) struct Ceilings(Box<[Ceiling]>);
+pub(super) struct Ceilings {
+    rules: Box<[Rule]>,
+    /// The earliest of the rules' `forget_at`.
+    look_at: AtomicU64,
+}
+
+#[derive(Debug)]
+struct Rule {
+    ceiling: Ceiling,
+    /// The limit that the provider has told last. The user's change takes it back.
+    said: AtomicU64,
+    others: Others,
+    /// When what others use is forgotten, in ns of the clock; `NEVER` if nothing is known of them.
+    forget_at: AtomicU64,
+}
+
+const NEVER: u64 = u64::MAX;
+const TRIES: u32 = 8;
+
+impl Rule {
+    fn said(&self) -> u64 {
+        // ORDERING: Relaxed: the number alone.
+        self.said.load(Ordering::Relaxed)
+    }
+
+    fn set_said(&self, limit: u64) {
+        // ORDERING: Relaxed, as in `said`.
+        self.said.store(limit, Ordering::Relaxed);
+    }
+
+    fn forget_at(&self) -> u64 {
+        // ORDERING: Relaxed: the swap in `look_at_the_earliest` orders it.
+        self.forget_at.load(Ordering::Relaxed)
+    }
+
+    fn set_forget_at(&self, at: u64) {
+        // ORDERING: Relaxed, as in `forget_at`.
+        self.forget_at.store(at, Ordering::Relaxed);
+    }
+
+    /// What the log allows from now on. Returns whether it has changed.
+    fn apply(&self, log: &Log, index: usize) -> bool {
+        let current = || log.rule(index).map_or(0, |(limit, _)| limit.into());
+        // Both are at most the user's.
+        let limit = |limit: u64| u32::try_from(limit).unwrap_or(u32::MAX);
+        let exchange = |from, to| log.exchange_limit(index, limit(from), limit(to));
+        self.ceiling.take_over(self.said(), self.others.used(), current, exchange)
+    }
+}
+
+fn windows(log: &Log, index: usize) -> Option<Windows> {
+    let (_, window) = log.rule(index)?;
+    let kept = log.kept_window(index)?;
+    (!kept.is_zero()).then(|| Windows { window: in_nanos(window), kept: in_nanos(kept) })
+}
 
 impl Ceilings {
     /// What the log allows now.
     pub(super) fn of(log: Option<&Log>) -> Self {
         let limits = log.into_iter().flat_map(|log| (0..log.rules()).map_while(|n| log.rule(n)));
-        Self(limits.map(|(limit, _)| Ceiling::new(limit.into())).collect())
+        let rule = |(limit, _): (u32, _)| Rule {
+            ceiling: Ceiling::new(limit.into()),
+            said: AtomicU64::new(u64::MAX),
+            others: Others::default(),
+            forget_at: AtomicU64::new(NEVER),
+        };
+        Self { rules: limits.map(rule).collect(), look_at: AtomicU64::new(NEVER) }
     }
 
     /// Before the user's change of a rule.
     pub(super) fn set(&self, index: usize, limit: u32) {
-        if let Some(ceiling) = self.0.get(index) {
-            ceiling.set(limit.into());
+        if let Some(rule) = self.rules.get(index) {
+            rule.set_said(u64::MAX);
+            rule.others.forget();
+            rule.ceiling.set(limit.into());
         }
     }
 
     /// The rules that limit something.
     pub(super) fn candidates(&self, log: &Log) -> Candidates {
-        let candidate = |(index, ceiling): (usize, &Ceiling)| {
+        let candidate = |(index, rule): (usize, &Rule)| {
             let (_, window) = log.rule(index)?;
             let kept = log.kept_window(index)?;
-            Some(Candidate { index, limit: ceiling.get(), window, kept })
+            Some(Candidate { index, limit: rule.ceiling.get(), window, kept })
         };
-        let all = self.0.iter().enumerate().filter_map(candidate);
+        let all = self.rules.iter().enumerate().filter_map(candidate);
         all.filter(|one| !one.kept.is_zero()).collect()
     }
 
-    /// Takes over a limit that the provider tells, as far as the user allows it. Returns whether it has changed.
-    pub(super) fn take_over(&self, log: &Log, index: usize, said: u64) -> bool {
-        let Some(ceiling) = self.0.get(index) else { return false };
-        let current = || log.rule(index).map_or(0, |(limit, _)| limit.into());
-        // Both are at most the user's.
-        let limit = |limit: u64| u32::try_from(limit).unwrap_or(u32::MAX);
-        ceiling
-            .take_over(said, current, |from, to| log.exchange_limit(index, limit(from), limit(to)))
+    /// The provider has refused a call.
+    pub(super) fn refuse(&self, log: &Log, sent: Sent, now: u64) {
+        for (index, rule) in self.rules.iter().enumerate() {
+            if let Some(windows) = windows(log, index) {
+                rule.others.refuse(sent, now, windows);
+            }
+        }
     }
+
+    /// Takes over what the provider tells of a rule, as far as the user allows it. Returns whether more may go now.
+    pub(super) fn take_over(
+        &self,
+        log: &Log,
+        index: usize,
+        told: Told,
+        now: &dyn Fn() -> u64,
+    ) -> bool {
+        let Some(rule) = self.rules.get(index) else { return false };
+        if let Some(limit) = told.limit
+            && rule.ceiling.is_believable(limit)
+        {
+            rule.set_said(limit);
+        }
+        let allowed = rule.ceiling.get().min(rule.said());
+        if let Some(remaining) = told.remaining
+            && let Some(windows) = windows(log, index)
+            && let Some(counted) = log.counted(index, told.sent, now)
+        {
+            let used = allowed.saturating_sub(remaining);
+            let is_full = told.is_refusal && remaining == 0;
+            let now = now();
+            let answer = Answer { used, is_refusal: told.is_refusal, is_full, sent: told.sent };
+            let others = rule.others.learn(answer, counted, now, windows);
+            let ends = now.saturating_add(windows.kept);
+            rule.set_forget_at(if others > 0 { ends } else { NEVER });
+            self.look_at_the_earliest();
+        }
+        rule.apply(log, index)
+    }
+
+    /// After a rule's `forget_at` was stored.
+    fn look_at_the_earliest(&self) {
+        let earliest = || self.rules.iter().map(Rule::forget_at).min().unwrap_or(NEVER);
+        // More often only if others tell something each time, and they look as well.
+        for _ in 0..TRIES {
+            let seen = earliest();
+            // ORDERING: AcqRel. Of two that swap, the later one sees what the earlier one had stored before.
+            self.look_at.swap(seen, Ordering::AcqRel);
+            if earliest() == seen {
+                break;
+            }
+        }
+    }
+
+    /// Whether it is time to forget what others use.
+    #[inline]
+    pub(super) fn is_time_to_forget(&self, now: u64) -> bool {
+        // ORDERING: Relaxed: a time alone.
+        now >= self.look_at.load(Ordering::Relaxed)
+    }
+
+    /// Forgets what others use of the rules for which it is time. A word that comes at the same time may be forgotten, too; the next
+    /// one tells it again.
+    #[cold]
+    pub(super) fn forget_others(&self, log: &Log, now: u64) {
+        for (index, rule) in self.rules.iter().enumerate() {
+            if now >= rule.forget_at() {
+                rule.set_forget_at(NEVER);
+                rule.others.forget();
+                rule.apply(log, index);
+            }
+        }
+        self.look_at_the_earliest();
+    }
+}
+
+/// What an answer tells of a rule.
+#[derive(Clone, Copy)]
+pub(super) struct Told {
+    pub(super) limit: Option<u64>,
+    pub(super) remaining: Option<u64>,
+    /// The call was refused.
+    pub(super) is_refusal: bool,
+    pub(super) sent: Sent,
 }

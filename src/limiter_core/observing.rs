@@ -30,8 +30,12 @@ impl Core {
             Signal::Overload => self.shrink(),
             Signal::Stop(reason) => self.stop(reason, told),
         }
+        let is_refusal = feedback.signal() != Signal::Proceed;
+        if is_refusal {
+            self.observe_refusal(sent);
+        }
         for quota in feedback.quotas() {
-            self.observe_quota(quota, sent);
+            self.observe_quota(quota, is_refusal, sent);
         }
     }
 

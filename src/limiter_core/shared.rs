@@ -177,6 +177,10 @@ impl Core {
     /// How many calls the rate has room for now; `u32::MAX` if there is no rate.
     pub(crate) fn remaining(&self) -> u32 {
         let Some(log) = &self.rate else { return u32::MAX };
+        let now = self.now();
+        if self.ceilings.is_time_to_forget(now) {
+            self.ceilings.forget_others(log, now);
+        }
         let remaining = log.remaining_by(&|| self.now());
         if remaining > 0 || self.peek_rate().is_err() {
             return remaining;
@@ -274,7 +278,7 @@ impl Core {
         question: impl Fn(&'a Log) -> Result<R, LogFull>,
     ) -> Result<Option<R>, NotUntil> {
         let Some(log) = &self.rate else { return Ok(None) };
-        let (mut readings, mut seen) = (1, None);
+        let (mut readings, mut seen, mut has_forgotten) = (1, None, false);
         loop {
             match question(log) {
                 Ok(answer) => return Ok(Some(answer)),
@@ -287,6 +291,13 @@ impl Core {
                         self.notice_jump(log, newest, busy.reading);
                     }
                     (readings, seen) = (readings + 1, Some((busy.newest, busy.reading.base)));
+                }
+                // Once: by then the windows are longer than this takes.
+                Err(busy)
+                    if !has_forgotten && self.ceilings.is_time_to_forget(busy.reading.clock) =>
+                {
+                    self.ceilings.forget_others(log, busy.reading.clock);
+                    has_forgotten = true;
                 }
                 Err(busy) => return Err(busy.into()),
             }
@@ -304,6 +315,8 @@ impl Core {
             // notice the jump, so a stall in between would leave it asleep. Woken too early, it notices by itself.
             self.look_again();
             log.restart_time(reading.base);
+            // That would hold until a time from before the jump.
+            self.ceilings.forget_others(log, u64::MAX);
         }
     }
 }

@@ -23,13 +23,18 @@ pub(crate) enum Sent {
     Unknown,
 }
 
-impl Left {
-    /// How long ago the call was admitted. A clock that has jumped back since does not know it.
-    pub(crate) fn age(&self, now: u64, window: u64) -> u64 {
-        match self.sent {
-            Sent::At(sent) => now.checked_sub(sent).unwrap_or(window),
-            Sent::Lately => (window / PART).min(MOST),
-            Sent::Unknown => window,
+impl Sent {
+    /// How long ago the call was admitted, at most. A clock that has jumped back since does not know it.
+    pub(crate) fn age(self, now: u64, window: u64) -> u64 {
+        match self {
+            Self::At(sent) => now.checked_sub(sent).unwrap_or(window),
+            Self::Lately => (window / PART).min(MOST),
+            Self::Unknown => window,
         }
+    }
+
+    /// The time, by this reading of the clock; the reading itself if it is not known.
+    pub(crate) fn time(self, now: u64) -> u64 {
+        if let Self::At(sent) = self { sent.min(now) } else { now }
     }
 }

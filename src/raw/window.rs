@@ -105,7 +105,7 @@ mod select;
 mod shards;
 mod split;
 
-pub(crate) use log::{Log, Reservation};
+pub(crate) use log::{Counted, Log, Reservation};
 pub(crate) use reading::{LogFull, Reading};
 #[cfg(test)]
 pub(crate) use shards::Layout;

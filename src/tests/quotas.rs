@@ -54,6 +54,7 @@ enum Event {
     Ends { permit: OwnedLimiterPermit, used: u64 },
     Corrects { at: u64, weight: u64, used: u64 },
     Other { weight: u64 },
+    OtherAsks,
 }
 
 /// A limiter, its provider, and what is on the way between them.
@@ -76,6 +77,9 @@ struct World {
     listens: bool,
     /// Whether it hears of refusals.
     pauses: bool,
+    /// How long calls are on their way: in ms, at least, and that it is less than so much more.
+    latency: u64,
+    spread: u64,
 }
 
 impl World {
@@ -101,6 +105,8 @@ impl World {
             is_settled: false,
             listens: true,
             pauses: true,
+            latency: 50,
+            spread: MARGIN - 1,
         }
     }
 
@@ -161,6 +167,7 @@ impl World {
             Event::Other { weight } => {
                 self.server.takes(now, weight);
             }
+            Event::OtherAsks => self.other_asks(),
         }
     }
 
@@ -174,7 +181,7 @@ impl World {
         self.in_flight += 1;
         self.most_in_flight = self.most_in_flight.max(self.in_flight);
         // All of them take about as long, up to the margin.
-        let latency = 50 + self.dice.below(MARGIN - 1);
+        let latency = self.latency + self.dice.below(self.spread);
         let weight = if self.kind == QuotaKind::Requests { 1 } else { weight };
         self.later(latency, Event::Arrives { sent, permit, weight });
         true
@@ -492,4 +499,55 @@ fn a_flood_of_tokens_leaves_nothing_to_count() {
     }
     clock.set(at(10_000 + 2 * MINUTE));
     assert_used(&limiter, 0);
+}
+
+// ---- a third for a while ----------------------------------------------------------------------------
+
+/// The limit of the calls of such a run.
+const MANY: u64 = 200;
+
+impl World {
+    /// The other client asks until it is taken.
+    fn other_asks(&mut self) {
+        if !self.server.takes(self.now(), 1) {
+            self.later(30, Event::OtherAsks);
+        }
+    }
+}
+
+/// Another client takes a third for three minutes, and goes for three. How many of our calls are refused each time, and how many
+/// accepted.
+fn a_third_for_a_while(kind: Kind, latency: u64) -> [(u64, u64); 2] {
+    let rate = Rate::per_minute(u32::try_from(MANY).unwrap());
+    let server = Server::new(kind, MANY);
+    let mut world = World::new(QuotaKind::Requests, server, |builder| builder.rate(rate));
+    (world.latency, world.spread) = (latency, latency);
+    // Calls are spread as those of agents that have been at work for long.
+    world.plays(Load::Steady(300), 2 * MINUTE, |_| ());
+    [MANY, 0].map(|others| {
+        let (begin, refused, admitted) = (world.now(), world.refused, world.admitted.len());
+        for number in 0..others {
+            world.later(number * 3 * MINUTE / MANY, Event::OtherAsks);
+        }
+        world.plays(Load::Steady(20), begin + 3 * MINUTE, |_| ());
+        let refused = world.refused - refused;
+        (refused, (world.admitted.len() - admitted) as u64 - refused)
+    })
+}
+
+/// How calls are on their way differs by as much as they take, up to half the margin. Broken by: others' use that counts as admissions,
+/// so that each of their calls costs one of ours; refused calls that are ours; a number that is not kept between its bounds, or is
+/// lowered by what calls overtook.
+#[test]
+fn a_second_client_that_takes_a_third_costs_few_refusals_and_leaves_the_rest_to_us() {
+    for kind in [Kind::Sliding, Kind::Fixed] {
+        for latency in [2, 10, 30, 100, 125] {
+            let [(refused, accepted), (later, again)] = a_third_for_a_while(kind, latency);
+            let of = format!("{kind:?} {latency}: {refused} {accepted} {later} {again}");
+            assert!(refused <= 6 && later <= 4, "{of}");
+            // Theirs of the last minute still count when they have gone.
+            assert!(20 * accepted >= 19 * 2 * MANY, "{of}");
+            assert!(20 * again >= 19 * (3 * MANY - MANY / 3), "{of}");
+        }
+    }
 }

@@ -28,13 +28,13 @@ pub(crate) enum Surprise {
 /// Each with its share of the time, in hundredths. The rest is for the beginning and the break. The overload is the longest:
 /// the number at a time comes back one by one.
 const ORDER: [(Surprise, u32); 7] = [
-    (Surprise::Lowered, 12),
-    (Surprise::Raised, 8),
     (Surprise::Second, 16),
     (Surprise::Alone, 9),
+    (Surprise::Refusals, 12),
+    (Surprise::Lowered, 12),
+    (Surprise::Raised, 8),
     (Surprise::Overload, 28),
     (Surprise::Relieved, 6),
-    (Surprise::Refusals, 12),
 ];
 
 /// Before the first.

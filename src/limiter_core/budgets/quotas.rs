@@ -21,9 +21,17 @@ impl Budgets {
     pub(in crate::limiter_core) fn take_over(&self, index: usize, said: u64) -> bool {
         let Some(Budget { window, ceiling, .. }) = self.all.get(index) else { return false };
         let rule = window.rule();
+        if !ceiling.is_believable(said) {
+            return false;
+        }
         // One value means that there is no limit yet.
         let said = said.min(u64::MAX - 1);
-        ceiling.take_over(said, || rule.requested_limit(), |from, to| rule.exchange_limit(from, to))
+        ceiling.take_over(
+            said,
+            0,
+            || rule.requested_limit(),
+            |from, to| rule.exchange_limit(from, to),
+        )
     }
 
     /// Counts what others have used, until no more is left than the provider says.

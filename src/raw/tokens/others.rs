@@ -41,7 +41,7 @@ impl RawTokens {
     pub(crate) fn count_others(&self, now: impl Now, left: Left, beside: u64) {
         self.chain.with_tick(now, |wheel, now, tick| {
             let now = now.as_nanos();
-            let age = left.age(now, wheel.scale.window);
+            let age = left.sent.age(now, wheel.scale.window);
             let sent = wheel.scale.tick_at(wheel.time(now.saturating_sub(age))).unwrap_or(tick);
             wheel.count_others(tick, sent, left.amount, wheel.scale.units(beside))
         });

@@ -31,7 +31,8 @@ mod acquire;
 mod change;
 mod current;
 mod history;
-mod others;
+mod look_back;
 
 pub(crate) use acquire::Reservation;
 pub(crate) use current::Log;
+pub(crate) use look_back::Counted;

@@ -59,4 +59,5 @@ pub(super) use cells::{Ring, RingError, RingFull};
 pub(super) use claim::{Claim, Fast};
 pub(super) use forecast::{Forecast, MAX_SNAPSHOTS};
 pub(super) use history::History;
+pub(super) use look_back::Later;
 pub(super) use rules::Rules;

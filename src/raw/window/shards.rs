@@ -18,13 +18,12 @@ mod check;
 mod forecast;
 mod history;
 mod layout;
-mod others;
+mod look_back;
 mod pointer;
 mod rings;
 mod rules;
 mod succession;
 
 pub(crate) use layout::Layout;
-pub(super) use others::Others;
 pub(super) use pointer::{is_fresh, needs_pin, unmarked};
 pub(super) use rings::Shards;

@@ -160,7 +160,7 @@ impl Log {
     /// Asks the current shards, and helps to replace closed ones. Keeps the given reading only if it belongs to their
     /// time base. The answer is valid as long as the pin is held.
     #[inline]
-    fn ask<'a, R>(
+    pub(super) fn ask<'a, R>(
         &'a self,
         mut reading: Option<Reading>,
         read: ReadClock<'_>,

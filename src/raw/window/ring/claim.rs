@@ -122,21 +122,6 @@ impl Ring {
         Some(stamp)
     }
 
-    /// Where one more admission goes; `None` if a rule forbids it, or the newest cell has to be sealed first.
-    pub(super) fn claim_behind(
-        &self,
-        rules: Rules<'_>,
-        found: &Boundary,
-        now: u64,
-    ) -> Option<Claim> {
-        let format = rules.format;
-        let is_busy = |rule| self.busy_until(format, rule, found, now).is_some();
-        if rules.all().any(is_busy) || self.seal_spent_cell(format, found, rules.first.limit) {
-            return None;
-        }
-        Some(claim_at(format, found, now))
-    }
-
     /// Until when a rule forbids an admission; `None` if it allows one.
     #[inline]
     fn busy_until(&self, format: Format, rule: Rule, found: &Boundary, now: u64) -> Option<u64> {

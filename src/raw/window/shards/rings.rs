@@ -12,6 +12,9 @@ use crate::sync::leak::Tracked;
 use core::ptr;
 use crossbeam_utils::CachePadded;
 
+/// One cell in so many is for what has left the window lately.
+const SPARE: u32 = 16;
+
 /// The rings of one size.
 pub(crate) struct Shards {
     /// The first rule, where there is one ring.
@@ -45,8 +48,6 @@ pub(crate) struct Shards {
     pub(super) epoch: u32,
     /// How far their time is ahead of the clock's, in ns; `TimeBase::UNSET` after a jump, until the clock is read.
     pub(super) offset: AtomicU64,
-    /// How many claims for others were tried, where there are several rings.
-    pub(super) claims_of_others: AtomicU32,
     /// The next in the list of retired logs.
     pub(super) next_retired: AtomicPtr<Self>,
     pub(crate) tracked: Tracked,
@@ -59,6 +60,8 @@ impl Shards {
         let cells = u64::from(layout.capacity).div_ceil(format.per_cell).max(1);
         let cells = u32::try_from(cells).unwrap_or(u32::MAX);
         let rings = 1_u32 << layout.rings_log2;
+        // What has left the window a little earlier is still there when a provider answers (`log/look_back.rs`).
+        let cells = cells.saturating_add(cells / SPARE);
         let ring = || CachePadded::new(Ring::new(cells.div_ceil(rings)));
         let rings: Box<[_]> = (0..rings).map(|_| ring()).collect();
         let is_mixed = rings.len() > 1;
@@ -79,7 +82,6 @@ impl Shards {
             closed_for: AtomicU32::new(0),
             epoch: 0,
             offset: AtomicU64::new(0),
-            claims_of_others: AtomicU32::new(0),
             next_retired: AtomicPtr::new(ptr::null_mut()),
             tracked: Tracked::new(),
         }
