@@ -46,8 +46,20 @@ impl Rule {
     }
 
     fn set_forget_at(&self, at: u64) {
-        // ORDERING: Relaxed, as in `forget_at`.
-        self.forget_at.store(at, Ordering::Relaxed);
+        // ORDERING: Relaxed, as in `forget_at`. An exchange, as is the one in `takes_to_forget`: one of the two comes first.
+        self.forget_at.swap(at, Ordering::Relaxed);
+    }
+
+    /// Whether it is time to forget what others use, and nobody else does.
+    fn takes_to_forget(&self, now: u64) -> bool {
+        let at = self.forget_at();
+        // ORDERING: Relaxed, as in `forget_at`, in both. An answer that has come meanwhile has stored another time, and lowered the
+        // limit or will.
+        now >= at
+            && self
+                .forget_at
+                .compare_exchange(at, NEVER, Ordering::Relaxed, Ordering::Relaxed)
+                .is_ok()
     }
 
     /// What the log allows from now on. Returns whether it has changed.
@@ -165,8 +177,7 @@ impl Ceilings {
     #[cold]
     pub(super) fn forget_others(&self, log: &Log, now: u64) {
         for (index, rule) in self.rules.iter().enumerate() {
-            if now >= rule.forget_at() {
-                rule.set_forget_at(NEVER);
+            if rule.takes_to_forget(now) {
                 rule.others.forget();
                 rule.apply(log, index);
             }

@@ -167,21 +167,21 @@ fn model_others_of_two_rates_are_learned_at_once() {
     model(3, || {
         let clock = ManualClock::new();
         let builder = Limiter::builder().margin(Duration::ZERO).clock(clock.clone());
-        let builder = builder.rate(Rate::new(4, WINDOW)).rate(Rate::new(6, 2 * WINDOW));
+        let builder = builder.rate(Rate::new(3, WINDOW)).rate(Rate::new(4, 2 * WINDOW));
         let limiter = Arc::new(builder.build());
         let tells = |limiter: &Limiter, limit| {
             let quota = Quota::new(QuotaKind::Requests, QuotaWindow::Unknown);
-            let quota = quota.with_limit(limit).with_remaining(2);
+            let quota = quota.with_limit(limit).with_remaining(1);
             limiter.observe(&Feedback::new().with_quota(quota));
         };
-        let other = beside(&limiter, move |limiter| tells(limiter, 4));
-        tells(&limiter, 6);
+        let other = beside(&limiter, move |limiter| tells(limiter, 3));
+        tells(&limiter, 4);
         other.join().unwrap();
-        assert_eq!(limiter.remaining(), 2);
+        assert_eq!(limiter.remaining(), 1);
         clock.advance(WINDOW);
-        assert_eq!(limiter.remaining(), 2);
+        assert_eq!(limiter.remaining(), 1);
         clock.advance(WINDOW);
-        assert_eq!(limiter.remaining(), 4);
+        assert_eq!(limiter.remaining(), 3);
     });
 }
 
