@@ -1,12 +1,16 @@
 //! `--surprise`: the server does what nobody was told, one thing after another, and the limiter learns it from the
 //! answers.
 //!
-//! 1. It lowers its limits by a third for a while.
-//! 2. A second client with the same key takes a third for a while.
-//! 3. It is overloaded: all agents come back from a break at once, and it answers 529 to those beyond its capacity.
+//! 1. A second client with the same key takes a third for a while.
+//! 2. It answers 429 to whatever comes within a sixth of the window, though no limit is reached.
+//! 3. It lowers its limits by a third for a while.
+//! 4. It is overloaded: all agents come back from a break at once, and it answers 529 to those beyond its capacity.
 //!    That is more than the rate needs on average, and less than the agents want at once. If it were less than the rate
 //!    needs, no limiter that halves and then adds one at a time could use more than three quarters of it.
-//! 4. It answers 429 to whatever comes within a sixth of the window, though no limit is reached.
+//!
+//! The second client comes first, while the agents' calls are spread evenly. After each of the others they come in clumps: whatever
+//! leaves the window at once is sent again at once. What a second client takes between two clumps nobody can know before
+//! the next one is on its way, so as many of it are refused: more than were in flight when it appeared.
 //!
 //! Every answer says what is left of the limits, and each 429 when to retry. The same agents run twice at the same time,
 //! against a server each. One run gives every answer to its limiter ([`ringgate::Limiter::observe`]), and sends refused
@@ -22,9 +26,6 @@
 //!   the window after the surprise on. Of a window of a minute that is ten seconds.
 //!
 //! The end of a surprise is one, too: what the server allows again has to be found out.
-//!
-//! So far the row of the second client fails: calls that the server refused count in the limiter's window and not in the server's,
-//! so a full window has no place in which to count what the second client has used.
 
 mod agents;
 mod line;

@@ -21,9 +21,9 @@ impl Limiter {
     ///
     /// * A lower limit than was configured is taken over, and a higher one again up to what was configured. Less than a 1024th
     ///   of it is not believed.
-    /// * Less remaining than there can be by our own calls was used by somebody else with the same key. It counts from now on, as
-    ///   long as ours does: requests as admissions, at most 64 each time, tokens all at once. What our own calls may
-    ///   have used is never counted twice, so calls that the provider refused hide as much of others' use.
+    /// * Less remaining than there can be by our own calls was used by somebody else with the same key. A rate is lowered by that, but
+    ///   not below one call, until an answer tells otherwise, or none tells anything for a window. Tokens of others count from now
+    ///   on, as long as ours do. While there are no others, nothing that our own calls may have used is taken for theirs.
     ///
     /// Nothing that is said raises a limit above the configured one. Observe every answer, also those without an error, and before
     /// the permit is dropped.
@@ -31,11 +31,15 @@ impl Limiter {
     /// This method takes it that what was told has just come: that its call was admitted an eighth of the window ago at most,
     /// and 10 s at most. If quotas come later, give them to the call's permit:
     /// [`LimiterPermit::observe`](crate::LimiterPermit::observe) knows since when the call was under way if it has reserved tokens. If not,
-    /// it takes it for a window old, and sees less of others' use.
+    /// it takes it for a window old at most, and sees others' use by refusals.
+    ///
+    /// Calls that the provider has refused count here and not there; so they are taken off what was ours. A provider that
+    /// counts them seems to be used by others until they have left the window. If calls come in clumps, others' use is learned by the
+    /// first answer of a clump, and those that were sent with it may be refused.
     ///
     /// # Cost
     ///
-    /// A success without quotas: three loads. A quota: a look at the limit that it is of, and at most 64 claims. The first one for a
+    /// A success without quotas: three loads. A quota: a look at the limit that it is of, and a change of the limit if it is another one. The first one for a
     /// limit on tokens allocates 8 KiB.
     ///
     /// # Panics

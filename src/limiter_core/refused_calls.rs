@@ -1,7 +1,7 @@
 //! How many calls a provider has refused lately. They count in our window, and not in its own.
 
 use crate::sync::atomic::{AtomicU64, Ordering};
-use core::ops::Range;
+use core::ops::{Range, RangeInclusive};
 
 /// Parts of a window, and some more for what is not over.
 const BUCKETS: usize = 16;
@@ -33,17 +33,19 @@ impl Bucket {
 }
 
 impl RefusedCalls {
-    /// Counts one that was admitted at this time (ns). One of several that come together may be left out.
+    /// Counts one that was admitted at this time (ns). Of several that come at once some may be left out.
     pub(super) fn count(&self, sent: u64, window: u64) {
         let part = part(sent, window);
         let bucket = self.bucket(part);
         for _ in 0..TRIES {
-            // ORDERING: Relaxed, all of them: the number alone.
+            // ORDERING: Relaxed: the number alone, in both.
             let seen = Bucket(bucket.load(Ordering::Relaxed));
             let count = if seen.part() == part { seen.count().saturating_add(1) } else { 1 };
-            let next = Bucket::new(part, count);
-            if bucket.compare_exchange(seen.0, next.0, Ordering::Relaxed, Ordering::Relaxed).is_ok()
-            {
+            let next = Bucket::new(part, count).0;
+            // ORDERING: as above.
+            let counted =
+                bucket.compare_exchange(seen.0, next, Ordering::Relaxed, Ordering::Relaxed);
+            if counted.is_ok() {
                 break;
             }
         }
@@ -59,11 +61,11 @@ impl RefusedCalls {
         self.sum(part(time.start, window).saturating_add(1)..=part(time.end, window))
     }
 
-    fn sum(&self, parts: core::ops::RangeInclusive<u32>) -> u64 {
+    fn sum(&self, parts: RangeInclusive<u32>) -> u64 {
+        // ORDERING: Relaxed: numbers alone.
         let all = self.0.iter().map(|bucket| Bucket(bucket.load(Ordering::Relaxed)));
-        all.filter(|bucket| parts.contains(&bucket.part()))
-            .map(|bucket| u64::from(bucket.count()))
-            .sum()
+        let counted = all.filter(|bucket| parts.contains(&bucket.part()));
+        counted.map(|bucket| u64::from(bucket.count())).sum()
     }
 
     fn bucket(&self, part: u32) -> &AtomicU64 {
