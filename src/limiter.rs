@@ -59,7 +59,7 @@ use std::sync::Arc;
 /// each is searched twice. A
 /// call that has to wait allocates once and has a timer (tokio's allocates nothing, others do).
 ///
-/// Memory as for [`SlidingWindow`](crate::SlidingWindow): some more than a kilobyte, and 8 bytes for each
+/// Memory as for [`SlidingWindow`](crate::SlidingWindow), some more: 1.2 KB, and 8.5 bytes for each
 /// admission of the limit; less than 4 KiB more after the first waits; 64 bytes for each call that was in
 /// line at the same time (128 with a shared semaphore), freed with the limiter.
 ///

@@ -333,7 +333,7 @@ impl LimiterBuilder {
     /// Builds the limiter.
     #[must_use]
     pub fn build(self) -> Limiter {
-        let mut rate = (!self.rates.is_empty()).then(|| Log::new(&self.rates, self.margin));
+        let mut rate = (!self.rates.is_empty()).then(|| Log::with_spare(&self.rates, self.margin));
         let concurrency = Concurrency::new(self.max_concurrent, self.semaphore);
         let reads = rate.is_some() || !self.token_limits.is_empty();
         let time = self.time.unwrap_or_else(if reads { Time::default } else { Time::unread });

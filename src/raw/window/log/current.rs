@@ -33,8 +33,13 @@ pub(super) struct Current<'a> {
 impl Log {
     /// A log that keeps all these rules together: limit and window, each window longer by `margin`.
     pub(crate) fn new(rules: &[(u32, Duration)], margin: impl Into<Margin>) -> Self {
-        let capacity = rules.iter().map(|(limit, _)| *limit).max().unwrap_or(0);
-        Self::with_layout(rules, margin, Layout::new(rules.len()).with_capacity(capacity))
+        Self::with_layout(rules, margin, Layout::new(rules.len()).with_capacity(largest(rules)))
+    }
+
+    /// The same, and it also knows for a while what has left the window: for the answers of a provider.
+    pub(crate) fn with_spare(rules: &[(u32, Duration)], margin: impl Into<Margin>) -> Self {
+        let layout = Layout::new(rules.len()).with_spare().with_capacity(largest(rules));
+        Self::with_layout(rules, margin, layout)
     }
 
     pub(crate) fn with_layout(
@@ -138,6 +143,10 @@ impl Log {
             pinned.retire(unmarked(from));
         }
     }
+}
+
+fn largest(rules: &[(u32, Duration)]) -> u32 {
+    rules.iter().map(|(limit, _)| *limit).max().unwrap_or(0)
 }
 
 impl Drop for Log {

@@ -12,9 +12,6 @@ use crate::sync::leak::Tracked;
 use core::ptr;
 use crossbeam_utils::CachePadded;
 
-/// One cell in so many is for what has left the window lately.
-const SPARE: u32 = 16;
-
 /// The rings of one size.
 pub(crate) struct Shards {
     /// The first rule, where there is one ring.
@@ -60,9 +57,7 @@ impl Shards {
         let cells = u64::from(layout.capacity).div_ceil(format.per_cell).max(1);
         let cells = u32::try_from(cells).unwrap_or(u32::MAX);
         let rings = 1_u32 << layout.rings_log2;
-        // What has left the window a little earlier is still there when a provider answers (`log/look_back.rs`).
-        let cells = cells.saturating_add(cells / SPARE);
-        let ring = || CachePadded::new(Ring::new(cells.div_ceil(rings)));
+        let ring = || CachePadded::new(Ring::new(layout.cells(cells.div_ceil(rings))));
         let rings: Box<[_]> = (0..rings).map(|_| ring()).collect();
         let is_mixed = rings.len() > 1;
         Self {
