@@ -370,12 +370,20 @@ fn refused_calls_are_not_ours() {
     assert_eq!(limiter.remaining(), 60);
 }
 
-/// Broken by: a user's change that leaves what others use.
+/// Broken by: a user's change that leaves what others use, or a limit that the provider told before.
 #[test]
-fn a_rate_that_the_user_sets_is_free_of_what_others_used() {
+fn a_rate_that_the_user_sets_is_free_of_what_was_told_before() {
     let (limiter, _bells) = per_minute(60);
+    says_limit(&limiter, Requests, 40);
     says_left(&limiter, Requests, 10);
+    assert_eq!(limiter.remaining(), 10);
     limiter.set_rate(Rate::per_minute(50)).unwrap();
+    assert_eq!(limiter.remaining(), 50);
+    says_limit(&limiter, Requests, 60);
+    assert_eq!(limiter.remaining(), 50);
+    says_limit(&limiter, Requests, 40);
+    limiter.set_rate(Rate::per_minute(50)).unwrap();
+    says_left(&limiter, Requests, 50);
     assert_eq!(limiter.remaining(), 50);
 }
 
