@@ -23,6 +23,8 @@ mod linearizability;
 mod loom;
 #[cfg(not(any(ringgate_loom, ringgate_shuttle, ringgate_freeze)))]
 mod oracle;
+#[cfg(not(any(ringgate_loom, ringgate_shuttle, ringgate_freeze)))]
+mod others_faults;
 #[cfg(any(ringgate_loom, ringgate_freeze))]
 mod pairs;
 #[cfg(not(any(ringgate_loom, ringgate_shuttle, ringgate_freeze)))]

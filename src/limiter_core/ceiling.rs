@@ -4,9 +4,9 @@ use crate::sync::atomic::{AtomicU64, Ordering};
 
 /// What the user allows.
 ///
-/// The user's change writes the ceiling first and the limit second. A provider's word writes the limit first, and then asks
-/// whether the ceiling is still the one it went by. So if it has overwritten the user's limit, it finds the new ceiling, and
-/// begins again.
+/// The user's change writes the ceiling first and the limit second. A provider's word is written first; then the limit is set by it, and
+/// all is looked at again, until nothing is left to change. Both change the ceiling's word, if only to itself, before they look. So of
+/// two that come together the later one sees what the earlier one has written, and nobody leaves a limit of an older word.
 #[derive(Debug)]
 pub(super) struct Ceiling(AtomicU64);
 
@@ -33,43 +33,40 @@ impl Ceiling {
         said >= self.get() / LEAST_PART
     }
 
-    /// Whether it is still this; what it is now if not. Asked after the limit has been changed; a write although it changes
-    /// nothing.
-    fn confirm(&self, limit: u64) -> Result<(), u64> {
-        // ORDERING: AcqRel pairs with the swap in `set`. Acquire on failure, too: what the user did before is seen.
-        let confirmed = self.0.compare_exchange(limit, limit, Ordering::AcqRel, Ordering::Acquire);
-        confirmed.map(drop)
+    /// What it is; what others had written before they looked here is seen.
+    fn look(&self) -> u64 {
+        // ORDERING: AcqRel pairs with itself and with the swap in `set`.
+        self.0.fetch_add(0, Ordering::AcqRel)
     }
 
-    /// Takes over what a provider says, as far as the user allows it, less what others use of it. One stays. `current` reads the
-    /// limit, `exchange` changes it from one to another. Returns whether it has changed.
+    /// Sets the limit to what `target` makes of the ceiling. `current` reads the limit, `exchange` changes it from one to another.
+    /// Returns whether it has changed.
     pub(super) fn take_over(
         &self,
-        said: u64,
-        others: u64,
+        target: impl Fn(u64) -> u64,
         current: impl Fn() -> u64,
         exchange: impl Fn(u64, u64) -> bool,
     ) -> bool {
-        let (mut has_changed, mut ceiling) = (false, self.get());
-        // More often only if the user changes it each time, and that is the latest word then.
+        let mut has_changed = false;
+        // More often only if others write each time, and they look as well.
         for _ in 0..TRIES {
+            let target = target(self.look());
             let limit = current();
-            let allowed = said.min(ceiling);
-            let target = allowed.saturating_sub(others).max(allowed.min(1));
             if limit == target {
                 break;
             }
-            // A log keeps less than the user may allow.
-            has_changed |= exchange(limit, target) && current() != limit;
-            match self.confirm(ceiling) {
-                Ok(()) => break,
-                Err(changed) => ceiling = changed,
+            if exchange(limit, target) {
+                // A log keeps less than the user may allow.
+                if current() == limit {
+                    break;
+                }
+                has_changed = true;
             }
         }
         has_changed
     }
 }
 
-/// How often a provider's word is tried against the user's.
+/// How often a limit is looked at again.
 const TRIES: u32 = 8;
 const LEAST_PART: u64 = 1024;

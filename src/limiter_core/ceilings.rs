@@ -1,12 +1,13 @@
 //! The rates as the user has set them, and as a provider tells them.
 
 use super::ceiling::Ceiling;
-use super::others::{Answer, Others, Windows};
+use super::others::{Answer, Heard, Others, Windows};
 use super::which::{Candidate, Candidates};
 use crate::raw::left::Sent;
 use crate::raw::window::Log;
 use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::time::in_nanos;
+use core::time::Duration;
 
 /// What the user and the provider allow of each rule of a log.
 #[derive(Debug)]
@@ -51,11 +52,13 @@ impl Rule {
     }
 
     /// Whether it is time to forget what others use, and nobody else does.
-    fn takes_to_forget(&self, now: u64) -> bool {
+    fn takes_to_forget(&self, now: u64, kept: u64) -> bool {
         let at = self.forget_at();
+        // Later than it can be by this clock: that has jumped back.
+        let is_from_before = at != NEVER && at.saturating_sub(now) > kept;
         // ORDERING: Relaxed, as in `forget_at`, in both. An answer that has come meanwhile has stored another time, and lowered the
         // limit or will.
-        now >= at
+        (now >= at || is_from_before)
             && self
                 .forget_at
                 .compare_exchange(at, NEVER, Ordering::Relaxed, Ordering::Relaxed)
@@ -68,7 +71,20 @@ impl Rule {
         // Both are at most the user's.
         let limit = |limit: u64| u32::try_from(limit).unwrap_or(u32::MAX);
         let exchange = |from, to| log.exchange_limit(index, limit(from), limit(to));
-        self.ceiling.take_over(self.said(), self.others.used(), current, exchange)
+        self.ceiling.take_over(|ceiling| self.target(ceiling), current, exchange)
+    }
+
+    /// One call stays: a limit of nothing would be for ever, and no answer would tell when it is over.
+    fn target(&self, ceiling: u64) -> u64 {
+        let allowed = ceiling.min(self.said());
+        allowed.saturating_sub(self.others.used()).max(allowed.min(1))
+    }
+
+    /// Nothing is known of what the provider has said of others.
+    fn forget(&self) {
+        self.others.forget();
+        self.others.forget_refused();
+        self.set_forget_at(NEVER);
     }
 }
 
@@ -95,7 +111,7 @@ impl Ceilings {
     pub(super) fn set(&self, index: usize, limit: u32) {
         if let Some(rule) = self.rules.get(index) {
             rule.set_said(u64::MAX);
-            rule.others.forget();
+            rule.forget();
             rule.ceiling.set(limit.into());
         }
     }
@@ -129,9 +145,10 @@ impl Ceilings {
         now: &dyn Fn() -> u64,
     ) -> bool {
         let Some(rule) = self.rules.get(index) else { return false };
-        if let Some(limit) = told.limit
-            && rule.ceiling.is_believable(limit)
-        {
+        if let Some(limit) = told.limit {
+            if !rule.ceiling.is_believable(limit) {
+                return false;
+            }
             rule.set_said(limit);
         }
         let allowed = rule.ceiling.get().min(rule.said());
@@ -143,10 +160,17 @@ impl Ceilings {
             let is_full = told.is_refusal && remaining == 0;
             let now = now();
             let answer = Answer { used, is_refusal: told.is_refusal, is_full, sent: told.sent };
-            let others = rule.others.learn(answer, counted, now, windows);
-            let ends = now.saturating_add(windows.kept);
-            rule.set_forget_at(if others > 0 { ends } else { NEVER });
-            self.look_at_the_earliest();
+            match rule.others.learn(answer, counted, now, windows) {
+                Heard::Nobody => rule.set_forget_at(NEVER),
+                Heard::Perhaps => {}
+                Heard::Others => {
+                    let after = told.reset_after.map_or(u64::MAX, in_nanos).clamp(1, windows.kept);
+                    let ends = now.saturating_add(after);
+                    rule.set_forget_at(ends);
+                    // ORDERING: AcqRel, as in `look_at_the_earliest`.
+                    self.look_at.fetch_min(ends, Ordering::AcqRel);
+                }
+            }
         }
         rule.apply(log, index)
     }
@@ -165,24 +189,45 @@ impl Ceilings {
         }
     }
 
-    /// Whether it is time to forget what others use.
+    /// When it is time to forget what others use, in ns of the clock; `None` if nothing is known of them.
     #[inline]
-    pub(super) fn is_time_to_forget(&self, now: u64) -> bool {
+    pub(super) fn look_at(&self) -> Option<u64> {
         // ORDERING: Relaxed: a time alone.
-        now >= self.look_at.load(Ordering::Relaxed)
+        let at = self.look_at.load(Ordering::Relaxed);
+        (at != NEVER).then_some(at)
     }
 
-    /// Forgets what others use of the rules for which it is time. A word that comes at the same time may be forgotten, too; the next
-    /// one tells it again.
-    #[cold]
-    pub(super) fn forget_others(&self, log: &Log, now: u64) {
+    /// The log or its clock has begun anew.
+    pub(super) fn forget_all(&self, log: &Log) {
         for (index, rule) in self.rules.iter().enumerate() {
-            if rule.takes_to_forget(now) {
-                rule.others.forget();
-                rule.apply(log, index);
-            }
+            rule.forget();
+            rule.apply(log, index);
         }
         self.look_at_the_earliest();
+    }
+
+    /// The limit that both allow, without what others use.
+    pub(super) fn allowed(&self, index: usize) -> Option<u64> {
+        self.rules.get(index).map(|rule| rule.ceiling.get().min(rule.said()))
+    }
+
+    /// Forgets what others use of the rules for which it is time. Returns whether there was one. A word that comes at the same time may
+    /// be forgotten, too; the next one tells it again.
+    #[cold]
+    pub(super) fn forget_others(&self, log: &Log, now: u64) -> bool {
+        let mut has_forgotten = false;
+        for (index, rule) in self.rules.iter().enumerate() {
+            let kept = windows(log, index).map_or(0, |windows| windows.kept);
+            if rule.takes_to_forget(now, kept) {
+                rule.others.forget();
+                rule.apply(log, index);
+                has_forgotten = true;
+            }
+        }
+        if has_forgotten {
+            self.look_at_the_earliest();
+        }
+        has_forgotten
     }
 }
 
@@ -191,6 +236,8 @@ impl Ceilings {
 pub(super) struct Told {
     pub(super) limit: Option<u64>,
     pub(super) remaining: Option<u64>,
+    /// When all is there again.
+    pub(super) reset_after: Option<Duration>,
     /// The call was refused.
     pub(super) is_refusal: bool,
     pub(super) sent: Sent,

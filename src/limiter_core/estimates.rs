@@ -40,6 +40,9 @@ impl Core {
         if free_at == Some(now.saturating_add(pause)) {
             return None;
         }
+        // There is more room once it is forgotten what others use; perhaps not enough for all ahead.
+        let look_at = self.ceilings.look_at().map(|at| at.max(now.saturating_add(1)));
+        let free_at = free_at.map(|at| at.min(look_at.unwrap_or(u64::MAX)));
         // MUTANTS: estimate
         // Not permanent: waiters ahead may cancel.
         let only_behind_others = free_at.is_none() && ahead > 0;

@@ -7,7 +7,7 @@
 //! within bounds (`raw/window/log/look_back.rs`), and so is what others use:
 //!
 //! * It has counted **at some time between the admission of the call that it answers and now**. What is above all that we have
-//!   admitted from a window before that call until now was not ours (`surely`). While others are not known, only that is believed.
+//!   admitted from a window before that call until now was not ours (`surely`). While others are not known, only that is believed, and a refusal.
 //! * Most providers count **calls as they come**. Then it is what the window before that call held, but for calls that overtook
 //!   one another (`at_least`, `at_most`). Once others are known, their number is kept between these.
 //!
@@ -16,11 +16,15 @@
 //!
 //! **A refusal while nothing is left** tells of others, too: it raises the number by one at least, if that is possible.
 //!
-//! **Refused calls** count in our window, and not in the provider's. So they are taken off what was ours (`refused_calls.rs`). A
-//! provider that counts them seems to be used by others for as long as they are in the window.
+//! **Refused calls** count in our window, and mostly not in the provider's. So once others are known they are taken off what was ours
+//! (`refused_calls.rs`). A provider that counts them, and refuses though others are not there, seems to be used by as many
+//! for as long as they are in the window.
 //!
-//! **Time.** The number holds until another answer tells another one, or for a window. Then it is forgotten at the next refusal of
-//! ours: whatever others had used has left the window.
+//! **When a call was admitted** is not always known. Then the second bound is that of a call that was admitted now, and only refusals
+//! and what was surely not ours raise the number.
+//!
+//! **Time.** The number holds until an answer tells another one. If none confirms it for a window, or until all is there again by the
+//! provider's word, it is forgotten: whatever others had used has left the window.
 
 use super::refused_calls::RefusedCalls;
 use crate::raw::left::Sent;
@@ -46,6 +50,15 @@ pub(super) struct Answer {
     pub(super) sent: Sent,
 }
 
+/// What an answer tells of others.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Heard {
+    Nobody,
+    /// As many as are known can be there, or nobody.
+    Perhaps,
+    Others,
+}
+
 /// A rule's windows, in ns: the provider's, and with the margin.
 #[derive(Clone, Copy)]
 pub(super) struct Windows {
@@ -69,38 +82,43 @@ impl Others {
         self.refused.count(sent.time(now), windows.window);
     }
 
-    /// Learns from an answer what others use. Returns it.
+    pub(super) fn forget_refused(&self) {
+        self.refused.forget();
+    }
+
+    /// Learns from an answer what others use.
     pub(super) fn learn(
         &self,
         answer: Answer,
         counted: Counted,
         now: u64,
         windows: Windows,
-    ) -> u64 {
+    ) -> Heard {
         let Windows { window, kept } = windows;
         let Answer { used, is_refusal, is_full, sent } = answer;
         let beside = |ours: u64, refused: u64| used.saturating_sub(ours.saturating_sub(refused));
-        let earliest = now.saturating_sub(sent.age(now, window)).saturating_sub(kept);
-        let refused = self.refused.within(earliest..now, window);
-        let surely = counted.until_now.map_or(0, |ours| beside(ours, refused));
+        let surely = counted.until_now.map_or(0, |ours| beside(ours, 0));
         let then = sent.time(now);
         let before = then.saturating_sub(window)..then;
         let refused = self.refused.within(before.clone(), window);
-        let at_least = counted.at_most.map_or(0, |ours| beside(ours, refused));
+        let is_known = matches!(sent, Sent::At(_));
+        let at_least = counted.at_most.filter(|_| is_known).map_or(0, |ours| beside(ours, refused));
         // The call itself was counted unless it was refused. Without a margin it is among them.
-        let is_beside = kept > window && matches!(sent, Sent::At(_));
-        let own = u64::from(is_beside && !is_refusal);
+        let own = u64::from(kept > window && is_known && !is_refusal);
         let at_most = beside(counted.at_least + own, self.refused.around(before, window));
         let known = self.used();
+        let at_least = if known > 0 { at_least.max(surely) } else { surely };
         let others = if is_full {
-            known.saturating_add(1).min(at_most).max(known).max(at_least)
-        } else if known > 0 {
-            known.max(at_least).min(at_most)
+            known.max(known.saturating_add(1).min(at_most)).max(at_least)
         } else {
-            surely
+            known.min(at_most).max(at_least)
         };
         // ORDERING: Relaxed, as in `used`.
         self.used.store(others, Ordering::Relaxed);
-        others
+        match others {
+            0 => Heard::Nobody,
+            _ if is_full || at_least > 0 => Heard::Others,
+            _ => Heard::Perhaps,
+        }
     }
 }

@@ -70,11 +70,10 @@ impl Core {
     /// flight, or as are in line if these are more.
     fn full_speed_gap(&self, over: u64) -> u64 {
         let gap = self.rate().map_or(0, |log| {
-            let rules = (0..log.rules()).filter_map(|n| log.rule(n));
-            rules
-                .map(|(limit, window)| in_nanos(window) / u64::from(limit.max(1)))
-                .max()
-                .unwrap_or(0)
+            // Not by what others use: they may have gone when it ends.
+            let rules =
+                (0..log.rules()).filter_map(|n| Some((self.ceilings.allowed(n)?, log.rule(n)?.1)));
+            rules.map(|(limit, window)| in_nanos(window) / limit.max(1)).max().unwrap_or(0)
         });
         let calls = self.concurrency_limit().map_or(0, u64::from).max(self.waiters());
         if gap > 0 { gap } else { over / calls.max(FEW).saturating_mul(2) }

@@ -47,7 +47,13 @@ impl Core {
     fn observe_requests(&self, quota: &Quota, is_refusal: bool, sent: Sent) {
         let Some(log) = self.rate() else { return };
         let Some(index) = which(quota, &self.ceilings.candidates(log)) else { return };
-        let told = Told { limit: quota.limit(), remaining: remaining(quota), is_refusal, sent };
+        let told = Told {
+            limit: quota.limit(),
+            remaining: remaining(quota),
+            reset_after: quota.reset_after(),
+            is_refusal,
+            sent,
+        };
         if self.ceilings.take_over(log, index, told, &|| self.now()) {
             self.look_at_the_rate_again();
         }

@@ -40,6 +40,10 @@ impl RefusedCalls {
         for _ in 0..TRIES {
             // ORDERING: Relaxed: the number alone, in both.
             let seen = Bucket(bucket.load(Ordering::Relaxed));
+            if seen.part() > part {
+                // It was admitted longer ago than is remembered.
+                break;
+            }
             let count = if seen.part() == part { seen.count().saturating_add(1) } else { 1 };
             let next = Bucket::new(part, count).0;
             // ORDERING: as above.
@@ -48,6 +52,13 @@ impl RefusedCalls {
             if counted.is_ok() {
                 break;
             }
+        }
+    }
+
+    pub(super) fn forget(&self) {
+        for bucket in &self.0 {
+            // ORDERING: Relaxed: the number alone.
+            bucket.store(0, Ordering::Relaxed);
         }
     }
 

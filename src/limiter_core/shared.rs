@@ -135,6 +135,7 @@ impl Core {
     pub(crate) fn reset(&self) {
         if let Some(log) = &self.rate {
             log.reset();
+            self.ceilings.forget_all(log);
         }
         let budgets = self.budgets();
         if let Some(budgets) = budgets {
@@ -177,9 +178,8 @@ impl Core {
     /// How many calls the rate has room for now; `u32::MAX` if there is no rate.
     pub(crate) fn remaining(&self) -> u32 {
         let Some(log) = &self.rate else { return u32::MAX };
-        let now = self.now();
-        if self.ceilings.is_time_to_forget(now) {
-            self.ceilings.forget_others(log, now);
+        if self.ceilings.look_at().is_some() && self.ceilings.forget_others(log, self.now()) {
+            self.look_at_the_rate_again();
         }
         let remaining = log.remaining_by(&|| self.now());
         if remaining > 0 || self.peek_rate().is_err() {
@@ -292,14 +292,17 @@ impl Core {
                     }
                     (readings, seen) = (readings + 1, Some((busy.newest, busy.reading.base)));
                 }
-                // Once: by then the windows are longer than this takes.
-                Err(busy)
-                    if !has_forgotten && self.ceilings.is_time_to_forget(busy.reading.clock) =>
-                {
-                    self.ceilings.forget_others(log, busy.reading.clock);
-                    has_forgotten = true;
-                }
-                Err(busy) => return Err(busy.into()),
+                Err(busy) => match self.ceilings.look_at() {
+                    None => return Err(busy.into()),
+                    // Once: by then the windows are longer than this takes.
+                    Some(_)
+                        if !has_forgotten
+                            && self.ceilings.forget_others(log, busy.reading.clock) =>
+                    {
+                        has_forgotten = true;
+                    }
+                    Some(look_at) => return Err(by_then(busy, look_at).into()),
+                },
             }
         }
     }
@@ -311,12 +314,19 @@ impl Core {
         let back = Duration::from_nanos(seen.saturating_sub(reading.clock));
         // MUTANTS: notice_jump
         if back > JUMP {
+            // What is known of others holds until a time from before the jump.
+            self.ceilings.forget_all(log);
             // Wakes the first in line first, which sleeps until a time of the old log. After the move no thread can
             // notice the jump, so a stall in between would leave it asleep. Woken too early, it notices by itself.
             self.look_again();
             log.restart_time(reading.base);
-            // That would hold until a time from before the jump.
-            self.ceilings.forget_others(log, u64::MAX);
         }
     }
+}
+
+/// By that time what others use is forgotten, and there is more room.
+#[cold]
+fn by_then(busy: LogFull, look_at: u64) -> LogFull {
+    let look_at = look_at.max(busy.reading.clock.saturating_add(1));
+    LogFull { free_at: busy.free_at.map(|at| at.min(look_at)), ..busy }
 }

@@ -588,7 +588,7 @@ fn a_second_client_that_takes_a_third_costs_few_refusals_and_leaves_the_rest_to_
         for latency in [2, 10, 30, 100, 125] {
             let [(refused, accepted), (later, again)] = a_third_for_a_while(kind, latency);
             let of = format!("{kind:?} {latency}: {refused} {accepted} {later} {again}");
-            assert!(refused <= 6 && later <= 4, "{of}");
+            assert!(refused <= 8 && later <= 8, "{of}");
             // Theirs of the last minute still count when they have gone.
             assert!(20 * accepted >= 19 * 2 * MANY, "{of}");
             assert!(20 * again >= 19 * (3 * MANY - MANY / 3), "{of}");

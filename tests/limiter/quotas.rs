@@ -349,6 +349,53 @@ fn what_others_used_is_forgotten_when_nothing_is_heard_for_a_window() {
     assert_eq!(limiter.remaining(), 58);
 }
 
+/// The first in line sleeps by the lowered limit, until others are forgotten. Broken by: a time that does not know when that is.
+#[test]
+fn those_in_line_go_when_others_are_forgotten() {
+    let day = 24 * 60;
+    for (rate, minutes) in [(Rate::per_minute(60), 1), (Rate::per_day(5_000), day)] {
+        let (limiter, bells) = limiter(|builder| builder.rate(rate));
+        let window = minutes * MINUTE;
+        says_left(&limiter, Requests, 0);
+        bells.advance(window * 7 / 8);
+        calls(&limiter, 1);
+        let mut call = Woken::waits(&limiter, 0, 0);
+        let told = limiter.try_acquire().unwrap_err().retry_after().unwrap();
+        assert!(told <= window / 7, "{told:?}");
+        let went = crate::bells::goes_within(&bells, &mut call, 3 * window);
+        assert!(went.unwrap() <= window / 7, "{went:?}");
+    }
+}
+
+/// Broken by: somebody who forgets, and wakes nobody.
+#[test]
+fn those_in_line_are_woken_when_a_look_forgets_what_others_used() {
+    let (limiter, bells) = per_minute(60);
+    says_left(&limiter, Requests, 1);
+    calls(&limiter, 1);
+    let mut calls = [(); 3].map(|()| Woken::waits(&limiter, 0, 0));
+    bells.advance(MINUTE + MINUTE / 60);
+    assert_eq!(limiter.remaining(), 60);
+    let went = (0..9).map(|_| calls.iter_mut().filter_map(|call| call.run(9)).count());
+    assert_eq!(went.sum::<usize>(), 3);
+}
+
+/// Broken by: the speed of a slow start by what others leave when it begins.
+#[test]
+fn a_slow_start_reaches_the_speed_without_others() {
+    let (limiter, bells) = limiter(|builder| builder.rate(Rate::per_day(86_400)));
+    says_left(&limiter, Requests, 0);
+    limiter.pause_then_ramp(Duration::from_secs(1), MINUTE);
+    says_left(&limiter, Requests, 86_400);
+    bells.advance(Duration::from_secs(2));
+    let mut went = 0;
+    for _ in 0..70 {
+        went += u32::from(limiter.try_acquire().is_ok());
+        bells.advance(Duration::from_secs(1));
+    }
+    assert!(went > 20, "{went}");
+}
+
 /// The window is full of our own calls, some of them refused, as those of another client are in their place. Broken by: refused calls
 /// that count as ours; others' use that needs room.
 #[test]

@@ -27,8 +27,7 @@ impl Budgets {
         // One value means that there is no limit yet.
         let said = said.min(u64::MAX - 1);
         ceiling.take_over(
-            said,
-            0,
+            |ceiling| said.min(ceiling),
             || rule.requested_limit(),
             |from, to| rule.exchange_limit(from, to),
         )

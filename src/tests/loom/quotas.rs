@@ -131,6 +131,22 @@ fn model_two_observers_of_requests() {
     });
 }
 
+/// One answer tells of others, and another one that there are none. Broken by: a limit that is set by a number from before.
+#[test]
+fn model_one_observer_hears_of_others_and_one_does_not() {
+    model(3, || {
+        let clock = ManualClock::new();
+        let builder = Limiter::builder().margin(Duration::ZERO).clock(clock.clone());
+        let limiter = Arc::new(builder.rate(Rate::new(4, WINDOW)).build());
+        let other = beside(&limiter, |limiter| says_left(limiter, 2));
+        says_left(&limiter, 4);
+        other.join().unwrap();
+        assert!([2, 4].contains(&limiter.remaining()));
+        clock.advance(WINDOW);
+        assert_eq!(limiter.remaining(), 4);
+    });
+}
+
 /// Broken by: what was counted of ours taken off twice.
 #[test]
 fn model_a_call_goes_beside_an_observer_of_requests() {
