@@ -47,7 +47,7 @@ impl OwnedLimiterPermit {
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// let limiter = Limiter::new(Rate::per_minute(60), 1);
     /// let permit = limiter.acquire_owned().await?;
-    /// let answer = http::Response::new(Full::from("hello"));
+    /// let answer = http::Response::new(Full::new("hello".as_bytes()));
     /// let answer = answer.map(|body| permit.hold_body(body));
     /// assert_eq!(limiter.available_permits(), 0);
     /// assert_eq!(answer.into_body().collect().await?.to_bytes(), "hello");
@@ -112,7 +112,7 @@ impl<B: Body, P: Admitted> HeldBody<B, P> {
     ///     http::HeaderName::from_static("x-output-tokens"),
     ///     http::HeaderValue::from_static("30"),
     /// )]);
-    /// let body = Full::from("hello").with_trailers(std::future::ready(Some(Ok(trailers))));
+    /// let body = Full::new("hello".as_bytes()).with_trailers(std::future::ready(Some(Ok(trailers))));
     /// let answer = permit.hold_body(body).settle_with(|frame| {
     ///     let output = frame.trailers_ref()?.get("x-output-tokens")?.to_str().ok()?;
     ///     Some(Usage::new(100, output.parse().ok()?))
@@ -158,7 +158,7 @@ where
     /// let limiter = Limiter::builder().tokens(1_000, Duration::from_secs(60)).build();
     /// let permit = limiter.call().tokens(Usage::new(100, 500)).acquire_owned().await?;
     /// let body = r#"{"content": [], "usage": {"input_tokens": 90, "output_tokens": 30}}"#;
-    /// let answer = permit.hold_body(Full::from(body)).read_usage();
+    /// let answer = permit.hold_body(Full::new(body.as_bytes())).read_usage();
     /// assert_eq!(answer.collect().await?.to_bytes(), body);
     /// assert_eq!(limiter.remaining_tokens(), 880);
     /// # Ok(())

@@ -234,7 +234,7 @@ impl<S: Stream> HeldStream<S> {
     /// use ringgate::{Limiter, Rate, StalledError};
     /// use std::time::Duration;
     ///
-    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), ringgate::Refused> {
     /// let limiter = Limiter::new(Rate::per_minute(60), 1);
     /// let stalls = stream::iter([Ok("hel")]).chain(stream::pending());
@@ -242,10 +242,10 @@ impl<S: Stream> HeldStream<S> {
     ///     .acquire_owned()
     ///     .await?
     ///     .hold(stalls)
-    ///     .idle_timeout(Duration::from_secs(30), |stalled: StalledError| Err(stalled));
+    ///     .idle_timeout(Duration::from_millis(30), |stalled: StalledError| Err(stalled));
     /// assert_eq!(answer.next().await, Some(Ok("hel")));
     /// let stalled = answer.next().await.unwrap().unwrap_err();
-    /// assert_eq!(stalled.to_string(), "the answer stalled: nothing came within 30s");
+    /// assert_eq!(stalled.to_string(), "the answer stalled: nothing came within 30ms");
     /// assert_eq!(limiter.available_permits(), 1);
     /// assert_eq!(answer.next().await, None);
     /// # Ok(())

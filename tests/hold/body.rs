@@ -2,8 +2,8 @@
 
 use crate::common::poll_with;
 use crate::scene::{
-    AS_RESERVED, Answer, Breaks, Broken, Ends, Panics, SLOTS, Says, Step, Waits, has_panicked,
-    scene,
+    AS_RESERVED, Answer, Breaks, Broken, Ends, Panics, SLOTS, Says, Scene, Seen, Step, Waits,
+    has_panicked, scene,
 };
 use http::{HeaderMap, HeaderName, HeaderValue};
 use http_body::{Body, Frame, SizeHint};
@@ -66,12 +66,14 @@ fn used(frame: &Frame<Data>) -> Option<Usage> {
     Some(Usage::new(data[0].into(), data[1].into()))
 }
 
-fn next<B: Body + Unpin>(body: &mut B) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
+type Polled<B> = Poll<Option<Result<Frame<<B as Body>::Data>, <B as Body>::Error>>>;
+
+fn next<B: Body + Unpin>(body: &mut B) -> Polled<B> {
     let next = poll_fn(|cx| Pin::new(&mut *body).poll_frame(cx));
     poll_with(pin!(next), Waker::noop())
 }
 
-fn body(scene: &crate::scene::Scene, script: &[Step]) -> (Frames, Arc<crate::scene::Seen>) {
+fn body(scene: &Scene, script: &[Step]) -> (Frames, Arc<Seen>) {
     let (answer, seen) = scene.answer(script);
     (Frames { answer, ends_after: None, polls: 0 }, seen)
 }

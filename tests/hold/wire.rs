@@ -2,7 +2,7 @@
 
 use crate::scene::{AS_RESERVED, SLOTS, next, scene};
 use futures_util::stream;
-use ringgate::{Feedback, UsageReader};
+use ringgate::{Feedback, Usage, UsageReader};
 use std::task::Poll;
 use std::time::Duration;
 
@@ -76,7 +76,7 @@ fn a_function_may_say_more_than_the_bytes() {
     let scene = scene();
     let held = scene.permit().hold(stream::iter(chunks(&[START, DELTA]))).read_usage();
     let mut held = held
-        .settle_with(|_| Some(ringgate::Usage::new(95, 0)))
+        .settle_with(|_| Some(Usage::new(95, 0)))
         .observe_with(|_| Some(Feedback::cool_down(Duration::from_secs(7))));
     while let Poll::Ready(Some(_)) = next(&mut held) {}
     scene.assert_over((95, 20));

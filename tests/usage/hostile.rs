@@ -9,7 +9,9 @@ fn kept(parts: &[&str], times: usize) -> (i128, Option<Usage>) {
     let mut reader = UsageReader::new();
     let kept = growth(|| {
         for _ in 0..times {
-            parts.iter().for_each(|part| reader.feed(part.as_bytes()));
+            for part in parts {
+                reader.feed(part.as_bytes());
+            }
         }
     });
     (kept, reader.usage())
@@ -76,8 +78,8 @@ fn a_member_without_room_is_skipped_and_the_next_one_is_read() {
     let whole = |text: &str| read_parts(UsageReader::new(), [text.as_bytes()]);
     for answer in &tables {
         let expected = (Some(Usage::new(7, 0)), None);
-        assert_eq!(whole(answer), expected, "{:.30}", answer);
-        assert_eq!(whole(&format!("data: {answer}\n\n")), expected, "{:.30}", answer);
+        assert_eq!(whole(answer), expected, "{answer:.30}");
+        assert_eq!(whole(&format!("data: {answer}\n\n")), expected, "{answer:.30}");
         assert_eq!(read_parts(UsageReader::new(), answer.as_bytes().chunks(3)), expected);
     }
     // Up to the last byte that there is room for.
