@@ -10,6 +10,7 @@ use core::fmt;
 use core::future::Future;
 use core::pin::Pin;
 use core::task::{Context, Poll};
+use futures_core::future::FusedFuture;
 use pin_project_lite::pin_project;
 
 pin_project! {
@@ -109,6 +110,12 @@ impl<F: Future, P: Guard> Future for HeldFuture<F, P> {
             Poll::Pending => (Poll::Pending, Then::GoOn),
         });
         polled.unwrap_or(Poll::Pending)
+    }
+}
+
+impl<F: Future, P: Guard> FusedFuture for HeldFuture<F, P> {
+    fn is_terminated(&self) -> bool {
+        self.holding.inner().is_none()
     }
 }
 

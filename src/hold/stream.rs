@@ -16,6 +16,7 @@ use core::pin::Pin;
 use core::task::{Context, Poll, ready};
 use core::time::Duration;
 use futures_core::Stream;
+use futures_core::stream::FusedStream;
 use pin_project_lite::pin_project;
 
 pin_project! {
@@ -286,6 +287,12 @@ impl<S: Stream, P: Guard> Stream for HeldStream<S, P> {
         let may_end = self.is_last.is_some() || self.idle.is_some();
         let more = usize::from(self.idle.is_some());
         (if may_end { 0 } else { least }, most.and_then(|most| most.checked_add(more)))
+    }
+}
+
+impl<S: Stream, P: Guard> FusedStream for HeldStream<S, P> {
+    fn is_terminated(&self) -> bool {
+        self.holding.inner().is_none()
     }
 }
 

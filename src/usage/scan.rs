@@ -12,6 +12,7 @@
 //! as well, so whatever comes after it can be kept.
 
 use super::word::Word;
+use core::mem;
 
 /// The most that is kept of a document.
 pub(super) const MOST_BYTES: usize = 8 * 1024;
@@ -51,7 +52,7 @@ enum Wish {
 /// Where in a value the next byte stands.
 #[derive(Debug, Clone, Copy, Default)]
 struct Place {
-    /// Brackets that are open.
+    /// How many brackets are open.
     depth: u64,
     in_string: bool,
     is_escaped: bool,
@@ -66,8 +67,8 @@ pub(super) struct Scan {
     kept: Vec<u8>,
     /// Where the last member begins in it.
     member: usize,
-    /// Where the member begins in which those of an inner object are kept.
-    outer: Option<usize>,
+    /// In an object whose members are kept inside of another.
+    is_inner: bool,
 }
 
 impl Scan {
@@ -78,7 +79,7 @@ impl Scan {
             name: Word::default(),
             kept: Vec::new(),
             member: 0,
-            outer: None,
+            is_inner: false,
         }
     }
 
@@ -123,7 +124,7 @@ impl Scan {
             b'{' => {
                 self.kept.clear();
                 self.kept.push(b'{');
-                (self.outer, self.state) = (None, State::BeforeName);
+                (self.is_inner, self.state) = (false, State::BeforeName);
             }
             b' ' | b'\t' | b'\r' | b'\n' | b'[' | b',' | b']' => {}
             _ => self.state = State::Lost,
@@ -165,7 +166,7 @@ impl Scan {
         }
         if wish == Wish::Enter && byte == b'{' {
             self.kept.push(b'{');
-            (self.outer, self.state) = (Some(self.member), State::BeforeName);
+            (self.is_inner, self.state) = (true, State::BeforeName);
             return false;
         }
         self.place = Place::default();
@@ -173,11 +174,11 @@ impl Scan {
     }
 
     fn wish(&self) -> Wish {
-        match (self.name.as_bytes(), self.outer) {
-            (b"usage" | b"error", _) | (b"type" | b"object" | b"code" | b"status", None) => {
+        match (self.name.as_bytes(), self.is_inner) {
+            (b"usage" | b"error", _) | (b"type" | b"object" | b"code" | b"status", false) => {
                 Wish::Keep
             }
-            (b"message" | b"response" | b"x_groq", None) => Wish::Enter,
+            (b"message" | b"response" | b"x_groq", false) => Wish::Enter,
             _ => Wish::Skip,
         }
     }
@@ -238,24 +239,10 @@ impl Scan {
 
     /// True if it was the outer one.
     fn end_object(&mut self) -> bool {
-        self.state = State::BeforeName;
-        let outer = self.outer.take();
-        match outer {
-            // Nothing of it was of interest.
-            Some(member) if self.kept.ends_with(b"{") => self.kept.truncate(member),
-            _ => self.kept.push(b'}'),
-        }
-        let is_over = outer.is_none();
-        if is_over {
-            self.state = State::Start;
-        }
+        self.kept.push(b'}');
+        let is_over = !mem::take(&mut self.is_inner);
+        self.state = if is_over { State::Start } else { State::BeforeName };
         is_over
-    }
-}
-
-impl Default for Scan {
-    fn default() -> Self {
-        Self::new()
     }
 }
 

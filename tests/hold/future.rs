@@ -4,6 +4,7 @@ use crate::common::poll_once;
 use crate::scene::{
     AS_RESERVED, Breaks, Panics, SLOTS, Says, Step, Waits, has_panicked, panics, says, scene,
 };
+use futures_util::future::FusedFuture;
 use ringgate::{Semaphore, Usage};
 use std::future::ready;
 use std::pin::{Pin, pin};
@@ -19,7 +20,7 @@ fn when_it_completes_the_future_is_dropped_and_then_the_slot_is_free() {
     assert_eq!(poll_once(Pin::new(&mut held)), Poll::Pending);
     assert_eq!(scene.limiter.available_permits(), SLOTS - 1);
     assert_eq!(poll_once(Pin::new(&mut held)), says(90, 20));
-    assert_eq!(seen.free_at_drop(), Some(SLOTS - 1));
+    assert_eq!((seen.free_at_drop(), held.is_terminated()), (Some(SLOTS - 1), true));
     scene.assert_over(AS_RESERVED);
     assert_eq!((poll_once(Pin::new(&mut held)), seen.polls()), (Poll::Pending, 2));
     assert_eq!(format!("{held:?}"), "HeldFuture { ended: true, .. }");

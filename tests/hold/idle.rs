@@ -5,10 +5,10 @@ use crate::scene::{
     AS_RESERVED, Broken, Ends, Item, SLOTS, Says, Waits, next, next_with, says, scene,
 };
 use futures_util::Stream;
-use ringgate::time::Timestamp;
-use ringgate::{StalledError, Usage};
+use ringgate::time::{Clock, ManualClock, Sleep, Timestamp};
+use ringgate::{Limiter, StalledError, Usage};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::SeqCst};
 use std::task::{Poll, Waker};
 use std::time::Duration;
 
@@ -146,6 +146,42 @@ fn a_clock_that_jumps_back_gives_no_stream_more_than_its_time() {
     assert!(matches!(next(&mut held), Poll::Ready(Some(Err(Broken::Stalled(_))))));
 }
 
+/// A clock that tells what its last timer waits for.
+#[derive(Debug, Clone)]
+struct Watched {
+    clock: ManualClock,
+    timer: Arc<AtomicU64>,
+}
+
+impl Clock for Watched {
+    fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    fn sleep_until(&self, deadline: Timestamp) -> Sleep {
+        self.timer.store(deadline.as_nanos(), SeqCst);
+        self.clock.sleep_until(deadline)
+    }
+}
+
+/// Broken by: a timer of before the jump that stays; a time seen before it that moves the new deadline.
+#[test]
+fn a_jump_back_between_two_items_sets_the_timer_anew() {
+    let clock = Watched { clock: ManualClock::new(), timer: Arc::default() };
+    clock.clock.advance(Duration::from_secs(1_000));
+    let limiter = Limiter::builder().max_concurrent(SLOTS).clock(clock.clone()).build();
+    let (answer, _) = scene().answer(&[Waits, Says(1, 1), Waits, Waits]);
+    let mut held = limiter.try_acquire_owned().unwrap().hold(answer).idle_timeout(TEN, stalled);
+    assert_eq!(next(&mut held), Poll::Pending);
+    assert_eq!(clock.timer.load(SeqCst), 1_010_000_000_000);
+    assert_eq!(next(&mut held), says(1, 1));
+    clock.clock.set(Timestamp::ZERO);
+    assert_eq!(next(&mut held), Poll::Pending);
+    assert_eq!(clock.timer.load(SeqCst), 10_000_000_000);
+    clock.clock.advance(TEN);
+    assert!(matches!(next(&mut held), Poll::Ready(Some(Err(Broken::Stalled(_))))));
+}
+
 /// Broken by: a stream that has ended in time and ends with an error as well.
 #[test]
 fn a_stream_that_has_ended_does_not_stall() {
@@ -163,7 +199,7 @@ fn a_stream_that_has_ended_does_not_stall() {
 async fn it_goes_by_paused_time() {
     use futures_util::StreamExt;
 
-    let limiter = ringgate::Limiter::builder().max_concurrent(1).build();
+    let limiter = Limiter::builder().max_concurrent(1).build();
     let permit = limiter.acquire_owned().await.unwrap();
     let pending = futures_util::stream::pending::<Result<(), StalledError>>();
     let mut held = permit.hold(pending).idle_timeout(Duration::from_secs(3_600), Err);

@@ -5,6 +5,7 @@ use crate::scene::{
     AS_RESERVED, Answer, Breaks, Broken, Ends, Item, Panics, SLOTS, Says, Step, Waits,
     has_panicked, next, panics, says, scene,
 };
+use futures_util::stream::FusedStream;
 use futures_util::{Stream, StreamExt, stream};
 use ringgate::{HeldStream, Semaphore, Usage};
 use std::pin::pin;
@@ -34,10 +35,12 @@ fn at_its_end_the_stream_is_dropped_and_then_the_slot_is_free() {
     let mut held = scene.permit().hold(answer);
     assert_eq!(next(&mut held), says(1, 1));
     assert_eq!(next(&mut held), Poll::Pending);
+    assert!(!held.is_terminated());
     assert_eq!((scene.limiter.available_permits(), seen.free_at_drop()), (SLOTS - 1, None));
     assert_eq!(next(&mut held), Poll::Ready(None));
     assert_eq!((scene.limiter.available_permits(), seen.free_at_drop()), (SLOTS, Some(SLOTS - 1)));
     // It stays ended.
+    assert!(held.is_terminated());
     assert_eq!((next(&mut held), next(&mut held)), (Poll::Ready(None), Poll::Ready(None)));
     assert_eq!((seen.polls(), held.size_hint()), (3, (0, Some(0))));
     assert_eq!(format!("{held:?}"), "HeldStream { ended: true, .. }");

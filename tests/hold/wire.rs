@@ -74,7 +74,8 @@ fn an_error_in_the_bytes_is_observed() {
 #[test]
 fn a_function_may_say_more_than_the_bytes() {
     let scene = scene();
-    let held = scene.permit().hold(stream::iter(chunks(&[START, DELTA]))).read_usage();
+    let all: Chunk = Ok([START, DELTA].concat());
+    let held = scene.permit().hold(stream::iter([all])).read_usage();
     let mut held = held
         .settle_with(|_| Some(Usage::new(95, 0)))
         .observe_with(|_| Some(Feedback::cool_down(Duration::from_secs(7))));

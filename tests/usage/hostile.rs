@@ -1,7 +1,7 @@
 //! Answers that mean harm: nothing panics, and what is kept stays small.
 
 use crate::answers::{read, read_parts, usage};
-use crate::common::counting::growth;
+use crate::common::counting::{allocations, growth};
 use ringgate::{Usage, UsageReader};
 
 /// Feeds it and returns how many bytes it keeps.
@@ -114,4 +114,13 @@ fn any_bytes_may_come() {
     assert_eq!(read_parts(UsageReader::new(), broken), (None, None));
     let skipped = [b"{\"x\":\"".as_slice(), &[0xFF, 0xC0], b"\",\"usage\":{\"input_tokens\":7}}"];
     assert_eq!(read_parts(UsageReader::new(), skipped).0, Some(Usage::new(7, 0)));
+}
+
+/// Broken by: a parser that is asked about every event; what is kept of each one in a place of its own.
+#[test]
+fn events_that_tell_nothing_allocate_nothing() {
+    let mut reader = UsageReader::new();
+    let chunk = b"data: {\"id\":\"1\",\"object\":\"chat.completion.chunk\",\"choices\":[],\"usage\":null}\n\n";
+    reader.feed(chunk);
+    assert_eq!(allocations(|| (0..10).for_each(|_| reader.feed(chunk))), 0);
 }
