@@ -7,7 +7,7 @@ use crate::scene::{
 };
 use http::{HeaderMap, HeaderName, HeaderValue};
 use http_body::{Body, Frame, SizeHint};
-use http_body_util::{BodyExt, Empty, Full, StreamBody};
+use http_body_util::{Empty, Full};
 use ringgate::{Semaphore, Usage};
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
@@ -204,6 +204,8 @@ fn borrowed_permits_and_those_of_a_semaphore_go_with_a_body_as_well() {
 #[cfg(feature = "http")]
 #[test]
 fn the_usage_in_a_body_settles_the_call() {
+    use http_body_util::{BodyExt, StreamBody};
+
     let scene = scene();
     let text = &br#"{"id":"chatcmpl-1","choices":[{"message":{"content":"{\"usage\":{\"prompt_tokens\":9}}"}}],"usage":{"prompt_tokens":90,"completion_tokens":20}}"#[..];
     let (first, last) = text.split_at(70);
