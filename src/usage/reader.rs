@@ -146,14 +146,10 @@ impl UsageReader {
         self.feedback.as_ref()
     }
 
-    /// How many bytes need not be looked at singly: text that is skipped.
-    fn skip(&self, bytes: &[u8]) -> usize {
-        let is_one_line = self.form == Form::Json || self.lines.is_in_data();
-        if !is_one_line || !self.scan.skips_text() {
-            return 0;
-        }
-        let ends = |byte: &u8| matches!(byte, b'"' | b'\\' | b'\r' | b'\n');
-        bytes.iter().position(ends).unwrap_or(bytes.len())
+    /// Steps over bytes of what nobody asks for: as many as this.
+    fn skip(&mut self, bytes: &[u8]) -> usize {
+        let is_data = self.form == Form::Json || self.lines.is_in_data();
+        if is_data { self.scan.skip(bytes) } else { 0 }
     }
 
     fn step(&mut self, byte: u8) {

@@ -58,6 +58,33 @@ struct Place {
     is_escaped: bool,
 }
 
+impl Place {
+    fn is_outside(self) -> bool {
+        self.depth == 0 && !self.in_string
+    }
+
+    fn after(mut self, byte: u8) -> Self {
+        match byte {
+            _ if self.in_string => {
+                self.in_string = byte != b'"' || self.is_escaped;
+                self.is_escaped = byte == b'\\' && !self.is_escaped;
+            }
+            b'"' => self.in_string = true,
+            b'{' | b'[' => self.depth = self.depth.saturating_add(1),
+            b'}' | b']' => self.depth = self.depth.saturating_sub(1),
+            _ => {}
+        }
+        self
+    }
+
+    /// How many bytes are text of a string.
+    fn text(self, bytes: &[u8]) -> usize {
+        let ends = |byte: &u8| matches!(byte, b'"' | b'\\' | b'\r' | b'\n');
+        let is_text = self.in_string && !self.is_escaped;
+        if is_text { bytes.iter().position(ends).unwrap_or(bytes.len()) } else { 0 }
+    }
+}
+
 #[derive(Debug, Clone)]
 pub(super) struct Scan {
     state: State,
@@ -109,10 +136,24 @@ impl Scan {
         &mut self.kept
     }
 
-    /// Whether all bytes up to a quote or a backslash are skipped.
-    pub(super) fn skips_text(&self) -> bool {
-        let Place { in_string, is_escaped, .. } = self.place;
-        self.state == State::Value { copies: false } && in_string && !is_escaped
+    /// Steps over bytes of a value that is skipped: as many as this, up to its end or that of a line.
+    pub(super) fn skip(&mut self, bytes: &[u8]) -> usize {
+        if self.state != (State::Value { copies: false }) {
+            return 0;
+        }
+        let mut at = 0;
+        while let Some(rest) = bytes.get(at..).filter(|rest| !rest.is_empty()) {
+            let text = self.place.text(rest);
+            at += text;
+            let Some(byte) = rest.get(text) else { break };
+            let next = self.place.after(*byte);
+            if next.is_outside() || matches!(byte, b'\r' | b'\n') {
+                break;
+            }
+            self.place = next;
+            at += 1;
+        }
+        at
     }
 
     fn go_on_if(&mut self, is_right: bool, state: State) {
@@ -194,26 +235,16 @@ impl Scan {
     }
 
     fn value(&mut self, byte: u8, copies: bool) -> bool {
-        let Place { depth, in_string, is_escaped } = self.place;
-        let is_outside = depth == 0 && !in_string;
-        match byte {
+        let is_end = matches!(byte, b',' | b'}' | b']' | b' ' | b'\t' | b'\r' | b'\n');
+        if self.place.is_outside() && is_end {
             // The end of a number or a word, which does not belong to it.
-            b',' | b'}' | b']' | b' ' | b'\t' | b'\r' | b'\n' if is_outside => {
-                self.end_value(copies);
-                return byte == b'}' && self.end_object();
-            }
-            _ if in_string => {
-                self.place.is_escaped = byte == b'\\' && !is_escaped;
-                self.place.in_string = byte != b'"' || is_escaped;
-            }
-            b'"' => self.place.in_string = true,
-            b'{' | b'[' => self.place.depth = depth.saturating_add(1),
-            b'}' | b']' => self.place.depth = depth.saturating_sub(1),
-            _ => {}
+            self.end_value(copies);
+            return byte == b'}' && self.end_object();
         }
+        self.place = self.place.after(byte);
         let copies = copies && self.copy(byte);
         self.state = State::Value { copies };
-        if self.place.depth == 0 && !self.place.in_string && matches!(byte, b'"' | b'}' | b']') {
+        if self.place.is_outside() && matches!(byte, b'"' | b'}' | b']') {
             self.end_value(copies);
         }
         false
