@@ -5,6 +5,7 @@
 //! holding                        what is held, and the call; both end together, in this order
 //! call                           an admitted call, and what its answer has said so far
 //! closures · idle                who reads the answer; how long it may stand still
+//! exclusive                      a function that only its owner calls
 //! guard                          the permits that can be held
 //! ```
 //!
@@ -15,6 +16,7 @@
 mod body;
 mod call;
 mod closures;
+mod exclusive;
 mod future;
 mod guard;
 mod holding;

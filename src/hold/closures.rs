@@ -1,6 +1,7 @@
 //! Functions of the user's that read an answer.
 
 use super::call::Reads;
+use super::exclusive::Exclusive;
 use crate::feedback::Feedback;
 use crate::tokens::Usage;
 #[cfg(feature = "http")]
@@ -17,12 +18,6 @@ pub(crate) struct Closures<T> {
 type UsageOf<T> = dyn FnMut(&T) -> Option<Usage> + Send;
 type FeedbackOf<T> = dyn FnMut(&T) -> Option<Feedback> + Send;
 
-/// A function that need not be `Sync` for its owner to be.
-pub(super) struct Exclusive<F: ?Sized>(pub(super) Box<F>);
-
-// SAFETY: it is reached through `&mut` alone, or taken; a shared reference to it gives access to nothing.
-unsafe impl<F: ?Sized> Sync for Exclusive<F> {}
-
 impl<T> Closures<T> {
     pub(crate) fn none() -> Self {
         Self {
@@ -34,14 +29,14 @@ impl<T> Closures<T> {
     }
 
     pub(crate) fn set_usage(&mut self, usage: impl FnMut(&T) -> Option<Usage> + Send + 'static) {
-        self.usage = Some(Exclusive(Box::new(usage)));
+        self.usage = Some(Exclusive::new(Box::new(usage)));
     }
 
     pub(crate) fn set_feedback(
         &mut self,
         feedback: impl FnMut(&T) -> Option<Feedback> + Send + 'static,
     ) {
-        self.feedback = Some(Exclusive(Box::new(feedback)));
+        self.feedback = Some(Exclusive::new(Box::new(feedback)));
     }
 }
 
@@ -79,7 +74,7 @@ impl<T> Reads for Closures<T> {
         let read = self.wire.as_mut().and_then(|wire| wire.read(item));
         #[cfg(not(feature = "http"))]
         let read = None;
-        let said = self.usage.as_mut().and_then(|usage| (usage.0)(item));
+        let said = self.usage.as_mut().and_then(|usage| (usage.get_mut())(item));
         match (read, said) {
             (Some(read), Some(said)) => Some(said.or_more(read)),
             (read, said) => said.or(read),
@@ -87,7 +82,7 @@ impl<T> Reads for Closures<T> {
     }
 
     fn feedback(&mut self, item: &T) -> Option<Feedback> {
-        if let Some(said) = self.feedback.as_mut().and_then(|feedback| (feedback.0)(item)) {
+        if let Some(said) = self.feedback.as_mut().and_then(|feedback| (feedback.get_mut())(item)) {
             return Some(said);
         }
         #[cfg(feature = "http")]

@@ -1,6 +1,6 @@
 //! How long an answer may stand still.
 
-use super::closures::Exclusive;
+use super::exclusive::Exclusive;
 use crate::limiter::LimiterTime;
 use crate::time::{SleepUntil, Timestamp};
 use core::error::Error;
@@ -55,7 +55,8 @@ impl<E> Idle<E> {
         ends_with: impl FnOnce(StalledError) -> E + Send + 'static,
     ) -> Self {
         let alarm = SleepUntil::new(time, Timestamp::ZERO, Timestamp::ZERO);
-        let ends_with = Some(Exclusive(Box::new(ends_with) as Box<EndsWith<E>>));
+        let ends_with: Box<EndsWith<E>> = Box::new(ends_with);
+        let ends_with = Some(Exclusive::new(ends_with));
         Self { timeout, alarm, is_waiting: false, ends_with }
     }
 
@@ -79,6 +80,6 @@ impl<E> Idle<E> {
     pub(super) fn error(self: Pin<&mut Self>) -> Option<E> {
         let this = self.project();
         let ends_with = this.ends_with.take()?;
-        Some((ends_with.0)(StalledError { timeout: *this.timeout }))
+        Some((ends_with.into_inner())(StalledError { timeout: *this.timeout }))
     }
 }
