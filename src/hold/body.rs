@@ -131,6 +131,25 @@ impl<B: Body, P: Admitted> HeldBody<B, P> {
 
     /// Asks `feedback` what each frame says for all calls. See [`HeldStream::observe_with`](crate::HeldStream::observe_with). A body
     /// that ends with an error is no success.
+    ///
+    /// ```
+    /// use http_body_util::{BodyExt, Full};
+    /// use ringgate::{Feedback, Limiter, Rate};
+    /// use std::time::Duration;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let limiter = Limiter::new(Rate::per_minute(60), 4);
+    /// let body = Full::new("[slow down]".as_bytes());
+    /// let answer = limiter.acquire_owned().await?.hold_body(body).observe_with(|frame| {
+    ///     let is_refusal = frame.data_ref()?.starts_with(b"[slow down]");
+    ///     is_refusal.then(|| Feedback::cool_down(Duration::from_secs(7)))
+    /// });
+    /// answer.collect().await?;
+    /// assert!(limiter.paused_for() > Some(Duration::from_secs(6)));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn observe_with(
         self,
         feedback: impl FnMut(&Frame<B::Data>) -> Option<Feedback> + Send + 'static,
@@ -182,6 +201,27 @@ fn bytes_of<D: AsRef<[u8]>>(frame: &Frame<D>) -> Option<&[u8]> {
 impl<B: Body> HeldBody<B> {
     /// Ends the body if no frame comes for `timeout`: with the error that `ends_with` makes. See
     /// [`HeldStream::idle_timeout`](crate::HeldStream::idle_timeout).
+    ///
+    /// ```
+    /// use futures_util::stream;
+    /// use http_body::Frame;
+    /// use http_body_util::{BodyExt, StreamBody};
+    /// use ringgate::{Limiter, Rate};
+    /// use std::{io, time::Duration};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), ringgate::Refused> {
+    /// let limiter = Limiter::new(Rate::per_minute(60), 1);
+    /// let stalls = StreamBody::new(stream::pending::<io::Result<Frame<&[u8]>>>());
+    /// let body = limiter.acquire_owned().await?.hold_body(stalls);
+    /// let body = body.idle_timeout(Duration::from_millis(30), |stalled| {
+    ///     io::Error::new(io::ErrorKind::TimedOut, stalled)
+    /// });
+    /// assert_eq!(body.collect().await.unwrap_err().kind(), io::ErrorKind::TimedOut);
+    /// assert_eq!(limiter.available_permits(), 1);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn idle_timeout(
         mut self,
         timeout: Duration,

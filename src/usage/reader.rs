@@ -103,6 +103,16 @@ impl UsageReader {
     }
 
     /// Reads errors by `reader`, with its [dialect](FeedbackReader::dialect) and its [longest pause](FeedbackReader::max_pause).
+    ///
+    /// ```
+    /// use ringgate::{Feedback, FeedbackReader, UsageReader};
+    /// use std::time::Duration;
+    ///
+    /// let errors = FeedbackReader::new().max_pause(Duration::from_secs(30));
+    /// let mut reader = UsageReader::new().feedback_reader(errors);
+    /// reader.feed(br#"{"error": {"code": "rate_limit_exceeded", "message": "Try again in 90s."}}"#);
+    /// assert_eq!(reader.feedback(), Some(&Feedback::cool_down(Duration::from_secs(30))));
+    /// ```
     #[must_use]
     pub fn feedback_reader(mut self, reader: FeedbackReader) -> Self {
         self.errors = reader;
