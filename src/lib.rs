@@ -3,6 +3,7 @@
 //!
 //! * [`Limiter`]: requests and tokens in any window of time and calls in flight, with one fair line.
 //! * [`ProviderPool`]: a [`Provider`] behind a limiter, by a [`RateLimitPolicy`].
+//! * [`HeldStream`] and [`HeldFuture`]: a permit that goes with an answer.
 //! * [`SlidingWindow`], [`TokenWindow`] and [`Semaphore`]: the lock-free parts, each of use by itself.
 //! * [`Feedback`]: what a provider says in an answer, as a value.
 //! * [`time`]: choosing a clock, and a [`ManualClock`](time::ManualClock) for tests.
@@ -43,7 +44,8 @@
 //!
 //! `tokio` (default): the default clock follows tokio's, paused time included. `quanta`: a clock on
 //! the processor's time-stamp counter. `serde`: policies and
-//! [snapshots](LimiterSnapshot) can be read and written. `http`: [`Feedback`] is read from the answers of providers.
+//! [snapshots](LimiterSnapshot) can be read and written. `http`: [`Feedback`] and
+//! [`Usage`] are read from the answers of providers. `http-body`: a permit goes with an HTTP body.
 //!
 //! The crate `ringgate-oxi-ai` has a drop-in replacement for oxi-ai's `ProviderPool`.
 //!
@@ -56,9 +58,10 @@
 //!
 //! ```text
 //! pool · provider · policy       a provider behind a limiter
+//! hold                           a permit that goes with a call's answer
 //! limiter · window               the public types `Limiter` and `SlidingWindow`
 //! limiter_core                   one line before rates, tokens and slots
-//! semaphore · tokens             the public types `Semaphore` and `TokenWindow`
+//! semaphore · tokens · usage     the public types `Semaphore` and `TokenWindow`; usage that an answer tells
 //! raw                            the lock-free engines; they read no clock themselves
 //! blocking · coop · feedback · rate · error · time
 //!                                parking, tokio's budget, what a provider says, limits, errors, the one door to clocks
@@ -76,6 +79,7 @@ mod error;
 #[cfg_attr(any(not(doctest), feature = "tokio"), doc = include_str!("../docs/guide.md"))]
 pub mod guide {}
 mod feedback;
+mod hold;
 mod limiter;
 mod limiter_core;
 mod policy;
@@ -93,12 +97,17 @@ mod tokens;
 #[cfg(doc)]
 #[doc = include_str!("../docs/verification.md")]
 pub mod verification {}
+#[cfg(feature = "http")]
+mod usage;
 mod window;
 
 pub use error::{AcquireError, Limit, NoSuchRateError, OverLimit, Refused, TryAcquireError};
 #[cfg(feature = "http")]
 pub use feedback::{Dialect, FeedbackReader};
 pub use feedback::{Feedback, Quota, QuotaKind, QuotaWindow, Signal, StopReason};
+#[cfg(feature = "http-body")]
+pub use hold::HeldBody;
+pub use hold::{HeldFuture, HeldStream, StalledError};
 pub use limiter::{
     Limiter, LimiterAcquire, LimiterAcquireOwned, LimiterBuilder, LimiterCall, LimiterPermit,
     LimiterReservation, LimiterSnapshot, OwnedLimiterPermit, OwnedLimiterReservation, Priority,
@@ -113,6 +122,8 @@ pub use token_window::{
     TokenWindowBuilder,
 };
 pub use tokens::{TokenLimit, Usage, estimate_tokens};
+#[cfg(feature = "http")]
+pub use usage::UsageReader;
 pub use window::{SlidingWindow, SlidingWindowBuilder, WindowAcquire, WindowAcquireOwned};
 
 #[cfg(all(doctest, feature = "tokio"))]

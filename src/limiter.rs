@@ -17,6 +17,8 @@ pub use permit::{LimiterPermit, OwnedLimiterPermit};
 pub use reserved::{LimiterReservation, OwnedLimiterReservation};
 pub use snapshot::LimiterSnapshot;
 
+pub(crate) use permit::LimiterTime;
+
 use crate::error::Limit;
 use crate::error::NoSuchRateError;
 use crate::limiter_core::Core;

@@ -8,7 +8,6 @@ pub use stream::PoolStream;
 
 use self::reader::{Reader, ReadsEvents, Wrapped};
 use self::retries::{Retries, Wait, admit_again};
-use self::stream::says_something;
 use crate::error::Refused;
 use crate::feedback::Feedback;
 use crate::limiter::{Limiter, OwnedLimiterPermit};
@@ -303,7 +302,7 @@ impl<P: Provider + ?Sized> ProviderPool<P> {
     /// What a call's error says, once all others know it.
     fn observe(&self, error: &P::Error, permit: &OwnedLimiterPermit) -> Option<Feedback> {
         let feedback = self.inner.0.feedback(error)?;
-        if says_something(&feedback) {
+        if feedback.says_something() {
             permit.observe(&feedback);
         }
         Some(feedback)

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 
 /// From the bottom up. A file imports from its own room and from those before it.
-const ROOMS: [&str; 18] = [
+const ROOMS: [&str; 20] = [
     "sync",
     "time",
     "feedback",
@@ -16,10 +16,12 @@ const ROOMS: [&str; 18] = [
     "raw",
     "semaphore",
     "tokens",
+    "usage",
     "limiter_core",
     "window",
     "token_window",
     "limiter",
+    "hold",
     "policy",
     "provider",
     "pool",

@@ -8,6 +8,7 @@
 //! | [`limiter`]   | calls that wait, give up, are woken or forgotten  | a list of stamps, and a queue  |
 //! | [`tokens`]    | calls of any size, settled at any use             | a list of what counts since when |
 //! | [`feedback`]  | answers of providers, real ones and others        | what is documented for them    |
+//! | [`usage`]     | bodies and streams of events, cut anywhere        | the same in other pieces       |
 //!
 //! Every function takes any bytes and panics if the library answers wrongly. The binaries give them to
 //! libFuzzer; `tests/corpus.rs` replays the committed inputs.
@@ -20,6 +21,7 @@ mod policy;
 mod semaphore;
 mod stamps;
 mod tokens;
+mod usage;
 mod wakes;
 mod window;
 
@@ -28,4 +30,5 @@ pub use limiter::limiter;
 pub use policy::policy;
 pub use semaphore::semaphore;
 pub use tokens::tokens;
+pub use usage::usage;
 pub use window::window;

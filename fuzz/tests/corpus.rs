@@ -46,3 +46,8 @@ fn limiter() {
 fn feedback() {
     replay("feedback", ringgate_fuzz::feedback);
 }
+
+#[test]
+fn usage() {
+    replay("usage", ringgate_fuzz::usage);
+}

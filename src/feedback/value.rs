@@ -155,6 +155,11 @@ impl Feedback {
         self
     }
 
+    /// Whether there is something in it for other calls.
+    pub(crate) fn says_something(&self) -> bool {
+        self.signal != Signal::Proceed || !self.quotas.is_empty()
+    }
+
     /// What callers should do.
     #[must_use]
     pub const fn signal(&self) -> Signal {

@@ -5,6 +5,7 @@ use super::reserved::{LimiterReservation, OwnedLimiterReservation, Unsettled};
 use crate::error::Refused;
 use crate::feedback::Feedback;
 use crate::limiter_core::{Core, Reserved};
+use crate::time::Time;
 use crate::tokens::Usage;
 use core::fmt;
 use core::ops::Deref;
@@ -36,6 +37,10 @@ impl Limiter {
 struct Held<H: Deref<Target = Core>>(Option<Unsettled<H>>);
 
 impl<H: Deref<Target = Core>> Held<H> {
+    fn core(&self) -> Option<&H> {
+        self.0.as_ref().map(|unsettled| &unsettled.core)
+    }
+
     fn expected(&self) -> Usage {
         self.0.as_ref().map_or(Usage::default(), Unsettled::expected)
     }
@@ -133,6 +138,11 @@ impl<'a> LimiterPermit<'a> {
         self.0.settle(used);
     }
 
+    /// As [`OwnedLimiterPermit::settle_at_least`].
+    pub(crate) fn settle_at_least(mut self, used: Usage) {
+        self.0.settle_at_least(used);
+    }
+
     /// Ends a call that was never sent, and gives its tokens back. In the rates it stays counted.
     ///
     /// # Panics
@@ -176,6 +186,11 @@ impl OwnedLimiterPermit {
     #[inline]
     pub(super) fn new(core: Arc<Core>, tokens: Reserved) -> Self {
         Self(Held(Some(Unsettled::new(core, tokens))))
+    }
+
+    /// The limiter's clock. `None` once the permit has ended.
+    pub(crate) fn time(&self) -> Option<LimiterTime> {
+        self.0.core().map(|core| LimiterTime(Arc::clone(core)))
     }
 
     /// As [`LimiterPermit::expected`].
@@ -223,6 +238,17 @@ impl OwnedLimiterPermit {
     /// As there.
     pub fn release_slot(self) -> OwnedLimiterReservation {
         OwnedLimiterReservation(self.0.release_slot())
+    }
+}
+
+/// A limiter's clock.
+pub(crate) struct LimiterTime(Arc<Core>);
+
+impl Deref for LimiterTime {
+    type Target = Time;
+
+    fn deref(&self) -> &Time {
+        self.0.time()
     }
 }
 

@@ -11,7 +11,7 @@ use super::shared::Core;
 use super::slot::Slot;
 use crate::error::Refused;
 use crate::semaphore::SemaphorePermit;
-use crate::time::{SleepUntil, Timestamp};
+use crate::time::{SleepUntil, Time, Timestamp};
 use core::mem;
 use core::pin::Pin;
 use core::task::{Context, Poll};
@@ -35,10 +35,10 @@ pin_project! {
         pub(super) unused_since: Option<u64>,
         // When it looks for room itself, or while it stands for permits of silent calls.
         #[pin]
-        pub(super) alarm: Option<SleepUntil<'a>>,
+        pub(super) alarm: Option<SleepUntil<&'a Time>>,
         // The end of the timeout.
         #[pin]
-        pub(super) timeout: Option<SleepUntil<'a>>,
+        pub(super) timeout: Option<SleepUntil<&'a Time>>,
     }
 }
 

@@ -85,8 +85,12 @@ impl Core {
         self.queue_limit.as_ref().map(QueueLimit::take).transpose()
     }
 
+    pub(crate) fn time(&self) -> &Time {
+        &self.time
+    }
+
     /// Sleeps for so long by the limiter's clock.
-    pub(crate) fn sleep(&self, length: Duration) -> SleepUntil<'_> {
+    pub(crate) fn sleep(&self, length: Duration) -> SleepUntil<&Time> {
         let now = self.time.now();
         self.time.sleep_until(now.saturating_add(length), now)
     }

@@ -1,6 +1,7 @@
 //! Who reads the events of a stream: what its call has used, and what the provider says.
 
 use crate::feedback::Feedback;
+use crate::hold::{Closures, Reads};
 use crate::provider::Provider;
 use crate::tokens::Usage;
 use std::sync::Arc;
@@ -10,34 +11,32 @@ pub(super) enum Reader<Event> {
     /// The pool's provider.
     Provider { provider: Arc<dyn ReadsEvents<Event>>, reads_usage: bool },
     /// Functions that were given.
-    Own { usage: Option<Box<UsageOf<Event>>>, feedback: Option<Box<FeedbackOf<Event>>> },
+    Own(Closures<Event>),
 }
 
-type UsageOf<Event> = dyn FnMut(&Event) -> Option<Usage> + Send;
-type FeedbackOf<Event> = dyn FnMut(&Event) -> Option<Feedback> + Send;
+impl<Event> Reads for Reader<Event> {
+    type Item = Event;
 
-impl<Event> Reader<Event> {
-    pub(super) fn usage(&mut self, event: &Event) -> Option<Usage> {
+    fn usage(&mut self, event: &Event) -> Option<Usage> {
         match self {
             Self::Provider { provider, reads_usage } => {
                 reads_usage.then(|| provider.usage(event)).flatten()
             }
-            Self::Own { usage, .. } => usage.as_mut()?(event),
+            Self::Own(closures) => closures.usage(event),
         }
     }
 
-    pub(super) fn feedback(&mut self, event: &Event) -> Option<Feedback> {
+    fn feedback(&mut self, event: &Event) -> Option<Feedback> {
         match self {
             Self::Provider { provider, .. } => provider.feedback(event),
-            Self::Own { feedback, .. } => feedback.as_mut()?(event),
+            Self::Own(closures) => closures.feedback(event),
         }
     }
 
-    /// Whether a stream without an error is a success: somebody looks for errors.
-    pub(super) fn looks_for_errors(&self) -> bool {
+    fn looks_for_errors(&self) -> bool {
         match self {
             Self::Provider { .. } => true,
-            Self::Own { feedback, .. } => feedback.is_some(),
+            Self::Own(closures) => closures.looks_for_errors(),
         }
     }
 }

@@ -1,7 +1,8 @@
 //! The stream of an answer, and what its call has used.
 
 use super::reader::Reader;
-use crate::feedback::{Feedback, Signal};
+use crate::feedback::Feedback;
+use crate::hold::{Closures, Holding, Then};
 use crate::limiter::OwnedLimiterPermit;
 use crate::provider::EventStream;
 use crate::tokens::Usage;
@@ -21,13 +22,7 @@ use futures_core::Stream;
 /// at its end that there was no error. Nothing is sent again: the caller has read the answer's beginning.
 #[must_use = "streams do nothing unless polled"]
 pub struct PoolStream<Event> {
-    running: Option<Running<Event>>,
-}
-
-/// Dropped in this order, so that the slot is free only after the provider's stream has gone.
-struct Running<Event> {
-    events: EventStream<Event>,
-    call: Call<Event>,
+    holding: Holding<EventStream<Event>, OwnedLimiterPermit, Reader<Event>>,
 }
 
 impl<Event> PoolStream<Event> {
@@ -50,7 +45,7 @@ impl<Event> PoolStream<Event> {
     /// # }
     /// ```
     pub fn new(events: EventStream<Event>, permit: OwnedLimiterPermit) -> Self {
-        Self::of(events, permit, Reader::Own { usage: None, feedback: None })
+        Self::of(events, permit, Reader::Own(Closures::none()))
     }
 
     /// [`new`](Self::new), and asks `usage` what each event says has been used so far. At its end the call is settled at the
@@ -79,7 +74,9 @@ impl<Event> PoolStream<Event> {
         permit: OwnedLimiterPermit,
         usage: impl FnMut(&Event) -> Option<Usage> + Send + 'static,
     ) -> Self {
-        Self::of(events, permit, Reader::Own { usage: Some(Box::new(usage)), feedback: None })
+        let mut closures = Closures::none();
+        closures.set_usage(usage);
+        Self::of(events, permit, Reader::Own(closures))
     }
 
     /// A stream made here, and asks `feedback` what each event says for all calls. The permit's limiter
@@ -109,11 +106,8 @@ impl<Event> PoolStream<Event> {
         mut self,
         feedback: impl FnMut(&Event) -> Option<Feedback> + Send + 'static,
     ) -> Self {
-        if let Some(Running {
-            call: Call { reader: Reader::Own { feedback: own, .. }, .. }, ..
-        }) = &mut self.running
-        {
-            *own = Some(Box::new(feedback));
+        if let Some(Reader::Own(closures)) = self.holding.reader() {
+            closures.set_feedback(feedback);
         }
         self
     }
@@ -123,8 +117,7 @@ impl<Event> PoolStream<Event> {
         permit: OwnedLimiterPermit,
         reader: Reader<Event>,
     ) -> Self {
-        let call = Call { permit: Some(permit), reader, said: None, heard: Heard::Nothing };
-        Self { running: Some(Running { events, call }) }
+        Self { holding: Holding::new(events, permit, reader) }
     }
 }
 
@@ -132,107 +125,29 @@ impl<Event> Stream for PoolStream<Event> {
     type Item = Event;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Event>> {
-        // Taken out, so that a panic of the provider's drops all of it.
-        let Some(mut running) = self.running.take() else { return Poll::Ready(None) };
-        let next = running.events.as_mut().poll_next(cx);
-        match &next {
-            Poll::Ready(None) => {
-                drop(running.events);
-                running.call.end();
-                return next;
-            }
-            Poll::Ready(Some(event)) => running.call.note(event),
-            Poll::Pending => {}
-        }
-        self.running = Some(running);
-        next
+        let polled = Pin::new(&mut self.holding).step(|mut events, call| {
+            let next = events.as_mut().poll_next(cx);
+            let then = match &next {
+                Poll::Ready(None) => Then::End,
+                Poll::Ready(Some(event)) => {
+                    call.note(event);
+                    Then::GoOn
+                }
+                Poll::Pending => Then::GoOn,
+            };
+            (next, then)
+        });
+        polled.unwrap_or(Poll::Ready(None))
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
-        self.running.as_ref().map_or((0, Some(0)), |running| running.events.size_hint())
+        self.holding.inner().map_or((0, Some(0)), Stream::size_hint)
     }
 }
 
 impl<Event> fmt::Debug for PoolStream<Event> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("PoolStream").field("ended", &self.running.is_none()).finish_non_exhaustive()
-    }
-}
-
-/// An admitted call, and what its events have said so far.
-struct Call<Event> {
-    /// `None` once it is settled.
-    permit: Option<OwnedLimiterPermit>,
-    reader: Reader<Event>,
-    said: Option<Usage>,
-    heard: Heard,
-}
-
-/// What the limiter has learned from a call.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Heard {
-    Nothing,
-    /// That it goes well.
-    Success,
-    Error,
-}
-
-impl<Event> Call<Event> {
-    fn note(&mut self, event: &Event) {
-        if let Some(used) = self.reader.usage(event) {
-            self.said = Some(self.said.map_or(used, |said| said.or_more(used)));
-        }
-        if let Some(feedback) = self.reader.feedback(event) {
-            self.observe(&feedback);
-        }
-    }
-
-    /// Passes on the first success and the first error: many events may tell the same.
-    fn observe(&mut self, feedback: &Feedback) {
-        let is_new = match self.heard {
-            Heard::Nothing => says_something(feedback),
-            Heard::Success => feedback.signal() != Signal::Proceed,
-            Heard::Error => false,
-        };
-        if !is_new {
-            return;
-        }
-        self.heard = match feedback.signal() {
-            Signal::Proceed => Heard::Success,
-            _ => Heard::Error,
-        };
-        if let Some(permit) = &self.permit {
-            permit.observe(feedback);
-        }
-    }
-
-    /// The stream has ended: what was said is all that was used.
-    fn end(mut self) {
-        if self.heard == Heard::Nothing
-            && self.reader.looks_for_errors()
-            && let Some(permit) = &self.permit
-        {
-            // Before its slot is free.
-            permit.observe(&Feedback::new());
-        }
-        if let Some(used) = self.said
-            && let Some(permit) = self.permit.take()
-        {
-            permit.settle(used);
-        }
-    }
-}
-
-/// Whether there is something in it for other calls.
-pub(super) fn says_something(feedback: &Feedback) -> bool {
-    feedback.signal() != Signal::Proceed || !feedback.quotas().is_empty()
-}
-
-impl<Event> Drop for Call<Event> {
-    /// How much was used is not known: as much as was reserved, or more if more was said.
-    fn drop(&mut self) {
-        if let (Some(permit), Some(used)) = (self.permit.take(), self.said) {
-            permit.settle_at_least(used);
-        }
+        let ended = self.holding.inner().is_none();
+        f.debug_struct("PoolStream").field("ended", &ended).finish_non_exhaustive()
     }
 }

@@ -11,8 +11,10 @@ use super::tokio::TokioClock;
 use core::any::Any;
 use core::fmt;
 use core::future::Future;
+use core::ops::Deref;
 use core::pin::Pin;
 use core::task::{Context, Poll};
+use core::time::Duration;
 use once_cell::race::OnceBox;
 use pin_project_lite::pin_project;
 use std::panic::{RefUnwindSafe, UnwindSafe};
@@ -94,8 +96,8 @@ impl Time {
 
     /// Sleeps until the clock shows `deadline`, however often the timer wakes early. The deadline was set when the
     /// clock showed `seen`.
-    pub(crate) fn sleep_until(&self, deadline: Timestamp, seen: Timestamp) -> SleepUntil<'_> {
-        SleepUntil { time: self, deadline, seen, sleep: None }
+    pub(crate) fn sleep_until(&self, deadline: Timestamp, seen: Timestamp) -> SleepUntil<&Self> {
+        SleepUntil::new(self, deadline, seen)
     }
 
     fn timer(&self, deadline: Timestamp) -> Sleep {
@@ -112,9 +114,9 @@ impl Time {
 }
 
 pin_project! {
-    /// The future of [`Time::sleep_until`].
-    pub(crate) struct SleepUntil<'a> {
-        time: &'a Time,
+    /// The future of [`Time::sleep_until`], whichever way the clock is held.
+    pub(crate) struct SleepUntil<T> {
+        time: T,
         deadline: Timestamp,
         // What the clock showed at the last poll.
         seen: Timestamp,
@@ -123,9 +125,24 @@ pin_project! {
     }
 }
 
-impl SleepUntil<'_> {
+impl<T: Deref<Target = Time>> SleepUntil<T> {
+    pub(crate) fn new(time: T, deadline: Timestamp, seen: Timestamp) -> Self {
+        Self { time, deadline, seen, sleep: None }
+    }
+
     pub(crate) fn deadline(&self) -> Timestamp {
         self.deadline
+    }
+
+    /// Begins again: `length` from now. The timer stays as it is set, and goes on if that is too early.
+    pub(crate) fn restart(self: Pin<&mut Self>, length: Duration) {
+        let mut this = self.project();
+        let now = this.time.now();
+        let deadline = now.saturating_add(length);
+        if deadline < *this.deadline {
+            this.sleep.set(None);
+        }
+        (*this.seen, *this.deadline) = (now, deadline);
     }
 
     /// Sets the timer. True if the deadline has come meanwhile.
@@ -156,7 +173,7 @@ impl SleepUntil<'_> {
     }
 }
 
-impl Future for SleepUntil<'_> {
+impl<T: Deref<Target = Time>> Future for SleepUntil<T> {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {

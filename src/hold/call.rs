@@ -1,0 +1,102 @@
+//! An admitted call, and what its answer has said so far.
+
+use super::guard::Guard;
+use crate::feedback::{Feedback, Signal};
+use crate::tokens::Usage;
+
+/// Reads the parts of an answer: what the call has used, and what the provider says.
+pub(crate) trait Reads {
+    type Item;
+
+    /// What has been used so far, if the item says so. Asked first.
+    fn usage(&mut self, item: &Self::Item) -> Option<Usage>;
+
+    /// What the item says for all calls.
+    fn feedback(&mut self, item: &Self::Item) -> Option<Feedback>;
+
+    /// Whether an answer without an error is a success: somebody looks for errors.
+    fn looks_for_errors(&self) -> bool;
+}
+
+/// A call whose answer is under way.
+pub(crate) struct Call<P: Guard, R> {
+    /// `None` once it is settled.
+    permit: Option<P>,
+    pub(super) reader: R,
+    said: Option<Usage>,
+    heard: Heard,
+}
+
+/// What the limiter has learned from a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Heard {
+    Nothing,
+    /// That it goes well.
+    Success,
+    Error,
+}
+
+impl<P: Guard, R> Call<P, R> {
+    pub(super) fn new(permit: P, reader: R) -> Self {
+        Self { permit: Some(permit), reader, said: None, heard: Heard::Nothing }
+    }
+
+    pub(super) fn permit(&self) -> Option<&P> {
+        self.permit.as_ref()
+    }
+}
+
+impl<P: Guard, R: Reads> Call<P, R> {
+    pub(crate) fn note(&mut self, item: &R::Item) {
+        if let Some(used) = self.reader.usage(item) {
+            self.said = Some(self.said.map_or(used, |said| said.or_more(used)));
+        }
+        if let Some(feedback) = self.reader.feedback(item) {
+            self.observe(&feedback);
+        }
+    }
+
+    /// Passes on the first success and the first error: many items may tell the same.
+    fn observe(&mut self, feedback: &Feedback) {
+        let is_new = match self.heard {
+            Heard::Nothing => feedback.says_something(),
+            Heard::Success => feedback.signal() != Signal::Proceed,
+            Heard::Error => false,
+        };
+        if !is_new {
+            return;
+        }
+        self.heard = match feedback.signal() {
+            Signal::Proceed => Heard::Success,
+            _ => Heard::Error,
+        };
+        if let Some(permit) = &self.permit {
+            permit.observe(feedback);
+        }
+    }
+
+    /// The answer has come to its end: what was said is all that was used.
+    pub(super) fn end(mut self) {
+        if self.heard == Heard::Nothing
+            && self.reader.looks_for_errors()
+            && let Some(permit) = &self.permit
+        {
+            // Before its slot is free.
+            permit.observe(&Feedback::new());
+        }
+        if let Some(used) = self.said
+            && let Some(permit) = self.permit.take()
+        {
+            permit.settle(used);
+        }
+    }
+}
+
+impl<P: Guard, R> Drop for Call<P, R> {
+    /// How much was used is not known: as much as was reserved, or more if more was said.
+    fn drop(&mut self) {
+        if let (Some(permit), Some(used)) = (self.permit.take(), self.said) {
+            permit.settle_at_least(used);
+        }
+    }
+}

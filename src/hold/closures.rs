@@ -1,0 +1,101 @@
+//! Functions of the user's that read an answer.
+
+use super::call::Reads;
+use super::exclusive::Exclusive;
+use crate::feedback::Feedback;
+use crate::tokens::Usage;
+#[cfg(feature = "http")]
+use crate::usage::UsageReader;
+
+/// Reads an answer by the functions that were given. Those that capture nothing allocate nothing.
+pub(crate) struct Closures<T> {
+    usage: Option<Exclusive<UsageOf<T>>>,
+    feedback: Option<Exclusive<FeedbackOf<T>>>,
+    #[cfg(feature = "http")]
+    wire: Option<Box<Wire<T>>>,
+}
+
+type UsageOf<T> = dyn FnMut(&T) -> Option<Usage> + Send;
+type FeedbackOf<T> = dyn FnMut(&T) -> Option<Feedback> + Send;
+
+impl<T> Closures<T> {
+    pub(crate) fn none() -> Self {
+        Self {
+            usage: None,
+            feedback: None,
+            #[cfg(feature = "http")]
+            wire: None,
+        }
+    }
+
+    pub(crate) fn set_usage(&mut self, usage: impl FnMut(&T) -> Option<Usage> + Send + 'static) {
+        self.usage = Some(Exclusive::new(Box::new(usage)));
+    }
+
+    pub(crate) fn set_feedback(
+        &mut self,
+        feedback: impl FnMut(&T) -> Option<Feedback> + Send + 'static,
+    ) {
+        self.feedback = Some(Exclusive::new(Box::new(feedback)));
+    }
+}
+
+#[cfg(feature = "http")]
+impl<T> Closures<T> {
+    pub(super) fn set_wire(&mut self, reader: UsageReader, bytes: BytesOf<T>) {
+        self.wire = Some(Box::new(Wire { reader, bytes }));
+    }
+}
+
+/// The bytes of an item, if it has any.
+#[cfg(feature = "http")]
+pub(super) type BytesOf<T> = fn(&T) -> Option<&[u8]>;
+
+/// Reads what stands in the bytes.
+#[cfg(feature = "http")]
+struct Wire<T> {
+    reader: UsageReader,
+    bytes: BytesOf<T>,
+}
+
+#[cfg(feature = "http")]
+impl<T> Wire<T> {
+    fn read(&mut self, item: &T) -> Option<Usage> {
+        self.reader.feed((self.bytes)(item)?);
+        self.reader.usage()
+    }
+}
+
+impl<T> Reads for Closures<T> {
+    type Item = T;
+
+    fn usage(&mut self, item: &T) -> Option<Usage> {
+        #[cfg(feature = "http")]
+        let read = self.wire.as_mut().and_then(|wire| wire.read(item));
+        #[cfg(not(feature = "http"))]
+        let read = None;
+        let said = self.usage.as_mut().and_then(|usage| (usage.get_mut())(item));
+        match (read, said) {
+            (Some(read), Some(said)) => Some(said.or_more(read)),
+            (read, said) => said.or(read),
+        }
+    }
+
+    fn feedback(&mut self, item: &T) -> Option<Feedback> {
+        if let Some(said) = self.feedback.as_mut().and_then(|feedback| (feedback.get_mut())(item)) {
+            return Some(said);
+        }
+        #[cfg(feature = "http")]
+        return self.wire.as_ref()?.reader.feedback().cloned();
+        #[cfg(not(feature = "http"))]
+        None
+    }
+
+    fn looks_for_errors(&self) -> bool {
+        #[cfg(feature = "http")]
+        if self.wire.is_some() {
+            return true;
+        }
+        self.feedback.is_some()
+    }
+}

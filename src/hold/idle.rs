@@ -1,0 +1,85 @@
+//! How long an answer may stand still.
+
+use super::exclusive::Exclusive;
+use crate::limiter::LimiterTime;
+use crate::time::{SleepUntil, Timestamp};
+use core::error::Error;
+use core::fmt;
+use core::future::Future;
+use core::pin::Pin;
+use core::task::{Context, Poll};
+use core::time::Duration;
+use pin_project_lite::pin_project;
+
+/// An answer has made no progress for too long, and was given up. See
+/// [`HeldStream::idle_timeout`](crate::HeldStream::idle_timeout).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct StalledError {
+    timeout: Duration,
+}
+
+impl StalledError {
+    /// How long nothing had come.
+    #[must_use]
+    pub fn timeout(&self) -> Duration {
+        self.timeout
+    }
+}
+
+impl fmt::Display for StalledError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the answer stalled: nothing came within {:?}", self.timeout)
+    }
+}
+
+impl Error for StalledError {}
+
+pin_project! {
+    /// Ends an answer from which nothing comes. What it ends with is made by a function of the user's.
+    pub(super) struct Idle<E> {
+        timeout: Duration,
+        #[pin]
+        alarm: SleepUntil<LimiterTime>,
+        // The answer has been asked, and had nothing.
+        is_waiting: bool,
+        ends_with: Option<Exclusive<EndsWith<E>>>,
+    }
+}
+
+type EndsWith<E> = dyn FnOnce(StalledError) -> E + Send;
+
+impl<E> Idle<E> {
+    pub(super) fn new(
+        time: LimiterTime,
+        timeout: Duration,
+        ends_with: impl FnOnce(StalledError) -> E + Send + 'static,
+    ) -> Self {
+        let alarm = SleepUntil::new(time, Timestamp::ZERO, Timestamp::ZERO);
+        let ends_with: Box<EndsWith<E>> = Box::new(ends_with);
+        let ends_with = Some(Exclusive::new(ends_with));
+        Self { timeout, alarm, is_waiting: false, ends_with }
+    }
+
+    /// The answer has come on.
+    pub(super) fn progress(self: Pin<&mut Self>) {
+        *self.project().is_waiting = false;
+    }
+
+    /// Ready when nothing has come for too long. The time begins when the answer is first asked in vain: what its reader takes
+    /// to ask again is no fault of it.
+    pub(super) fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let mut this = self.project();
+        if !*this.is_waiting {
+            *this.is_waiting = true;
+            this.alarm.as_mut().restart(*this.timeout);
+        }
+        this.alarm.poll(cx)
+    }
+
+    /// What to end with, once.
+    pub(super) fn error(self: Pin<&mut Self>) -> Option<E> {
+        let this = self.project();
+        let ends_with = this.ends_with.take()?;
+        Some((ends_with.into_inner())(StalledError { timeout: *this.timeout }))
+    }
+}

@@ -1,0 +1,104 @@
+//! The lines of a stream of events (SSE), byte by byte.
+
+use super::word::Word;
+
+/// Where the next byte stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum At {
+    /// In the name of a field.
+    Name,
+    /// In an event's data.
+    Data { is_first: bool },
+    /// In an event's name.
+    Event,
+    /// Where it does not matter.
+    Other,
+}
+
+/// What a byte means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Part {
+    Nothing,
+    Data(u8),
+    EventEnd,
+}
+
+/// Tells the data of events from all else. Lines end with CR, LF or both, an event with an empty line.
+#[derive(Debug, Clone)]
+pub(super) struct Lines {
+    at: At,
+    /// The name of the field, or of the event.
+    word: Word,
+    after_return: bool,
+    /// The event is named `error`.
+    is_error: bool,
+}
+
+impl Lines {
+    pub(super) fn new() -> Self {
+        Self { at: At::Name, word: Word::default(), after_return: false, is_error: false }
+    }
+
+    pub(super) fn step(&mut self, byte: u8) -> Part {
+        let is_second = byte == b'\n' && self.after_return;
+        self.after_return = byte == b'\r';
+        match (byte, self.at) {
+            _ if is_second => Part::Nothing,
+            (b'\r' | b'\n', _) => self.end_line(),
+            // Some servers write an error into the stream as it is.
+            (b'{', At::Name) if self.word.is_empty() => {
+                self.at = At::Data { is_first: false };
+                Part::Data(byte)
+            }
+            (b':', At::Name) => {
+                self.at = match self.word.as_bytes() {
+                    b"data" => At::Data { is_first: true },
+                    b"event" => At::Event,
+                    _ => At::Other,
+                };
+                self.word = Word::default();
+                Part::Nothing
+            }
+            (b' ', At::Data { is_first: true }) => {
+                self.at = At::Data { is_first: false };
+                Part::Nothing
+            }
+            (_, At::Data { .. }) => {
+                self.at = At::Data { is_first: false };
+                Part::Data(byte)
+            }
+            (b' ', At::Event) if self.word.is_empty() => Part::Nothing,
+            (_, At::Name | At::Event) => {
+                self.word.push(byte);
+                Part::Nothing
+            }
+            (_, At::Other) => Part::Nothing,
+        }
+    }
+
+    fn end_line(&mut self) -> Part {
+        let (at, word) = (self.at, self.word);
+        (self.at, self.word) = (At::Name, Word::default());
+        match at {
+            At::Name if word.is_empty() => {
+                self.is_error = false;
+                return Part::EventEnd;
+            }
+            // Between the lines of data.
+            At::Data { .. } => return Part::Data(b'\n'),
+            At::Event => self.is_error = word.as_bytes() == b"error",
+            At::Name | At::Other => {}
+        }
+        Part::Nothing
+    }
+
+    /// Whether the event's name, before its data, says that it is an error.
+    pub(super) fn is_error(&self) -> bool {
+        self.is_error
+    }
+
+    /// Whether the bytes up to the end of the line are data.
+    pub(super) fn is_in_data(&self) -> bool {
+        self.at == At::Data { is_first: false }
+    }
+}

@@ -1,0 +1,18 @@
+//! Permits that go with a stream, a future or a body.
+
+#[cfg(feature = "http-body")]
+mod body;
+#[path = "../common/mod.rs"]
+mod common;
+mod future;
+mod idle;
+mod observed;
+mod scene;
+mod stream;
+#[cfg(feature = "http")]
+mod wire;
+
+use common::counting::Counting;
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;

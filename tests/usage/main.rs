@@ -1,0 +1,15 @@
+//! The usage that answers tell, read while they pass by.
+#![cfg(feature = "http")]
+
+mod answers;
+#[path = "../common/mod.rs"]
+mod common;
+mod errors;
+mod forms;
+mod hostile;
+mod splits;
+
+use common::counting::Counting;
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
