@@ -614,7 +614,7 @@ fn counted() -> Arc<Log> {
 /// Caught: a pin that ends with the check; the count of pins Relaxed; no pin in `promote_successor`.
 #[test]
 fn model_shards_are_left_under_the_hands_of_others() {
-    model(bound(1, 2), || {
+    model(2, || {
         let log = counted();
         let there = Arc::clone(&log);
         let claimer = thread::spawn(move || {
