@@ -200,7 +200,7 @@ fn model_a_limit_that_is_set_beside_a_new_time_base_is_not_lost() {
 /// reading of the thread that noticed the jump; `read` that reads the clock before the offset.
 #[test]
 fn model_a_restart_by_an_old_reading_lets_nothing_leave_early() {
-    model(bound(1, 2), || {
+    model(2, || {
         let tokens = Arc::new(RawTokens::new(4, Duration::from_nanos(WINDOW)));
         assert_eq!(admit(&tokens, &[(3, 1)]), [(3, 1)]);
         let latest = tokens.latest();

@@ -470,7 +470,7 @@ fn model_a_straggler_meets_a_closed_ring() {
 /// Caught: `check_fast` claims in a closed ring.
 #[test]
 fn model_a_closed_ring_admits_no_call() {
-    model(bound(1, 2), || {
+    model(2, || {
         let log = log(2);
         let claimer = claim_elsewhere(&log, &[5]);
         set(&log, 3);
@@ -482,7 +482,7 @@ fn model_a_closed_ring_admits_no_call() {
 /// The same for a log that was in use. Caught: `history` without the last stamp.
 #[test]
 fn model_growing_keeps_what_was_admitted_before() {
-    model(bound(1, 2), || {
+    model(2, || {
         let log = log(1);
         assert_eq!(claim(&log, &[5]), [5]);
         let early = claim_elsewhere(&log, &[6, 6]);
