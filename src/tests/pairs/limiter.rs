@@ -156,13 +156,13 @@ fn short(pair: [&str; 2]) -> Option<(usize, Vec<fn() -> Scene>)> {
         ["ask_for_the_place_and_leave", "cancel_the_front" | "cancel_behind"] => {
             (1, vec![one_waits_for_a_slot_alone])
         }
-        ["set_a_higher_rate" | "reset", "resume"] => (1, vec![one_waits_paused]),
-        ["try_acquire", "close"] => (1, vec![both_open, one_waits_for_a_slot_alone]),
+        ["set_a_higher_rate", "resume"] => (1, vec![one_waits_paused]),
         // It waits until a pause is over.
         ["end_of_a_call", "close"] => (1, vec![one_waits_paused_alone]),
         // The window has room for one of the two.
-        ["acquire_timeout" | "ask_for_the_place_and_leave", "ask_for_the_place_and_leave"]
-        | ["try_acquire", "set_a_higher_rate"] => (1, vec![both_open]),
+        ["acquire_timeout" | "ask_for_the_place_and_leave", "ask_for_the_place_and_leave"] => {
+            (1, vec![both_open])
+        }
         // A close meets a line beside the operations of the line.
         ["reset" | "set_a_lower_rate" | "set_a_higher_rate", "close"] => (3, vec![both_open]),
         ["success", "close"] => (2, vec![both_open, a_line_for_a_slot, one_waits_for_a_slot]),
