@@ -6,6 +6,7 @@
 
 use crate::error::TryAcquireError;
 use crate::sync::{model, thread};
+use crate::tests::loom::bound;
 use crate::{AcquireOwned, Semaphore};
 use core::future::{Future, poll_fn};
 use core::pin::pin;
@@ -88,7 +89,7 @@ fn model_two_acquirers_of_one_permit() {
 /// Caught: `enqueue` takes the hint's node without checking its mark.
 #[test]
 fn model_join_behind_a_front_against_release() {
-    model(3, || {
+    model(bound(2, 3), || {
         let semaphore = semaphore(0);
         let mut front = semaphore.acquire();
         assert!(poll_once(&mut front).is_pending());
@@ -154,7 +155,7 @@ fn model_drop_against_release() {
 /// Caught: `cancel` keeps what the head has collected (no `assign_permits`).
 #[test]
 fn model_drop_of_a_big_head_against_a_small_waiter() {
-    model(3, || {
+    model(bound(2, 3), || {
         let semaphore = semaphore(1);
         let owner = Arc::clone(&semaphore);
         let mut big = owner.acquire_many_owned(2);
@@ -169,7 +170,7 @@ fn model_drop_of_a_big_head_against_a_small_waiter() {
 /// Caught: `complete_cancelled` does not read the need again when it has changed.
 #[test]
 fn model_drop_of_a_big_head_against_release_and_a_small_waiter() {
-    model(2, || {
+    model(bound(1, 2), || {
         let semaphore = semaphore(1);
         let mut big = Arc::clone(&semaphore).acquire_many_owned(3);
         let mut small = semaphore.acquire();
@@ -254,7 +255,7 @@ fn model_close_against_a_part_paid_waiter_and_release() {
 /// Caught: `close` completes only the front.
 #[test]
 fn model_close_against_drop_with_two_in_line() {
-    model(2, || {
+    model(bound(1, 2), || {
         let semaphore = semaphore(0);
         let mut first = Arc::clone(&semaphore).acquire_owned();
         let mut second = semaphore.acquire();
@@ -693,7 +694,7 @@ fn model_two_who_take_and_return_the_same_node() {
 /// acquired before `release_node` reads the front.
 #[test]
 fn model_the_second_takes_its_grant_while_the_first_leaves() {
-    model(2, || {
+    model(bound(1, 2), || {
         let semaphore = semaphore(0);
         let mut first = Arc::clone(&semaphore).acquire_owned();
         let mut second = Arc::clone(&semaphore).acquire_owned();
@@ -771,7 +772,7 @@ fn model_permit_carries_memory() {
 /// A part payment publishes what its payer did. Caught: Relaxed in `complete`.
 #[test]
 fn model_part_payments_carry_memory() {
-    model(2, || {
+    model(bound(1, 2), || {
         let semaphore = semaphore(0);
         let shared = Arc::new([loom::cell::UnsafeCell::new(0), loom::cell::UnsafeCell::new(0)]);
         let payers: Vec<_> = (0..2)
@@ -799,7 +800,7 @@ fn model_part_payments_carry_memory() {
 /// Acquire.
 #[test]
 fn model_collected_permits_carry_memory_when_they_are_given_back() {
-    model(3, || {
+    model(bound(2, 3), || {
         let semaphore = semaphore(0);
         let mut both = semaphore.acquire_many(2);
         assert!(poll_once(&mut both).is_pending());

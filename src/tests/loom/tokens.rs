@@ -5,6 +5,7 @@
 use crate::raw::entry::Entry;
 use crate::raw::tokens::{Admission, HeldTokens, RawTokens, Refusal};
 use crate::sync::{model, thread};
+use crate::tests::loom::bound;
 use crate::time::Timestamp;
 use core::time::Duration;
 use std::sync::Arc;
@@ -161,7 +162,7 @@ fn model_what_has_left_the_window_gives_nothing_back() {
 /// without `hand_over`; Relaxed in `word`, `swap_word`, `Chain::current`.
 #[test]
 fn model_a_new_window_counts_what_was_before() {
-    model(2, || {
+    model(bound(1, 2), || {
         let tokens = Arc::new(RawTokens::new(2, Duration::from_nanos(1)));
         let first = held_at(&tokens, 0, 2);
         let there = Arc::clone(&tokens);
@@ -216,7 +217,7 @@ fn model_a_restart_by_an_old_reading_lets_nothing_leave_early() {
 /// that does not close first.
 #[test]
 fn model_what_is_settled_beside_a_reset_counts_once_at_most() {
-    model(2, || {
+    model(bound(1, 2), || {
         let tokens = Arc::new(HeldTokens::new(3, Duration::from_nanos(WINDOW)));
         let first = tokens.reserve(at(0), 2).unwrap();
         let there = Arc::clone(&tokens);

@@ -8,6 +8,7 @@ use crate::raw::window::Layout;
 use crate::raw::window::Log;
 use crate::sync::atomic::{AtomicU32, Ordering};
 use crate::sync::{model, models, thread};
+use crate::tests::loom::bound;
 use core::time::Duration;
 use std::sync::Arc;
 
@@ -107,7 +108,7 @@ fn model_one_cell() {
 /// bit.
 #[test]
 fn model_laps_wrap() {
-    model(2, || {
+    model(bound(1, 2), || {
         let log = log(2);
         assert_eq!(claim(&log, &[0, 0]), [0, 0]);
         let stamps = claim_at_once(&log, &[10, 20], &[10, 20, 30]);
@@ -148,7 +149,7 @@ fn model_stale_hint() {
 /// `WALK` steps instead of searching.
 #[test]
 fn model_hint_set_back_by_a_straggler() {
-    model(2, || {
+    model(bound(1, 2), || {
         let log = log(2);
         let stamps = claim_at_once(&log, &[0], &[0, 0, 10, 10]);
         assert_exact(&stamps, 2);
@@ -347,7 +348,7 @@ fn model_a_lower_limit_against_claims() {
 /// that does not read the state again.
 #[test]
 fn model_a_lower_limit_of_two_rings_against_claims() {
-    model(2, || {
+    model(bound(1, 2), || {
         let log = split(2, 1);
         let claimer = claim_elsewhere(&log, &[5, 5]);
         set(&log, 1);
@@ -457,7 +458,7 @@ fn model_growing_refuses_no_call() {
 /// takes a closed ring for a full one.
 #[test]
 fn model_a_straggler_meets_a_closed_ring() {
-    model(2, || {
+    model(bound(1, 2), || {
         let log = log(1);
         let claimer = claim_elsewhere(&log, &[0, 20]);
         claim(&log, &[10]);
@@ -496,7 +497,7 @@ fn model_growing_keeps_what_was_admitted_before() {
 /// not finished, both copy it. Caught: `Chunks::share` without the second round.
 #[test]
 fn model_two_who_copy_the_same_cells() {
-    model(2, || {
+    model(bound(1, 2), || {
         let log = log(2);
         assert_eq!(claim(&log, &[5, 6]), [5, 6]);
         let early = claim_elsewhere(&log, &[7, 7]);
