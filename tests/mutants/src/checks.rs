@@ -120,7 +120,11 @@ fn build(copy: &Checkout, kind: &str) -> Option<std::path::PathBuf> {
 /// Whether it ends well, or how it does not.
 fn run(command: &mut Command, patience: Duration) -> Result<(), &'static str> {
     // In the models' long form, if they have one.
-    command.env("RUST_BACKTRACE", "0").env("RINGGATE_MODELS", "long").stdout(Stdio::null()).stderr(Stdio::null());
+    command
+        .env("RUST_BACKTRACE", "0")
+        .env("RINGGATE_MODELS", "long")
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
     let start = Instant::now();
     let mut child = command.spawn().expect("it starts");
     loop {
