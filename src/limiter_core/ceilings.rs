@@ -1,7 +1,7 @@
 //! The rates as the user has set them, and as a provider tells them.
 
 use super::ceiling::Ceiling;
-use super::others::{Answer, Heard, Others, Windows};
+use super::others::{Answer, Others, Windows};
 use super::which::{Candidate, Candidates};
 use crate::raw::left::Sent;
 use crate::raw::window::Log;
@@ -160,16 +160,13 @@ impl Ceilings {
             let is_full = told.is_refusal && remaining == 0;
             let now = now();
             let answer = Answer { used, is_refusal: told.is_refusal, is_full, sent: told.sent };
-            match rule.others.learn(answer, counted, now, windows) {
-                Heard::Nobody => rule.set_forget_at(NEVER),
-                Heard::Perhaps => {}
-                Heard::Others => {
-                    let after = told.reset_after.map_or(u64::MAX, in_nanos).clamp(1, windows.kept);
-                    let ends = now.saturating_add(after);
-                    rule.set_forget_at(ends);
-                    // ORDERING: AcqRel, as in `look_at_the_earliest`.
-                    self.look_at.fetch_min(ends, Ordering::AcqRel);
-                }
+            // Otherwise what is known holds until its time, if anything is.
+            if rule.others.learn(answer, counted, now, windows) {
+                let after = told.reset_after.map_or(u64::MAX, in_nanos).clamp(1, windows.kept);
+                let ends = now.saturating_add(after);
+                rule.set_forget_at(ends);
+                // ORDERING: AcqRel, as in `look_at_the_earliest`.
+                self.look_at.fetch_min(ends, Ordering::AcqRel);
             }
         }
         rule.apply(log, index)

@@ -50,15 +50,6 @@ pub(super) struct Answer {
     pub(super) sent: Sent,
 }
 
-/// What an answer tells of others.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Heard {
-    Nobody,
-    /// As many as are known can be there, or nobody.
-    Perhaps,
-    Others,
-}
-
 /// A rule's windows, in ns: the provider's, and with the margin.
 #[derive(Clone, Copy)]
 pub(super) struct Windows {
@@ -74,7 +65,7 @@ impl Others {
 
     pub(super) fn forget(&self) {
         // ORDERING: Relaxed, as in `used`.
-        self.used.store(0, Ordering::Relaxed);
+        self.used.swap(0, Ordering::Relaxed);
     }
 
     /// The provider has refused a call.
@@ -86,14 +77,14 @@ impl Others {
         self.refused.forget();
     }
 
-    /// Learns from an answer what others use.
+    /// Learns from an answer what others use. Returns whether it tells that there are some.
     pub(super) fn learn(
         &self,
         answer: Answer,
         counted: Counted,
         now: u64,
         windows: Windows,
-    ) -> Heard {
+    ) -> bool {
         let Windows { window, kept } = windows;
         let Answer { used, is_refusal, is_full, sent } = answer;
         let beside = |ours: u64, refused: u64| used.saturating_sub(ours.saturating_sub(refused));
@@ -113,12 +104,9 @@ impl Others {
         } else {
             known.min(at_most).max(at_least)
         };
-        // ORDERING: Relaxed, as in `used`.
-        self.used.store(others, Ordering::Relaxed);
-        match others {
-            0 => Heard::Nobody,
-            _ if is_full || at_least > 0 => Heard::Others,
-            _ => Heard::Perhaps,
-        }
+        // ORDERING: Relaxed, as in `used`, in both. If it is another one by now, that is a word as late as this one. It may have been
+        // forgotten, and must not come back without a time.
+        let _ = self.used.compare_exchange(known, others, Ordering::Relaxed, Ordering::Relaxed);
+        others > 0 && (is_full || at_least > 0)
     }
 }
