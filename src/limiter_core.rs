@@ -66,7 +66,7 @@ mod which;
 pub(crate) use crate::raw::left::Sent;
 pub(crate) use admission::{Admission, Handle};
 pub(crate) use ask::Ask;
-pub(crate) use budgets::{Budgets, Reserved};
+pub(crate) use budgets::{Budgets, Reserved, Stamp};
 pub(crate) use concurrency::Concurrency;
 pub(crate) use grace::Grace;
 pub use priority::Priority;

@@ -4,7 +4,7 @@ use super::Limiter;
 use super::permit::{LimiterPermit, OwnedLimiterPermit};
 use crate::blocking::block_on;
 use crate::error::Refused;
-use crate::limiter_core::{Admission, Ask, Core, Reserved};
+use crate::limiter_core::{Admission, Ask, Core, Reserved, Stamp};
 use core::future::Future;
 use core::pin::Pin;
 use core::task::{Context, Poll};
@@ -215,8 +215,9 @@ impl<'a> Future for LimiterAcquire<'a> {
         if self.admission.has_budgets() {
             return self.poll_with_tokens(cx);
         }
-        let decided = self.admission.poll::<()>(cx);
-        decided.map_ok(|(core, ())| LimiterPermit::new(core, Reserved::default()))
+        let decided = self.admission.poll::<Stamp>(cx);
+        decided
+            .map_ok(|(core, stamp)| LimiterPermit::new(core, Reserved::default().with_stamp(stamp)))
     }
 }
 
@@ -283,7 +284,9 @@ impl Future for LimiterAcquireOwned {
         if self.admission.has_budgets() {
             return self.poll_with_tokens(cx);
         }
-        let decided = self.admission.poll::<()>(cx);
-        decided.map_ok(|(core, ())| OwnedLimiterPermit::new(core, Reserved::default()))
+        let decided = self.admission.poll::<Stamp>(cx);
+        decided.map_ok(|(core, stamp)| {
+            OwnedLimiterPermit::new(core, Reserved::default().with_stamp(stamp))
+        })
     }
 }

@@ -5,7 +5,7 @@ use super::permit::{LimiterPermit, OwnedLimiterPermit};
 use super::{Limiter, Priority};
 use crate::blocking::block_on;
 use crate::error::Refused;
-use crate::limiter_core::{Admission, Ask, Reserved};
+use crate::limiter_core::{Admission, Ask, Reserved, Stamp};
 use crate::tokens::Usage;
 use core::time::Duration;
 use std::sync::Arc;
@@ -121,8 +121,8 @@ impl<'a> LimiterCall<'a> {
         if core.budgets().is_some() {
             return self.try_acquire_with_tokens();
         }
-        core.try_admit::<()>(&self.ask)?;
-        Ok(LimiterPermit::new(core, Reserved::default()))
+        let stamp = core.try_admit::<Stamp>(&self.ask)?;
+        Ok(LimiterPermit::new(core, Reserved::default().with_stamp(stamp)))
     }
 
     /// [`try_acquire`](Self::try_acquire) with a permit that borrows nothing.
@@ -136,8 +136,9 @@ impl<'a> LimiterCall<'a> {
         if core.budgets().is_some() {
             return self.try_acquire_owned_with_tokens();
         }
-        core.try_admit::<()>(&self.ask)?;
-        Ok(OwnedLimiterPermit::new(Arc::clone(core), Reserved::default()))
+        let stamp = core.try_admit::<Stamp>(&self.ask)?;
+        let tokens = Reserved::default().with_stamp(stamp);
+        Ok(OwnedLimiterPermit::new(Arc::clone(core), tokens))
     }
 
     /// A call of its own, so that one without tokens stays small where it is inlined.

@@ -29,9 +29,9 @@ impl Limiter {
     /// the permit is dropped.
     ///
     /// This method takes it that what was told has just come: that its call was admitted an eighth of the window ago at most,
-    /// and 10 s at most. If quotas come later, give them to the call's permit:
-    /// [`LimiterPermit::observe`](crate::LimiterPermit::observe) knows since when the call was under way if it has reserved tokens. If not,
-    /// it takes it for a window old at most, and sees others' use by refusals.
+    /// and 10 s at most. If quotas come later, or while others use the key, give them to the call's permit:
+    /// [`LimiterPermit::observe`](crate::LimiterPermit::observe) knows since when the call was under way. Without that only refusals
+    /// and what was surely not ours tell of others.
     ///
     /// Calls that the provider has refused count here and not there; so they are taken off what was ours. A provider that
     /// counts them seems to be used by others until they have left the window. If calls come in clumps, others' use is learned by the

@@ -57,19 +57,35 @@ pub(crate) struct Reserved {
     expected: Usage,
     /// Few limiters have more limits on tokens than fit here.
     taken: SmallVec<[Mark; 3]>,
-    /// Of the latest of them that counts from its admission.
+    /// When the rate admitted it, or the latest of them that counts from its admission.
     stamp: Option<Timestamp>,
 }
 
 /// What an admission hands over: what was reserved, or nothing where there are no budgets. That is kept apart because a permit
 /// without tokens should not cost more than before there were any.
-pub(crate) trait Kept: Default {
+pub(crate) trait Kept {
     fn of(reserved: Reserved) -> Self;
+    fn stamped(stamp: Stamp) -> Self;
 }
 
 impl Kept for () {
     #[inline]
     fn of(_: Reserved) -> Self {}
+
+    #[inline]
+    fn stamped(_: Stamp) -> Self {}
+}
+
+impl Kept for Stamp {
+    #[inline]
+    fn of(reserved: Reserved) -> Self {
+        Self(reserved.stamp.map_or(0, Timestamp::as_nanos))
+    }
+
+    #[inline]
+    fn stamped(stamp: Stamp) -> Self {
+        stamp
+    }
 }
 
 impl Kept for Reserved {
@@ -77,9 +93,23 @@ impl Kept for Reserved {
     fn of(reserved: Reserved) -> Self {
         reserved
     }
+
+    #[inline]
+    fn stamped(stamp: Stamp) -> Self {
+        Self::default().with_stamp(stamp)
+    }
 }
 
+/// When the rate admitted a call, in ns of its time; 0 if there is no rate. That is the clock's time, unless it has jumped back.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Stamp(pub(super) u64);
+
 impl Reserved {
+    #[inline]
+    pub(crate) fn with_stamp(self, Stamp(stamp): Stamp) -> Self {
+        if stamp == 0 { self } else { Self { stamp: Some(Timestamp::from_nanos(stamp)), ..self } }
+    }
+
     pub(crate) fn expected(&self) -> Usage {
         self.expected
     }

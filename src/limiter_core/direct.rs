@@ -1,7 +1,7 @@
 //! Admission without a place in line, and the end of an admitted call.
 
 use super::ask::Ask;
-use super::budgets::{Kept, Reserved};
+use super::budgets::{Kept, Reserved, Stamp};
 use super::not_until::NotUntil;
 use super::reserving::Tokens;
 use super::shared::Core;
@@ -61,12 +61,12 @@ impl Core {
         if self.budgets().is_some() {
             return self.try_admit_with_tokens(ask).map(K::of);
         }
-        if self.concurrency().is_limited() {
-            self.try_admit_with_slot()?;
+        let stamp = if self.concurrency().is_limited() {
+            self.try_admit_with_slot()?
         } else {
-            self.stamp_rate()?;
-        }
-        Ok(K::default())
+            self.stamp_rate()?
+        };
+        Ok(K::stamped(stamp))
     }
 
     /// Admits a call that has nobody before it, if the pause is over. In a ramp it is the one that goes, so that comes last.
@@ -94,15 +94,15 @@ impl Core {
         if !is_early {
             self.reserve(ask, &mut tokens).map_err(|busy| self.refused(busy))?;
         }
-        self.stamp_in(reservation)?;
+        let stamp = self.stamp_in(reservation)?;
         slot.keep();
-        Ok(tokens.keep())
+        Ok(tokens.keep().with_stamp(stamp))
     }
 
-    fn try_admit_with_slot(&self) -> Result<(), Refused> {
+    fn try_admit_with_slot(&self) -> Result<Stamp, Refused> {
         if self.rate().is_none() {
             self.take_slot()?.keep();
-            return Ok(());
+            return Ok(Stamp::default());
         }
         // The rate first, so that a call it refuses takes no slot away from another.
         // Not by `map_err`, which copies what it does not change.
@@ -111,9 +111,9 @@ impl Core {
             Err(busy) => return Err(self.refused(busy)),
         };
         let slot = self.take_slot()?;
-        self.stamp_in(reservation)?;
+        let stamp = self.stamp_in(reservation)?;
         slot.keep();
-        Ok(())
+        Ok(stamp)
     }
 
     #[expect(clippy::inline_always, reason = "a call of its own is a tenth of an admission")]
@@ -148,9 +148,9 @@ impl Core {
     fn try_admit_in(&self, slot: Slot<'_>, ask: &Ask) -> Result<Reserved, Refused> {
         let mut tokens = Tokens::default();
         self.reserve(ask, &mut tokens)?;
-        self.stamp()?;
+        let stamp = self.stamp()?;
         slot.keep();
-        Ok(tokens.keep())
+        Ok(tokens.keep().with_stamp(stamp))
     }
 
     /// What the call is told.

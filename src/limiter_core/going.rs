@@ -160,14 +160,14 @@ impl Queued<'_> {
         }
         let mut tokens = Tokens::default();
         match core.reserve(this.ask, &mut tokens).and_then(|()| core.stamp()) {
-            Ok(()) => {
+            Ok(stamp) => {
                 core.line.went.made();
                 // MUTANTS: stamp 3
                 // Before the guard lets go of the slot: leaving runs user code, which may panic (the next call's
                 // waker, the drop of a timer).
                 self.leave();
                 slot.keep();
-                Some(Ok(tokens.keep()))
+                Some(Ok(tokens.keep().with_stamp(stamp)))
             }
             Err(busy) => {
                 self.as_mut().project().number.count_in();

@@ -20,7 +20,7 @@
 //! (`refused_calls.rs`). A provider that counts them, and refuses though others are not there, seems to be used by as many
 //! for as long as they are in the window.
 //!
-//! **When a call was admitted** is not always known. Then the second bound is that of a call that was admitted now, and only refusals
+//! **When a call was admitted** only its permit knows. Without it the second bound is that of a call that was admitted now, and only refusals
 //! and what was surely not ours raise the number.
 //!
 //! **Time.** The number holds until an answer tells another one. If none confirms it for a window, or until all is there again by the
@@ -92,7 +92,7 @@ impl Others {
         let then = sent.time(now);
         let before = then.saturating_sub(window)..then;
         let refused = self.refused.within(before.clone(), window);
-        let is_known = matches!(sent, Sent::At(_));
+        let is_known = matches!(sent, Sent::At(at) if at <= now);
         let at_least = counted.at_most.filter(|_| is_known).map_or(0, |ours| beside(ours, refused));
         // The call itself was counted unless it was refused. Without a margin it is among them.
         let own = u64::from(kept > window && is_known && !is_refusal);

@@ -1,7 +1,7 @@
 //! What all clones of a limiter share, and what can be decided without a place in line.
 
 use super::ask::Ask;
-use super::budgets::Budgets;
+use super::budgets::{Budgets, Stamp};
 use super::ceilings::Ceilings;
 use super::concurrency::Concurrency;
 use super::counts::Counted;
@@ -256,23 +256,25 @@ impl Core {
 
     /// Stamps by the reading of the clock that `peek` made; by a new one if others stamped meanwhile.
     #[inline]
-    pub(super) fn stamp_in(&self, reservation: Option<Reservation<'_>>) -> Result<(), NotUntil> {
-        if reservation.is_some_and(|reservation| reservation.take().is_some()) {
-            return Ok(());
+    pub(super) fn stamp_in(&self, reservation: Option<Reservation<'_>>) -> Result<Stamp, NotUntil> {
+        match reservation.and_then(Reservation::take) {
+            Some(stamp) => Ok(Stamp(stamp)),
+            None => self.stamp_rate(),
         }
-        self.stamp_rate()
     }
 
     /// Records an admission by the rate, unless it is paused.
-    pub(super) fn stamp(&self) -> Result<(), NotUntil> {
+    pub(super) fn stamp(&self) -> Result<Stamp, NotUntil> {
         self.pass_pause()?;
         self.stamp_rate()
     }
 
     /// The same, paused or not.
     #[inline]
-    pub(super) fn stamp_rate(&self) -> Result<(), NotUntil> {
-        self.with_fresh_clock(|log| log.try_acquire_by(|| self.now(), &|| self.now())).map(drop)
+    pub(super) fn stamp_rate(&self) -> Result<Stamp, NotUntil> {
+        let stamp =
+            self.with_fresh_clock(|log| log.try_acquire_by(|| self.now(), &|| self.now()))?;
+        Ok(Stamp(stamp.unwrap_or(0)))
     }
 
     /// Asks the log, again if the clock's reading was stale. `None` if there is no rate.
