@@ -102,7 +102,7 @@ fn refused_calls_outlived_a_reset_another_window_and_a_jump_of_the_clock() {
     five_others(&limiter, 1_000_500);
 }
 
-/// A permit without tokens does not know since when its call is under way.
+/// By its permit, which knows since when the call was under way, and without it.
 #[test]
 fn ours_were_taken_for_others_when_a_refusal_came_late() {
     for lately in [false, true] {
