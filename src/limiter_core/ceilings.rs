@@ -221,7 +221,8 @@ impl Ceilings {
                 has_forgotten = true;
             }
         }
-        if has_forgotten {
+        // A rule's time may have moved on since.
+        if has_forgotten || self.look_at().is_some_and(|at| now >= at) {
             self.look_at_the_earliest();
         }
         has_forgotten

@@ -298,19 +298,24 @@ impl Core {
                     }
                     (readings, seen) = (readings + 1, Some((busy.newest, busy.reading.base)));
                 }
-                Err(busy) => match self.ceilings.look_at() {
-                    None => return Err(busy.into()),
-                    // Once: by then the windows are longer than this takes.
-                    Some(_)
-                        if !has_forgotten
-                            && self.ceilings.forget_others(log, busy.reading.clock) =>
-                    {
-                        has_forgotten = true;
-                    }
-                    Some(look_at) => return Err(by_then(busy, look_at).into()),
-                },
+                Err(busy) if self.ceilings.look_at().is_none() => return Err(busy.into()),
+                // Once: by then the windows are longer than this takes.
+                Err(busy)
+                    if !has_forgotten && self.ceilings.forget_others(log, busy.reading.clock) =>
+                {
+                    has_forgotten = true;
+                }
+                Err(busy) => return Err(self.by_then(busy).into()),
             }
         }
+    }
+
+    /// When it is forgotten what others use, there is more room.
+    #[cold]
+    fn by_then(&self, busy: LogFull) -> LogFull {
+        let Some(look_at) = self.ceilings.look_at() else { return busy };
+        let look_at = look_at.max(busy.reading.clock.saturating_add(1));
+        LogFull { free_at: busy.free_at.map(|at| at.min(look_at)), ..busy }
     }
 
     /// The clock was read after the stamp `seen` was in the log. If the reading is far before that stamp, the
@@ -328,11 +333,4 @@ impl Core {
             log.restart_time(reading.base);
         }
     }
-}
-
-/// By that time what others use is forgotten, and there is more room.
-#[cold]
-fn by_then(busy: LogFull, look_at: u64) -> LogFull {
-    let look_at = look_at.max(busy.reading.clock.saturating_add(1));
-    LogFull { free_at: busy.free_at.map(|at| at.min(look_at)), ..busy }
 }

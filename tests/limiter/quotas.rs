@@ -367,6 +367,26 @@ fn those_in_line_go_when_others_are_forgotten() {
     }
 }
 
+/// What others use is told again before it is forgotten, and then it holds for longer. Broken by: the first time kept as the one at
+/// which to look.
+#[test]
+fn a_word_that_is_confirmed_holds_from_then_on() {
+    let (limiter, bells) = per_minute(60);
+    says_left(&limiter, Requests, 2);
+    bells.advance(MINUTE / 2);
+    says_left(&limiter, Requests, 2);
+    calls(&limiter, 2);
+    bells.advance(MINUTE / 2 + MINUTE / 60);
+    for behind in 0..2 {
+        let told = limiter.try_acquire().unwrap_err().retry_after().unwrap();
+        assert!(told > MINUTE / 3, "{behind}: {told:?}");
+        let mut call = Woken::waits(&limiter, 0, 0);
+        assert!(call.run(9).is_none());
+        let next = bells.next().unwrap();
+        assert!(next > bells.now_ns() + 1_000_000, "it looks all the time");
+    }
+}
+
 /// Broken by: somebody who forgets, and wakes nobody.
 #[test]
 fn those_in_line_are_woken_when_a_look_forgets_what_others_used() {
