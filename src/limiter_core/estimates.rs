@@ -41,8 +41,8 @@ impl Core {
             return None;
         }
         // There is more room once it is forgotten what others use; perhaps not enough for all ahead.
-        let look_at = self.ceilings.look_at().map(|at| at.max(now.saturating_add(1)));
-        let free_at = free_at.map(|at| at.min(look_at.unwrap_or(u64::MAX)));
+        let look_at = self.ceilings.look_at().filter(|at| *at > now).unwrap_or(u64::MAX);
+        let free_at = free_at.map(|at| at.min(look_at));
         // MUTANTS: estimate
         // Not permanent: waiters ahead may cancel.
         let only_behind_others = free_at.is_none() && ahead > 0;

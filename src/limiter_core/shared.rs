@@ -313,8 +313,8 @@ impl Core {
     /// When it is forgotten what others use, there is more room.
     #[cold]
     fn by_then(&self, busy: LogFull) -> LogFull {
-        let Some(look_at) = self.ceilings.look_at() else { return busy };
-        let look_at = look_at.max(busy.reading.clock.saturating_add(1));
+        let now = busy.reading.clock;
+        let look_at = self.ceilings.look_at().filter(|at| *at > now).unwrap_or(u64::MAX);
         LogFull { free_at: busy.free_at.map(|at| at.min(look_at)), ..busy }
     }
 
