@@ -7,7 +7,8 @@
 //! within bounds (`raw/window/log/look_back.rs`), and so is what others use:
 //!
 //! * It has counted **at some time between the admission of the call that it answers and now**. What is above all that we have
-//!   admitted from a window before that call until now was not ours (`surely`). While others are not known, only that is believed, and a refusal.
+//!   admitted from a window before that call until now was not ours (`surely`). While others are not known, only that is
+//!   believed, and a refusal.
 //! * Most providers count **calls as they come**. Then it is what the window before that call held, but for calls that overtook
 //!   one another (`at_least`, `at_most`). Once others are known, their number is kept between these.
 //!
@@ -20,8 +21,8 @@
 //! (`refused_calls.rs`). A provider that counts them, and refuses though others are not there, seems to be used by as many
 //! for as long as they are in the window.
 //!
-//! **When a call was admitted** only its permit knows. Without it the second bound is that of a call that was admitted now, and only refusals
-//! and what was surely not ours raise the number.
+//! **When a call was admitted** only its permit knows. Without it the second bound is that of a call that was admitted now, and
+//! only refusals and what was surely not ours raise the number.
 //!
 //! **Time.** The number holds until an answer tells another one. If none confirms it for a window, or until all is there again by the
 //! provider's word, it is forgotten: whatever others had used has left the window.
