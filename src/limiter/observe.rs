@@ -23,7 +23,8 @@ impl Limiter {
     ///   of it is not believed.
     /// * Less remaining than there can be by our own calls was used by somebody else with the same key. A rate is lowered by that, but
     ///   not below one call, until an answer tells otherwise, or none tells anything for a window. Tokens of others count from now
-    ///   on, as long as ours do. So what a refusal says of the time to wait may be too early if others go on. While there are no others, nothing that our own calls may have used is taken for theirs.
+    ///   on, as long as ours do. So what a refusal says of the time to wait may be too early if others go on. While there are no
+    ///   others, nothing that our own calls may have used is taken for theirs.
     ///
     /// Nothing that is said raises a limit above the configured one. Observe every answer, also those without an error, and before
     /// the permit is dropped.
@@ -39,8 +40,8 @@ impl Limiter {
     ///
     /// # Cost
     ///
-    /// A success without quotas: three loads. A quota: a look at the limit that it is of, and a change of the limit if it is another one. The first one for a
-    /// limit on tokens allocates 8 KiB.
+    /// A success without quotas: three loads. A quota: a look at the limit that it is of, and a change of the limit if it is
+    /// another one. The first one for a limit on tokens allocates 8 KiB.
     ///
     /// # Panics
     ///
