@@ -25,6 +25,8 @@ pub(crate) struct Call<P: Guard, R> {
     pub(super) reader: R,
     said: Option<Usage>,
     heard: Heard,
+    /// Nothing more of it will come.
+    is_complete: bool,
 }
 
 /// What the limiter has learned from a call.
@@ -38,7 +40,8 @@ enum Heard {
 
 impl<P: Guard, R> Call<P, R> {
     pub(super) fn new(permit: P, reader: R) -> Self {
-        Self { permit: Some(permit), reader, said: None, heard: Heard::Nothing }
+        let (said, heard, is_complete) = (None, Heard::Nothing, false);
+        Self { permit: Some(permit), reader, said, heard, is_complete }
     }
 
     pub(super) fn permit(&self) -> Option<&P> {
@@ -75,27 +78,26 @@ impl<P: Guard, R: Reads> Call<P, R> {
         }
     }
 
-    /// The answer has come to its end: what was said is all that was used.
+    /// The answer has come to its end: what was said is all that was used, unless an error was part of it.
     pub(super) fn end(mut self) {
+        self.is_complete = true;
         if self.heard == Heard::Nothing
             && self.reader.looks_for_errors()
             && let Some(permit) = &self.permit
         {
-            // Before its slot is free.
+            // Before its slot is free. If that wakes somebody who panics, the call is settled all the same.
             permit.observe(&Feedback::new());
-        }
-        if let Some(used) = self.said
-            && let Some(permit) = self.permit.take()
-        {
-            permit.settle(used);
         }
     }
 }
 
 impl<P: Guard, R> Drop for Call<P, R> {
-    /// How much was used is not known: as much as was reserved, or more if more was said.
+    /// Of an answer that is not complete it is not known how much was used: as much as was reserved, or more if more was said.
     fn drop(&mut self) {
-        if let (Some(permit), Some(used)) = (self.permit.take(), self.said) {
+        let (Some(permit), Some(used)) = (self.permit.take(), self.said) else { return };
+        if self.is_complete && self.heard != Heard::Error {
+            permit.settle(used);
+        } else {
             permit.settle_at_least(used);
         }
     }

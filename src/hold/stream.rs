@@ -26,8 +26,9 @@ pin_project! {
     /// Once it has ended it returns `None` again, and the stream it was made of is not polled any more. That one is dropped before
     /// the slot is free. It is `Unpin` if that one is.
     ///
-    /// At its end the call is settled at what was [said](Self::settle_with) of its items. If nothing was said, or it is dropped or
-    /// panics before its end, what the call had reserved counts; of its input or output what was said by then, if that counts more.
+    /// At its end the call is settled at what was [said](Self::settle_with) of its items. If nothing was said, an item
+    /// [told](Self::observe_with) an error, or it is dropped or panics before its end, what the call had reserved counts; of its input
+    /// or output what was said by then, if that counts more.
     ///
     /// Nothing can see that a stream is not polled any more: it holds its slot until it is dropped.
     ///

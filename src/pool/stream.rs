@@ -15,8 +15,9 @@ use futures_core::Stream;
 ///
 /// It releases the slot when it ends, panics or is dropped. After its end it returns `None` again.
 ///
-/// At its end the call is settled at what its events said it has used. If they said nothing, or it is dropped or panics before its
-/// end, what the call had reserved counts; of its input or output what was said by then, if that counts more.
+/// At its end the call is settled at what its events said it has used. If they said nothing, one of them told an error, or it is
+/// dropped or panics before its end, what the call had reserved counts; of its input or output what was said by then, if that counts
+/// more.
 ///
 /// What its events say for all calls ([`Provider::event_feedback`](crate::Provider::event_feedback)) the limiter learns at once, and
 /// at its end that there was no error. Nothing is sent again: the caller has read the answer's beginning.

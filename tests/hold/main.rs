@@ -4,6 +4,7 @@
 mod body;
 #[path = "../common/mod.rs"]
 mod common;
+mod faults;
 mod future;
 mod idle;
 mod observed;
