@@ -229,7 +229,9 @@ impl<S: Stream> HeldStream<S> {
     /// error. By then its permit has been released.
     ///
     /// The time begins when the stream is asked and has nothing, and ends with the next item. How long its reader takes between two
-    /// items does not count. With zero it ends where it would first have to wait. Its tokens count as those of any that is dropped.
+    /// items does not count. When the time is over the stream is asked once more: in a task that has spent tokio's budget it had
+    /// nothing, though an item may be there. With zero it ends where it would first have to wait. Its tokens count as those of any
+    /// that is dropped.
     ///
     /// ```
     /// use futures_util::{StreamExt, stream};

@@ -4,6 +4,8 @@ use crate::common::poll_with;
 use crate::scene::{AS_RESERVED, has_panicked, next, panics, scene};
 use futures_util::{Stream, stream};
 use ringgate::{Feedback, PoolStream, Usage};
+#[cfg(feature = "tokio")]
+use ringgate::{Limiter, StalledError};
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Poll, Wake, Waker};
@@ -46,4 +48,46 @@ fn a_waker_that_panicked_at_an_answers_end_left_it_unsettled() {
     assert!(poll_with(waits.as_mut(), &Waker::from(Arc::new(Panicking))).is_pending());
     assert!(has_panicked(|| read(held)));
     assert_eq!(scene.used(), (90, 20));
+}
+
+/// A stream of tokio's has nothing in a task whose budget is spent, though an item is there.
+#[cfg(feature = "tokio")]
+#[tokio::test(start_paused = true)]
+async fn a_stream_whose_item_was_there_ended_as_stalled_in_a_task_without_budget() {
+    use std::future::poll_fn;
+    use std::pin::Pin;
+    use std::time::Duration;
+    use tokio::task::coop::{has_budget_remaining, poll_proceed};
+
+    let limiter = Limiter::builder().max_concurrent(1).build();
+    let (sender, mut receiver) = tokio::sync::mpsc::unbounded_channel();
+    let items = stream::poll_fn(move |cx| receiver.poll_recv(cx));
+    let held = limiter.try_acquire_owned().unwrap().hold(items);
+    let mut held = held.idle_timeout(Duration::from_secs(10), |_: StalledError| "stalled");
+    // Its reader is elsewhere while the item comes, and asks when the time is over.
+    assert_eq!(next(&mut held), Poll::Pending);
+    sender.send("in time").unwrap();
+    tokio::time::advance(Duration::from_secs(11)).await;
+    let mut spends = true;
+    let item = poll_fn(|cx| {
+        while spends && has_budget_remaining() {
+            if let Poll::Ready(unit) = poll_proceed(cx) {
+                unit.made_progress();
+            }
+        }
+        spends = false;
+        Pin::new(&mut held).poll_next(cx)
+    });
+    assert_eq!(item.await, Some("in time"));
+}
+
+/// What a function has to say besides is no reason not to hear an error in the bytes.
+#[cfg(feature = "http")]
+#[test]
+fn a_function_that_said_something_hid_an_error_in_the_bytes() {
+    let scene = scene();
+    let bytes = "data: {\"error\":{\"type\":\"overloaded_error\"}}\n\n";
+    let held = scene.permit().hold(stream::iter([Ok::<_, ()>(bytes)])).read_usage();
+    read(held.observe_with(|_| Some(Feedback::new())));
+    assert_eq!(scene.limiter.concurrency_limit(), 1);
 }

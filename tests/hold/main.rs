@@ -2,6 +2,8 @@
 
 #[cfg(feature = "http-body")]
 mod body;
+#[cfg(feature = "http-body")]
+mod body_faults;
 #[path = "../common/mod.rs"]
 mod common;
 mod faults;
