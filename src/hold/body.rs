@@ -131,7 +131,7 @@ impl<B: Body, P: Admitted> HeldBody<B, P> {
     }
 
     /// Asks `feedback` what each frame says for all calls. See [`HeldStream::observe_with`](crate::HeldStream::observe_with). A body
-    /// that ends with an error is no success.
+    /// that ends with an error is no success, and one without frames is none either.
     ///
     /// ```
     /// use http_body_util::{BodyExt, Full};
@@ -166,7 +166,8 @@ where
     B::Data: AsRef<[u8]>,
 {
     /// Settles the call at the usage that stands in the body, and [observes](crate::Limiter::observe) an error in it: a
-    /// [`UsageReader`] reads along. The body stays as it is.
+    /// [`UsageReader`] reads along. The body stays as it is. For answers with a status of success only, and complete where the bytes
+    /// say so: see [`HeldStream::read_usage`](crate::HeldStream::read_usage).
     ///
     /// ```
     /// use http_body_util::{BodyExt, Full};

@@ -102,4 +102,14 @@ impl<T> Reads for Closures<T> {
         }
         self.feedback.is_some()
     }
+
+    #[cfg(feature = "http")]
+    fn has_failed(&self) -> bool {
+        self.wire.as_ref().is_some_and(|wire| wire.reader.has_failed())
+    }
+
+    #[cfg(feature = "http")]
+    fn is_complete(&self) -> bool {
+        self.wire.as_ref().is_some_and(|wire| wire.reader.is_complete())
+    }
 }

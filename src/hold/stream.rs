@@ -192,6 +192,12 @@ impl<S: Stream<Item = Result<T, E>>, T: AsRef<[u8]>, E, P: Admitted> HeldStream<
     /// Settles the call at the usage that stands in the bytes, and [observes](crate::Limiter::observe) an error in them: a
     /// [`UsageReader`] reads along. The bytes stay as they are. It also [ends at an error](Self::end_at_error).
     ///
+    /// If the bytes say that the answer is complete (`[DONE]`, `message_stop`, `response.completed`), that is its end for all but the
+    /// slot: many clients drop the stream then.
+    ///
+    /// For answers with a status of success only. Of another one let the permit [observe](crate::OwnedLimiterPermit::observe) the
+    /// status, and do not read its body by this: a body in which no error is found counts as a success.
+    ///
     /// ```
     /// use futures_util::{StreamExt, stream};
     /// use ringgate::{Limiter, Usage};

@@ -2,6 +2,8 @@
 
 use crate::common::poll_with;
 use crate::scene::{AS_RESERVED, has_panicked, next, panics, scene};
+#[cfg(feature = "http")]
+use futures_util::StreamExt;
 use futures_util::{Stream, stream};
 use ringgate::{Feedback, PoolStream, Usage};
 #[cfg(feature = "tokio")]
@@ -27,6 +29,21 @@ fn an_error_in_an_answer_was_taken_for_its_last_word() {
     let held = PoolStream::with_usage(Box::pin(items()), pooled.permit(), |item| *item);
     read(held.with_feedback(is_error));
     assert_eq!(pooled.used(), AS_RESERVED);
+}
+
+/// Nothing but its type told that the connection broke.
+#[test]
+fn an_error_among_a_pools_events_was_an_event_as_any_other() {
+    let scene = scene();
+    scene.limiter.observe(&Feedback::overload());
+    let events = stream::iter([Ok(Usage::new(90, 1)), Err("reset"), Ok(Usage::new(0, 7))]);
+    let held = PoolStream::with_usage(Box::pin(events), scene.permit(), |event| event.ok());
+    let mut held = held.with_feedback(|_| None).end_at_error();
+    assert_eq!(held.size_hint(), (0, Some(3)));
+    assert!(matches!(next(&mut held), Poll::Ready(Some(Ok(_)))));
+    assert_eq!(next(&mut held), Poll::Ready(Some(Err("reset"))));
+    assert_eq!((next(&mut held), held.size_hint()), (Poll::Ready(None), (0, Some(0))));
+    assert_eq!((scene.used(), scene.limiter.concurrency_limit()), (AS_RESERVED, 1));
 }
 
 struct Panicking;
@@ -90,4 +107,62 @@ fn a_function_that_said_something_hid_an_error_in_the_bytes() {
     let held = scene.permit().hold(stream::iter([Ok::<_, ()>(bytes)])).read_usage();
     read(held.observe_with(|_| Some(Feedback::new())));
     assert_eq!(scene.limiter.concurrency_limit(), 1);
+}
+
+/// The call's input and output that count after the text has been read to its end, or as far as it goes and dropped.
+#[cfg(feature = "http")]
+fn used_of(text: &str, to_the_end: bool) -> (u64, u64) {
+    let scene = scene();
+    scene.limiter.observe(&Feedback::overload());
+    let items = stream::iter([Ok::<_, ()>(text)]);
+    let items = items.chain(stream::pending().take(usize::from(!to_the_end)));
+    read(scene.permit().hold(items).read_usage());
+    let is_success = scene.limiter.concurrency_limit() == crate::scene::SLOTS;
+    assert_eq!(is_success, scene.used() != AS_RESERVED, "{text}");
+    scene.used()
+}
+
+/// An error that says nothing for other calls breaks an answer off as well.
+#[cfg(feature = "http")]
+#[test]
+fn an_error_of_one_call_was_taken_for_a_success() {
+    let start = "data: {\"usage\":{\"input_tokens\":90,\"output_tokens\":1}}\n\n";
+    assert_eq!(used_of(start, true), (90, 1));
+    for error in [
+        "data: {\"type\":\"error\",\"error\":{\"type\":\"api_error\"}}\n\n",
+        "event: error\ndata: {}\n\n",
+        "data: Internal\nevent: error\n\n",
+        "{\"error\":\"internal\"}\n\ndata: [DONE]\n\n",
+    ] {
+        assert_eq!(used_of(&[start, error].concat(), true), AS_RESERVED, "{error}");
+    }
+    let none = "data: {\"error\":null}\n\ndata: {\"error\":false}\n\ndata: {\"error\":\"\"}\n\n";
+    assert_eq!(used_of(&[start, none].concat(), true), (90, 1));
+}
+
+/// Most clients read up to the word that ends it, and not up to the end of the connection.
+#[cfg(feature = "http")]
+#[test]
+fn an_answer_dropped_after_its_last_event_counted_as_reserved() {
+    let start = "data: {\"usage\":{\"input_tokens\":90,\"output_tokens\":20}}\n\n";
+    assert_eq!(used_of(start, false), AS_RESERVED);
+    for end in [
+        "data: [DONE]\n\n",
+        "data:[DONE]\r\n",
+        "event: message_stop\ndata: {\"type\": \"message_stop\"}\n\n",
+        "data: {\"type\":\"response.completed\",\"response\":{}}",
+        "data: {\"response\":{},\"type\":\"response.incomplete\"}\n\n",
+    ] {
+        assert_eq!(used_of(&[start, end].concat(), false), (90, 20), "{end}");
+    }
+    for other in [
+        "data: [DONE",
+        "data: \"[DONE]\"\n\n",
+        "data: {\"text\":\"[DONE]\"}\n\n",
+        "data: {\"text\":\"\\\"type\\\":\\\"message_stop\\\"\"}\n\n",
+        "data: {\"delta\":{\"type\":\"message_stop\"}}\n\n",
+        "event: error\ndata: {}\n\ndata: [DONE]\n\n",
+    ] {
+        assert_eq!(used_of(&[start, other].concat(), false), AS_RESERVED, "{other}");
+    }
 }
