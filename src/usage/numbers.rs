@@ -26,20 +26,15 @@ pub(super) fn usage(told: &Value, counts_cached: Option<bool>) -> Option<Usage> 
     let (written, read) =
         (number("cache_creation_input_tokens"), number("cache_read_input_tokens"));
     own.or(all).or(output).or(written).or(read)?;
-    let own = (own.is_some() || all.is_none()).then(|| {
-        let own = own.unwrap_or(0);
-        let own = match counts_cached {
-            None => own,
-            Some(true) => own.saturating_add(read.unwrap_or(0)),
-            Some(false) => own.saturating_sub(cached(told)),
-        };
-        own.saturating_add(written.unwrap_or(0))
-    });
-    let all = all.map(|all| match counts_cached {
-        Some(false) => all.saturating_sub(cached(told).max(read.unwrap_or(0))),
-        _ => all,
-    });
-    Some(Usage::new(own.max(all).unwrap_or(0), output.unwrap_or(0)))
+    let (cached, read) = (cached(told), read.unwrap_or(0));
+    let (beside, within) = (own.unwrap_or(0), all.unwrap_or(0));
+    let (beside, within) = match counts_cached {
+        None => (beside, within),
+        Some(true) => (beside.saturating_add(read), within),
+        Some(false) => (beside.saturating_sub(cached), within.saturating_sub(cached.max(read))),
+    };
+    let beside = beside.saturating_add(written.unwrap_or(0));
+    Some(Usage::new(beside.max(within), output.unwrap_or(0)))
 }
 
 /// The part of the input that was read from a cache.

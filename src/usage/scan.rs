@@ -20,6 +20,10 @@ pub(super) const MOST_BYTES: usize = 8 * 1024;
 /// What the name of a member and what is around it take.
 const FRAME: usize = 16;
 
+/// The members of the outer object that may tell an error or its kind.
+const MEMBERS: [&[u8]; 7] =
+    [b"type", b"__type", b"object", b"code", b"status", b"statusCode", b"status_code"];
+
 /// The ends of members that say nothing: no error, above all.
 const NOTHING: [&[u8]; 3] = [b":null", b":false", b":\"\""];
 
@@ -225,8 +229,7 @@ impl Scan {
     fn wish(&self) -> Wish {
         match (self.name.as_bytes(), self.is_inner) {
             (b"usage" | b"error", _) => Wish::Keep,
-            (b"type" | b"__type" | b"object" | b"code", false) => Wish::Keep,
-            (b"status" | b"statusCode" | b"status_code", false) => Wish::Keep,
+            (name, false) if MEMBERS.contains(&name) => Wish::Keep,
             (b"message" | b"response" | b"x_groq", false) => Wish::Enter,
             _ => Wish::Skip,
         }
