@@ -158,8 +158,8 @@ impl<S: Stream, P: Admitted> HeldStream<S, P> {
     }
 
     /// Asks `feedback` what each item says for all calls. The limiter [observes](crate::Limiter::observe) the first error, the
-    /// first of the others that has quotas, and at the stream's end, if there was none of them, a success. See
-    /// [`Provider::event_feedback`](crate::Provider::event_feedback).
+    /// first of the others that has quotas, and at the stream's end, if there was none of them, a success: so it is not for the body
+    /// of a refusal, if that tells no error. See [`Provider::event_feedback`](crate::Provider::event_feedback).
     ///
     /// ```
     /// use futures_util::{StreamExt, stream};

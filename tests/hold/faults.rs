@@ -114,7 +114,7 @@ fn a_function_that_said_something_hid_an_error_in_the_bytes() {
 fn used_of(text: &str, to_the_end: bool) -> (u64, u64) {
     let scene = scene();
     scene.limiter.observe(&Feedback::overload());
-    let items = stream::iter([Ok::<_, ()>(text)]);
+    let items = stream::iter(text.as_bytes().chunks(5).map(Ok::<_, ()>));
     let items = items.chain(stream::pending().take(usize::from(!to_the_end)));
     read(scene.permit().hold(items).read_usage());
     let is_success = scene.limiter.concurrency_limit() == crate::scene::SLOTS;
