@@ -170,6 +170,10 @@ pub trait Provider: Send + Sync {
     /// A pool asks for each event. It observes the first that tells an error, and the first of the others that has quotas. A stream
     /// that ends without an error is a success.
     ///
+    /// A pool knows of no other errors. If events are `Result`s, an `Err` of which this says nothing is an event as any other: at the
+    /// stream's end the call is settled at what was said before it, and counts as a success. For an error that concerns no other call
+    /// let the stream [end at it](crate::PoolStream::end_at_error).
+    ///
     /// ```
     /// # use async_trait::async_trait;
     /// # use ringgate::{EventStream, Provider, Refused};

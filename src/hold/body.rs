@@ -22,8 +22,10 @@ pin_project! {
     /// An HTTP body that holds a permit until its end or an error, or until it panics or is dropped. From
     /// [`OwnedLimiterPermit::hold_body`](crate::OwnedLimiterPermit::hold_body).
     ///
-    /// Frames, trailers, errors, the size hint and [`is_end_stream`](Body::is_end_stream) are those of the body it was made of. That
-    /// one is dropped before the slot is free. Its end is the last frame if the body says so then, and else the `None` after it.
+    /// Frames, trailers, errors and the size hint are those of the body it was made of. That one is dropped before the slot is free.
+    /// Its end is the last frame if the body says so then, and else the `None` after it. Not before that does
+    /// [`is_end_stream`](Body::is_end_stream) say that it has ended: who reads a body need not poll it then, and its call would not
+    /// be settled.
     ///
     /// Tokens and [cost](crate::HeldStream#cost) are as with a [`HeldStream`](crate::HeldStream).
     #[must_use = "bodies do nothing unless polled"]
@@ -37,7 +39,7 @@ pin_project! {
 /// With the feature `http-body`.
 impl OwnedLimiterPermit {
     /// The body with this permit, which is released at the body's end or error, or when it panics or is dropped. The permit of a
-    /// body that has no frames is released at once.
+    /// body that has no frames is released at once: nothing is settled then, and no success observed.
     ///
     /// ```
     /// use http_body_util::{BodyExt, Full};
@@ -78,9 +80,8 @@ impl OwnedSemaphorePermit {
 
 impl<B: Body, P: Guard> HeldBody<B, P> {
     fn new(body: B, permit: P) -> Self {
-        let is_over = body.is_end_stream();
         let mut holding = Holding::new(body, permit, Closures::none());
-        if is_over {
+        if holding.inner().is_some_and(Body::is_end_stream) {
             holding.release();
         }
         Self { holding, idle: None }
@@ -130,7 +131,7 @@ impl<B: Body, P: Admitted> HeldBody<B, P> {
     }
 
     /// Asks `feedback` what each frame says for all calls. See [`HeldStream::observe_with`](crate::HeldStream::observe_with). A body
-    /// that ends with an error is no success.
+    /// that ends with an error is no success, and one without frames is none either.
     ///
     /// ```
     /// use http_body_util::{BodyExt, Full};
@@ -165,7 +166,8 @@ where
     B::Data: AsRef<[u8]>,
 {
     /// Settles the call at the usage that stands in the body, and [observes](crate::Limiter::observe) an error in it: a
-    /// [`UsageReader`] reads along. The body stays as it is.
+    /// [`UsageReader`] reads along. The body stays as it is. For answers with a status of success only, and complete where the bytes
+    /// say so: see [`HeldStream::read_usage`](crate::HeldStream::read_usage).
     ///
     /// ```
     /// use http_body_util::{BodyExt, Full};
@@ -254,7 +256,7 @@ impl<B: Body, P: Guard> Body for HeldBody<B, P> {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.holding.inner().is_none_or(Body::is_end_stream)
+        self.holding.inner().is_none()
     }
 
     fn size_hint(&self) -> SizeHint {

@@ -3,6 +3,7 @@
 use super::guard::Guard;
 use crate::feedback::{Feedback, Signal};
 use crate::tokens::Usage;
+use core::mem;
 
 /// Reads the parts of an answer: what the call has used, and what the provider says.
 pub(crate) trait Reads {
@@ -16,6 +17,16 @@ pub(crate) trait Reads {
 
     /// Whether an answer without an error is a success: somebody looks for errors.
     fn looks_for_errors(&self) -> bool;
+
+    /// Whether there was an error, which may say nothing for other calls.
+    fn has_failed(&self) -> bool {
+        false
+    }
+
+    /// Whether the items so far are all of the answer, though its end has not come.
+    fn is_complete(&self) -> bool {
+        false
+    }
 }
 
 /// A call whose answer is under way.
@@ -25,6 +36,9 @@ pub(crate) struct Call<P: Guard, R> {
     pub(super) reader: R,
     said: Option<Usage>,
     heard: Heard,
+    /// Nothing more of it will come.
+    is_complete: bool,
+    has_failed: bool,
 }
 
 /// What the limiter has learned from a call.
@@ -38,7 +52,14 @@ enum Heard {
 
 impl<P: Guard, R> Call<P, R> {
     pub(super) fn new(permit: P, reader: R) -> Self {
-        Self { permit: Some(permit), reader, said: None, heard: Heard::Nothing }
+        Self {
+            permit: Some(permit),
+            reader,
+            said: None,
+            heard: Heard::Nothing,
+            is_complete: false,
+            has_failed: false,
+        }
     }
 
     pub(super) fn permit(&self) -> Option<&P> {
@@ -53,6 +74,10 @@ impl<P: Guard, R: Reads> Call<P, R> {
         }
         if let Some(feedback) = self.reader.feedback(item) {
             self.observe(&feedback);
+        }
+        self.has_failed |= self.reader.has_failed();
+        if self.reader.is_complete() {
+            self.complete();
         }
     }
 
@@ -75,27 +100,33 @@ impl<P: Guard, R: Reads> Call<P, R> {
         }
     }
 
-    /// The answer has come to its end: what was said is all that was used.
+    /// The answer has come to its end: what was said is all that was used, unless an error was part of it.
     pub(super) fn end(mut self) {
-        if self.heard == Heard::Nothing
+        self.complete();
+    }
+
+    fn complete(&mut self) {
+        let is_known = mem::replace(&mut self.is_complete, true);
+        if !is_known
+            && self.heard == Heard::Nothing
+            && !self.has_failed
             && self.reader.looks_for_errors()
             && let Some(permit) = &self.permit
         {
-            // Before its slot is free.
+            // Before its slot is free. If that wakes somebody who panics, the call is settled all the same.
             permit.observe(&Feedback::new());
-        }
-        if let Some(used) = self.said
-            && let Some(permit) = self.permit.take()
-        {
-            permit.settle(used);
         }
     }
 }
 
 impl<P: Guard, R> Drop for Call<P, R> {
-    /// How much was used is not known: as much as was reserved, or more if more was said.
+    /// Of an answer that is not complete it is not known how much was used: as much as was reserved, or more if more was said.
     fn drop(&mut self) {
-        if let (Some(permit), Some(used)) = (self.permit.take(), self.said) {
+        let (Some(permit), Some(used)) = (self.permit.take(), self.said) else { return };
+        let is_whole = self.is_complete && !self.has_failed && self.heard != Heard::Error;
+        if is_whole {
+            permit.settle(used);
+        } else {
             permit.settle_at_least(used);
         }
     }

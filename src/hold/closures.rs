@@ -3,6 +3,8 @@
 use super::call::Reads;
 use super::exclusive::Exclusive;
 use crate::feedback::Feedback;
+#[cfg(feature = "http")]
+use crate::feedback::Signal;
 use crate::tokens::Usage;
 #[cfg(feature = "http")]
 use crate::usage::UsageReader;
@@ -82,13 +84,15 @@ impl<T> Reads for Closures<T> {
     }
 
     fn feedback(&mut self, item: &T) -> Option<Feedback> {
-        if let Some(said) = self.feedback.as_mut().and_then(|feedback| (feedback.get_mut())(item)) {
-            return Some(said);
-        }
+        let said = self.feedback.as_mut().and_then(|feedback| (feedback.get_mut())(item));
         #[cfg(feature = "http")]
-        return self.wire.as_ref()?.reader.feedback().cloned();
-        #[cfg(not(feature = "http"))]
-        None
+        if said.as_ref().is_none_or(|said| said.signal() == Signal::Proceed)
+            && let Some(read) = self.wire.as_ref().and_then(|wire| wire.reader.feedback())
+        {
+            // What the function says hides no error.
+            return Some(read.clone());
+        }
+        said
     }
 
     fn looks_for_errors(&self) -> bool {
@@ -97,5 +101,15 @@ impl<T> Reads for Closures<T> {
             return true;
         }
         self.feedback.is_some()
+    }
+
+    #[cfg(feature = "http")]
+    fn has_failed(&self) -> bool {
+        self.wire.as_ref().is_some_and(|wire| wire.reader.has_failed())
+    }
+
+    #[cfg(feature = "http")]
+    fn is_complete(&self) -> bool {
+        self.wire.as_ref().is_some_and(|wire| wire.reader.is_complete())
     }
 }

@@ -7,7 +7,7 @@ use core::error::Error;
 use core::fmt;
 use core::future::Future;
 use core::pin::Pin;
-use core::task::{Context, Poll};
+use core::task::{Context, Poll, ready};
 use core::time::Duration;
 use pin_project_lite::pin_project;
 
@@ -42,6 +42,8 @@ pin_project! {
         alarm: SleepUntil<LimiterTime>,
         // The answer has been asked, and had nothing.
         is_waiting: bool,
+        // It had nothing when its time was over, and is asked once more.
+        is_overdue: bool,
         ends_with: Option<Exclusive<EndsWith<E>>>,
     }
 }
@@ -57,23 +59,31 @@ impl<E> Idle<E> {
         let alarm = SleepUntil::new(time, Timestamp::ZERO, Timestamp::ZERO);
         let ends_with: Box<EndsWith<E>> = Box::new(ends_with);
         let ends_with = Some(Exclusive::new(ends_with));
-        Self { timeout, alarm, is_waiting: false, ends_with }
+        Self { timeout, alarm, is_waiting: false, is_overdue: false, ends_with }
     }
 
     /// The answer has come on.
     pub(super) fn progress(self: Pin<&mut Self>) {
-        *self.project().is_waiting = false;
+        let this = self.project();
+        (*this.is_waiting, *this.is_overdue) = (false, false);
     }
 
     /// Ready when nothing has come for too long. The time begins when the answer is first asked in vain: what its reader takes
-    /// to ask again is no fault of it.
+    /// to ask again is no fault of it. At the end of the time it wakes the task, and is ready if it is polled again: a stream of
+    /// tokio's has nothing in a task whose budget is spent, though an item is there.
     pub(super) fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let mut this = self.project();
         if !*this.is_waiting {
             *this.is_waiting = true;
             this.alarm.as_mut().restart(*this.timeout);
         }
-        this.alarm.poll(cx)
+        if *this.is_overdue {
+            return Poll::Ready(());
+        }
+        ready!(this.alarm.poll(cx));
+        *this.is_overdue = true;
+        cx.waker().wake_by_ref();
+        Poll::Pending
     }
 
     /// What to end with, once.

@@ -26,8 +26,9 @@ pin_project! {
     /// Once it has ended it returns `None` again, and the stream it was made of is not polled any more. That one is dropped before
     /// the slot is free. It is `Unpin` if that one is.
     ///
-    /// At its end the call is settled at what was [said](Self::settle_with) of its items. If nothing was said, or it is dropped or
-    /// panics before its end, what the call had reserved counts; of its input or output what was said by then, if that counts more.
+    /// At its end the call is settled at what was [said](Self::settle_with) of its items. If nothing was said, an item
+    /// [told](Self::observe_with) an error, or it is dropped or panics before its end, what the call had reserved counts; of its input
+    /// or output what was said by then, if that counts more.
     ///
     /// Nothing can see that a stream is not polled any more: it holds its slot until it is dropped.
     ///
@@ -157,8 +158,8 @@ impl<S: Stream, P: Admitted> HeldStream<S, P> {
     }
 
     /// Asks `feedback` what each item says for all calls. The limiter [observes](crate::Limiter::observe) the first error, the
-    /// first of the others that has quotas, and at the stream's end, if there was none of them, a success. See
-    /// [`Provider::event_feedback`](crate::Provider::event_feedback).
+    /// first of the others that has quotas, and at the stream's end, if there was none of them, a success: so it is not for the body
+    /// of a refusal, if that tells no error. See [`Provider::event_feedback`](crate::Provider::event_feedback).
     ///
     /// ```
     /// use futures_util::{StreamExt, stream};
@@ -190,6 +191,12 @@ impl<S: Stream, P: Admitted> HeldStream<S, P> {
 impl<S: Stream<Item = Result<T, E>>, T: AsRef<[u8]>, E, P: Admitted> HeldStream<S, P> {
     /// Settles the call at the usage that stands in the bytes, and [observes](crate::Limiter::observe) an error in them: a
     /// [`UsageReader`] reads along. The bytes stay as they are. It also [ends at an error](Self::end_at_error).
+    ///
+    /// If the bytes say that the answer is complete (`[DONE]`, `message_stop`, `response.completed`), that is its end for all but the
+    /// slot: many clients drop the stream then.
+    ///
+    /// For answers with a status of success only. Of another one let the permit [observe](crate::OwnedLimiterPermit::observe) the
+    /// status, and do not read its body by this: a body in which no error is found counts as a success.
     ///
     /// ```
     /// use futures_util::{StreamExt, stream};
@@ -228,7 +235,9 @@ impl<S: Stream> HeldStream<S> {
     /// error. By then its permit has been released.
     ///
     /// The time begins when the stream is asked and has nothing, and ends with the next item. How long its reader takes between two
-    /// items does not count. With zero it ends where it would first have to wait. Its tokens count as those of any that is dropped.
+    /// items does not count. When the time is over the stream is asked once more: in a task that has spent tokio's budget it had
+    /// nothing, though an item may be there. With zero it ends where it would first have to wait. Its tokens count as those of any
+    /// that is dropped.
     ///
     /// ```
     /// use futures_util::{StreamExt, stream};

@@ -15,14 +15,43 @@ use futures_core::Stream;
 ///
 /// It releases the slot when it ends, panics or is dropped. After its end it returns `None` again.
 ///
-/// At its end the call is settled at what its events said it has used. If they said nothing, or it is dropped or panics before its
-/// end, what the call had reserved counts; of its input or output what was said by then, if that counts more.
+/// At its end the call is settled at what its events said it has used. If they said nothing, one of them told an error, or it is
+/// dropped or panics before its end, what the call had reserved counts; of its input or output what was said by then, if that counts
+/// more.
 ///
 /// What its events say for all calls ([`Provider::event_feedback`](crate::Provider::event_feedback)) the limiter learns at once, and
 /// at its end that there was no error. Nothing is sent again: the caller has read the answer's beginning.
 #[must_use = "streams do nothing unless polled"]
 pub struct PoolStream<Event> {
     holding: Holding<EventStream<Event>, OwnedLimiterPermit, Reader<Event>>,
+    is_last: Option<fn(&Event) -> bool>,
+}
+
+impl<T, E> PoolStream<Result<T, E>> {
+    /// Ends the stream after its first error, which it returns. See [`HeldStream::end_at_error`](crate::HeldStream::end_at_error):
+    /// without it an error that is no [feedback](crate::Provider::event_feedback) is an event as any other.
+    ///
+    /// ```
+    /// use futures_util::{StreamExt, stream};
+    /// use ringgate::{Limiter, PoolStream, Rate};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), ringgate::Refused> {
+    /// let limiter = Limiter::new(Rate::per_minute(60), 1);
+    /// let permit = limiter.acquire_owned().await?;
+    /// let events = stream::iter([Ok("hel"), Err("reset"), Ok("lo")]);
+    /// let mut answer = PoolStream::new(Box::pin(events), permit).end_at_error();
+    /// assert_eq!(answer.next().await, Some(Ok("hel")));
+    /// assert_eq!(answer.next().await, Some(Err("reset")));
+    /// assert_eq!(limiter.available_permits(), 1);
+    /// assert_eq!(answer.next().await, None);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn end_at_error(mut self) -> Self {
+        self.is_last = Some(Result::is_err);
+        self
+    }
 }
 
 impl<Event> PoolStream<Event> {
@@ -117,7 +146,7 @@ impl<Event> PoolStream<Event> {
         permit: OwnedLimiterPermit,
         reader: Reader<Event>,
     ) -> Self {
-        Self { holding: Holding::new(events, permit, reader) }
+        Self { holding: Holding::new(events, permit, reader), is_last: None }
     }
 }
 
@@ -125,13 +154,18 @@ impl<Event> Stream for PoolStream<Event> {
     type Item = Event;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Event>> {
+        let is_last = self.is_last;
         let polled = Pin::new(&mut self.holding).step(|mut events, call| {
             let next = events.as_mut().poll_next(cx);
             let then = match &next {
                 Poll::Ready(None) => Then::End,
                 Poll::Ready(Some(event)) => {
                     call.note(event);
-                    Then::GoOn
+                    if is_last.is_some_and(|is_last| is_last(event)) {
+                        Then::Fail
+                    } else {
+                        Then::GoOn
+                    }
                 }
                 Poll::Pending => Then::GoOn,
             };
@@ -141,7 +175,8 @@ impl<Event> Stream for PoolStream<Event> {
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
-        self.holding.inner().map_or((0, Some(0)), Stream::size_hint)
+        let (least, most) = self.holding.inner().map_or((0, Some(0)), Stream::size_hint);
+        (if self.is_last.is_some() { 0 } else { least }, most)
     }
 }
 

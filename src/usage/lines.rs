@@ -1,6 +1,7 @@
 //! The lines of a stream of events (SSE), byte by byte.
 
 use super::word::Word;
+use core::mem;
 
 /// Where the next byte stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,23 +21,29 @@ enum At {
 pub(super) enum Part {
     Nothing,
     Data(u8),
-    EventEnd,
+    /// Whether the event is named an error: before its data, or after it.
+    EventEnd {
+        is_error: bool,
+    },
 }
 
 /// Tells the data of events from all else. Lines end with CR, LF or both, an event with an empty line.
 #[derive(Debug, Clone)]
 pub(super) struct Lines {
     at: At,
-    /// The name of the field, or of the event.
+    /// The name of the field or of the event, or a line of data that is short enough.
     word: Word,
     after_return: bool,
     /// The event is named `error`.
     is_error: bool,
+    /// A line of data has been `[DONE]`.
+    is_done: bool,
 }
 
 impl Lines {
     pub(super) fn new() -> Self {
-        Self { at: At::Name, word: Word::default(), after_return: false, is_error: false }
+        let word = Word::default();
+        Self { at: At::Name, word, after_return: false, is_error: false, is_done: false }
     }
 
     pub(super) fn step(&mut self, byte: u8) -> Part {
@@ -48,6 +55,7 @@ impl Lines {
             // Some servers write an error into the stream as it is.
             (b'{', At::Name) if self.word.is_empty() => {
                 self.at = At::Data { is_first: false };
+                self.word.push(byte);
                 Part::Data(byte)
             }
             (b':', At::Name) => {
@@ -65,6 +73,7 @@ impl Lines {
             }
             (_, At::Data { .. }) => {
                 self.at = At::Data { is_first: false };
+                self.word.push(byte);
                 Part::Data(byte)
             }
             (b' ', At::Event) if self.word.is_empty() => Part::Nothing,
@@ -81,11 +90,13 @@ impl Lines {
         (self.at, self.word) = (At::Name, Word::default());
         match at {
             At::Name if word.is_empty() => {
-                self.is_error = false;
-                return Part::EventEnd;
+                return Part::EventEnd { is_error: mem::take(&mut self.is_error) };
             }
-            // Between the lines of data.
-            At::Data { .. } => return Part::Data(b'\n'),
+            At::Data { .. } => {
+                self.is_done |= word.as_bytes() == b"[DONE]";
+                // Between the lines of data.
+                return Part::Data(b'\n');
+            }
             At::Event => self.is_error = word.as_bytes() == b"error",
             At::Name | At::Other => {}
         }
@@ -95,6 +106,11 @@ impl Lines {
     /// Whether the event's name, before its data, says that it is an error.
     pub(super) fn is_error(&self) -> bool {
         self.is_error
+    }
+
+    /// Whether it has been said that no more events come.
+    pub(super) fn is_done(&self) -> bool {
+        self.is_done
     }
 
     /// Whether the bytes up to the end of the line are data.

@@ -18,22 +18,23 @@ pub(super) fn places(document: &Value) -> impl Iterator<Item = &Value> {
 /// What a usage says. Of two numbers for the same the larger one counts.
 ///
 /// `counts_cached` is whether input that was read from a cache counts. If it is not set, it counts as the form has it: OpenAI's
-/// counts it as input, Anthropic's besides.
+/// counts it as input, Anthropic's besides. Gateways tell Anthropic's numbers beside `prompt_tokens`, which has all of them in it.
 pub(super) fn usage(told: &Value, counts_cached: Option<bool>) -> Option<Usage> {
     let number = |key: &str| told.get(key)?.as_u64();
-    let larger = |one: &str, other: &str| number(one).max(number(other));
-    let input = larger("input_tokens", "prompt_tokens");
-    let output = larger("output_tokens", "completion_tokens");
+    let output = number("output_tokens").max(number("completion_tokens"));
+    let (own, all) = (number("input_tokens"), number("prompt_tokens"));
     let (written, read) =
         (number("cache_creation_input_tokens"), number("cache_read_input_tokens"));
-    input.or(output).or(written).or(read)?;
-    let input = input.unwrap_or(0);
-    let input = match counts_cached {
-        None => input,
-        Some(true) => input.saturating_add(read.unwrap_or(0)),
-        Some(false) => input.saturating_sub(cached(told)),
+    own.or(all).or(output).or(written).or(read)?;
+    let (cached, read) = (cached(told), read.unwrap_or(0));
+    let (beside, within) = (own.unwrap_or(0), all.unwrap_or(0));
+    let (beside, within) = match counts_cached {
+        None => (beside, within),
+        Some(true) => (beside.saturating_add(read), within),
+        Some(false) => (beside.saturating_sub(cached), within.saturating_sub(cached.max(read))),
     };
-    Some(Usage::new(input.saturating_add(written.unwrap_or(0)), output.unwrap_or(0)))
+    let beside = beside.saturating_add(written.unwrap_or(0));
+    Some(Usage::new(beside.max(within), output.unwrap_or(0)))
 }
 
 /// The part of the input that was read from a cache.

@@ -5,7 +5,7 @@ use super::numbers;
 use super::scan::{Scan, contains};
 use crate::feedback::{Feedback, FeedbackReader};
 use crate::tokens::Usage;
-use core::fmt;
+use core::{fmt, mem};
 use serde_json::Value;
 
 /// Reads what a call has used from its answer while that passes by: from a body of JSON or a stream of events (SSE), in the forms of
@@ -35,10 +35,18 @@ use serde_json::Value;
 ///   several times, the largest input and the largest output count.
 /// * **Cached input**: OpenAI's counts, and Anthropic's does not, but what is written into the cache does. So do their limits on
 ///   input tokens. [`count_cached`](Self::count_cached) says otherwise.
-/// * An **error** in a stream that has begun, as [`Feedback::from_stream_event`] does.
+/// * An **error** in a stream that has begun, as [`Feedback::from_stream_event`] does: one in each event, and in a body of JSON.
 ///
-/// What the model has written is never taken for either. What cannot be read has not been said: a number below zero, above
-/// `u64::MAX` or with a point, a name with escapes in it, compressed bytes. A document counts when it has ended.
+/// What the model has written is never taken for either, if the answer is JSON or a stream of events. What cannot be read has not been
+/// said: a number below zero, above `u64::MAX` or with a point, a name with escapes in it, compressed bytes. A document counts when it
+/// has ended.
+///
+/// # What it does not read
+///
+/// * Answers of other forms: plain text (a line that begins with `{` is read as an error that stands in a stream as it is),
+///   Bedrock's frames and its `…Exception` members.
+/// * An error over several lines in a stream of events, unless each line is one of `data`.
+/// * A document with anything in what is kept of it that is no JSON, or a number beyond those of `f64`: as a whole.
 ///
 /// # Cost
 ///
@@ -53,7 +61,25 @@ pub struct UsageReader {
     errors: FeedbackReader,
     said: Option<Usage>,
     feedback: Option<Feedback>,
+    event: Event,
+    has_failed: bool,
+    is_complete: bool,
 }
+
+/// What is known of the event that is under way.
+#[derive(Debug, Clone, Copy, Default)]
+struct Event {
+    has_document: bool,
+    /// A document has been read as an error: the others of it are not. There may be thousands.
+    is_tried: bool,
+}
+
+/// What a document has in it that ends an answer.
+const ENDS: [&[u8]; 3] = [
+    br#""type":"message_stop""#,
+    br#""type":"response.completed""#,
+    br#""type":"response.incomplete""#,
+];
 
 /// What the answer is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,6 +108,9 @@ impl UsageReader {
             errors: FeedbackReader::new(),
             said: None,
             feedback: None,
+            event: Event::default(),
+            has_failed: false,
+            is_complete: false,
         }
     }
 
@@ -156,6 +185,16 @@ impl UsageReader {
         self.feedback.as_ref()
     }
 
+    /// Whether it has told an error, of whatever kind.
+    pub(crate) fn has_failed(&self) -> bool {
+        self.has_failed
+    }
+
+    /// Whether it has said that nothing more comes.
+    pub(crate) fn is_complete(&self) -> bool {
+        self.is_complete || self.lines.is_done()
+    }
+
     /// Steps over bytes of what nobody asks for: as many as this.
     fn skip(&mut self, bytes: &[u8]) -> usize {
         let is_data = self.form == Form::Json || self.lines.is_in_data();
@@ -176,7 +215,7 @@ impl UsageReader {
         }
         match self.lines.step(byte) {
             Part::Data(byte) => self.scan(byte, self.lines.is_error()),
-            Part::EventEnd => self.scan.restart(),
+            Part::EventEnd { is_error } => self.end_event(is_error),
             Part::Nothing => {}
         }
     }
@@ -187,17 +226,42 @@ impl UsageReader {
         }
     }
 
+    /// The name of the event may stand after its data.
+    fn end_event(&mut self, is_error: bool) {
+        self.has_failed |= is_error;
+        if is_error && self.event.has_document && self.scan.is_between() {
+            self.read_error(true);
+        }
+        self.event = Event::default();
+        self.scan.restart();
+    }
+
     /// Reads the document that has just ended.
     fn read(&mut self, is_error: bool) {
+        self.event.has_document = true;
         let document = self.scan.kept();
-        if is_error {
+        self.is_complete |= ENDS.iter().any(|end| contains(document, end));
+        if is_error || contains(document, b"\"error\"") {
+            self.read_error(is_error);
+        }
+        self.read_usage();
+    }
+
+    fn read_error(&mut self, is_named: bool) {
+        self.has_failed = true;
+        if self.feedback.is_some() || mem::replace(&mut self.event.is_tried, true) {
+            return;
+        }
+        let document = self.scan.kept();
+        if is_named {
             mark_as_error(document);
         }
-        let has_error = is_error || contains(document, b"error");
-        if has_error && self.feedback.is_none() {
-            let said = self.errors.read_event(document);
-            self.feedback = Some(said).filter(Feedback::says_something);
-        }
+        let said = self.errors.read_event(document);
+        self.feedback = Some(said).filter(Feedback::says_something);
+    }
+
+    fn read_usage(&mut self) {
+        let document = self.scan.kept();
         if !contains(document, b"\"usage\"") {
             return;
         }

@@ -3,7 +3,7 @@
 //! Only these members of an object are kept, wherever they stand in it:
 //!
 //! ```text
-//! { "type", "object", "code", "status", "usage", "error", "message": "…",
+//! { "type", "__type", "object", "code", "status", "statusCode", "status_code", "usage", "error", "message": "…",
 //!   "message" | "response" | "x_groq": { "usage", "error" } }
 //! ```
 //!
@@ -19,6 +19,13 @@ pub(super) const MOST_BYTES: usize = 8 * 1024;
 
 /// What the name of a member and what is around it take.
 const FRAME: usize = 16;
+
+/// The members of the outer object that may tell an error or its kind.
+const MEMBERS: [&[u8]; 7] =
+    [b"type", b"__type", b"object", b"code", b"status", b"statusCode", b"status_code"];
+
+/// The ends of members that say nothing: no error, above all.
+const NOTHING: [&[u8]; 3] = [b":null", b":false", b":\"\""];
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
@@ -108,6 +115,11 @@ impl Scan {
             member: 0,
             is_inner: false,
         }
+    }
+
+    /// Whether no document has begun since the last one ended.
+    pub(super) fn is_between(&self) -> bool {
+        self.state == State::Start
     }
 
     /// Begins with another document.
@@ -216,9 +228,8 @@ impl Scan {
 
     fn wish(&self) -> Wish {
         match (self.name.as_bytes(), self.is_inner) {
-            (b"usage" | b"error", _) | (b"type" | b"object" | b"code" | b"status", false) => {
-                Wish::Keep
-            }
+            (b"usage" | b"error", _) => Wish::Keep,
+            (name, false) if MEMBERS.contains(&name) => Wish::Keep,
             (b"message" | b"response" | b"x_groq", false) => Wish::Enter,
             _ => Wish::Skip,
         }
@@ -262,7 +273,7 @@ impl Scan {
     }
 
     fn end_value(&mut self, copied: bool) {
-        if copied && self.kept.ends_with(b":null") {
+        if copied && NOTHING.iter().any(|nothing| self.kept.ends_with(nothing)) {
             self.kept.truncate(self.member);
         }
         self.state = State::BeforeName;

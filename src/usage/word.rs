@@ -1,9 +1,9 @@
 //! A short word out of single bytes.
 
 /// The longest word that is told from others.
-const LONGEST: usize = 8;
+const LONGEST: usize = 16;
 
-/// A word of at most eight bytes. A longer one is no word.
+/// A word of at most 16 bytes. A longer one is no word.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Word {
     bytes: [u8; LONGEST],

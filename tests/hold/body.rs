@@ -176,6 +176,7 @@ fn a_body_that_stalls_ends_with_an_error() {
     assert!(matches!(next(&mut held), Poll::Ready(Some(Ok(_)))));
     assert!(next(&mut held).is_pending());
     scene.clock.advance(ten);
+    assert!(next(&mut held).is_pending());
     let Poll::Ready(Some(Err(Broken::Stalled(error)))) = next(&mut held) else {
         panic!("it goes on")
     };

@@ -2,8 +2,11 @@
 
 #[cfg(feature = "http-body")]
 mod body;
+#[cfg(feature = "http-body")]
+mod body_faults;
 #[path = "../common/mod.rs"]
 mod common;
+mod faults;
 mod future;
 mod idle;
 mod observed;

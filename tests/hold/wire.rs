@@ -75,11 +75,12 @@ fn an_error_in_the_bytes_is_observed() {
 fn a_function_may_say_more_than_the_bytes() {
     let scene = scene();
     let all: Chunk = Ok([START, DELTA].concat());
-    let held = scene.permit().hold(stream::iter([all])).read_usage();
-    let mut held = held
-        .settle_with(|_| Some(Usage::new(95, 0)))
-        .observe_with(|_| Some(Feedback::cool_down(Duration::from_secs(7))));
+    let held = scene.permit().hold(stream::iter([all.clone()])).read_usage();
+    let mut held = held.settle_with(|_| Some(Usage::new(95, 0)));
     while let Poll::Ready(Some(_)) = next(&mut held) {}
     scene.assert_over((95, 20));
+    let held = scene.permit().hold(stream::iter([all])).read_usage();
+    let mut held = held.observe_with(|_| Some(Feedback::cool_down(Duration::from_secs(7))));
+    while let Poll::Ready(Some(_)) = next(&mut held) {}
     assert_eq!(scene.limiter.paused_for(), Some(Duration::from_secs(7)));
 }

@@ -104,13 +104,13 @@ fn a_stream_of_ones_own_may_tell_feedback_and_usage() {
     let permit = limiter.call().input_tokens(500).try_acquire_owned().unwrap();
     let usage = |event: &u64| Some(ringgate::Usage::new(*event, 0));
     let feedback = |event: &u64| (*event > 90).then(|| cools(50));
-    let events = Box::pin(stream::iter([90, 100]));
+    let events = Box::pin(stream::iter([90, 600]));
     let mut answer = PoolStream::with_usage(events, permit, usage).with_feedback(feedback);
     assert_eq!(at_once(answer.next()), Some(90));
     assert_eq!(limiter.paused_for(), None);
-    assert_eq!(at_once(answer.next()), Some(100));
+    assert_eq!(at_once(answer.next()), Some(600));
     assert!(limiter.paused_for() > Some(Duration::from_secs(40)));
-    assert_eq!((at_once(answer.next()), limiter.remaining_tokens()), (None, 900));
+    assert_eq!((at_once(answer.next()), limiter.remaining_tokens()), (None, 400));
 }
 
 /// Broken by: a stream that keeps its call before it asks.

@@ -5,6 +5,7 @@ mod answers;
 #[path = "../common/mod.rs"]
 mod common;
 mod errors;
+mod faults;
 mod forms;
 mod hostile;
 mod splits;
