@@ -143,7 +143,7 @@ macro_rules! stepping {
 }
 
 stepping!(AtomicU32, u32, fetch_add, fetch_sub, fetch_or, fetch_and, fetch_max);
-stepping!(AtomicU64, u64, fetch_add, fetch_sub, fetch_or, fetch_and, fetch_max);
+stepping!(AtomicU64, u64, fetch_add, fetch_sub, fetch_or, fetch_and, fetch_max, fetch_min);
 stepping!(AtomicUsize, usize, fetch_add, fetch_sub, fetch_or, fetch_and, fetch_max);
 
 /// The atomic of the same name, with a step before each operation.
