@@ -49,8 +49,9 @@
 //!
 //! # Cost
 //!
-//! The layer allocates nothing; a request that has to wait for a permit allocates its place in line. The service clones the inner
-//! one and two reference counts for each request.
+//! Each request clones the inner service and a reference to the limiter, and allocates nothing. One that has to wait allocates its
+//! place in line, `read_usage` its reader, and [`settle_with`](LimiterLayer::settle_with) its function if that captures something. A
+//! waiting request keeps its own body in memory: bound how many wait by [`max_waiters`](crate::LimiterBuilder::max_waiters).
 
 mod acquire;
 mod calls;

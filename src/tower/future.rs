@@ -123,7 +123,7 @@ where
         let this = self.project();
         let mut open = Open { state: this.state, goes_on: false };
         if let StateProj::Waiting { acquire, sends } = open.state.as_mut().project() {
-            let permit = match ready!(open_or(acquire.poll(cx), &mut open.goes_on)) {
+            let permit = match ready!(go_on_if_pending(acquire.poll(cx), &mut open.goes_on)) {
                 Ok(permit) => permit,
                 Err(refused) => return Poll::Ready(E::refused(refused)),
             };
@@ -134,9 +134,9 @@ where
         let StateProj::Calling { call, permit } = open.state.as_mut().project() else {
             return Poll::Pending;
         };
-        let result = ready!(open_or(call.poll(cx), &mut open.goes_on));
-        let (permit, answers) = (permit.take(), this.answers.take());
-        // The permit and the answer go on, the call ends here.
+        let result = ready!(go_on_if_pending(call.poll(cx), &mut open.goes_on));
+        // The permit and the answer go on, the call ends here. If that panics, the answer is dropped first.
+        let (permit, answers, result) = (permit.take(), this.answers.take(), result);
         drop(open);
         let (Some(permit), Some(answers)) = (permit, answers) else { return Poll::Pending };
         Poll::Ready(match result {
@@ -146,8 +146,8 @@ where
     }
 }
 
-/// The same, and whether the future goes on.
-fn open_or<T>(polled: Poll<T>, goes_on: &mut bool) -> Poll<T> {
+/// The same, and notes that the future goes on.
+fn go_on_if_pending<T>(polled: Poll<T>, goes_on: &mut bool) -> Poll<T> {
     *goes_on = polled.is_pending();
     polled
 }

@@ -1,0 +1,12 @@
+//! A limiter before a service.
+#![cfg(feature = "tower")]
+
+mod calls;
+#[path = "../common/mod.rs"]
+mod common;
+#[cfg(feature = "http")]
+mod observed;
+mod refusals;
+mod scene;
+mod stacks;
+mod tokens;
