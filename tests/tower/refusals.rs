@@ -54,8 +54,8 @@ fn ask(limiter: &Limiter, tokens: Usage) -> Result<Answered, Broken> {
 #[test]
 fn a_server_says_in_whole_seconds_when_to_come_again() {
     let scene = scene();
-    let rate = Rate::per_minute(1).margin(Duration::ZERO);
-    let limiter = Limiter::builder().rate(rate).clock(scene.clock.clone()).build();
+    let builder = Limiter::builder().rate(Rate::per_minute(1)).margin(Duration::ZERO);
+    let limiter = builder.clock(scene.clock.clone()).build();
     let ask = || ask(&limiter, Usage::default()).unwrap();
     assert_eq!(ask().status(), 200);
     assert_eq!(told(&ask()), (429, Some("60")));

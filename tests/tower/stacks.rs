@@ -1,7 +1,7 @@
 //! Among other layers.
 
 use crate::common::{at_once, poll_once};
-use crate::scene::{Answer, SLOTS, request, scene};
+use crate::scene::{Broken, SLOTS, request, scene};
 use http::{Request, Response};
 use ringgate::tower::{BoxError, LimiterLayer};
 use ringgate::{HeldBody, Limiter};
@@ -9,7 +9,7 @@ use std::convert::Infallible;
 use std::future::{Ready, ready};
 use std::pin::pin;
 use tower::retry::{Policy, RetryLayer};
-use tower::{Layer, Service, ServiceBuilder, ServiceExt, service_fn};
+use tower::{Layer, Service, ServiceBuilder, ServiceExt};
 
 #[tokio::test]
 async fn requests_pass_a_buffer_and_wait_behind_it() {
@@ -114,14 +114,8 @@ where
 #[test]
 fn a_server_can_use_it_as_a_layer_of_its_routes() {
     let scene = scene();
-    let inner = scene.inner();
-    let route = service_fn(move |request| {
-        let call = inner.clone().oneshot(request);
-        async move {
-            let answer: Answer = call.await;
-            Ok::<_, Infallible>(answer.unwrap())
-        }
-    });
+    let never = |error: Broken| -> Infallible { panic!("{error}") };
+    let route = ServiceExt::<Request<_>>::map_err(scene.inner(), never);
     let layer = LimiterLayer::new(scene.limiter.clone()).refuse_with_429().without_waiting();
     let service = layers_a_route(&layer, route);
     let held: Vec<Response<HeldBody<_>>> =
