@@ -1,8 +1,10 @@
 //! What a request holds, from when to when.
 
+use crate::common::counting::allocations;
 use crate::common::{at_once, poll_once};
 use crate::scene::{Broken, Inner, SLOTS, has_panicked, request, scene};
 use http_body_util::BodyExt;
+use ringgate::Priority;
 use ringgate::tower::{LimiterFuture, LimiterLayer, LimiterService};
 use std::future::poll_fn;
 use std::pin::pin;
@@ -53,6 +55,7 @@ fn nothing_is_held_before_the_first_poll() {
         service.call(request("hello"))
     });
     assert_eq!((scene.free(), scene.used(), scene.limiter.waiters()), (SLOTS, (0, 0), 0));
+    assert_eq!(scene.seen.calls(), 0);
     drop(calls);
     assert_eq!((scene.free(), scene.used()), (SLOTS, (0, 0)));
 }
@@ -84,6 +87,33 @@ fn requests_wait_in_line_and_go_in_order() {
     drop(answer);
     assert!(at_once(second.as_mut()).is_ok());
     drop(other);
+}
+
+#[test]
+fn an_urgent_request_goes_first() {
+    let scene = scene();
+    let layer = LimiterLayer::new(scene.limiter.clone());
+    let held = [(); SLOTS].map(|()| scene.limiter.try_acquire().unwrap());
+    let mut normal = pin!(layer.layer(scene.inner()).oneshot(request("normal")));
+    let urgent = layer.priority(Priority::High).layer(scene.inner());
+    let mut urgent = pin!(urgent.oneshot(request("urgent")));
+    assert!(poll_once(normal.as_mut()).is_pending() && poll_once(urgent.as_mut()).is_pending());
+    let [one, _other] = held;
+    drop(one);
+    assert!(poll_once(normal.as_mut()).is_pending());
+    assert!(poll_once(urgent.as_mut()).is_ready());
+}
+
+/// Broken by: a box for the future, or for the settings.
+#[test]
+fn a_request_that_need_not_wait_allocates_nothing() {
+    let scene = scene();
+    let mut service = LimiterService::new(scene.inner(), scene.limiter.clone());
+    // Of their own. (The first one takes the place of another: what the limiter allocates once is there.)
+    drop(at_once(ready_call(&mut service, "hello")));
+    let bare = allocations(|| at_once(scene.inner().oneshot(request("hello"))));
+    let limited = allocations(|| at_once(ready_call(&mut service, "hello")).is_ok());
+    assert_eq!(limited, bare);
 }
 
 #[test]

@@ -10,3 +10,8 @@ mod refusals;
 mod scene;
 mod stacks;
 mod tokens;
+
+use common::counting::Counting;
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;

@@ -39,6 +39,7 @@ type Answered = Response<ringgate::HeldBody<crate::scene::Body>>;
 
 fn told(answer: &Answered) -> (u16, Option<&str>) {
     assert!(answer.body().is_end_stream());
+    assert_eq!(answer.body().size_hint().exact(), Some(0));
     let header = answer.headers().get("retry-after");
     (answer.status().as_u16(), header.map(|value| value.to_str().unwrap()))
 }

@@ -52,7 +52,7 @@ impl Scene {
 
     /// Requests and tokens that count.
     pub(crate) fn used(&self) -> (u64, u64) {
-        let requests = u64::from(RATE) - self.limiter.remaining() as u64;
+        let requests = u64::from(RATE) - u64::from(self.limiter.remaining());
         (requests, TOKENS - self.limiter.remaining_tokens())
     }
 }
