@@ -89,19 +89,25 @@ fn requests_wait_in_line_and_go_in_order() {
     drop(other);
 }
 
+/// The first in line has been in front since it came.
 #[test]
-fn an_urgent_request_goes_first() {
+fn an_urgent_request_goes_before_those_behind_the_first() {
     let scene = scene();
     let layer = LimiterLayer::new(scene.limiter.clone());
     let held = [(); SLOTS].map(|()| scene.limiter.try_acquire().unwrap());
-    let mut normal = pin!(layer.layer(scene.inner()).oneshot(request("normal")));
+    let normal = layer.layer(scene.inner());
+    let mut first = pin!(normal.clone().oneshot(request("first")));
+    let mut second = pin!(normal.oneshot(request("second")));
     let urgent = layer.priority(Priority::High).layer(scene.inner());
     let mut urgent = pin!(urgent.oneshot(request("urgent")));
-    assert!(poll_once(normal.as_mut()).is_pending() && poll_once(urgent.as_mut()).is_pending());
-    let [one, _other] = held;
-    drop(one);
-    assert!(poll_once(normal.as_mut()).is_pending());
-    assert!(poll_once(urgent.as_mut()).is_ready());
+    assert!(poll_once(first.as_mut()).is_pending() && poll_once(second.as_mut()).is_pending());
+    assert!(poll_once(urgent.as_mut()).is_pending());
+    drop(held);
+    let first = at_once(first).unwrap();
+    assert!(poll_once(second.as_mut()).is_pending());
+    assert!(at_once(urgent).is_ok());
+    assert!(at_once(second).is_ok());
+    drop(first);
 }
 
 /// Broken by: a box for the future, or for the settings.
