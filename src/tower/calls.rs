@@ -4,10 +4,11 @@ use super::acquire::Ask;
 use super::hooks::{AsReserved, NoTokens};
 use super::refusal::AsError;
 #[cfg(feature = "http")]
-use crate::feedback::FeedbackReader;
-use crate::limiter::Limiter;
+use crate::feedback::{FeedbackReader, Signal};
+use crate::limiter::{Limiter, OwnedLimiterPermit};
 use core::fmt;
 use core::marker::PhantomData;
+use http::Response;
 
 #[derive(Clone)]
 pub(super) struct Calls<C, R, E> {
@@ -39,6 +40,26 @@ impl Observes {
             reader: None,
         }
     }
+
+    /// An answer whose body tells of a success is not one more by its headers.
+    #[cfg(feature = "http")]
+    pub(super) fn observe<B>(
+        self,
+        permit: &OwnedLimiterPermit,
+        response: &Response<B>,
+        tells_of_success: bool,
+    ) {
+        let Some(reader) = self.reader else { return };
+        let feedback = reader.read(response.status(), response.headers(), None);
+        let is_bare = feedback.signal() == Signal::Proceed && feedback.quotas().is_empty();
+        if !(is_bare && tells_of_success) {
+            permit.observe(&feedback);
+        }
+    }
+
+    #[cfg(not(feature = "http"))]
+    #[expect(clippy::unused_self, reason = "nothing reads answers")]
+    pub(super) fn observe<B>(self, _: &OwnedLimiterPermit, _: &Response<B>, _: bool) {}
 }
 
 impl Calls<NoTokens, AsReserved, AsError> {

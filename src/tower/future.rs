@@ -65,33 +65,11 @@ impl<R> Answers<R> {
     where
         R: Hold<B>,
     {
-        self.observe(&permit, &response);
+        let tells_of_success = self.hold.tells_of_success(response.status());
+        self.observes.observe(&permit, &response, tells_of_success);
         let (parts, body) = response.into_parts();
         let body = self.hold.hold(permit, parts.status, body);
         Response::from_parts(parts, body)
-    }
-
-    #[cfg(feature = "http")]
-    fn observe<B: Body>(&self, permit: &OwnedLimiterPermit, response: &Response<B>)
-    where
-        R: Hold<B>,
-    {
-        let Some(reader) = self.observes.reader else { return };
-        let feedback = reader.read(response.status(), response.headers(), None);
-        let is_bare =
-            feedback.signal() == crate::feedback::Signal::Proceed && feedback.quotas().is_empty();
-        // One answer is one success.
-        if !(is_bare && self.hold.tells_of_success(response.status())) {
-            permit.observe(&feedback);
-        }
-    }
-
-    #[cfg(not(feature = "http"))]
-    #[expect(clippy::unused_self, reason = "nothing reads answers")]
-    fn observe<B: Body>(&self, _: &OwnedLimiterPermit, _: &Response<B>)
-    where
-        R: Hold<B>,
-    {
     }
 }
 
