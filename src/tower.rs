@@ -62,7 +62,9 @@ mod refusal;
 mod service;
 
 pub use future::LimiterFuture;
-pub use hooks::{AsReserved, HoldWith, NoTokens, ReadAnswer, SettleWith};
+#[cfg(feature = "http")]
+pub use hooks::ReadAnswer;
+pub use hooks::{AsReserved, HoldWith, NoTokens, SettleWith};
 pub use layer::LimiterLayer;
 pub use refusal::{AsError, AsResponse, BoxError};
 pub use service::LimiterService;

@@ -3,12 +3,13 @@
 use super::acquire::Ask;
 use super::hooks::{AsReserved, NoTokens};
 use super::refusal::AsError;
+use crate::feedback::Feedback;
 #[cfg(feature = "http")]
-use crate::feedback::{FeedbackReader, Signal};
-use crate::limiter::{Limiter, OwnedLimiterPermit};
+use crate::feedback::FeedbackReader;
+use crate::limiter::Limiter;
 use core::fmt;
 use core::marker::PhantomData;
-use http::Response;
+use http::{HeaderMap, StatusCode};
 
 #[derive(Clone)]
 pub(super) struct Calls<C, R, E> {
@@ -41,25 +42,16 @@ impl Observes {
         }
     }
 
-    /// An answer whose body tells of a success is not one more by its headers.
     #[cfg(feature = "http")]
-    pub(super) fn observe<B>(
-        self,
-        permit: &OwnedLimiterPermit,
-        response: &Response<B>,
-        tells_of_success: bool,
-    ) {
-        let Some(reader) = self.reader else { return };
-        let feedback = reader.read(response.status(), response.headers(), None);
-        let is_bare = feedback.signal() == Signal::Proceed && feedback.quotas().is_empty();
-        if !(is_bare && tells_of_success) {
-            permit.observe(&feedback);
-        }
+    pub(super) fn read(self, status: StatusCode, headers: &HeaderMap) -> Option<Feedback> {
+        self.reader.map(|reader| reader.read(status, headers, None))
     }
 
     #[cfg(not(feature = "http"))]
     #[expect(clippy::unused_self, reason = "nothing reads answers")]
-    pub(super) fn observe<B>(self, _: &OwnedLimiterPermit, _: &Response<B>, _: bool) {}
+    pub(super) fn read(self, _: StatusCode, _: &HeaderMap) -> Option<Feedback> {
+        None
+    }
 }
 
 impl Calls<NoTokens, AsReserved, AsError> {
@@ -80,9 +72,9 @@ impl<C, R, E> Calls<C, R, E> {
         Calls { ask, cost, hold, observes, refusal }
     }
 
-    pub(super) fn with_hold<S>(self, hold: S) -> Calls<C, S, E> {
-        let Self { ask, cost, observes, refusal, .. } = self;
-        Calls { ask, cost, hold, observes, refusal }
+    pub(super) fn with_hold<S>(self, made_of: impl FnOnce(R) -> S) -> Calls<C, S, E> {
+        let Self { ask, cost, hold, observes, refusal } = self;
+        Calls { ask, cost, hold: made_of(hold), observes, refusal }
     }
 
     pub(super) fn with_refusal<F>(self) -> Calls<C, R, F> {

@@ -2,8 +2,9 @@
 
 use super::acquire::Acquire;
 use super::calls::Observes;
-use super::hooks::Hold;
+use super::hooks::{Head, Hold};
 use super::refusal::OnRefusal;
+use crate::feedback::Signal;
 use crate::hold::HeldBody;
 use crate::limiter::OwnedLimiterPermit;
 use core::fmt;
@@ -65,10 +66,15 @@ impl<R> Answers<R> {
     where
         R: Hold<B>,
     {
-        let tells_of_success = self.hold.tells_of_success(response.status());
-        self.observes.observe(&permit, &response, tells_of_success);
+        let status = response.status();
+        let mut said = self.observes.read(status, response.headers());
+        // One answer is one success.
+        let is_later = self.hold.tells_of_success(status);
+        if let Some(said) = said.take_if(|said| !is_later || said.signal() != Signal::Proceed) {
+            permit.observe(&said);
+        }
         let (parts, body) = response.into_parts();
-        let body = self.hold.hold(permit, parts.status, body);
+        let body = self.hold.hold(permit, Head { status, said }, body);
         Response::from_parts(parts, body)
     }
 }

@@ -1,5 +1,6 @@
 //! What a request expects to use, and how its answer is held.
 
+use crate::feedback::Feedback;
 use crate::hold::HeldBody;
 use crate::limiter::OwnedLimiterPermit;
 use crate::tokens::Usage;
@@ -31,8 +32,8 @@ impl<Q, F: Fn(&Request<Q>) -> Usage> Cost<Q> for F {
 
 /// Holds the body of an answer.
 pub trait Hold<B: Body> {
-    /// Once for each answer.
-    fn hold(self, permit: OwnedLimiterPermit, status: StatusCode, body: B) -> HeldBody<B>;
+    /// Once for each answer. What its headers `said` is left to the body if that tells of a success itself.
+    fn hold(self, permit: OwnedLimiterPermit, answer: Head, body: B) -> HeldBody<B>;
 
     /// Whether the body of an answer with this status tells of a success itself.
     fn tells_of_success(&self, status: StatusCode) -> bool {
@@ -41,59 +42,84 @@ pub trait Hold<B: Body> {
     }
 }
 
+/// What an answer is before its body comes.
+#[derive(Debug)]
+pub struct Head {
+    pub(super) status: StatusCode,
+    /// What has not been observed yet.
+    #[cfg_attr(not(feature = "http"), expect(dead_code, reason = "nothing reads bodies"))]
+    pub(super) said: Option<Feedback>,
+}
+
 /// Calls count as reserved: the default.
 #[derive(Debug, Clone, Copy)]
 pub struct AsReserved;
 
 impl<B: Body> Hold<B> for AsReserved {
-    fn hold(self, permit: OwnedLimiterPermit, _: StatusCode, body: B) -> HeldBody<B> {
+    fn hold(self, permit: OwnedLimiterPermit, _: Head, body: B) -> HeldBody<B> {
         permit.hold_body(body)
     }
 }
 
-/// From [`LimiterLayer::settle_with`](super::LimiterLayer::settle_with).
+/// As `R`, and more. From [`LimiterLayer::settle_with`](super::LimiterLayer::settle_with).
 #[derive(Clone, Copy)]
-pub struct SettleWith<F>(pub(super) F);
+pub struct SettleWith<R, F>(pub(super) R, pub(super) F);
 
-impl<B: Body, F> Hold<B> for SettleWith<F>
+impl<B: Body, R: Hold<B>, F> Hold<B> for SettleWith<R, F>
 where
     F: FnMut(&Frame<B::Data>) -> Option<Usage> + Send + 'static,
 {
-    fn hold(self, permit: OwnedLimiterPermit, _: StatusCode, body: B) -> HeldBody<B> {
-        permit.hold_body(body).settle_with(self.0)
+    fn hold(self, permit: OwnedLimiterPermit, answer: Head, body: B) -> HeldBody<B> {
+        self.0.hold(permit, answer, body).settle_with(self.1)
+    }
+
+    fn tells_of_success(&self, status: StatusCode) -> bool {
+        self.0.tells_of_success(status)
     }
 }
 
-/// From [`LimiterLayer::hold_with`](super::LimiterLayer::hold_with).
+/// As `R`, and more. From [`LimiterLayer::hold_with`](super::LimiterLayer::hold_with).
 #[derive(Clone, Copy)]
-pub struct HoldWith<F>(pub(super) F);
+pub struct HoldWith<R, F>(pub(super) R, pub(super) F);
 
-impl<B: Body, F> Hold<B> for HoldWith<F>
+impl<B: Body, R: Hold<B>, F> Hold<B> for HoldWith<R, F>
 where
     F: FnOnce(StatusCode, HeldBody<B>) -> HeldBody<B>,
 {
-    fn hold(self, permit: OwnedLimiterPermit, status: StatusCode, body: B) -> HeldBody<B> {
-        (self.0)(status, permit.hold_body(body))
+    fn hold(self, permit: OwnedLimiterPermit, answer: Head, body: B) -> HeldBody<B> {
+        let status = answer.status;
+        (self.1)(status, self.0.hold(permit, answer, body))
+    }
+
+    fn tells_of_success(&self, status: StatusCode) -> bool {
+        self.0.tells_of_success(status)
     }
 }
 
-/// From `LimiterLayer::read_usage`, with the feature `http`.
+/// As `R`, and more. From `LimiterLayer::read_usage`, with the feature `http`.
 #[derive(Debug, Clone, Copy)]
-pub struct ReadAnswer(());
+#[cfg(feature = "http")]
+pub struct ReadAnswer<R>(pub(super) R);
 
 #[cfg(feature = "http")]
-impl ReadAnswer {
-    pub(super) const NEW: Self = Self(());
-}
-
-#[cfg(feature = "http")]
-impl<B: Body> Hold<B> for ReadAnswer
+impl<B: Body, R: Hold<B>> Hold<B> for ReadAnswer<R>
 where
     B::Data: AsRef<[u8]>,
 {
-    fn hold(self, permit: OwnedLimiterPermit, status: StatusCode, body: B) -> HeldBody<B> {
-        let body = permit.hold_body(body);
-        if status.is_success() { body.read_usage() } else { body }
+    fn hold(self, permit: OwnedLimiterPermit, answer: Head, body: B) -> HeldBody<B> {
+        let Head { status, mut said } = answer;
+        if !status.is_success() {
+            return self.0.hold(permit, Head { status, said }, body);
+        }
+        let quotas = said.take().filter(|said| !said.quotas().is_empty());
+        let body = self.0.hold(permit, Head { status, said }, body).read_usage();
+        match quotas {
+            Some(quotas) => {
+                let mut quotas = Some(quotas);
+                body.observe_with(move |_| quotas.take())
+            }
+            None => body,
+        }
     }
 
     fn tells_of_success(&self, status: StatusCode) -> bool {
@@ -101,13 +127,13 @@ where
     }
 }
 
-impl<F> fmt::Debug for SettleWith<F> {
+impl<R, F> fmt::Debug for SettleWith<R, F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SettleWith").finish_non_exhaustive()
     }
 }
 
-impl<F> fmt::Debug for HoldWith<F> {
+impl<R, F> fmt::Debug for HoldWith<R, F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("HoldWith").finish_non_exhaustive()
     }

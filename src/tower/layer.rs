@@ -59,7 +59,7 @@ impl<C, R, E> LimiterLayer<C, R, E> {
     }
 
     /// Settles each call at what `usage` says of the frames of its answer. See [`HeldBody::settle_with`]; each answer has a clone of
-    /// the function. In the place of [`hold_with`](Self::hold_with) and `read_usage`.
+    /// the function.
     ///
     /// ```
     /// use http_body::Frame;
@@ -75,15 +75,16 @@ impl<C, R, E> LimiterLayer<C, R, E> {
     /// # drop(layer);
     /// ```
     #[must_use]
-    pub fn settle_with<D, F>(self, usage: F) -> LimiterLayer<C, SettleWith<F>, E>
+    pub fn settle_with<D, F>(self, usage: F) -> LimiterLayer<C, SettleWith<R, F>, E>
     where
         F: FnMut(&Frame<D>) -> Option<Usage> + Clone + Send + 'static,
     {
-        LimiterLayer { calls: self.calls.with_hold(SettleWith(usage)) }
+        LimiterLayer { calls: self.calls.with_hold(|hold| SettleWith(hold, usage)) }
     }
 
     /// Whatever else is to be done with the body of an answer that holds its permit: the function sees the status, and its body goes
-    /// to the caller. In the place of [`settle_with`](Self::settle_with) and `read_usage`.
+    /// to the caller. It sees what the settings before it have made of the body, so say it last: of two functions of a kind that are given
+    /// to a [`HeldBody`], the later one counts.
     ///
     /// ```
     /// use http_body_util::Full;
@@ -101,11 +102,11 @@ impl<C, R, E> LimiterLayer<C, R, E> {
     /// # drop(layer);
     /// ```
     #[must_use]
-    pub fn hold_with<B: Body, F>(self, hold: F) -> LimiterLayer<C, HoldWith<F>, E>
+    pub fn hold_with<B: Body, F>(self, hold: F) -> LimiterLayer<C, HoldWith<R, F>, E>
     where
         F: FnOnce(StatusCode, HeldBody<B>) -> HeldBody<B> + Clone,
     {
-        LimiterLayer { calls: self.calls.with_hold(HoldWith(hold)) }
+        LimiterLayer { calls: self.calls.with_hold(|first| HoldWith(first, hold)) }
     }
 
     /// How urgent the requests are. See [`LimiterCall::priority`](crate::LimiterCall::priority).
@@ -173,8 +174,8 @@ impl<C, R, E> LimiterLayer<C, R, E> {
 #[cfg(feature = "http")]
 impl<C, R, E> LimiterLayer<C, R, E> {
     /// Settles each call at the usage that stands in its answer's body, and observes an error in it. See [`HeldBody::read_usage`].
-    /// Only answers with a status of success are read. In the place of [`settle_with`](Self::settle_with) and
-    /// [`hold_with`](Self::hold_with).
+    /// Only answers with a status of success are read. What the headers of these say is observed with the first frame, by
+    /// [`HeldBody::observe_with`]: so an answer is one success, or an error.
     ///
     /// ```
     /// use http_body_util::{BodyExt, Full};
@@ -203,8 +204,8 @@ impl<C, R, E> LimiterLayer<C, R, E> {
     /// # }
     /// ```
     #[must_use]
-    pub fn read_usage(self) -> LimiterLayer<C, ReadAnswer, E> {
-        LimiterLayer { calls: self.calls.with_hold(ReadAnswer::NEW) }
+    pub fn read_usage(self) -> LimiterLayer<C, ReadAnswer<R>, E> {
+        LimiterLayer { calls: self.calls.with_hold(ReadAnswer) }
     }
 
     /// Observes what the status and the headers of each answer say, as this reader reads them. Without this it is

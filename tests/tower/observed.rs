@@ -1,7 +1,7 @@
 //! What the answers say for all calls.
 
 use crate::common::at_once;
-use crate::scene::{request, scene};
+use crate::scene::{RATE, request, scene};
 use http_body_util::BodyExt;
 use ringgate::tower::LimiterLayer;
 use ringgate::{Feedback, FeedbackReader, Limiter, Usage};
@@ -57,10 +57,28 @@ fn usage_is_read_from_the_body_of_a_success_only() {
     assert_eq!(scene.used(), (2, 342));
 }
 
+#[test]
+fn what_is_left_is_observed_at_the_headers_or_with_the_first_frame() {
+    for reads in [false, true] {
+        let scene = scene();
+        let layer = LimiterLayer::new(scene.limiter.clone());
+        if reads {
+            let service = layer.read_usage().layer(scene.inner());
+            let answer = at_once(service.oneshot(request("tell"))).unwrap();
+            let mut body = std::pin::pin!(answer.into_body());
+            assert_eq!(scene.limiter.remaining(), RATE - 1);
+            at_once(body.frame()).unwrap().unwrap();
+        } else {
+            drop(at_once(layer.layer(scene.inner()).oneshot(request("tell"))).unwrap());
+        }
+        assert_eq!(scene.limiter.remaining(), 49);
+    }
+}
+
 /// Broken by: a success that is told by the headers, and once more by the body's end.
 #[test]
 fn one_answer_is_one_success() {
-    for reads in [false, true] {
+    for (does, reads) in [("use", false), ("use", true), ("tell", false), ("tell", true)] {
         let scene = scene();
         let limiter = Limiter::builder().max_concurrent(8).clock(scene.clock.clone()).build();
         let calls = [(); 4].map(|()| limiter.try_acquire().unwrap());
@@ -69,16 +87,16 @@ fn one_answer_is_one_success() {
         drop(calls);
         let layer = LimiterLayer::new(limiter.clone());
         for answers in 1..=4 {
-            let answer = if reads {
+            if reads {
                 let service = layer.clone().read_usage().layer(scene.inner());
-                at_once(service.oneshot(request("use")))
+                let answer = at_once(service.oneshot(request(does))).unwrap();
+                at_once(answer.into_body().collect()).unwrap();
             } else {
-                at_once(layer.layer(scene.inner()).oneshot(request("use")))
-            };
-            let body = answer.map(http::Response::into_body);
-            at_once(body.unwrap().collect()).unwrap();
+                let answer = at_once(layer.layer(scene.inner()).oneshot(request(does))).unwrap();
+                at_once(answer.into_body().collect()).unwrap();
+            }
             let raised = usize::from(answers == 4);
-            assert_eq!(limiter.concurrency_limit(), 4 + raised, "{reads}, after {answers}");
+            assert_eq!(limiter.concurrency_limit(), 4 + raised, "{does} {reads} {answers}");
         }
     }
 }

@@ -118,7 +118,7 @@ fn answer(does: &'static str) -> Poll<Answer> {
         "refuse" => (429, ""),
         // A body that tells usage, though it is none of a success.
         "deny" => (400, USAGE),
-        "use" => (200, USAGE),
+        "use" | "tell" => (200, USAGE),
         text => (200, text),
     };
     let trailers = HeaderMap::from_iter([(http::HeaderName::from_static("x-used"), 30.into())]);
@@ -128,6 +128,10 @@ fn answer(does: &'static str) -> Poll<Answer> {
     *response.status_mut() = status.try_into().unwrap();
     if status == 429 {
         response.headers_mut().insert("retry-after", 7.into());
+    }
+    if does == "tell" {
+        response.headers_mut().insert("x-ratelimit-limit-requests", 50.into());
+        response.headers_mut().insert("x-ratelimit-remaining-requests", 49.into());
     }
     Poll::Ready(Ok(response))
 }
