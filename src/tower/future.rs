@@ -4,7 +4,6 @@ use super::acquire::Acquire;
 use super::calls::Observes;
 use super::hooks::{Head, Hold};
 use super::refusal::OnRefusal;
-use crate::feedback::Signal;
 use crate::hold::HeldBody;
 use crate::limiter::OwnedLimiterPermit;
 use core::fmt;
@@ -69,8 +68,9 @@ impl<R> Answers<R> {
         let status = response.status();
         let mut said = self.observes.read(status, response.headers());
         // One answer is one success.
-        let is_later = self.hold.tells_of_success(status);
-        if let Some(said) = said.take_if(|said| !is_later || said.signal() != Signal::Proceed) {
+        if !self.hold.tells_of_success(status)
+            && let Some(said) = said.take()
+        {
             permit.observe(&said);
         }
         let (parts, body) = response.into_parts();

@@ -111,15 +111,12 @@ where
         if !status.is_success() {
             return self.0.hold(permit, Head { status, said }, body);
         }
-        let quotas = said.take().filter(|said| !said.quotas().is_empty());
+        // A bare success needs no function: the end of the body tells it.
+        let told = said.take().filter(|said| *said != Feedback::new());
         let body = self.0.hold(permit, Head { status, said }, body).read_usage();
-        match quotas {
-            Some(quotas) => {
-                let mut quotas = Some(quotas);
-                body.observe_with(move |_| quotas.take())
-            }
-            None => body,
-        }
+        let Some(told) = told else { return body };
+        let mut told = Some(told);
+        body.observe_with(move |_| told.take())
     }
 
     fn tells_of_success(&self, status: StatusCode) -> bool {

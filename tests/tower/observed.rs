@@ -1,10 +1,10 @@
 //! What the answers say for all calls.
 
 use crate::common::at_once;
-use crate::scene::{RATE, request, scene};
+use crate::scene::{Body, Data, RATE, TOKENS, request, scene};
 use http_body_util::BodyExt;
 use ringgate::tower::LimiterLayer;
-use ringgate::{Feedback, FeedbackReader, Limiter, Usage};
+use ringgate::{Feedback, FeedbackReader, HeldBody, Limiter, Usage};
 use std::time::Duration;
 use tower::{Layer, ServiceExt};
 
@@ -73,6 +73,26 @@ fn what_is_left_is_observed_at_the_headers_or_with_the_first_frame() {
         }
         assert_eq!(scene.limiter.remaining(), 49);
     }
+}
+
+/// Broken by: a setting that takes the place of the one before.
+#[test]
+fn what_is_done_with_a_body_adds_up() {
+    let scene = scene();
+    let minute = Duration::from_secs(60);
+    let stalls = |_, body: HeldBody<Body>| body.idle_timeout(minute, |_| unreachable!());
+    let layer = LimiterLayer::new(scene.limiter.clone())
+        .cost(|_: &http::Request<&'static str>| Usage::new(100, 200))
+        .read_usage()
+        .settle_with(|_: &Data| Some(Usage::new(0, 5)))
+        .hold_with(stalls);
+    let answer = at_once(layer.layer(scene.inner()).oneshot(request("tell"))).unwrap();
+    // As the body is read, its first frame tells what the headers said.
+    assert_eq!(scene.limiter.remaining(), RATE - 1);
+    at_once(answer.into_body().collect()).unwrap();
+    assert_eq!(scene.limiter.remaining(), 49);
+    // The larger of what both say.
+    assert_eq!(TOKENS - scene.limiter.remaining_tokens(), 45);
 }
 
 /// Broken by: a success that is told by the headers, and once more by the body's end.
