@@ -46,6 +46,7 @@
 //! the processor's time-stamp counter. `serde`: policies and
 //! [snapshots](LimiterSnapshot) can be read and written. `http`: [`Feedback`] and
 //! [`Usage`] are read from the answers of providers. `http-body`: a permit goes with an HTTP body.
+//! `tower`: a layer that gives each request of a service a permit.
 //!
 //! The crate `ringgate-oxi-ai` has a drop-in replacement for oxi-ai's `ProviderPool`.
 //!
@@ -58,6 +59,7 @@
 //!
 //! ```text
 //! pool · provider · policy       a provider behind a limiter
+//! tower                          a limiter before a service
 //! hold                           a permit that goes with a call's answer
 //! limiter · window               the public types `Limiter` and `SlidingWindow`
 //! limiter_core                   one line before rates, tokens and slots
@@ -94,6 +96,8 @@ mod tests;
 pub mod time;
 mod token_window;
 mod tokens;
+#[cfg(feature = "tower")]
+pub mod tower;
 #[cfg(doc)]
 #[doc = include_str!("../docs/verification.md")]
 pub mod verification {}

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 
 /// From the bottom up. A file imports from its own room and from those before it.
-const ROOMS: [&str; 20] = [
+const ROOMS: [&str; 21] = [
     "sync",
     "time",
     "feedback",
@@ -22,6 +22,7 @@ const ROOMS: [&str; 20] = [
     "token_window",
     "limiter",
     "hold",
+    "tower",
     "policy",
     "provider",
     "pool",

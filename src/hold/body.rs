@@ -79,6 +79,20 @@ impl OwnedSemaphorePermit {
 }
 
 impl<B: Body, P: Guard> HeldBody<B, P> {
+    /// A body without frames, and without a permit: for a response that no call is made for, where the others hold theirs.
+    ///
+    /// ```
+    /// use http_body::Body;
+    /// use http_body_util::Full;
+    /// use ringgate::HeldBody;
+    ///
+    /// let body = HeldBody::<Full<&[u8]>>::empty();
+    /// assert!(body.is_end_stream());
+    /// ```
+    pub fn empty() -> Self {
+        Self { holding: Holding::ended(), idle: None }
+    }
+
     fn new(body: B, permit: P) -> Self {
         let mut holding = Holding::new(body, permit, Closures::none());
         if holding.inner().is_some_and(Body::is_end_stream) {

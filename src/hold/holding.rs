@@ -30,6 +30,12 @@ impl<I, P: Guard, R: Reads> Holding<I, P, R> {
         Self { inner: Some(inner), call: Some(Call::new(permit, reader)) }
     }
 
+    /// Holds nothing.
+    #[cfg(feature = "http-body")]
+    pub(super) fn ended() -> Self {
+        Self { inner: None, call: None }
+    }
+
     /// `None` once it has ended.
     pub(crate) fn inner(&self) -> Option<&I> {
         self.inner.as_ref()

@@ -1,0 +1,70 @@
+//! A limiter before a [`tower`](https://docs.rs/tower) service that answers HTTP requests.
+//!
+//! Each request takes a permit, and the permit goes with the answer's body until its end. Needs the feature `tower`.
+//!
+//! ```
+//! use http_body_util::{BodyExt, Full};
+//! use ringgate::tower::LimiterLayer;
+//! use ringgate::{Limiter, Rate};
+//! use tower::{ServiceBuilder, ServiceExt, service_fn};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), tower::BoxError> {
+//! # let client = service_fn(|_: http::Request<String>| async {
+//! #     Ok::<_, std::io::Error>(http::Response::new(Full::new("hello".as_bytes())))
+//! # });
+//! let limiter = Limiter::new(Rate::per_minute(60), 4);
+//! let service = ServiceBuilder::new().layer(LimiterLayer::new(limiter.clone())).service(client);
+//!
+//! let answer = service.oneshot(http::Request::new("hi".to_owned())).await?;
+//! assert_eq!(limiter.available_permits(), 3);
+//! assert_eq!(answer.into_body().collect().await?.to_bytes(), "hello");
+//! assert_eq!(limiter.available_permits(), 4);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Where it stands
+//!
+//! * **Retries** belong outside, so that each attempt takes a permit: with `ServiceBuilder` add the retry layer first. Inside, all
+//!   attempts of a call would share one permit, and the provider counts each of them.
+//! * **`Buffer`** belongs outside, too: its worker only hands requests on, and each waits for its permit in its own future.
+//! * **`ConcurrencyLimit`** inside keeps a place of its own taken while a request waits for a permit, because a service must be ready
+//!   before it is called. Let the limiter count the calls in flight instead. Outside it bounds how many requests wait, but frees its
+//!   place at the answer's headers.
+//! * **`Timeout`** outside includes the wait for a permit, inside only the call. [`LimiterLayer::acquire_timeout`] is for the wait.
+//!
+//! # Readiness
+//!
+//! `poll_ready` asks the inner service and nothing else. So it says nothing of the limiter, and a caller that is ready and does not
+//! call holds nothing of it. The request waits in the future of `call`. That future takes the inner service that was ready with it,
+//! and leaves a clone in its place. To shed load instead of waiting use
+//! [`without_waiting`](LimiterLayer::without_waiting), or a limiter with [`max_waiters`](crate::LimiterBuilder::max_waiters).
+//!
+//! # Fairness and cancel safety
+//!
+//! Requests are admitted in the order in which their futures are first polled, by [priority](LimiterLayer::priority). The future
+//! can be dropped at any point. While it waits it gives up its place, and nothing is counted. After that the call is dropped and then
+//! its slot is free; its request and its tokens count as reserved. It is the same if the inner service fails or panics.
+//!
+//! # Cost
+//!
+//! Each request clones the inner service and a reference to the limiter, and allocates nothing. One that has to wait allocates its
+//! place in line, `read_usage` its reader, and [`settle_with`](LimiterLayer::settle_with) its function if that captures something. A
+//! waiting request keeps its own body in memory: bound how many wait by [`max_waiters`](crate::LimiterBuilder::max_waiters).
+
+mod acquire;
+mod calls;
+mod future;
+mod hooks;
+mod layer;
+mod refusal;
+mod service;
+
+pub use future::LimiterFuture;
+#[cfg(feature = "http")]
+pub use hooks::ReadAnswer;
+pub use hooks::{AsReserved, HoldWith, NoTokens, SettleWith};
+pub use layer::LimiterLayer;
+pub use refusal::{AsError, AsResponse, BoxError};
+pub use service::LimiterService;
