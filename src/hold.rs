@@ -31,4 +31,5 @@ pub use stream::HeldStream;
 
 pub(crate) use call::Reads;
 pub(crate) use closures::Closures;
-pub(crate) use holding::{Holding, Then};
+pub(crate) use holding::Holding;
+pub(crate) use stream::next;

@@ -13,7 +13,7 @@ use crate::tokens::Usage;
 use crate::usage::UsageReader;
 use core::fmt;
 use core::pin::Pin;
-use core::task::{Context, Poll, ready};
+use core::task::{Context, Poll};
 use core::time::Duration;
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
@@ -260,13 +260,7 @@ impl<B: Body, P: Guard> Body for HeldBody<B, P> {
         let polled = this.holding.as_mut().step(|body, call| next(body, call, cx));
         let polled = polled.unwrap_or(Poll::Ready(None));
         let Some(idle) = this.idle else { return polled };
-        if polled.is_ready() {
-            idle.as_mut().progress();
-            return polled;
-        }
-        ready!(idle.as_mut().poll(cx));
-        this.holding.fail();
-        Poll::Ready(idle.as_mut().error().map(Err))
+        idle.as_mut().watch(polled, || this.holding.fail(), cx, Err)
     }
 
     fn is_end_stream(&self) -> bool {

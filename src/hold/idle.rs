@@ -63,7 +63,7 @@ impl<E> Idle<E> {
     }
 
     /// The answer has come on.
-    pub(super) fn progress(self: Pin<&mut Self>) {
+    fn progress(self: Pin<&mut Self>) {
         let this = self.project();
         (*this.is_waiting, *this.is_overdue) = (false, false);
     }
@@ -71,7 +71,7 @@ impl<E> Idle<E> {
     /// Ready when nothing has come for too long. The time begins when the answer is first asked in vain: what its reader takes
     /// to ask again is no fault of it. At the end of the time it wakes the task, and is ready if it is polled again: a stream of
     /// tokio's has nothing in a task whose budget is spent, though an item is there.
-    pub(super) fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let mut this = self.project();
         if !*this.is_waiting {
             *this.is_waiting = true;
@@ -86,8 +86,25 @@ impl<E> Idle<E> {
         Poll::Pending
     }
 
+    /// What the answer gives; or if it has stood still for too long `fail` and what it ends with.
+    pub(super) fn watch<T>(
+        mut self: Pin<&mut Self>,
+        polled: Poll<Option<T>>,
+        fail: impl FnOnce(),
+        cx: &mut Context<'_>,
+        item: impl FnOnce(E) -> T,
+    ) -> Poll<Option<T>> {
+        if polled.is_ready() {
+            self.progress();
+            return polled;
+        }
+        ready!(self.as_mut().poll(cx));
+        fail();
+        Poll::Ready(self.error().map(item))
+    }
+
     /// What to end with, once.
-    pub(super) fn error(self: Pin<&mut Self>) -> Option<E> {
+    fn error(self: Pin<&mut Self>) -> Option<E> {
         let this = self.project();
         let ends_with = this.ends_with.take()?;
         Some((ends_with.into_inner())(StalledError { timeout: *this.timeout }))

@@ -13,7 +13,7 @@ use crate::tokens::Usage;
 use crate::usage::UsageReader;
 use core::fmt;
 use core::pin::Pin;
-use core::task::{Context, Poll, ready};
+use core::task::{Context, Poll};
 use core::time::Duration;
 use futures_core::Stream;
 use futures_core::stream::FusedStream;
@@ -281,13 +281,7 @@ impl<S: Stream, P: Guard> Stream for HeldStream<S, P> {
         let polled = this.holding.as_mut().step(|stream, call| next(stream, call, is_last, cx));
         let polled = polled.unwrap_or(Poll::Ready(None));
         let Some(idle) = this.idle else { return polled };
-        if polled.is_ready() {
-            idle.as_mut().progress();
-            return polled;
-        }
-        ready!(idle.as_mut().poll(cx));
-        this.holding.fail();
-        Poll::Ready(idle.as_mut().error())
+        idle.as_mut().watch(polled, || this.holding.fail(), cx, |item| item)
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
@@ -306,7 +300,7 @@ impl<S: Stream, P: Guard> FusedStream for HeldStream<S, P> {
 }
 
 /// The next item of the stream, and how it goes on after that.
-fn next<S: Stream, P: Guard, R: Reads<Item = S::Item>>(
+pub(crate) fn next<S: Stream, P: Guard, R: Reads<Item = S::Item>>(
     stream: Pin<&mut S>,
     call: &mut Call<P, R>,
     is_last: Option<fn(&S::Item) -> bool>,

@@ -216,8 +216,7 @@ impl<'a> Future for LimiterAcquire<'a> {
             return self.poll_with_tokens(cx);
         }
         let decided = self.admission.poll::<Stamp>(cx);
-        decided
-            .map_ok(|(core, stamp)| LimiterPermit::new(core, Reserved::default().with_stamp(stamp)))
+        decided.map_ok(|(core, stamp)| LimiterPermit::new(core, Reserved::of_rate(stamp)))
     }
 }
 
@@ -285,8 +284,6 @@ impl Future for LimiterAcquireOwned {
             return self.poll_with_tokens(cx);
         }
         let decided = self.admission.poll::<Stamp>(cx);
-        decided.map_ok(|(core, stamp)| {
-            OwnedLimiterPermit::new(core, Reserved::default().with_stamp(stamp))
-        })
+        decided.map_ok(|(core, stamp)| OwnedLimiterPermit::new(core, Reserved::of_rate(stamp)))
     }
 }

@@ -122,7 +122,7 @@ impl<'a> LimiterCall<'a> {
             return self.try_acquire_with_tokens();
         }
         let stamp = core.try_admit::<Stamp>(&self.ask)?;
-        Ok(LimiterPermit::new(core, Reserved::default().with_stamp(stamp)))
+        Ok(LimiterPermit::new(core, Reserved::of_rate(stamp)))
     }
 
     /// [`try_acquire`](Self::try_acquire) with a permit that borrows nothing.
@@ -137,7 +137,7 @@ impl<'a> LimiterCall<'a> {
             return self.try_acquire_owned_with_tokens();
         }
         let stamp = core.try_admit::<Stamp>(&self.ask)?;
-        let tokens = Reserved::default().with_stamp(stamp);
+        let tokens = Reserved::of_rate(stamp);
         Ok(OwnedLimiterPermit::new(Arc::clone(core), tokens))
     }
 

@@ -61,8 +61,8 @@ pub(crate) struct Reserved {
     stamp: Option<Timestamp>,
 }
 
-/// What an admission hands over: what was reserved, or nothing where there are no budgets. That is kept apart because a permit
-/// without tokens should not cost more than before there were any.
+/// What an admission hands over: what was reserved; where there are no budgets its stamp, because a permit without tokens should
+/// not cost more than before there were any; or nothing, where nobody asks.
 pub(crate) trait Kept {
     fn of(reserved: Reserved) -> Self;
     fn stamped(stamp: Stamp) -> Self;
@@ -96,15 +96,21 @@ impl Kept for Reserved {
 
     #[inline]
     fn stamped(stamp: Stamp) -> Self {
-        Self::default().with_stamp(stamp)
+        Self::of_rate(stamp)
     }
 }
 
-/// When the rate admitted a call, in ns of its time; 0 if there is no rate. That is the clock's time, unless it has jumped back.
+/// When the rate admitted a call, in ns of its time; 0 if there is no rate (or it is the clock's first instant). That is the clock's time, unless it has jumped back.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Stamp(pub(super) u64);
 
 impl Reserved {
+    /// Of a call without tokens.
+    #[inline]
+    pub(crate) fn of_rate(stamp: Stamp) -> Self {
+        Self::default().with_stamp(stamp)
+    }
+
     #[inline]
     pub(crate) fn with_stamp(self, Stamp(stamp): Stamp) -> Self {
         if stamp == 0 { self } else { Self { stamp: Some(Timestamp::from_nanos(stamp)), ..self } }

@@ -74,6 +74,11 @@ impl Rule {
         self.ceiling.take_over(|ceiling| self.target(ceiling), current, exchange)
     }
 
+    /// What both allow, without what others use.
+    fn allowed(&self) -> u64 {
+        self.ceiling.get().min(self.said())
+    }
+
     /// One call stays: a limit of nothing would be for ever, and no answer would tell when it is over.
     fn target(&self, ceiling: u64) -> u64 {
         let allowed = ceiling.min(self.said());
@@ -151,12 +156,11 @@ impl Ceilings {
             }
             rule.set_said(limit);
         }
-        let allowed = rule.ceiling.get().min(rule.said());
         if let Some(remaining) = told.remaining
             && let Some(windows) = windows(log, index)
             && let Some(counted) = log.counted(index, told.sent, now)
         {
-            let used = allowed.saturating_sub(remaining);
+            let used = rule.allowed().saturating_sub(remaining);
             let is_full = told.is_refusal && remaining == 0;
             let now = now();
             let answer = Answer { used, is_refusal: told.is_refusal, is_full, sent: told.sent };
@@ -205,7 +209,7 @@ impl Ceilings {
 
     /// The limit that both allow, without what others use.
     pub(super) fn allowed(&self, index: usize) -> Option<u64> {
-        self.rules.get(index).map(|rule| rule.ceiling.get().min(rule.said()))
+        self.rules.get(index).map(Rule::allowed)
     }
 
     /// Forgets what others use of the rules for which it is time. Returns whether there was one. A word that comes at the same time may

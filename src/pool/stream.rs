@@ -2,7 +2,7 @@
 
 use super::reader::Reader;
 use crate::feedback::Feedback;
-use crate::hold::{Closures, Holding, Then};
+use crate::hold::{Closures, Holding, next};
 use crate::limiter::OwnedLimiterPermit;
 use crate::provider::EventStream;
 use crate::tokens::Usage;
@@ -155,22 +155,8 @@ impl<Event> Stream for PoolStream<Event> {
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Event>> {
         let is_last = self.is_last;
-        let polled = Pin::new(&mut self.holding).step(|mut events, call| {
-            let next = events.as_mut().poll_next(cx);
-            let then = match &next {
-                Poll::Ready(None) => Then::End,
-                Poll::Ready(Some(event)) => {
-                    call.note(event);
-                    if is_last.is_some_and(|is_last| is_last(event)) {
-                        Then::Fail
-                    } else {
-                        Then::GoOn
-                    }
-                }
-                Poll::Pending => Then::GoOn,
-            };
-            (next, then)
-        });
+        let holding = Pin::new(&mut self.holding);
+        let polled = holding.step(|events, call| next(events, call, is_last, cx));
         polled.unwrap_or(Poll::Ready(None))
     }
 
