@@ -34,9 +34,9 @@ impl TokenWindow {
     ///
     /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
     /// # async fn main() -> Result<(), ringgate::Refused> {
-    /// let window = TokenWindow::new(1_000, Duration::from_secs(60));
+    /// let window = TokenWindow::new(1_000, Duration::from_millis(200));
     /// drop(window.acquire(900).await?); // counts in full
-    /// let second = window.acquire(800).await?; // a minute later
+    /// let second = window.acquire(800).await?; // a window later
     /// second.settle(100);
     /// assert_eq!(window.remaining(), 900);
     /// # Ok(())
