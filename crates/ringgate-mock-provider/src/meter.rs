@@ -121,8 +121,8 @@ mod tests {
         let start = Instant::now();
         let mut meter = Meter::new(10, SECOND);
         meter.count(7, start);
-        let moment = Duration::from_millis(1);
-        assert_eq!(meter.judge(4, start + SECOND - moment), Err(Full::Until(moment)));
+        let early = start + SECOND * 9 / 10;
+        assert_eq!(meter.judge(4, early), Err(Full::Until(SECOND / 10)));
         assert_eq!(meter.judge(4, start + SECOND), Ok(()));
     }
 
