@@ -76,8 +76,7 @@ fn words(text: &str) -> Vec<Piece> {
 fn even(tokens: u64) -> Vec<Piece> {
     let ends = (0..=PIECES).map(|piece| tokens * piece / PIECES).collect::<Vec<_>>();
     let sizes = ends.windows(2).map(|ends| ends[1] - ends[0]).filter(|size| *size > 0);
-    let text = |tokens| text_of(usize::try_from(tokens).unwrap_or(0));
-    sizes.map(|tokens| Piece { text: text(tokens), tokens }).collect()
+    sizes.map(|tokens| Piece { text: text_of(tokens), tokens }).collect()
 }
 
 #[cfg(test)]

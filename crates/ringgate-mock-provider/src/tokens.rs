@@ -33,15 +33,18 @@ pub fn count_prompt(body: &[u8]) -> Option<u64> {
     serde_json::from_slice(body).ok().map(|body| prompt(&body))
 }
 
-/// A text of so many tokens, as answers have them.
+/// The most tokens of a text that [`text_of`] makes: as many as the largest request has room for.
+const LONGEST_TEXT: u64 = 8 << 20;
+
+/// A text of so many tokens, as answers have them. At most 8,388,608: no request with more is read.
 ///
 /// ```
 /// # use ringgate_mock_provider::{count_tokens, text_of};
 /// assert_eq!(count_tokens(&text_of(1000)), 1000);
 /// ```
 #[must_use]
-pub fn text_of(tokens: usize) -> String {
-    "abc ".repeat(tokens)
+pub fn text_of(tokens: u64) -> String {
+    "abc ".repeat(usize::try_from(tokens.min(LONGEST_TEXT)).unwrap_or(0))
 }
 
 pub(crate) fn of_bytes(bytes: usize) -> u64 {
