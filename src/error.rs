@@ -109,6 +109,24 @@ pub enum Limit {
     Closed,
 }
 
+impl Limit {
+    /// Its name in what programs read.
+    #[cfg(feature = "serde")]
+    pub(crate) fn key(self) -> &'static str {
+        match self {
+            Self::Rate => "rate",
+            Self::Concurrency => "concurrency",
+            Self::Tokens => "tokens",
+            Self::InputTokens => "input_tokens",
+            Self::OutputTokens => "output_tokens",
+            Self::Queue => "queue",
+            Self::Paused => "paused",
+            Self::Stopped(_) => "stopped",
+            Self::Closed => "closed",
+        }
+    }
+}
+
 impl fmt::Display for Limit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {

@@ -113,8 +113,9 @@ pub use feedback::{Feedback, Quota, QuotaKind, QuotaWindow, Signal, StopReason};
 pub use hold::HeldBody;
 pub use hold::{HeldFuture, HeldStream, StalledError};
 pub use limiter::{
-    Limiter, LimiterAcquire, LimiterAcquireOwned, LimiterBuilder, LimiterCall, LimiterPermit,
-    LimiterReservation, LimiterSnapshot, OwnedLimiterPermit, OwnedLimiterReservation, Priority,
+    LimitStats, Limiter, LimiterAcquire, LimiterAcquireOwned, LimiterBuilder, LimiterCall,
+    LimiterPermit, LimiterReservation, LimiterSnapshot, LimiterStats, ObservedAnswers,
+    OwnedLimiterPermit, OwnedLimiterReservation, Priority, RefusedCalls, TokenStats, WaitingCalls,
 };
 pub use policy::RateLimitPolicy;
 pub use pool::{PoolStream, ProviderPool};

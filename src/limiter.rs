@@ -8,6 +8,7 @@ mod pause;
 mod permit;
 mod reserved;
 mod snapshot;
+mod stats;
 
 pub use crate::limiter_core::Priority;
 pub use acquire::{LimiterAcquire, LimiterAcquireOwned};
@@ -16,6 +17,9 @@ pub use call::LimiterCall;
 pub use permit::{LimiterPermit, OwnedLimiterPermit};
 pub use reserved::{LimiterReservation, OwnedLimiterReservation};
 pub use snapshot::LimiterSnapshot;
+pub use stats::{
+    LimitStats, LimiterStats, ObservedAnswers, RefusedCalls, TokenStats, WaitingCalls,
+};
 
 pub(crate) use permit::LimiterTime;
 
@@ -305,6 +309,7 @@ impl Limiter {
 impl fmt::Debug for Limiter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Limiter")
+            .field("name", &self.name())
             .field("rates", &self.core.rate())
             .field("available_permits", &self.available_permits())
             .field("waiters", &self.waiters())

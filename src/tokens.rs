@@ -49,11 +49,19 @@ impl TokenCounter {
 
     /// How many tokens can be reserved now.
     pub(crate) fn remaining(&self) -> u64 {
+        self.count(|now| self.kind.remaining(now))
+    }
+
+    /// How many tokens count now, those that are held included.
+    pub(crate) fn used(&self) -> u64 {
+        self.count(|now| self.kind.used(now))
+    }
+
+    fn count(&self, count: impl Fn(Reading<'_>) -> u64) -> u64 {
         let read = Cell::new(Timestamp::ZERO);
         let now = Reading { time: &self.time, last: &read };
-        let remaining = || self.kind.remaining(now);
-        let left = remaining();
-        if self.notice_jump(now) { remaining() } else { left }
+        let found = count(now);
+        if self.notice_jump(now) { count(now) } else { found }
     }
 
     /// Counts the weight. Whoever gets the mark settles it. With its stamp, if it counts from its admission.

@@ -51,6 +51,7 @@ impl Limiter {
             grace: Grace::DEFAULT,
             time: None,
             past: None,
+            name: None,
         }
     }
 }
@@ -70,6 +71,7 @@ pub struct LimiterBuilder {
     grace: Duration,
     time: Option<Time>,
     past: Option<Box<Past>>,
+    name: Option<Arc<str>>,
 }
 
 impl LimiterBuilder {
@@ -328,6 +330,19 @@ impl LimiterBuilder {
         self
     }
 
+    /// Calls the limiter so, for those who [watch](Limiter::stats) it. Clones share the name.
+    ///
+    /// ```
+    /// use ringgate::{Limiter, Rate};
+    ///
+    /// let limiter = Limiter::builder().name("gpt").rate(Rate::per_minute(60)).build();
+    /// assert_eq!(limiter.name(), Some("gpt"));
+    /// ```
+    pub fn name(mut self, name: impl Into<Arc<str>>) -> Self {
+        self.name = Some(name.into());
+        self
+    }
+
     /// Builds the limiter.
     #[must_use]
     pub fn build(self) -> Limiter {
@@ -339,7 +354,7 @@ impl LimiterBuilder {
         if let Some(past) = self.past {
             past.restore(rate.as_mut(), budgets.as_deref_mut(), &time);
         }
-        let core = Core::new(rate, concurrency, time).with_budgets(budgets);
+        let core = Core::new(rate, concurrency, time).with_budgets(budgets).with_tally(self.name);
         Limiter { core: Arc::new(core.with_max_waiters(self.max_waiters).with_grace(self.grace)) }
     }
 }

@@ -5,7 +5,7 @@ use super::permit::{LimiterPermit, OwnedLimiterPermit};
 use super::{Limiter, Priority};
 use crate::blocking::block_on;
 use crate::error::Refused;
-use crate::limiter_core::{Admission, Ask, Reserved, Stamp};
+use crate::limiter_core::{Admission, Ask, Kept, Reserved, Stamp};
 use crate::tokens::Usage;
 use core::time::Duration;
 use std::sync::Arc;
@@ -121,7 +121,7 @@ impl<'a> LimiterCall<'a> {
         if core.budgets().is_some() {
             return self.try_acquire_with_tokens();
         }
-        let stamp = core.try_admit::<Stamp>(&self.ask)?;
+        let stamp = self.try_admit::<Stamp>()?;
         Ok(LimiterPermit::new(core, Reserved::of_rate(stamp)))
     }
 
@@ -136,22 +136,35 @@ impl<'a> LimiterCall<'a> {
         if core.budgets().is_some() {
             return self.try_acquire_owned_with_tokens();
         }
-        let stamp = core.try_admit::<Stamp>(&self.ask)?;
+        let stamp = self.try_admit::<Stamp>()?;
         let tokens = Reserved::of_rate(stamp);
         Ok(OwnedLimiterPermit::new(Arc::clone(core), tokens))
+    }
+
+    /// Tries, and counts a refusal.
+    #[inline]
+    fn try_admit<K: Kept>(&self) -> Result<K, Refused> {
+        let core = &*self.limiter.core;
+        match core.try_admit(&self.ask) {
+            Ok(kept) => Ok(kept),
+            Err(refused) => {
+                core.count_refusal(refused.limit());
+                Err(refused)
+            }
+        }
     }
 
     /// A call of its own, so that one without tokens stays small where it is inlined.
     #[inline(never)]
     fn try_acquire_with_tokens(self) -> Result<LimiterPermit<'a>, Refused> {
         let core = &*self.limiter.core;
-        Ok(LimiterPermit::new(core, core.try_admit(&self.ask)?))
+        Ok(LimiterPermit::new(core, self.try_admit()?))
     }
 
     #[inline(never)]
     fn try_acquire_owned_with_tokens(self) -> Result<OwnedLimiterPermit, Refused> {
         let core = &self.limiter.core;
-        let tokens = core.try_admit(&self.ask)?;
+        let tokens = self.try_admit()?;
         Ok(OwnedLimiterPermit::new(Arc::clone(core), tokens))
     }
 

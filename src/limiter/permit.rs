@@ -94,6 +94,7 @@ pub struct LimiterPermit<'a>(Held<&'a Core>);
 impl<'a> LimiterPermit<'a> {
     #[inline]
     pub(super) fn new(core: &'a Core, tokens: Reserved) -> Self {
+        core.count_admission(&tokens);
         Self(Held(Some(Unsettled::new(core, tokens))))
     }
 
@@ -185,6 +186,7 @@ pub struct OwnedLimiterPermit(Held<Arc<Core>>);
 impl OwnedLimiterPermit {
     #[inline]
     pub(super) fn new(core: Arc<Core>, tokens: Reserved) -> Self {
+        core.count_admission(&tokens);
         Self(Held(Some(Unsettled::new(core, tokens))))
     }
 

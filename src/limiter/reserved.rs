@@ -26,21 +26,34 @@ impl<H: Deref<Target = Core>> Unsettled<H> {
     }
 
     pub(super) fn settle(&mut self, used: Usage) {
-        self.core.settle(mem::take(&mut self.tokens), used, None);
+        let tokens = self.take(used);
+        self.core.settle(tokens, used, None);
     }
 
     pub(super) fn settle_at_least(&mut self, used: Usage) {
-        self.core.settle_at_least(mem::take(&mut self.tokens), used);
+        let tokens = self.take(used.or_more(self.expected()));
+        self.core.settle_at_least(tokens, used);
     }
 
     pub(super) fn give_back(&mut self) {
-        self.core.give_back(mem::take(&mut self.tokens));
+        let tokens = self.take(Usage::default());
+        self.core.give_back(tokens);
     }
 
     /// A call of its own, so that the end of one without tokens stays small where it is inlined.
     #[inline(never)]
     fn settle_in_full(&mut self) {
-        self.core.settle_in_full(mem::take(&mut self.tokens), None);
+        let tokens = self.take(self.expected());
+        // What counts from the start counts already.
+        if self.core.holds_tokens() {
+            self.core.settle_in_full(tokens, None);
+        }
+    }
+
+    /// Takes what is reserved, and counts that so much was used. Before it is settled, which wakes others.
+    fn take(&mut self, used: Usage) -> Reserved {
+        self.core.count_settlement(self.expected(), used);
+        mem::take(&mut self.tokens)
     }
 
     pub(super) fn expected(&self) -> Usage {
@@ -51,7 +64,7 @@ impl<H: Deref<Target = Core>> Unsettled<H> {
 impl<H: Deref<Target = Core>> Drop for Unsettled<H> {
     #[inline]
     fn drop(&mut self) {
-        if !self.tokens.is_settled() && self.core.holds_tokens() {
+        if !self.tokens.is_settled() {
             self.settle_in_full();
         }
     }

@@ -80,7 +80,12 @@ impl<H: Handle> Admission<H> {
         self.queued = None;
         Poll::Ready(match (decided, self.core.take()) {
             (Ok(reserved), Some(core)) => Ok((core, reserved)),
-            (Err(refused), _) => Err(refused),
+            (Err(refused), core) => {
+                if let Some(core) = core {
+                    core.count_refusal(refused.limit());
+                }
+                Err(refused)
+            }
             (Ok(_), None) => Err(Refused::closed()),
         })
     }

@@ -1,6 +1,7 @@
 //! The limits on tokens, and what the calls in line need of them.
 
 mod history;
+mod in_use;
 mod quotas;
 
 use super::ceiling::Ceiling;

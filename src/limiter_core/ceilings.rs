@@ -207,6 +207,11 @@ impl Ceilings {
         self.look_at_the_earliest();
     }
 
+    /// The limit that the user has set.
+    pub(super) fn configured(&self, index: usize) -> Option<u64> {
+        self.rules.get(index).map(|rule| rule.ceiling.get())
+    }
+
     /// The limit that both allow, without what others use.
     pub(super) fn allowed(&self, index: usize) -> Option<u64> {
         self.rules.get(index).map(Rule::allowed)

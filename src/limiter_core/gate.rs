@@ -14,6 +14,7 @@
 //! `level.rs` says when the level changes.
 
 use super::aimd::{Aimd, Level};
+use super::counts::count;
 use crate::sync::atomic::{AtomicU64, Ordering};
 
 const LINE: u64 = 0b01;
@@ -23,9 +24,13 @@ const LEVEL: u64 = 0b100;
 /// One more that is free.
 const SLOT: u64 = 1 << 32;
 
+/// In one cache line: whoever admits a call counts it where it has just written.
 #[derive(Debug)]
+#[repr(align(32))]
 pub(super) struct Gate {
     word: AtomicU64,
+    /// How many calls were ever admitted, if slots are limited.
+    admitted: AtomicU64,
     pub(super) aimd: Aimd,
     /// The level before any was lowered. It never rises above this.
     most: u32,
@@ -40,7 +45,28 @@ impl Gate {
     pub(super) fn new(slots: Option<u32>) -> Self {
         let most = slots.unwrap_or(Self::MAX_SLOTS).min(Self::MAX_SLOTS);
         let word = AtomicU64::new(u64::from(most) * (SLOT | LEVEL));
-        Self { word, aimd: Aimd::default(), most, is_limited: slots.is_some() }
+        let admitted = AtomicU64::new(0);
+        Self { word, admitted, aimd: Aimd::default(), most, is_limited: slots.is_some() }
+    }
+
+    /// Counts an admission, if slots are limited. Returns whether they are.
+    #[inline]
+    pub(super) fn count_admission(&self) -> bool {
+        if self.is_limited {
+            count(&self.admitted);
+        }
+        self.is_limited
+    }
+
+    /// How many it has counted.
+    pub(super) fn admitted(&self) -> u64 {
+        // ORDERING: Relaxed: a count for information.
+        self.admitted.load(Ordering::Relaxed)
+    }
+
+    /// The highest level.
+    pub(super) fn most(&self) -> u32 {
+        self.most
     }
 
     /// Whether no call is in line and the limiter is open.

@@ -11,6 +11,7 @@ const RAMP: Duration = Duration::from_secs(60);
 impl Core {
     /// Takes over what an answer says, to a call that was admitted then.
     pub(crate) fn observe(&self, feedback: &Feedback, sent: Sent) {
+        self.count_signal(feedback.signal());
         let told = feedback.retry_after().filter(|told| !told.is_zero());
         match feedback.signal() {
             Signal::Proceed => {

@@ -12,7 +12,9 @@ use super::line::Line;
 use super::not_until::NotUntil;
 use super::panics::Panics;
 use super::pause::Pause;
+use super::priority::Priority;
 use super::queue::QueueLimit;
+use super::tally::Tally;
 use super::untold::Untold;
 use crate::error::{NoSuchRateError, Refused};
 use crate::rate::Rate;
@@ -20,6 +22,7 @@ use crate::raw::window::{Log, LogFull, Reading, Reservation};
 use crate::semaphore::Semaphore;
 use crate::time::{JUMP, SleepUntil, Time};
 use core::time::Duration;
+use std::sync::Arc;
 
 /// How often to read the clock when a reading is stale. A clock that stepped back stays stale.
 const READINGS: u32 = 4;
@@ -41,6 +44,8 @@ pub(crate) struct Core {
     pub(super) time: Time,
     pub(super) grace: Grace,
     pub(super) last_look: LastLook,
+    /// `None` if nobody asks for it.
+    pub(super) tally: Option<Box<Tally>>,
 }
 
 impl Core {
@@ -58,6 +63,7 @@ impl Core {
             time,
             grace: Grace::new(Grace::DEFAULT),
             last_look: LastLook::default(),
+            tally: None,
         }
     }
 
@@ -69,6 +75,12 @@ impl Core {
     /// The same, with limits on tokens.
     pub(crate) fn with_budgets(self, budgets: Option<Box<Budgets>>) -> Self {
         Self { budgets, ..self }
+    }
+
+    /// The same, with a tally.
+    pub(crate) fn with_tally(self, name: Option<Arc<str>>) -> Self {
+        let tally = Tally::new(name, self.rate.as_ref().map_or(1, Log::rings));
+        Self { tally: Some(Box::new(tally)), ..self }
     }
 
     /// The same, with another grace.
@@ -177,6 +189,11 @@ impl Core {
 
     pub(crate) fn waiters(&self) -> u64 {
         self.line.len()
+    }
+
+    /// The most urgent first.
+    pub(crate) fn waiters_by_class(&self) -> [u64; 3] {
+        Priority::ALL.map(|class| self.line.len_of(class))
     }
 
     /// How many calls the rate has room for now; `u32::MAX` if there is no rate.

@@ -68,4 +68,11 @@ impl Kind {
             Self::AsProduced(tokens) => tokens.remaining(now),
         }
     }
+
+    pub(super) fn used(&self, now: impl Now) -> u64 {
+        match self {
+            Self::AtStart(tokens) => tokens.used(now),
+            Self::AsProduced(tokens) => tokens.used(now),
+        }
+    }
 }

@@ -20,6 +20,7 @@ mod silent;
 mod slow_start_faults;
 mod snapshot;
 mod snapshot_serde;
+mod stats;
 mod stop;
 mod token_faults;
 mod token_log;

@@ -112,6 +112,12 @@ impl HeldTokens {
         left.saturating_sub(self.amount(low(held)).div_ceil(unit).saturating_mul(unit))
     }
 
+    /// How much counts at `now`: what is held, and what has been settled.
+    pub(crate) fn used(&self, now: impl Now) -> u64 {
+        let (held, settled) = self.read(|_| self.settled.used(now));
+        settled.saturating_add(self.amount(low(held)))
+    }
+
     /// How much is held.
     pub(crate) fn held(&self) -> u64 {
         self.amount(low(self.load()))

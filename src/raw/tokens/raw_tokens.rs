@@ -83,6 +83,14 @@ impl RawTokens {
         })
     }
 
+    /// How much counts at `now`: what others are known to have used included, what has been given back left out.
+    pub(crate) fn used(&self, now: impl Now) -> u64 {
+        self.chain.with_tick(now, |wheel, _, tick| {
+            let (window, credits) = wheel.counted(tick)?;
+            Ok(wheel.scale.amount(window.sum.saturating_sub(credits)))
+        })
+    }
+
     // ---- settling ------------------------------------------------------------------------------
 
     /// Puts what was really used in the place of the weight. Less gives back the difference, until the admission itself

@@ -31,6 +31,7 @@ mod acquire;
 mod change;
 mod current;
 mod history;
+mod in_use;
 mod look_back;
 
 pub(crate) use acquire::Reservation;

@@ -73,6 +73,11 @@ impl Log {
         self.first.rule_count()
     }
 
+    /// How many rings it began with: so many threads are expected to stamp at once.
+    pub(crate) fn rings(&self) -> usize {
+        1 << self.first.layout().rings_log2
+    }
+
     /// Admissions that share a cell.
     pub(crate) fn per_cell(&self) -> u32 {
         u32::try_from(self.current().shards.per_cell()).unwrap_or(u32::MAX)

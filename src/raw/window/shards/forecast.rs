@@ -2,7 +2,7 @@
 
 use super::rings::Shards;
 use crate::raw::window::cell::{NEVER, Rule};
-use crate::raw::window::ring::{Forecast, MAX_SNAPSHOTS, RingError};
+use crate::raw::window::ring::{Forecast, MAX_SNAPSHOTS, RingError, Rules};
 use crate::raw::window::select::MAX_RINGS;
 
 /// How many pieces are dealt in turn.
@@ -19,6 +19,15 @@ impl Shards {
                 Ok(sum.saturating_add(ring.forecast(self.format)?.remaining(rules, now)?))
             }),
         })
+    }
+
+    /// The same by one of the rules alone.
+    pub(crate) fn remaining_of(&self, index: usize, now: u64) -> Result<u64, RingError> {
+        let ([ring], Some(rule)) = (&*self.rings, self.rule(index)) else {
+            return self.remaining(now);
+        };
+        let alone = Rules { format: self.format, first: rule, more: &[] };
+        ring.forecast(self.format)?.remaining(alone, now)
     }
 
     /// When the admission after `ahead` others is free, or an earlier moment: see `free_at_all` and `Forecast::free_at`.
