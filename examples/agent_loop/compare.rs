@@ -55,7 +55,7 @@ async fn play(
     say(io::stdout(), &format_args!("\n{name}, server {}", server.url()));
     let provider: Arc<Pool> = Arc::new(OpenAiCompatible::new(&server.url(), flags.terms().tokens));
     let pool = contender.pool(flags, limits, provider);
-    let verdict = round::play(flags, &server, Arc::clone(&pool), None).await;
+    let verdict = round::play(flags, &server, Arc::clone(&pool), None, None).await;
     if let Some(failure) = &verdict.totals.first_failure {
         return Err(format!("{name}: a call failed: {failure}").into());
     }

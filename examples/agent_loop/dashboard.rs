@@ -2,14 +2,13 @@
 //!
 //! One page without a request to the outside. It listens to a stream of events (`/events`): what the run is, a frame each tick, and the
 //! verdict. Whoever comes late is told all of it from the start, so a page that is opened after the run shows all of the run.
+//! `/saved` is the same page with all of that in it, for a file.
 
 mod board;
 mod frame;
 
 use crate::flags::Flags;
-use crate::ledger::Ledger;
-use crate::tally::Tally;
-use crate::verdict::Verdict;
+use crate::say;
 use axum::Router;
 use axum::extract::State;
 use axum::http::{HeaderMap, header};
@@ -18,8 +17,8 @@ use axum::response::{Html, IntoResponse, Sse};
 use axum::routing::get;
 use board::{Board, Kind};
 use core::fmt;
+use core::future::pending;
 use core::time::Duration;
-use frame::Frame;
 use ringgate::Limiter;
 use serde_json::json;
 use std::io;
@@ -33,9 +32,16 @@ const TICK: Duration = Duration::from_millis(100);
 const MOST_FRAMES: u32 = 6000;
 
 const PAGE: &str = include_str!("dashboard/page.html");
-/// The page may do nothing but what it does.
-const POLICY: &str = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; \
-                      connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'";
+/// Where a page that is saved has what it was told.
+const TOLD: &str = "const told = []";
+
+/// What the limiter does not know of its calls.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Calls {
+    pub(crate) answered: usize,
+    /// By the server's count: refused, or answered all the same.
+    pub(crate) beyond: usize,
+}
 
 /// A page that is served as long as the runtime lives.
 pub(crate) struct Dashboard {
@@ -45,52 +51,72 @@ pub(crate) struct Dashboard {
 }
 
 impl Dashboard {
+    pub(crate) async fn start_if_wanted(flags: &Flags) -> io::Result<Option<Self>> {
+        let Some(port) = flags.dashboard else { return Ok(None) };
+        let dashboard = Self::start(port, flags).await?;
+        say(io::stdout(), &format_args!("dashboard   {}", dashboard.url()));
+        Ok(Some(dashboard))
+    }
+
     /// Serves the page on this port of loopback (0: any).
-    pub(crate) async fn start(port: u16, title: &str, flags: &Flags) -> io::Result<Self> {
+    async fn start(port: u16, flags: &Flags) -> io::Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await?;
         let address = listener.local_addr()?;
         let board = Arc::new(Board::default());
+        let title = format!("{} agents, one key", flags.agents());
         board.tell(Kind::Start, &json!({ "title": title, "seconds": flags.seconds.as_secs_f64() }));
         let routes = Router::new()
             .route("/", get(page))
             .route("/events", get(events))
+            .route("/saved", get(saved))
             .with_state(Arc::clone(&board));
         tokio::spawn(axum::serve(listener, routes).into_future());
         Ok(Self { address, board, tick: TICK.max(flags.seconds / MOST_FRAMES) })
     }
 
-    /// Adds a frame each tick. Runs until it is dropped.
-    pub(crate) async fn watch(&self, limiter: &Limiter, ledger: &Ledger, tally: &Tally) {
+    /// Adds a frame each tick: the limiter's own count, and how many calls were answered and were beyond the limits. Runs until it
+    /// is dropped.
+    async fn watch(&self, limiter: &Limiter, calls: impl Fn() -> Calls) {
         let start = Instant::now();
         let mut ticks = interval(self.tick);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
         loop {
             ticks.tick().await;
-            let frame = Frame { elapsed: start.elapsed(), limiter, ledger, tally };
-            self.board.tell(Kind::Frame, &frame.to_json());
+            self.board.tell(Kind::Frame, &frame::of(start.elapsed(), &limiter.stats(), calls()));
         }
     }
 
-    /// The run is over.
-    pub(crate) fn end(&self, verdict: &Verdict) {
-        let end = json!({ "verdict": verdict.to_string(), "passed": verdict.passed() });
-        self.board.tell(Kind::End, &end);
+    /// The run is over. The page is served on, until Ctrl-C.
+    pub(crate) async fn end(&self, verdict: &impl fmt::Display, passed: bool) -> io::Result<()> {
+        self.board.tell(Kind::End, &json!({ "verdict": verdict.to_string(), "passed": passed }));
+        say(io::stdout(), &format_args!("the page stays until Ctrl-C: {}", self.url()));
+        tokio::signal::ctrl_c().await
     }
 
-    /// Goes on serving until Ctrl-C.
-    pub(crate) async fn stay(self) -> io::Result<()> {
-        tokio::signal::ctrl_c().await
+    fn url(&self) -> String {
+        format!("http://{}/", self.address)
     }
 }
 
-impl fmt::Display for Dashboard {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "dashboard   http://{}/", self.address)
+/// Draws it, if anything is to be drawn. Runs until it is dropped.
+pub(crate) async fn show(seen: Option<(&Dashboard, &Limiter)>, calls: impl Fn() -> Calls) {
+    match seen {
+        Some((dashboard, limiter)) => dashboard.watch(limiter, calls).await,
+        None => pending().await,
     }
 }
 
 async fn page() -> impl IntoResponse {
-    ([(header::CONTENT_SECURITY_POLICY, POLICY), (header::CACHE_CONTROL, "no-store")], Html(PAGE))
+    ([(header::CACHE_CONTROL, "no-store")], Html(PAGE))
+}
+
+/// The page with all that it has been told up to now, to be kept.
+async fn saved(State(board): State<Arc<Board>>) -> impl IntoResponse {
+    // Else a text could end the script.
+    let told = board.to_json().replace('<', "\\u003c");
+    let page = PAGE.replacen(TOLD, &format!("const told = {told}"), 1);
+    let name = "attachment; filename=\"agent_loop.html\"";
+    ([(header::CONTENT_DISPOSITION, name), (header::CACHE_CONTROL, "no-store")], Html(page))
 }
 
 /// All events, from the one after the last that the browser has seen.

@@ -119,6 +119,17 @@ pub(crate) struct Flags {
     /// Let the server count the calls beyond its limits, and answer them
     #[arg(long)]
     pub(crate) lenient: bool,
+
+    /// Draw the limiter on a page on loopback while it runs, and serve that until Ctrl-C [port: any free one]
+    #[arg(
+        long,
+        value_name = "PORT",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "0",
+        conflicts_with_all = ["pool", "compare", "naive"]
+    )]
+    pub(crate) dashboard: Option<u16>,
 }
 
 /// Which pool the agents share.

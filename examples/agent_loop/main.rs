@@ -13,6 +13,7 @@
 //! cargo run --release --example agent_loop -- --provider requests     # no tokens: rate and slots bind
 //! cargo run --release --example agent_loop -- --compare        # other limiters, then ringgate
 //! cargo run --release --example agent_loop -- --surprise       # limits change, others join, overload
+//! cargo run --release --example agent_loop -- --dashboard      # a page that draws the limiter, live
 //! cargo run --release --example agent_loop -- --help
 //! cargo run --release --features oxi-ai --example agent_loop -- --pool oxi-ai
 //! ```
@@ -67,6 +68,7 @@ mod client;
 mod compare;
 mod contenders;
 mod counting;
+mod dashboard;
 #[path = "../soak/dice.rs"]
 mod dice;
 mod display;
@@ -94,6 +96,7 @@ mod whole_call;
 use clap::Parser;
 use client::{ChatRequest, Event, OpenAiCompatible};
 use core::fmt::Display;
+use dashboard::Dashboard;
 use flags::{Flags, Whose};
 use ringgate::{Provider, ProviderPool};
 use std::error::Error;
@@ -130,12 +133,17 @@ async fn alone(flags: &Flags) -> Result<ExitCode, Box<dyn Error>> {
     let provider = Arc::new(OpenAiCompatible::new(&server.url(), flags.terms().tokens));
     let limiter = flags.limiter();
     let watched = (!flags.unlimited).then_some(&limiter);
+    let dashboard = Dashboard::start_if_wanted(flags).await?;
     let pool = Arc::new(ProviderPool::with_limiter(provider, limiter.clone(), "one shared key"));
     say(io::stdout(), flags);
     say(io::stdout(), &format_args!("server      {}", server.url()));
-    let mut verdict = round::play(flags, &server, pool, watched).await;
+    let seen = dashboard.as_ref().map(|dashboard| (dashboard, &limiter));
+    let mut verdict = round::play(flags, &server, pool, watched, seen).await;
     verdict.overhead = overhead::measure(flags).await;
     say(io::stdout(), &verdict);
+    if let Some(dashboard) = dashboard {
+        dashboard.end(&verdict, verdict.passed()).await?;
+    }
     Ok(verdict.exit_code())
 }
 

@@ -65,7 +65,7 @@ async fn play(flags: &Flags, way: Way) -> io::Result<Verdict> {
     };
     let watched = (way == Way::Ringgate).then_some(&limiter);
     let pool = Arc::new(ProviderPool::with_limiter(provider, limiter.clone(), "shared key"));
-    Ok(round::play(flags, &server, pool, watched).await)
+    Ok(round::play(flags, &server, pool, watched, None).await)
 }
 
 /// Counts tokens when an answer tells them.

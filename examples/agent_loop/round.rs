@@ -2,6 +2,7 @@
 
 use crate::Pool;
 use crate::agent::Agent;
+use crate::dashboard::{self, Calls, Dashboard};
 use crate::dice::Dice;
 use crate::display::Display;
 use crate::flags::Flags;
@@ -14,12 +15,14 @@ use std::sync::Arc;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-/// Runs the agents with this pool, whose provider is this server. If it keeps limits on tokens, `limiter` is its limiter.
+/// Runs the agents with this pool, whose provider is this server. If it keeps limits on tokens, `limiter` is its limiter. What is `seen` is
+/// drawn.
 pub(crate) async fn play(
     flags: &Flags,
     server: &MockProvider,
     pool: Arc<Pool>,
     limiter: Option<&Limiter>,
+    seen: Option<(&Dashboard, &Limiter)>,
 ) -> Verdict {
     let tally = Arc::new(Tally::default());
     let start = Instant::now();
@@ -34,10 +37,12 @@ pub(crate) async fn play(
     };
     let gauge = Gauge::new(limiter, &tally, flags.terms_with_margin(), start..deadline);
     let agents = start_agents(flags, deadline, &pool, &tally);
+    let calls = || Calls { answered: tally.answers(), beyond: server.counts().beyond() };
     tokio::select! {
         () = all_done(agents, &tally) => {}
         () = display.show() => {}
         () = gauge.watch() => {}
+        () = dashboard::show(seen, calls) => {}
     }
     let time = start.into_std()..deadline.into_std();
     Verdict::new(flags, time, server, tally.read(), gauge.shares())

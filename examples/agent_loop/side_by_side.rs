@@ -41,7 +41,7 @@ async fn side(
     let server = flags.server().start().await?;
     say(io::stdout(), &format_args!("\n{whose} pool, server {}", server.url()));
     let agents_pool = Arc::new(ByOxiAi::new(pool(provider(&server.url()))));
-    let mut verdict = round::play(flags, &server, agents_pool, None).await;
+    let mut verdict = round::play(flags, &server, agents_pool, None, None).await;
     verdict.overhead = whole_call::measure(flags.terms().limit, pool).await;
     Ok(verdict)
 }

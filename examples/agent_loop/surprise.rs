@@ -36,6 +36,7 @@ mod timeline;
 mod verdict;
 
 use crate::client::OpenAiCompatible;
+use crate::dashboard::{self, Calls, Dashboard};
 use crate::flags::{Flags, Terms};
 use crate::say;
 use agents::Agents;
@@ -65,17 +66,28 @@ pub(crate) async fn run(flags: &Flags) -> Result<ExitCode, Box<dyn Error>> {
         );
     }
     let timeline = Timeline::new(Instant::now(), flags)?;
+    let dashboard = Dashboard::start_if_wanted(flags).await?;
     say(io::stdout(), flags);
     say(io::stdout(), &timeline);
-    let (heard, ignored) =
-        tokio::join!(play(flags, &timeline, true), play(flags, &timeline, false));
+    let (heard, ignored) = tokio::join!(
+        play(flags, &timeline, true, dashboard.as_ref()),
+        play(flags, &timeline, false, None)
+    );
     let verdict = Verdict { heard: heard?, ignored: ignored? };
     say(io::stdout(), &verdict);
+    if let Some(dashboard) = dashboard {
+        dashboard.end(&verdict, verdict.passed()).await?;
+    }
     Ok(verdict.exit_code())
 }
 
 /// One run, with a server and a limiter of its own.
-async fn play(flags: &Flags, timeline: &Timeline, listens: bool) -> io::Result<Outcome> {
+async fn play(
+    flags: &Flags,
+    timeline: &Timeline,
+    listens: bool,
+    dashboard: Option<&Dashboard>,
+) -> io::Result<Outcome> {
     let terms = flags.terms();
     // The agents' limiter keeps to fewer calls in flight: the second client has room beside them.
     let server_terms = Terms { concurrency: 2 * terms.concurrency, ..terms };
@@ -83,8 +95,14 @@ async fn play(flags: &Flags, timeline: &Timeline, listens: bool) -> io::Result<O
         flags.server().terms(server_terms.of_server()).answer_time(ANSWERS).start().await?;
     let record = Arc::new(Record::default());
     let provider = OpenAiCompatible::new(&server.url(), terms.tokens);
-    let line = Arc::new(Line::new(flags.limiter(), provider, listens, &record));
+    let limiter = flags.limiter();
+    let line = Arc::new(Line::new(limiter.clone(), provider, listens, &record));
     let agents = Agents { flags, timeline, line };
-    tokio::join!(agents.work(), timeline.play(&server, &record, listens));
+    let calls = || Calls { answered: record.read().answered, beyond: server.counts().refused() };
+    let played = async { tokio::join!(agents.work(), timeline.play(&server, &record, listens)) };
+    tokio::select! {
+        _ = played => {}
+        () = dashboard::show(dashboard.map(|dashboard| (dashboard, &limiter)), calls) => {}
+    }
     Ok(Outcome::new(timeline, terms.window, &server.log(), record.read()))
 }

@@ -108,8 +108,12 @@ impl Verdict {
         }
     }
 
+    pub(crate) fn passed(&self) -> bool {
+        self.broken().is_empty()
+    }
+
     pub(crate) fn exit_code(&self) -> ExitCode {
-        if self.broken().is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+        if self.passed() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
     }
 
     /// All failures.

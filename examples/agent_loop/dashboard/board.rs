@@ -43,6 +43,13 @@ impl Board {
         self.told.lock().unwrap_or_else(PoisonError::into_inner).get(n).cloned()
     }
 
+    /// All of it: a list of `[kind, data]`.
+    pub(super) fn to_json(&self) -> String {
+        let told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        let events = told.iter().map(|(kind, data)| format!("[\"{}\",{data}]", kind.name()));
+        format!("[{}]", events.collect::<Vec<_>>().join(",\n"))
+    }
+
     /// The events from the `n`-th on, to the end of the run.
     pub(super) fn events_from(
         self: &Arc<Self>,

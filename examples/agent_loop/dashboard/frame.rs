@@ -1,39 +1,40 @@
 //! The limiter at one moment, for the page.
 
-use crate::ledger::Ledger;
-use crate::tally::Tally;
+use super::Calls;
 use core::time::Duration;
-use ringgate::Limiter;
+use ringgate::{Limit, LimitStats, LimiterStats};
 use serde_json::{Value, json};
 
-pub(super) struct Frame<'a> {
-    pub(super) elapsed: Duration,
-    pub(super) limiter: &'a Limiter,
-    pub(super) ledger: &'a Ledger,
-    pub(super) tally: &'a Tally,
+/// All by the limiter's own count, but for the calls.
+pub(super) fn of(elapsed: Duration, stats: &LimiterStats, calls: Calls) -> Value {
+    let windows = stats.limits.iter().filter(|limit| limit.window.is_some());
+    let has_tokens = windows.clone().any(|limit| limit.kind != Limit::Rate);
+    let tokens = has_tokens.then_some(stats.tokens);
+    json!({
+        "t": elapsed.as_secs_f64(),
+        "limits": windows.map(limit).collect::<Vec<_>>(),
+        "in_flight": stats.in_flight,
+        "level": stats.concurrency_limit,
+        "waiting": [stats.waiting.high, stats.waiting.normal, stats.waiting.low],
+        "paused": stats.paused_for.map(|left| left.as_secs_f64()),
+        "stopped": stats.stopped.map(|reason| reason.to_string()),
+        "admitted": stats.admitted,
+        "refused": stats.refused.total(),
+        "reserved": tokens.map(|tokens| tokens.reserved),
+        "settled": tokens.map(|tokens| tokens.settled),
+        "answers": calls.answered,
+        "beyond": calls.beyond,
+    })
 }
 
-impl Frame<'_> {
-    /// All by the limiter's own count, but for the answers, which are the agents', and what was beyond, which is the server's.
-    pub(super) fn to_json(&self) -> Value {
-        let stats = self.limiter.stats();
-        let limits = stats.limits().iter().map(|limit| {
-            json!({ "name": limit.to_string(), "limit": limit.limit(), "used": limit.used() })
-        });
-        json!({
-            "t": self.elapsed.as_secs_f64(),
-            "limits": limits.collect::<Vec<_>>(),
-            "in_flight": stats.in_flight(),
-            "level": stats.concurrency_limit(),
-            "waiting": stats.waiting(),
-            "paused": stats.paused_for().map(|left| left.as_secs_f64()),
-            "stopped": stats.stopped().map(|reason| reason.to_string()),
-            "admitted": stats.admitted(),
-            "refused": stats.refused(),
-            "reserved": stats.tokens_reserved(),
-            "settled": stats.tokens_settled(),
-            "answers": self.tally.answers(),
-            "beyond": self.ledger.counts().beyond(),
-        })
-    }
+fn limit(limit: &LimitStats) -> Value {
+    let name = match limit.kind {
+        Limit::Rate => "requests",
+        Limit::InputTokens => "input tokens",
+        Limit::OutputTokens => "output tokens",
+        _ => "tokens",
+    };
+    let window = limit.window.unwrap_or_default();
+    let name = format!("{name} in {window:?}");
+    json!({ "name": name, "used": limit.used, "limit": limit.limit })
 }

@@ -118,8 +118,12 @@ fn back_after(after: Duration) -> String {
 }
 
 impl Verdict {
+    pub(crate) fn passed(&self) -> bool {
+        self.heard.faults().is_empty()
+    }
+
     pub(crate) fn exit_code(&self) -> ExitCode {
-        if self.heard.faults().is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+        if self.passed() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
     }
 
     fn write_rows(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
