@@ -76,11 +76,9 @@ compile_error!("ringgate needs a target with 64-bit atomic operations");
 mod blocking;
 mod coop;
 mod error;
-// Its examples pause tokio's clock.
-#[cfg(doc)]
-#[cfg_attr(any(not(doctest), feature = "tokio"), doc = include_str!("../docs/guide.md"))]
-pub mod guide {}
 mod feedback;
+#[cfg(doc)]
+pub mod guide;
 mod hold;
 mod limiter;
 mod limiter_core;
