@@ -2,14 +2,14 @@
 //
 // A page names its own targets, which are files, at its end. Of two definitions of a label the first one counts, so before each page
 // stands where they lead here. `crates/ringgate-guide` checks that both lead to the same, and compiles the pages that need other crates.
-#![doc = include_str!("guide/links.md")]
+#![cfg_attr(not(doctest), doc = include_str!("guide/links.md"))]
 // Its examples pause tokio's clock.
 #![cfg_attr(any(not(doctest), feature = "tokio"), doc = include_str!("../docs/guide.md"))]
 
 /// A page whose examples are tests of this crate.
 macro_rules! page {
     ($name:ident, $file:literal) => {
-        #[doc = include_str!("guide/links.md")]
+        #[cfg_attr(not(doctest), doc = include_str!("guide/links.md"))]
         #[cfg_attr(
             any(not(doctest), feature = "tokio"),
             doc = include_str!(concat!("../docs/guide/", $file))
