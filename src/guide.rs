@@ -11,9 +11,9 @@ macro_rules! page {
     ($name:ident, $file:literal) => {
         #[cfg_attr(not(doctest), doc = include_str!("guide/links.md"))]
         #[cfg_attr(
-            any(not(doctest), feature = "tokio"),
-            doc = include_str!(concat!("../docs/guide/", $file))
-        )]
+                    any(not(doctest), feature = "tokio"),
+                    doc = include_str!(concat!("../docs/guide/", $file))
+                )]
         pub mod $name {}
     };
 }
