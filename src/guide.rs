@@ -9,11 +9,9 @@
 /// A page whose examples are tests of this crate.
 macro_rules! page {
     ($name:ident, $file:literal) => {
+        #[cfg(any(not(doctest), feature = "tokio"))]
         #[cfg_attr(not(doctest), doc = include_str!("guide/links.md"))]
-        #[cfg_attr(
-                    any(not(doctest), feature = "tokio"),
-                    doc = include_str!(concat!("../docs/guide/", $file))
-                )]
+        #[doc = include_str!(concat!("../docs/guide/", $file))]
         pub mod $name {}
     };
 }

@@ -8,7 +8,7 @@
 //! * [`Feedback`]: what a provider says in an answer, as a value.
 //! * [`time`]: choosing a clock, and a [`ManualClock`](time::ManualClock) for tests.
 //!
-//! The [`guide`] shows them in agent loops and in tests, and how to choose limits.
+//! The [`guide`] shows them in agent loops, with clients and servers in use, and in tests, and how to choose limits.
 //!
 //! ```
 //! use ringgate::{Limit, Limiter, Rate};
