@@ -36,7 +36,7 @@ async fn ask(connection: &mut TcpStream, headers: &str) -> String {
     String::from_utf8(answer).unwrap()
 }
 
-/// Broken by: a `Content-Length` of its own in the answer, and a body.
+/// Broken by: `HeldBody::new`, if it forgets an empty body and its permit.
 #[tokio::test]
 async fn an_upgraded_connection_holds_no_permit() {
     let (upgraded, mut upgrades) = mpsc::channel(1);
@@ -57,7 +57,7 @@ async fn an_upgraded_connection_holds_no_permit() {
     drop((open, client));
 }
 
-/// Broken by: a layer whose permit is dropped at the headers.
+/// Broken by: `Then::Fail` for a pending frame in `hold/body.rs`.
 #[tokio::test]
 async fn a_stream_holds_its_permit_until_the_client_hangs_up() {
     let endless = async || {
