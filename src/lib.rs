@@ -8,7 +8,7 @@
 //! * [`Feedback`]: what a provider says in an answer, as a value.
 //! * [`time`]: choosing a clock, and a [`ManualClock`](time::ManualClock) for tests.
 //!
-//! The [`guide`] shows them in agent loops and in tests, and how to choose limits.
+//! The [`guide`] shows them in agent loops, with clients and servers in use, and in tests, and how to choose limits.
 //!
 //! ```
 //! use ringgate::{Limit, Limiter, Rate};
@@ -76,11 +76,9 @@ compile_error!("ringgate needs a target with 64-bit atomic operations");
 mod blocking;
 mod coop;
 mod error;
-// Its examples pause tokio's clock.
-#[cfg(doc)]
-#[cfg_attr(any(not(doctest), feature = "tokio"), doc = include_str!("../docs/guide.md"))]
-pub mod guide {}
 mod feedback;
+#[cfg(doc)]
+pub mod guide;
 mod hold;
 mod limiter;
 mod limiter_core;
