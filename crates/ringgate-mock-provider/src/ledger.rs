@@ -141,9 +141,11 @@ impl Ledger {
             }
         }
         books.accept(size, user, now);
-        let number = books.counts.accepted;
-        let call = InFlight::new(number, books.next_fault(), Arc::clone(self));
-        (Ok(call), books.remains(now))
+        let (number, fault, remains) =
+            (books.counts.accepted, books.next_fault(), books.remains(now));
+        // Its drop takes the lock.
+        drop(books);
+        (Ok(InFlight::new(number, fault, Arc::clone(self))), remains)
     }
 
     /// A request was no call.

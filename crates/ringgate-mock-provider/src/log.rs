@@ -79,7 +79,7 @@ pub struct InWindow {
 pub struct Log {
     /// When the accepted calls arrived.
     pub arrivals: Vec<Instant>,
-    /// What counted against a limit on tokens when a call arrived. Empty entries are calls where nothing counts.
+    /// What counted against a limit on tokens when a call arrived; zero where tokens do not count.
     pub counted_at_arrival: Vec<(Instant, u64)>,
     /// What counted against the limit on output when it was sent.
     pub counted_as_sent: Vec<(Instant, u64)>,

@@ -70,7 +70,8 @@ async fn a_stream_of_messages_tells_input_first_and_output_last() {
     assert_eq!(names[..3], ["message_start", "content_block_start", "ping"]);
     assert!(names[3..15].iter().all(|name| *name == "content_block_delta"), "{names:?}");
     assert_eq!(names[15..], ["content_block_stop", "message_delta", "message_stop"]);
-    assert_eq!(events[0].1["message"]["usage"]["input_tokens"], 11);
+    let begun = &events[0].1["message"]["usage"];
+    assert_eq!((&begun["input_tokens"], &begun["output_tokens"]), (&json!(11), &json!(0)));
     assert_eq!(events[16].1["usage"]["output_tokens"], 30);
     let texts = events[3..15].iter().filter_map(|(_, event)| event["delta"]["text"].as_str());
     assert_eq!(count_tokens(&joined(texts)), 30);

@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{CHAT, MESSAGES, Whole, begin, call, chat, streamed, until};
+use common::{CHAT, MESSAGES, Whole, begin, call, chat, eventually, streamed, until};
 use core::time::Duration;
 use hyper::StatusCode;
 use ringgate::{Feedback, QuotaKind, Signal, StopReason};
@@ -93,6 +93,9 @@ async fn a_closed_provider_refuses_from_the_next_call_on_and_says_for_how_long()
     assert_eq!(call(&provider, CHAT, &chat(10, 5)).await.status, 200);
     let counts = provider.counts();
     assert_eq!((counts.closed, counts.beyond(), counts.accepted), (6, 0, 1));
+    let log = provider.log();
+    let begun = log.events.iter().filter(|(_, event)| matches!(event, Event::Closed { .. }));
+    assert_eq!(begun.count(), 5);
 }
 
 /// Broken by: headers of the wrong dialect, or what was left before the call.
@@ -134,9 +137,7 @@ async fn a_script_plays_its_steps_by_their_times() {
         .at(Duration::ZERO, step(1))
         .at(Duration::from_millis(1), step(2));
     let provider = MockProvider::builder().script(script).start().await.unwrap();
-    while provider.terms().requests != Some(3) {
-        tokio::task::yield_now().await;
-    }
+    eventually(|| provider.terms().requests == Some(3)).await;
     let log = provider.log();
     let told = log.events.iter().filter_map(|(_, event)| match event {
         Event::TermsSet { terms, .. } => Some(terms.requests),
@@ -145,9 +146,7 @@ async fn a_script_plays_its_steps_by_their_times() {
     assert!(told.eq([None, Some(1), Some(2), Some(3)]));
     let later = Script::new().at(Duration::ZERO, step(7));
     let playing = provider.play(later);
-    while provider.terms().requests != Some(7) {
-        tokio::task::yield_now().await;
-    }
+    eventually(|| provider.terms().requests == Some(7)).await;
     drop(playing);
 }
 
@@ -156,10 +155,12 @@ async fn a_script_plays_its_steps_by_their_times() {
 async fn a_script_that_is_dropped_stops() {
     let provider = MockProvider::builder().start().await.unwrap();
     let stop = Surprise::StopWith(Stop::SpendLimit);
-    drop(provider.play(Script::new().at(Duration::ZERO, stop)));
-    for _ in 0..100 {
-        tokio::task::yield_now().await;
-    }
+    let dropped = provider.play(Script::new().at(Duration::from_millis(2), stop));
+    // Its timer would go off before this one's.
+    let later = Surprise::SetTerms(Terms { requests: Some(7), ..Terms::default() });
+    let _playing = provider.play(Script::new().at(Duration::from_millis(20), later));
+    drop(dropped);
+    eventually(|| provider.terms().requests == Some(7)).await;
     assert_eq!(call(&provider, CHAT, &chat(10, 5)).await.status, 200);
 }
 

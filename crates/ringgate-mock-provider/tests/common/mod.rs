@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "each test uses a part")]
 
 use bytes::Bytes;
+use core::time::Duration;
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::client::conn::http1;
@@ -12,6 +13,7 @@ use ringgate_mock_provider::{Counts, MockProvider};
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
 use tokio::task::AbortHandle;
+use tokio::time::timeout;
 
 /// A response whose body has yet to be read. The connection is closed when this is dropped.
 pub(crate) struct Begun {
@@ -128,11 +130,21 @@ pub(crate) const EMBEDDINGS: &str = "/v1/embeddings";
 
 /// Looks again and again until the counts are so.
 pub(crate) async fn until(provider: &MockProvider, is_so: impl Fn(Counts) -> bool) -> Counts {
-    loop {
-        let counts = provider.counts();
-        if is_so(counts) {
-            return counts;
+    eventually(|| is_so(provider.counts())).await;
+    provider.counts()
+}
+
+/// Looks again and again until it is so.
+pub(crate) async fn eventually(is_so: impl Fn() -> bool) {
+    let looks = async {
+        while !is_so() {
+            tokio::task::yield_now().await;
         }
-        tokio::task::yield_now().await;
-    }
+    };
+    in_time(looks).await;
+}
+
+/// A test that waits for what never comes fails, and does not hang.
+pub(crate) async fn in_time<T>(work: impl Future<Output = T>) -> T {
+    timeout(Duration::from_secs(30), work).await.expect("it happens at all")
 }
