@@ -57,10 +57,10 @@ fn hold_body(
     body: AnswerBody,
 ) -> HeldBody<AnswerBody> {
     let status = parts.status;
-    let body = if !status.is_success() {
-        permit.hold_body(body)
-    } else {
+    let body = if status.is_success() {
         hold_success(settings, permit, parts, body)
+    } else {
+        permit.hold_body(body)
     };
     let body = match settings.idle {
         Some(timeout) => body.idle_timeout(timeout, stalled),

@@ -71,28 +71,29 @@ async fn an_error_that_does_not_end_is_handed_on() {
 async fn an_error_that_breaks_off_is_handed_on() {
     let limiter = limiter();
     let client = client(LimiterMiddleware::new(limiter.clone()));
-    let breaks = "HTTP/1.1 503 Unavailable\r\nconnection: close\r\ntransfer-encoding: chunked\r\n\r\n5\r\nHello\r\nno number";
+    let breaks = "HTTP/1.1 500 No\r\nconnection: close\r\ntransfer-encoding: chunked\r\n\r\n5\r\nHello\r\nno number";
     let server = Server::start(vec![breaks.to_owned()]).await;
     let mut answer = client.get(server.url("/")).send().await.unwrap();
     assert_eq!(limiter.available_permits(), 8);
     assert_eq!(answer.chunk().await.unwrap().unwrap(), "Hello");
-    assert!(answer.chunk().await.unwrap_err().is_body());
+    assert!(answer.chunk().await.unwrap_err().is_decode());
 }
 
 /// Broken by: an error's body that nobody reads: these stops look like other errors.
 #[tokio::test]
 async fn a_stop_is_known_by_the_body_of_the_error() {
-    for form in [chat(true), messages(false)] {
+    let forms =
+        [(chat(true), StopReason::QuotaExhausted), (messages(false), StopReason::PaymentRequired)];
+    for (form, reason) in forms {
         let (limiter, provider) = (limiter(), provider().await);
         let client = client(LimiterMiddleware::new(limiter.clone()));
         provider.stop_with(Stop::QuotaExhausted);
         let answer = form.by(&client, &provider).send().await.unwrap();
         assert!(answer.status().is_client_error());
         drop(answer); // unread
-        assert_eq!(limiter.stopped(), Some(StopReason::QuotaExhausted), "{}", form.path);
+        assert_eq!(limiter.stopped(), Some(reason), "{}", form.path);
         let error = form.by(&client, &provider).send().await.unwrap_err();
-        let expected = Limit::Stopped(StopReason::QuotaExhausted);
-        assert_eq!(refused(&error).unwrap().limit(), expected);
+        assert_eq!(refused(&error).unwrap().limit(), Limit::Stopped(reason));
         assert_eq!((provider.counts().stopped, admitted(&limiter)), (1, 1));
     }
 }

@@ -81,15 +81,15 @@ async fn a_request_reserves_what_its_body_says() {
     assert_eq!(reserved(middleware(), &form, None).await, (input(&form), 100));
     let unsaid = Form { body: json!({ "model": "m", "messages": [] }), ..chat(false) };
     assert_eq!(reserved(middleware(), &unsaid, None).await, (input(&unsaid), 4_096));
-    let less = middleware().default_output(70);
-    assert_eq!(reserved(less.clone(), &unsaid, None).await, (input(&unsaid), 70));
+    let less = || middleware().default_output(70);
+    assert_eq!(reserved(less(), &unsaid, None).await, (input(&unsaid), 70));
     assert_eq!(reserved(middleware(), &embeddings(), None).await, (input(&embeddings()), 0));
     let expect = Expect(Usage::new(3, 4));
-    assert_eq!(reserved(less, &unsaid, Some(expect)).await, (3, 4));
-    let told = middleware().cost(|request| Usage::new(request.url().as_str().len() as u64, 7));
+    assert_eq!(reserved(less(), &unsaid, Some(expect)).await, (3, 4));
+    let told = || middleware().cost(|request| Usage::new(request.url().as_str().len() as u64, 7));
     let url = "http://127.0.0.1:12345/v1/chat/completions".len() as u64;
-    assert_eq!(reserved(told.clone(), &form, None).await, (url, 7));
-    assert_eq!(reserved(told, &form, Some(expect)).await, (3, 4));
+    assert_eq!(reserved(told(), &form, None).await, (url, 7));
+    assert_eq!(reserved(told(), &form, Some(expect)).await, (3, 4));
 }
 
 /// Broken by: a call that is never sent and counts.
