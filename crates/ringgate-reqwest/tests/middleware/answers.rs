@@ -61,6 +61,10 @@ async fn an_answer_keeps_its_reason() {
     assert_eq!(reason.as_bytes(), b"As you wish");
 }
 
+fn causes(error: &dyn std::error::Error) -> usize {
+    std::iter::successors(error.source(), |error| error.source()).count()
+}
+
 /// Broken by: errors of the body that lose what they were.
 #[tokio::test]
 async fn errors_of_the_body_stay_what_they_were() {
@@ -72,8 +76,15 @@ async fn errors_of_the_body_stay_what_they_were() {
     let answer = request.send().await.unwrap();
     assert_eq!(limiter.available_permits(), 7);
     let error = answer.bytes().await.unwrap_err();
-    assert!(error.is_timeout() && (error.is_body() || error.is_decode()), "{error:?}");
     assert_eq!(limiter.available_permits(), 8);
+
+    let server = Server::start(vec![cut.to_owned()]).await;
+    let request = bare().get(server.url("/")).timeout(Duration::from_millis(100));
+    let plain = request.send().await.unwrap().bytes().await.unwrap_err();
+    let told = |error: &reqwest::Error| (error.is_timeout(), error.is_body(), error.is_decode());
+    assert_eq!(told(&error), told(&plain));
+    assert!(error.is_timeout());
+    assert_eq!(causes(&error), causes(&plain) + 2);
 }
 
 /// Broken by: a permit that goes at the headers.
