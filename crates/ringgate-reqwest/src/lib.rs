@@ -76,7 +76,7 @@
 //! are those of the layers inside.
 //!
 //! The answer keeps its status, version, headers, URL, extensions (with them the remote address) and length. The errors of its
-//! body have three more levels in their chain of sources; what `is_timeout` and the like say stays.
+//! body have two more levels in their chain of sources; what `is_timeout` and the like say stays.
 //!
 //! # Fairness and cancel safety
 //!

@@ -2,6 +2,7 @@
 
 use futures_util::StreamExt;
 use reqwest_middleware::ClientBuilder;
+use rig_core::ProviderError;
 use rig_core::completion::CompletionRequest;
 use rig_core::providers::openai::{OpenAI, OpenAIConfig};
 use rig_reqwest::ReqwestMiddlewareClient;
@@ -63,7 +64,10 @@ async fn a_refusal_can_be_found_in_the_error() {
     let limiter = Limiter::new(Rate::per_minute(1), 1);
     let model = openai(&limiter, &provider).chat("m");
     model.call(request()).await.unwrap();
-    let error = model.call(request()).await.unwrap_err();
-    assert_eq!(refused(&error).expect("a refusal").limit(), Limit::Rate);
+    // Its `source` is not told, so it has to be taken out.
+    let Err(ProviderError::Http(error)) = model.call(request()).await else {
+        panic!("not an error of the transport")
+    };
+    assert_eq!(refused(&*error).expect("a refusal").limit(), Limit::Rate);
     assert_eq!(provider.counts().accepted, 1);
 }
