@@ -86,7 +86,18 @@
 //!
 //! # Cost
 //!
-//! OVERHEAD
+//! What a call adds to the same client without the limiter, in microseconds and allocations, with nothing to wait for:
+//!
+//! | a call | µs | allocations |
+//! |---|---|---|
+//! | requests and calls in flight limited, answer of 2 kB | 4.6 | 21 |
+//! | and tokens, request of 2 kB | 8.2 | 21 |
+//! | an error of the server | 2.0 | 22 |
+//!
+//! Of `cargo bench -p ringgate-reqwest`, on two cores of an AMD EPYC that others used, too. The client alone takes 1.3 µs and 10
+//! allocations there, because its innermost layer makes the answers. Most of it is for reading: the estimate takes about 1.7 ns for
+//! each byte of the request, if there are limits on tokens. A request that has to wait allocates its place in line, and keeps its body in
+//! memory: bound how many wait by [`max_waiters`](ringgate::LimiterBuilder::max_waiters).
 //!
 //! # Limits
 //!
