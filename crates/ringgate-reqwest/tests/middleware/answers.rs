@@ -1,0 +1,103 @@
+//! What callers see of an answer.
+
+use crate::scene::{Server, answer, bare, client, limiter};
+use http::Extensions;
+use reqwest::{Request, Response, Version};
+use reqwest_middleware::{ClientBuilder, Middleware, Next, Result};
+use ringgate_reqwest::LimiterMiddleware;
+use std::time::Duration;
+
+/// Something that an inner layer leaves in an answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Left(&'static str);
+
+struct Leaves;
+
+#[async_trait::async_trait]
+impl Middleware for Leaves {
+    async fn handle(
+        &self,
+        request: Request,
+        extensions: &mut Extensions,
+        next: Next<'_>,
+    ) -> Result<Response> {
+        let mut answer = next.run(request, extensions).await?;
+        answer.extensions_mut().insert(Left("here"));
+        Ok(answer)
+    }
+}
+
+/// Broken by: parts that are not taken over when the answer is built anew.
+#[tokio::test]
+async fn an_answer_keeps_all_that_it_had() {
+    for (status, body) in
+        [("200 OK", "Hello"), ("200 OK", ""), ("404 Not Found", "Hello"), ("304 Not Modified", "")]
+    {
+        let moved = answer("307 Temporary Redirect", "location: /there?x=1\r\n", "");
+        let server = Server::start(vec![moved, answer(status, "x-what: ring\r\n", body)]).await;
+        let client =
+            ClientBuilder::new(bare()).with(LimiterMiddleware::new(limiter())).with(Leaves).build();
+        let answer = client.get(server.url("/here")).send().await.unwrap();
+
+        assert_eq!(answer.url().as_str(), server.url("/there?x=1"));
+        assert_eq!(answer.status().as_str(), &status[..3]);
+        assert_eq!(answer.version(), Version::HTTP_11);
+        assert_eq!(answer.headers()["x-what"], "ring");
+        assert_eq!(answer.content_length(), Some(body.len() as u64), "{status}");
+        assert_eq!(answer.remote_addr(), Some(server.address));
+        assert_eq!(answer.extensions().get(), Some(&Left("here")));
+        assert_eq!(answer.text().await.unwrap(), body);
+    }
+}
+
+/// Broken by: the reason of the status being made up anew.
+#[tokio::test]
+async fn an_answer_keeps_its_reason() {
+    let server = Server::start(vec![answer("200 As you wish", "", "x")]).await;
+    let answer =
+        client(LimiterMiddleware::new(limiter())).get(server.url("/")).send().await.unwrap();
+    let reason = http::Response::from(answer);
+    let reason = reason.extensions().get::<hyper::ext::ReasonPhrase>().expect("a reason");
+    assert_eq!(reason.as_bytes(), b"As you wish");
+}
+
+fn causes(error: &dyn std::error::Error) -> usize {
+    std::iter::successors(error.source(), |error| error.source()).count()
+}
+
+/// Broken by: errors of the body that lose what they were.
+#[tokio::test]
+async fn errors_of_the_body_stay_what_they_were() {
+    let cut = "HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nHello";
+    let limiter = limiter();
+    let server = Server::start(vec![cut.to_owned()]).await;
+    let client = client(LimiterMiddleware::new(limiter.clone()));
+    let request = client.get(server.url("/")).timeout(Duration::from_millis(100));
+    let answer = request.send().await.unwrap();
+    assert_eq!(limiter.available_permits(), 7);
+    let error = answer.bytes().await.unwrap_err();
+    assert_eq!(limiter.available_permits(), 8);
+
+    let server = Server::start(vec![cut.to_owned()]).await;
+    let request = bare().get(server.url("/")).timeout(Duration::from_millis(100));
+    let plain = request.send().await.unwrap().bytes().await.unwrap_err();
+    let told = |error: &reqwest::Error| (error.is_timeout(), error.is_body(), error.is_decode());
+    assert_eq!(told(&error), told(&plain));
+    assert!(error.is_timeout());
+    assert_eq!(causes(&error), causes(&plain) + 2);
+}
+
+/// Broken by: a permit that goes at the headers.
+#[tokio::test]
+async fn the_permit_stays_until_the_end_of_the_body() {
+    let limiter = limiter();
+    let client = client(LimiterMiddleware::new(limiter.clone()));
+    for status in ["200 OK", "302 Found"] {
+        let server = Server::start(vec![answer(status, "", "Hello")]).await;
+        let mut answer = client.get(server.url("/")).send().await.unwrap();
+        assert_eq!(limiter.available_permits(), 7, "{status}");
+        assert_eq!(answer.chunk().await.unwrap().unwrap(), "Hello");
+        assert_eq!(answer.chunk().await.unwrap(), None);
+        assert_eq!(limiter.available_permits(), 8, "{status}");
+    }
+}
