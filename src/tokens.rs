@@ -9,6 +9,8 @@ mod refusal;
 mod usage;
 
 pub use estimate::estimate_tokens;
+#[cfg(feature = "http")]
+pub(crate) use estimate::thirds;
 pub(crate) use history::TokenHistory;
 pub use limit::TokenLimit;
 pub(crate) use refusal::NotNow;

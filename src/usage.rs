@@ -1,4 +1,4 @@
-//! What a call has used, as its answer tells it while it passes by.
+//! What a call has used, as its answer tells it while it passes by; and what it expects to use, as its request tells it.
 //!
 //! ```text
 //! reader                         bytes go in, the usage so far comes out
@@ -6,6 +6,7 @@
 //! scan                           a document of JSON, without what nobody asks for
 //! numbers                        the usage of each provider's form
 //! word                           a short word out of single bytes
+//! estimate                       a request's bytes go in, what it expects to use comes out
 //! ```
 //!
 //! An answer may be large, and comes in pieces of any size. So each byte is looked at once, and only the members of a document
@@ -13,6 +14,7 @@
 //!
 //! All of it is text that somebody else wrote. What cannot be read has not been said; there is no error.
 
+mod estimate;
 mod lines;
 mod numbers;
 mod reader;

@@ -50,7 +50,7 @@ pub fn estimate_tokens(text: &str) -> u64 {
 }
 
 /// A byte's part, in thirds of a token.
-fn thirds(byte: u8) -> u64 {
+pub(crate) fn thirds(byte: u8) -> u64 {
     match byte {
         // Digits, and all but the first of another character's bytes.
         b'0'..=b'9' | 0x80..=0xBF => 3,

@@ -8,6 +8,7 @@ mod errors;
 mod faults;
 mod forms;
 mod hostile;
+mod requests;
 mod splits;
 
 use common::counting::Counting;
