@@ -1,6 +1,13 @@
 //! Asking streamed completions for their usage.
 
-use crate::scene::{at_once, ok, post, scene};
+use crate::scene::{at_once, ok, post, scene, url};
+use async_openai::error::OpenAIError;
+use async_openai::middleware::HttpRequestFactory;
+use reqwest::header::CONTENT_LENGTH;
+use reqwest::{Method, Request};
+use ringgate::Limiter;
+use ringgate_async_openai::LimiterService;
+use std::future::ready;
 use tower::ServiceExt;
 
 /// What is sent of a request with this path and body.
@@ -50,5 +57,25 @@ fn other_requests_stay_as_they_are() {
         "stream: true",
     ] {
         assert_eq!(sent(CHAT, body, true), body);
+    }
+}
+
+/// That of the request would be wrong.
+#[test]
+fn a_length_in_the_headers_goes_if_the_body_grows() {
+    for (body, stays) in [(STREAMED, false), ("{}", true)] {
+        let service = tower::service_fn(move |request: Request| {
+            assert_eq!(request.headers().contains_key(CONTENT_LENGTH), stays);
+            ready(Ok::<_, OpenAIError>(http::Response::new("{}").into()))
+        });
+        let limiter = Limiter::builder().max_concurrent(1).build();
+        let service = LimiterService::new(limiter, service).ask_for_usage();
+        let factory = HttpRequestFactory::new(move || async move {
+            let mut request = Request::new(Method::POST, url(CHAT));
+            request.headers_mut().insert(CONTENT_LENGTH, body.len().into());
+            *request.body_mut() = Some(body.into());
+            Ok(request)
+        });
+        assert!(at_once(service.oneshot(factory)).is_ok());
     }
 }

@@ -1,6 +1,7 @@
 //! What the limiter learns from the answers.
 
 use crate::scene::{Answer, RATE, Scene, answer, at_once, chat, ok, pieces, scene};
+use futures_util::StreamExt;
 use reqwest::Body;
 use ringgate::{Feedback, FeedbackReader, Limit, StopReason};
 use std::time::Duration;
@@ -92,6 +93,18 @@ fn an_errors_body_may_come_in_pieces() {
         answer(429, &[], pieces(&[r#"{"error":{"code":"insuffi"#, r#"cient_quota"}}"#]))
     });
     assert_eq!(body, r#"{"error":{"code":"insufficient_quota"}}"#);
+    let limit = scene.limiter.try_acquire().unwrap_err().limit();
+    assert_eq!(limit, Limit::Stopped(StopReason::QuotaExhausted));
+}
+
+/// Who reads a body of known length need not ask for what comes after it.
+#[test]
+fn an_errors_body_has_ended_with_its_last_byte() {
+    let scene = scene();
+    let service = scene.service(|_| answer(429, &[], NO_CREDIT));
+    let mut body = at_once(service.oneshot(chat())).unwrap().bytes_stream();
+    assert_eq!(at_once(body.next()).unwrap().unwrap(), NO_CREDIT);
+    drop(body);
     let limit = scene.limiter.try_acquire().unwrap_err().limit();
     assert_eq!(limit, Limit::Stopped(StopReason::QuotaExhausted));
 }
