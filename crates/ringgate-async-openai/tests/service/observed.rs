@@ -109,18 +109,21 @@ fn an_errors_body_has_ended_with_its_last_byte() {
     assert_eq!(limit, Limit::Stopped(StopReason::QuotaExhausted));
 }
 
-/// Broken by: an error that is observed at its headers and again at its body's end.
+/// Broken by: an error that is observed at its headers and, though it says the same, again at its body's end.
 #[test]
-fn an_overload_counts_once() {
-    const BODY: &str = r#"{"error":{"type":"server_error","code":"server_is_overloaded"}}"#;
-    // With no other call in flight each overload counts.
-    let scene = Scene::in_tokios_time(16);
-    assert_eq!(text(&scene, |_| answer(503, &[("retry-after", "7")], BODY)), BODY);
-    let once = Scene::in_tokios_time(16);
-    let permit = once.limiter.try_acquire().unwrap();
-    permit.observe(&Feedback::overload());
-    assert_eq!(scene.limiter.concurrency_limit(), once.limiter.concurrency_limit());
-    assert!(scene.limiter.concurrency_limit() < 16);
+fn an_errors_body_does_not_begin_its_pause_again() {
+    let answers: [fn(usize) -> Answer; 2] = [
+        |_| answer(429, &[("retry-after", "40")], SLOWER),
+        |_| answer(429, &[], r#"{"error":{"code":"rate_limit_exceeded"}}"#),
+    ];
+    for answer in answers {
+        let scene = scene();
+        let response = at_once(scene.service(answer).oneshot(chat())).unwrap();
+        let pause = scene.limiter.paused_for().unwrap();
+        scene.clock.advance(pause);
+        at_once(response.bytes()).unwrap();
+        assert_eq!(scene.limiter.paused_for(), None);
+    }
 }
 
 /// A server may send what it likes. 64 KiB of it are read.

@@ -20,11 +20,15 @@ fn overloaded_once(call: usize) -> Answer {
     if call > 0 { ok("hello") } else { answer(503, &[("retry-after", "7")], "busy") }
 }
 
-/// The text of the answer, which must not take for ever.
+/// What must not take for ever.
+async fn in_time<F: Future>(future: F) -> F::Output {
+    timeout(Duration::from_secs(3600), future).await.expect("it waits for ever")
+}
+
+/// The text of the answer.
 async fn text(scene: &Scene, answers: fn(usize) -> Answer) -> Result<String, OpenAIError> {
     let service = scene.service(answers).with_retries();
-    let response = timeout(Duration::from_secs(3600), service.oneshot(chat()));
-    let response = response.await.expect("it waits for ever")?;
+    let response = in_time(service.oneshot(chat())).await?;
     Ok(response.text().await?)
 }
 
@@ -38,7 +42,7 @@ async fn each_attempt_takes_a_permit_after_the_other() {
     // Between the attempts: nothing is held, and everybody pauses.
     assert_eq!((scene.free(), scene.requests(), scene.calls()), (SLOTS, 1, 1));
     assert_eq!(scene.limiter.paused_for(), Some(Duration::from_secs(6)));
-    let response = attempts.await.unwrap().unwrap();
+    let response = in_time(attempts).await.unwrap().unwrap();
     assert_eq!(start.elapsed(), Duration::from_secs(7));
     assert_eq!((scene.free(), scene.requests(), scene.calls()), (SLOTS - 1, 2, 2));
     assert_eq!(response.text().await.unwrap(), "hello");
@@ -64,7 +68,7 @@ async fn a_retry_waits_in_line_like_the_others() {
     tokio::time::sleep(Duration::from_secs(60)).await;
     assert_eq!(scene.calls(), 1);
     drop(newcomer);
-    assert!(retries.await.unwrap().is_ok());
+    assert!(in_time(retries).await.unwrap().is_ok());
     assert_eq!(scene.calls(), 2);
 }
 
@@ -74,7 +78,7 @@ async fn a_refusal_is_not_repeated() {
     let held = scene.limiter.try_acquire().unwrap();
     let service = scene.service(|_| ok("hello")).without_waiting().with_retries();
     let start = Instant::now();
-    let error = service.oneshot(chat()).await.unwrap_err();
+    let error = in_time(service.oneshot(chat())).await.unwrap_err();
     assert_eq!(refused(&error).unwrap().limit(), Limit::Concurrency);
     assert_eq!((start.elapsed(), scene.calls()), (Duration::ZERO, 0));
     drop(held);
@@ -106,7 +110,7 @@ async fn another_retry_layer_can_stand_above_it() {
     let service = ServiceBuilder::new()
         .retry(SimpleRetryPolicy::default())
         .service(scene.service(refused_once));
-    let response = service.oneshot(chat()).await.unwrap();
+    let response = in_time(service.oneshot(chat())).await.unwrap();
     assert_eq!(response.text().await.unwrap(), "hello");
     assert_eq!((scene.calls(), scene.requests(), scene.free()), (2, 2, 1));
 }
