@@ -17,9 +17,6 @@ const SETTINGS: [&[u8]; 3] = [b"generationConfig", b"generation_config", b"infer
 /// Their members.
 const INNER_BOUNDS: [&[u8]; 3] = [b"maxOutputTokens", b"max_output_tokens", b"maxTokens"];
 
-/// A shorter string of Base64 is text.
-const LEAST_BASE64: usize = 1024;
-
 /// The most that a string of Base64 counts as, in thirds of a token. Providers count a picture as about so much at most.
 const MOST_BASE64: u64 = 3 * 1_600;
 
@@ -32,8 +29,8 @@ impl Usage {
     /// embeddings), Anthropic, Gemini or Bedrock. `None` if it is no object, or one that does not end.
     ///
     /// * **Input**: as [`estimate_tokens`](crate::estimate_tokens) counts the whole body, white space between its parts
-    ///   excepted. A string that is Base64 as a whole, of 1 KiB or more, is taken for a picture, and counts 1,600 tokens at most. What
-    ///   a URL or a file id stands for is not counted.
+    ///   excepted. A string that is Base64 as a whole is taken for a picture, and counts 1,600 tokens at most. What a URL or a file
+    ///   id stands for is not counted.
     /// * **Output**: `max_tokens`, `max_completion_tokens` or `max_output_tokens`, the largest of these, or in the settings of Gemini
     ///   and Bedrock `maxOutputTokens` and `maxTokens`; `default_output` if there is none. Times `n` or `best_of`.
     ///
@@ -41,7 +38,7 @@ impl Usage {
     /// use ringgate::Usage;
     ///
     /// let body = br#"{"model": "m", "max_tokens": 500, "messages": [{"role": "user", "content": "What is a ring?"}]}"#;
-    /// assert_eq!(Usage::estimate_from_json(body, 1_000), Some(Usage::new(32, 500)));
+    /// assert_eq!(Usage::estimate_from_json(body, 1_000), Some(Usage::new(31, 500)));
     ///
     /// let body = br#"{"model": "m", "input": "What is a ring?"}"#;
     /// assert_eq!(Usage::estimate_from_json(body, 1_000), Some(Usage::new(13, 1_000)));
@@ -136,7 +133,7 @@ struct Reader<'a> {
     is_over: bool,
     /// The last string, and the name whose value comes.
     text: &'a [u8],
-    name: Option<&'a [u8]>,
+    name: &'a [u8],
     thirds: u64,
     bound: Option<u64>,
     answers: Option<u64>,
@@ -150,11 +147,9 @@ impl<'a> Reader<'a> {
             return false;
         }
         let (weight, ends) = match token {
-            Token::Open(bracket) => {
-                self.is_in_settings |=
-                    bracket == b'{' && self.depth == 1 && self.is_named(&SETTINGS);
+            Token::Open(_) => {
+                self.is_in_settings |= self.depth == 1 && SETTINGS.contains(&self.name);
                 self.depth += 1;
-                self.name = None;
                 (1, true)
             }
             Token::Close => {
@@ -164,13 +159,10 @@ impl<'a> Reader<'a> {
                 (1, true)
             }
             Token::Colon => {
-                self.name = Some(self.text);
+                self.name = self.text;
                 (1, true)
             }
-            Token::Comma => {
-                self.name = None;
-                (1, true)
-            }
+            Token::Comma => (1, true),
             Token::Text(text, ends) => {
                 self.text = text;
                 // The quotes, too.
@@ -188,11 +180,11 @@ impl<'a> Reader<'a> {
     /// Keeps the number of a member that is asked for.
     fn note(&mut self, word: &[u8]) {
         let is_bound = match self.depth {
-            1 => self.is_named(&BOUNDS),
-            2 => self.is_in_settings && self.is_named(&INNER_BOUNDS),
+            1 => BOUNDS.contains(&self.name),
+            2 => self.is_in_settings && INNER_BOUNDS.contains(&self.name),
             _ => false,
         };
-        let is_answers = self.depth == 1 && self.is_named(&ANSWERS);
+        let is_answers = self.depth == 1 && ANSWERS.contains(&self.name);
         if !is_bound && !is_answers {
             return;
         }
@@ -200,33 +192,24 @@ impl<'a> Reader<'a> {
         let kept = if is_bound { &mut self.bound } else { &mut self.answers };
         *kept = number.max(*kept);
     }
-
-    fn is_named(&self, names: &[&[u8]]) -> bool {
-        self.name.is_some_and(|name| names.contains(&name))
-    }
 }
 
 /// What a string counts, in thirds of a token.
 fn weight(text: &[u8]) -> u64 {
     let weight = text_weight(text);
-    if is_base64(text) { weight.min(MOST_BASE64) } else { weight }
+    if weight > MOST_BASE64 && is_base64(text) { MOST_BASE64 } else { weight }
 }
 
 fn text_weight(text: &[u8]) -> u64 {
     text.iter().map(|byte| thirds(*byte)).sum()
 }
 
-/// Whether it is long, and Base64 as a whole: by itself, or in a data URL. Slashes and ends of lines may be escaped.
+/// Whether it is Base64 as a whole: by itself, or in a data URL. Slashes and ends of lines may be escaped.
 fn is_base64(text: &[u8]) -> bool {
-    if text.len() < LEAST_BASE64 {
-        return false;
-    }
     let mark = b";base64,";
-    let start = text.starts_with(b"data:").then(|| {
-        let head = text[..LONGEST_MARK].windows(mark.len());
-        head.into_iter().position(|part| part == mark).map(|at| at + mark.len())
-    });
-    let digits = &text[start.flatten().unwrap_or(0)..];
+    let head = text.get(..LONGEST_MARK).filter(|head| head.starts_with(b"data:"));
+    let marked = head.and_then(|head| head.windows(mark.len()).position(|part| part == mark));
+    let digits = &text[marked.map_or(0, |at| at + mark.len())..];
     let is_digit = |byte: &u8| byte.is_ascii_alphanumeric() || b"+/-_=\\".contains(byte);
     digits.iter().all(is_digit)
 }

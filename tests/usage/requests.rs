@@ -45,6 +45,7 @@ fn the_output_is_what_bounds_the_answer() {
         (r#"{"generationConfig":[{"maxOutputTokens":7}]}"#, 1_000),
         (r#"{"generationConfig":{"x":{"maxOutputTokens":7}}}"#, 1_000),
         (r#"{"generationConfig":{},"x":{"maxOutputTokens":7}}"#, 1_000),
+        (r#"{"x":{"generationConfig":{},"maxOutputTokens":7}}"#, 1_000),
         (r#"{"maxOutputTokens":7}"#, 1_000),
         (r#"{"x":"\"max_tokens\":7"}"#, 1_000),
         (r#"{"x":"\\","max_tokens":7}"#, 7),
@@ -138,8 +139,6 @@ fn a_picture_counts_as_one_however_large_it_is() {
         assert_eq!(of(&text), estimate_tokens(&json!({ "content": text }).to_string()));
     }
     // Not more than text, where it is short.
-    let short = &base64[..1_023];
-    assert_eq!(of(short), estimate_tokens(&json!({ "content": short }).to_string()));
     let short = &base64[..1_024];
     assert_eq!(of(short), estimate_tokens(&json!({ "content": short }).to_string()));
 }
