@@ -97,7 +97,7 @@ struct Cost {
     allocations: f64,
 }
 
-fn cost(runtime: &Runtime, client: &OpenAI, call: impl AsyncFn(&OpenAI)) -> Cost {
+fn cost(runtime: &Runtime, client: &OpenAI, call: &impl AsyncFn(&OpenAI)) -> Cost {
     let (start, before) = (Instant::now(), tally().allocations);
     runtime.block_on(async {
         for _ in 0..CALLS {
@@ -114,13 +114,13 @@ fn median(mut numbers: Vec<f64>) -> f64 {
     numbers[numbers.len() / 2]
 }
 
-fn row(name: &str, limits: LimiterBuilder, call: impl AsyncFn(&OpenAI)) {
+fn row(name: &str, limits: LimiterBuilder, call: &impl AsyncFn(&OpenAI)) {
     let runtime = Builder::new_current_thread().enable_all().build().expect("a runtime");
     let sides = [bare(), limited(limits)];
     let mut costs = [Vec::new(), Vec::new()];
     for round in 0..ROUNDS {
         for side in [round % 2, 1 - round % 2] {
-            costs[side].push(cost(&runtime, &sides[side], &call));
+            costs[side].push(cost(&runtime, &sides[side], call));
         }
     }
     let of = |side: usize, part: fn(&Cost) -> f64| median(costs[side].iter().map(part).collect());
@@ -138,8 +138,8 @@ fn row(name: &str, limits: LimiterBuilder, call: impl AsyncFn(&OpenAI)) {
 fn main() {
     let requests = Limiter::builder().rate(Rate::new(u32::MAX, WINDOW)).max_concurrent(64);
     let tokens = requests.clone().tokens(u64::MAX >> 8, WINDOW);
-    row("whole", requests.clone(), whole);
-    row("whole, with tokens", tokens.clone(), whole);
-    row("streamed", requests, streamed);
-    row("streamed, with tokens", tokens, streamed);
+    row("whole", requests.clone(), &whole);
+    row("whole, with tokens", tokens.clone(), &whole);
+    row("streamed", requests, &streamed);
+    row("streamed, with tokens", tokens, &streamed);
 }

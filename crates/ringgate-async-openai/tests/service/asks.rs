@@ -51,8 +51,8 @@ fn other_requests_stay_as_they_are() {
         r#"{"stream_options":{},"stream":true}"#,
         r#"{"stream":true,"stream":true}"#,
         r#"{"stream":true"#,
-        r#"[true]"#,
-        r#"[true,{}]"#,
+        r"[true]",
+        r"[true,{}]",
         "",
         "stream: true",
     ] {

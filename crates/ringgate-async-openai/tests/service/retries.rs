@@ -1,5 +1,7 @@
 //! Retries stand above the limiter.
 
+#![expect(clippy::disallowed_methods, reason = "these read tokio's clock, which is paused")]
+
 use crate::scene::{Answer, RATE, SLOTS, Scene, answer, chat, ok};
 use async_openai::error::OpenAIError;
 use async_openai::middleware::retry::SimpleRetryPolicy;
