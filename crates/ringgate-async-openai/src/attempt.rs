@@ -4,7 +4,7 @@
 //!
 //! The permit of a success goes with the body. That of an error is released at its headers, because async-openai's retries keep an
 //! answer with a 5xx, its body unread, until the next attempt has been answered. That one would wait for a slot which the answer
-//! holds: with as many such calls as slots for ever. For the same reason this is not [`ringgate::tower`]'s layer, which
+//! holds: with as many such calls as slots for ever. For the same reason this is not ringgate's layer for tower, which
 //! gives every body its permit.
 //!
 //! What the headers of an error say is observed at once, while it still has its permit. Its body is read along if somebody reads it
