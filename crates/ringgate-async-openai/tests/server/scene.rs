@@ -81,13 +81,17 @@ impl Scene {
     }
 }
 
+/// A minute is longer than it ever takes.
 pub(crate) async fn until<T>(mut look: impl FnMut() -> Option<T>) -> T {
-    loop {
-        if let Some(seen) = look() {
-            return seen;
+    let seen = async {
+        loop {
+            if let Some(seen) = look() {
+                return seen;
+            }
+            tokio::task::yield_now().await;
         }
-        tokio::task::yield_now().await;
-    }
+    };
+    tokio::time::timeout(HOUR / 60, seen).await.expect("it does not come about")
 }
 
 pub(crate) fn request() -> CreateChatCompletionRequest {
