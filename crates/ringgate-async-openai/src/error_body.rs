@@ -1,0 +1,89 @@
+//! The body of an error, read along.
+
+use core::pin::Pin;
+use core::task::{Context, Poll};
+use http::{HeaderMap, StatusCode};
+use http_body::{Frame, SizeHint};
+use reqwest::Body;
+use ringgate::{Feedback, FeedbackReader, Limiter};
+
+/// As much of a body as is read.
+const LONGEST: usize = 64 * 1024;
+
+/// An error's body, which stays as it is. If it is read to its end, the limiter observes what it says beyond the headers: that
+/// waiting will not help, or a time to wait.
+pub(crate) struct ErrorBody {
+    body: Body,
+    /// `None` once it has been told.
+    error: Option<Box<AnError>>,
+}
+
+/// An error whose headers have been observed.
+pub(crate) struct AnError {
+    pub(crate) limiter: Limiter,
+    pub(crate) reader: FeedbackReader,
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    /// What the headers said.
+    pub(crate) said: Feedback,
+    pub(crate) read: Vec<u8>,
+}
+
+type Data = <Body as http_body::Body>::Data;
+type Polled = Poll<Option<Result<Frame<Data>, reqwest::Error>>>;
+
+impl ErrorBody {
+    pub(crate) fn new(body: Body, error: AnError) -> Self {
+        Self { body, error: Some(Box::new(error)) }
+    }
+}
+
+impl AnError {
+    fn read(&mut self, bytes: &[u8]) {
+        let room = LONGEST.saturating_sub(self.read.len());
+        self.read.extend_from_slice(&bytes[..bytes.len().min(room)]);
+    }
+
+    fn tell(self) {
+        let told = self.reader.read(self.status, &self.headers, Some(&self.read));
+        if is_news(&told, &self.said) {
+            self.limiter.observe(&told);
+        }
+    }
+}
+
+/// An error is observed twice only for what was not known: two overloads would lower the calls in flight twice.
+fn is_news(told: &Feedback, said: &Feedback) -> bool {
+    told.signal() != said.signal() || told.retry_after() > said.retry_after()
+}
+
+impl http_body::Body for ErrorBody {
+    type Data = Data;
+    type Error = reqwest::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Polled {
+        let polled = Pin::new(&mut self.body).poll_frame(cx);
+        if let (Poll::Ready(Some(Ok(frame))), Some(error)) = (&polled, &mut self.error)
+            && let Some(data) = frame.data_ref()
+        {
+            error.read(data);
+        }
+        let has_ended = match &polled {
+            Poll::Ready(None) => true,
+            Poll::Ready(Some(Ok(_))) => self.body.is_end_stream(),
+            _ => false,
+        };
+        if has_ended && let Some(error) = self.error.take() {
+            error.tell();
+        }
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
