@@ -148,7 +148,7 @@ impl<H: Handle> Admission<H> {
     fn join<K>(&mut self, deadline: Option<Deadline>, waits: bool) -> Poll<Result<K, Refused>> {
         let Some(core) = self.core.as_deref() else { return Poll::Pending };
         // SAFETY: by `Handle` the core stays at its address until `self.core` is dropped or given out. Only
-        // `self.queued` gets this reference, and it is dropped before that.
+        // `self.queued` gets this reference, and it is dropped before that. (`Drop` of this type keeps borrowed ones alive.)
         let core: &'static Core = unsafe { &*ptr::from_ref(core) };
         if let Some(deadline) = &deadline {
             let wait = core.estimate_for_newcomer(&self.ask);
@@ -161,6 +161,21 @@ impl<H: Handle> Admission<H> {
             Err(refused) => return Poll::Ready(Err(refused)),
         }
         Poll::Pending
+    }
+}
+
+/// The place in line says that it borrows for ever. This makes the compiler ask for the core when a call is dropped:
+///
+/// ```compile_fail,E0597
+/// use ringgate::Limiter;
+/// let call;
+/// let limiter = Limiter::builder().max_concurrent(1).build();
+/// call = limiter.acquire(); // it would be dropped after the limiter
+/// ```
+impl<H: Handle> Drop for Admission<H> {
+    #[inline]
+    fn drop(&mut self) {
+        self.queued = None;
     }
 }
 
