@@ -76,6 +76,7 @@ compile_error!("ringgate needs a target with 64-bit atomic operations");
 mod blocking;
 mod coop;
 mod error;
+mod events;
 // Its examples pause tokio's clock.
 #[cfg(doc)]
 #[cfg_attr(any(not(doctest), feature = "tokio"), doc = include_str!("../docs/guide.md"))]
@@ -112,6 +113,8 @@ pub use feedback::{Feedback, Quota, QuotaKind, QuotaWindow, Signal, StopReason};
 #[cfg(feature = "http-body")]
 pub use hold::HeldBody;
 pub use hold::{HeldFuture, HeldStream, StalledError};
+#[cfg(feature = "metrics")]
+pub use limiter::describe_metrics;
 pub use limiter::{
     LimitStats, Limiter, LimiterAcquire, LimiterAcquireOwned, LimiterBuilder, LimiterCall,
     LimiterPermit, LimiterReservation, LimiterSnapshot, LimiterStats, ObservedAnswers,

@@ -5,11 +5,12 @@ use std::fs;
 use std::path::Path;
 
 /// From the bottom up. A file imports from its own room and from those before it.
-const ROOMS: [&str; 21] = [
+const ROOMS: [&str; 22] = [
     "sync",
     "time",
     "feedback",
     "error",
+    "events",
     "rate",
     "coop",
     "blocking",
