@@ -5,7 +5,6 @@
 
 use crate::error::Refused;
 use crate::feedback::{Feedback, Signal};
-use core::time::Duration;
 
 /// One event, or nothing.
 macro_rules! tell {
@@ -32,7 +31,7 @@ pub(crate) mod waits;
 use tracing::field::debug as length;
 
 #[cfg(not(feature = "tracing"))]
-fn length(_: Duration) {}
+fn length(_: core::time::Duration) {}
 
 /// A call was refused, or has waited in vain.
 pub(crate) fn refused(limiter: Option<&str>, refused: &Refused) {

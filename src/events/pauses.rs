@@ -3,7 +3,7 @@
 use super::length;
 use crate::feedback::StopReason;
 use core::time::Duration;
-use tracing::field::display;
+use tracing::field::display as text;
 
 /// No call goes for so long; without an end until it is resumed.
 pub(crate) fn began(limiter: Option<&str>, left: Option<Duration>) {
@@ -22,5 +22,5 @@ pub(crate) fn resumed(limiter: Option<&str>) {
 
 /// All calls are refused.
 pub(crate) fn stopped(limiter: Option<&str>, reason: StopReason, left: Option<Duration>) {
-    tell!(WARN, limiter, [reason = display(reason), left = left.map(length)], "stopped");
+    tell!(WARN, limiter, [reason = text(reason), left = left.map(length)], "stopped");
 }

@@ -150,7 +150,9 @@ fn what_stats_says_is_published() {
                 ("ringgate_observed_total{limiter=gpt,signal=cool_down}", 1.0),
             ],
         );
-        permits.into_iter().for_each(|permit| permit.settle(Usage::new(0, 30)));
+        for permit in permits {
+            permit.settle(Usage::new(0, 30));
+        }
         bells.advance(5 * SECOND);
         drop(waits.run(9).unwrap().unwrap());
         limiter.stop(StopReason::Other, None);
