@@ -128,7 +128,8 @@ fn a_refusal_tells_its_limit_and_the_time() {
         let unnamed = Limiter::builder().max_concurrent(0).build();
         assert!(unnamed.try_acquire_owned().is_err());
         told.assert(&[r#"DEBUG refused limiter="" limit="concurrency" permanent=true"#]);
-        assert!(SlidingWindow::new(Rate::per_minute(0)).try_acquire().is_err());
+        let window = SlidingWindow::new(Rate::per_minute(0));
+        assert!(window.try_acquire().is_err() && at_once(window.acquire()).is_err());
         assert!(TokenWindow::new(1, MINUTE).try_acquire(2).is_err());
         told.assert(&[]);
     });
