@@ -110,8 +110,35 @@ pub enum Limit {
 }
 
 impl Limit {
+    /// One of each, in the order of [`kind`](Self::kind). All reasons of a stop are one.
+    pub(crate) const KINDS: [Self; 9] = [
+        Self::Rate,
+        Self::Concurrency,
+        Self::Tokens,
+        Self::InputTokens,
+        Self::OutputTokens,
+        Self::Queue,
+        Self::Paused,
+        Self::Stopped(StopReason::Other),
+        Self::Closed,
+    ];
+
+    /// Its place among all.
+    pub(crate) fn kind(self) -> usize {
+        match self {
+            Self::Rate => 0,
+            Self::Concurrency => 1,
+            Self::Tokens => 2,
+            Self::InputTokens => 3,
+            Self::OutputTokens => 4,
+            Self::Queue => 5,
+            Self::Paused => 6,
+            Self::Stopped(_) => 7,
+            Self::Closed => 8,
+        }
+    }
+
     /// Its name in what programs read.
-    #[cfg(feature = "serde")]
     pub(crate) fn key(self) -> &'static str {
         match self {
             Self::Rate => "rate",

@@ -28,6 +28,7 @@ macro_rules! page_of_other_crates {
 
 page!(choosing_limits, "choosing-limits.md");
 page!(feedback, "feedback.md");
+page!(observing, "observing.md");
 page!(retries, "retries.md");
 page!(several_models, "several-models.md");
 page!(shutdown, "shutdown.md");
@@ -38,6 +39,5 @@ page!(waiting, "waiting.md");
 
 page_of_other_crates!(async_openai, "async-openai.md");
 page_of_other_crates!(axum, "axum.md");
-page_of_other_crates!(observing, "observing.md");
 page_of_other_crates!(reqwest, "reqwest.md");
 page_of_other_crates!(rig, "rig.md");

@@ -44,9 +44,10 @@
 //!
 //! `tokio` (default): the default clock follows tokio's, paused time included. `quanta`: a clock on
 //! the processor's time-stamp counter. `serde`: policies and
-//! [snapshots](LimiterSnapshot) can be read and written. `http`: [`Feedback`] and
+//! [snapshots](LimiterSnapshot) can be read and written, and [`LimiterStats`] can be written. `http`: [`Feedback`] and
 //! [`Usage`] are read from the answers of providers. `http-body`: a permit goes with an HTTP body.
-//! `tower`: a layer that gives each request of a service a permit.
+//! `tower`: a layer that gives each request of a service a permit. `tracing`: events for waits, refusals, pauses and what
+//! a provider refuses. `metrics`: what [`Limiter::stats`] says, for a recorder.
 //!
 //! The crate `ringgate-oxi-ai` has a drop-in replacement for oxi-ai's `ProviderPool`.
 //!
@@ -65,8 +66,9 @@
 //! limiter_core                   one line before rates, tokens and slots
 //! semaphore · tokens · usage     the public types `Semaphore` and `TokenWindow`; usage that an answer tells
 //! raw                            the lock-free engines; they read no clock themselves
-//! blocking · coop · feedback · rate · error · time
-//!                                parking, tokio's budget, what a provider says, limits, errors, the one door to clocks
+//! blocking · coop · rate · events · error · feedback · time
+//!                                parking, tokio's budget, limits, what watchers are told, errors, what a provider says,
+//!                                the one door to clocks
 //! sync                           the one door to primitives
 //! ```
 
@@ -76,6 +78,7 @@ compile_error!("ringgate needs a target with 64-bit atomic operations");
 mod blocking;
 mod coop;
 mod error;
+mod events;
 mod feedback;
 #[cfg(doc)]
 pub mod guide;
@@ -110,6 +113,8 @@ pub use feedback::{Feedback, Quota, QuotaKind, QuotaWindow, Signal, StopReason};
 #[cfg(feature = "http-body")]
 pub use hold::HeldBody;
 pub use hold::{HeldFuture, HeldStream, StalledError};
+#[cfg(feature = "metrics")]
+pub use limiter::describe_metrics;
 pub use limiter::{
     LimitStats, Limiter, LimiterAcquire, LimiterAcquireOwned, LimiterBuilder, LimiterCall,
     LimiterPermit, LimiterReservation, LimiterSnapshot, LimiterStats, ObservedAnswers,

@@ -3,17 +3,23 @@
 mod acquire;
 mod builder;
 mod call;
+mod lease;
+#[cfg(feature = "metrics")]
+mod metrics;
 mod observe;
 mod pause;
 mod permit;
 mod reserved;
 mod snapshot;
 mod stats;
+mod wait;
 
 pub use crate::limiter_core::Priority;
 pub use acquire::{LimiterAcquire, LimiterAcquireOwned};
 pub use builder::LimiterBuilder;
 pub use call::LimiterCall;
+#[cfg(feature = "metrics")]
+pub use metrics::describe_metrics;
 pub use permit::{LimiterPermit, OwnedLimiterPermit};
 pub use reserved::{LimiterReservation, OwnedLimiterReservation};
 pub use snapshot::LimiterSnapshot;

@@ -61,6 +61,7 @@ mod shared;
 mod slot;
 mod stands;
 mod tally;
+mod telling;
 mod turns;
 mod untold;
 mod watch;

@@ -10,6 +10,7 @@ const ROOMS: [&str; 22] = [
     "time",
     "feedback",
     "error",
+    "events",
     "rate",
     "coop",
     "blocking",

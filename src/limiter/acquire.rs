@@ -2,6 +2,7 @@
 
 use super::Limiter;
 use super::permit::{LimiterPermit, OwnedLimiterPermit};
+use super::wait::Wait;
 use crate::blocking::block_on;
 use crate::error::Refused;
 use crate::limiter_core::{Admission, Ask, Core, Reserved, Stamp};
@@ -27,7 +28,7 @@ impl Limiter {
     /// Dropping the future gives up the place in line; nothing is counted.
     #[inline]
     pub fn acquire(&self) -> LimiterAcquire<'_> {
-        LimiterAcquire { admission: Admission::new(&self.core, Ask::default()) }
+        LimiterAcquire::new(&self.core, Ask::default())
     }
 
     /// Waits in line, for at most `timeout` from the first poll on.
@@ -53,7 +54,7 @@ impl Limiter {
     /// ```
     #[inline]
     pub fn acquire_timeout(&self, timeout: Duration) -> LimiterAcquire<'_> {
-        LimiterAcquire { admission: Admission::new(&self.core, Ask::within(timeout)) }
+        LimiterAcquire::new(&self.core, Ask::within(timeout))
     }
 
     /// [`acquire`](Self::acquire) with a future and a permit that borrow nothing.
@@ -62,7 +63,7 @@ impl Limiter {
     ///
     /// As [`acquire`](Self::acquire).
     pub fn acquire_owned(&self) -> LimiterAcquireOwned {
-        LimiterAcquireOwned { admission: Admission::new(Arc::clone(&self.core), Ask::default()) }
+        LimiterAcquireOwned::new(Arc::clone(&self.core), Ask::default())
     }
 
     /// [`acquire_timeout`](Self::acquire_timeout) with a future and a permit that borrow nothing.
@@ -71,9 +72,7 @@ impl Limiter {
     ///
     /// As [`acquire_timeout`](Self::acquire_timeout).
     pub fn acquire_timeout_owned(&self, timeout: Duration) -> LimiterAcquireOwned {
-        LimiterAcquireOwned {
-            admission: Admission::new(Arc::clone(&self.core), Ask::within(timeout)),
-        }
+        LimiterAcquireOwned::new(Arc::clone(&self.core), Ask::within(timeout))
     }
 
     /// [`acquire`](Self::acquire) for a thread: it waits in the same line as tasks do.
@@ -164,7 +163,9 @@ impl Limiter {
 #[derive(Debug)]
 #[must_use = "futures do nothing unless you `.await` or poll them"]
 pub struct LimiterAcquire<'a> {
-    pub(super) admission: Admission<&'a Core>,
+    admission: Admission<&'a Core>,
+    /// Dropped after it has left the line.
+    wait: Wait<&'a Core>,
 }
 
 impl LimiterAcquire<'_> {
@@ -197,13 +198,20 @@ impl LimiterAcquire<'_> {
 }
 
 impl<'a> LimiterAcquire<'a> {
+    #[inline]
+    pub(super) fn new(core: &'a Core, ask: Ask) -> Self {
+        Self { admission: Admission::new(core, ask), wait: Wait::new() }
+    }
+
     /// A call of its own, so that one without tokens stays small where it is inlined.
     #[inline(never)]
     fn poll_with_tokens(
         &mut self,
         cx: &mut Context<'_>,
     ) -> Poll<Result<LimiterPermit<'a>, Refused>> {
-        self.admission.poll(cx).map_ok(|(core, tokens)| LimiterPermit::new(core, tokens))
+        let decided = self.admission.poll(cx);
+        let decided = decided.map_ok(|(core, tokens)| LimiterPermit::new(core, tokens));
+        self.wait.watch(&self.admission, decided)
     }
 }
 
@@ -215,8 +223,11 @@ impl<'a> Future for LimiterAcquire<'a> {
         if self.admission.has_budgets() {
             return self.poll_with_tokens(cx);
         }
-        let decided = self.admission.poll::<Stamp>(cx);
-        decided.map_ok(|(core, stamp)| LimiterPermit::new(core, Reserved::of_rate(stamp)))
+        let this = &mut *self;
+        let decided = this.admission.poll::<Stamp>(cx);
+        let decided =
+            decided.map_ok(|(core, stamp)| LimiterPermit::new(core, Reserved::of_rate(stamp)));
+        this.wait.watch(&this.admission, decided)
     }
 }
 
@@ -242,7 +253,9 @@ impl<'a> Future for LimiterAcquire<'a> {
 #[derive(Debug)]
 #[must_use = "futures do nothing unless you `.await` or poll them"]
 pub struct LimiterAcquireOwned {
-    pub(super) admission: Admission<Arc<Core>>,
+    admission: Admission<Arc<Core>>,
+    /// Dropped after it has left the line.
+    wait: Wait<Arc<Core>>,
 }
 
 impl LimiterAcquireOwned {
@@ -260,9 +273,15 @@ impl LimiterAcquireOwned {
 }
 
 impl LimiterAcquireOwned {
+    #[inline]
+    pub(super) fn new(core: Arc<Core>, ask: Ask) -> Self {
+        Self { admission: Admission::new(core, ask), wait: Wait::new() }
+    }
+
     /// Takes its place in line without a try to go. The next poll decides.
     pub(crate) fn join(&mut self, cx: &mut Context<'_>) {
         self.admission.enqueue(cx);
+        self.wait.begin(&self.admission);
     }
 
     /// A call of its own, so that one without tokens stays small where it is inlined.
@@ -271,7 +290,9 @@ impl LimiterAcquireOwned {
         &mut self,
         cx: &mut Context<'_>,
     ) -> Poll<Result<OwnedLimiterPermit, Refused>> {
-        self.admission.poll(cx).map_ok(|(core, tokens)| OwnedLimiterPermit::new(core, tokens))
+        let decided = self.admission.poll(cx);
+        let decided = decided.map_ok(|(core, tokens)| OwnedLimiterPermit::new(core, tokens));
+        self.wait.watch(&self.admission, decided)
     }
 }
 
@@ -283,7 +304,10 @@ impl Future for LimiterAcquireOwned {
         if self.admission.has_budgets() {
             return self.poll_with_tokens(cx);
         }
-        let decided = self.admission.poll::<Stamp>(cx);
-        decided.map_ok(|(core, stamp)| OwnedLimiterPermit::new(core, Reserved::of_rate(stamp)))
+        let this = &mut *self;
+        let decided = this.admission.poll::<Stamp>(cx);
+        let decided =
+            decided.map_ok(|(core, stamp)| OwnedLimiterPermit::new(core, Reserved::of_rate(stamp)));
+        this.wait.watch(&this.admission, decided)
     }
 }

@@ -5,7 +5,7 @@ use super::permit::{LimiterPermit, OwnedLimiterPermit};
 use super::{Limiter, Priority};
 use crate::blocking::block_on;
 use crate::error::Refused;
-use crate::limiter_core::{Admission, Ask, Kept, Reserved, Stamp};
+use crate::limiter_core::{Ask, Kept, Reserved, Stamp};
 use crate::tokens::Usage;
 use core::time::Duration;
 use std::sync::Arc;
@@ -98,7 +98,7 @@ impl<'a> LimiterCall<'a> {
     /// As [`Limiter::acquire`]; with a timeout also as [`Limiter::acquire_timeout`].
     #[inline]
     pub fn acquire(self) -> LimiterAcquire<'a> {
-        LimiterAcquire { admission: Admission::new(&self.limiter.core, self.ask) }
+        LimiterAcquire::new(&self.limiter.core, self.ask)
     }
 
     /// [`acquire`](Self::acquire) with a future and a permit that borrow nothing.
@@ -107,7 +107,7 @@ impl<'a> LimiterCall<'a> {
     ///
     /// As [`acquire`](Self::acquire).
     pub fn acquire_owned(self) -> LimiterAcquireOwned {
-        LimiterAcquireOwned { admission: Admission::new(Arc::clone(&self.limiter.core), self.ask) }
+        LimiterAcquireOwned::new(Arc::clone(&self.limiter.core), self.ask)
     }
 
     /// Admits the call now, or refuses. It does not wait, so a timeout means nothing to it.
@@ -149,6 +149,7 @@ impl<'a> LimiterCall<'a> {
             Ok(kept) => Ok(kept),
             Err(refused) => {
                 core.count_refusal(refused.limit());
+                core.tell_refusal(&refused);
                 Err(refused)
             }
         }

@@ -57,6 +57,7 @@ impl Limiter {
     /// ```
     pub fn pause(&self, length: Duration) {
         self.core.pause(length);
+        self.core.tell_pause();
     }
 
     /// [`pause`](Self::pause) until a time of the limiter's clock. One that has come is no pause, and [`Timestamp::MAX`] never
@@ -83,6 +84,7 @@ impl Limiter {
     /// ```
     pub fn pause_until(&self, until: Timestamp) {
         self.core.pause_until(until);
+        self.core.tell_pause();
     }
 
     /// [`pause`](Self::pause), and a slow start when it is over: see [`resume_over`](Self::resume_over).
@@ -106,6 +108,7 @@ impl Limiter {
     /// ```
     pub fn pause_then_ramp(&self, length: Duration, over: Duration) {
         self.core.pause_then_ramp(length, over);
+        self.core.tell_pause();
     }
 
     /// Refuses all calls at once, also those in line, with [`Limit::Stopped`](crate::Limit::Stopped) and the reason: what to do if
@@ -147,6 +150,7 @@ impl Limiter {
     /// ```
     pub fn stop(&self, reason: StopReason, length: impl Into<Option<Duration>>) {
         self.core.stop(reason, length.into());
+        self.core.tell_pause();
     }
 
     /// Why the limiter is [stopped](Self::stop); `None` if it is not. For information: it may be stale when you read it.
@@ -190,6 +194,7 @@ impl Limiter {
     /// ```
     pub fn resume(&self) {
         self.core.resume();
+        self.core.tell_resumption();
     }
 
     /// [`resume`](Self::resume), and a slow start: calls go one after another, closer and closer, until after `over` they go as the
@@ -222,6 +227,7 @@ impl Limiter {
     /// ```
     pub fn resume_over(&self, over: Duration) {
         self.core.resume_over(over);
+        self.core.tell_resumption();
     }
 
     /// What is left of a [pause](Self::pause) or a [stop](Self::stop); `None` if there is none. For information: it may be stale when you read it.

@@ -1,6 +1,7 @@
 //! The guards of admitted calls.
 
 use super::Limiter;
+use super::lease::Lease;
 use super::reserved::{LimiterReservation, OwnedLimiterReservation, Unsettled};
 use crate::error::Refused;
 use crate::feedback::Feedback;
@@ -34,44 +35,55 @@ impl Limiter {
 }
 
 /// A call's slot and tokens, whichever way its limiter is held.
-struct Held<H: Deref<Target = Core>>(Option<Unsettled<H>>);
+struct Held<H: Deref<Target = Core>> {
+    unsettled: Option<Unsettled<H>>,
+    lease: Lease,
+}
 
 impl<H: Deref<Target = Core>> Held<H> {
+    #[inline]
+    fn new(core: H, tokens: Reserved) -> Self {
+        core.count_admission(&tokens);
+        let lease = Lease::new(&core);
+        Self { unsettled: Some(Unsettled::new(core, tokens)), lease }
+    }
+
     fn core(&self) -> Option<&H> {
-        self.0.as_ref().map(|unsettled| &unsettled.core)
+        self.unsettled.as_ref().map(|unsettled| &unsettled.core)
     }
 
     fn expected(&self) -> Usage {
-        self.0.as_ref().map_or(Usage::default(), Unsettled::expected)
+        self.unsettled.as_ref().map_or(Usage::default(), Unsettled::expected)
     }
 
     fn observe(&self, feedback: &Feedback) {
-        if let Some(unsettled) = &self.0 {
+        if let Some(unsettled) = &self.unsettled {
             unsettled.observe(feedback);
         }
     }
 
     fn settle(&mut self, used: Usage) {
-        if let Some(unsettled) = &mut self.0 {
+        if let Some(unsettled) = &mut self.unsettled {
             unsettled.settle(used);
         }
     }
 
     fn settle_at_least(&mut self, used: Usage) {
-        if let Some(unsettled) = &mut self.0 {
+        if let Some(unsettled) = &mut self.unsettled {
             unsettled.settle_at_least(used);
         }
     }
 
     fn give_back(&mut self) {
-        if let Some(unsettled) = &mut self.0 {
+        if let Some(unsettled) = &mut self.unsettled {
             unsettled.give_back();
         }
     }
 
     fn release_slot(mut self) -> Option<Unsettled<H>> {
-        let unsettled = self.0.take()?;
+        let unsettled = self.unsettled.take()?;
         unsettled.core.release();
+        self.lease.end(&unsettled.core);
         Some(unsettled)
     }
 }
@@ -80,8 +92,9 @@ impl<H: Deref<Target = Core>> Drop for Held<H> {
     /// The tokens are settled after that, even if a waker panics.
     #[inline]
     fn drop(&mut self) {
-        if let Some(unsettled) = &self.0 {
+        if let Some(unsettled) = &self.unsettled {
             unsettled.core.release();
+            self.lease.end(&unsettled.core);
         }
     }
 }
@@ -94,8 +107,7 @@ pub struct LimiterPermit<'a>(Held<&'a Core>);
 impl<'a> LimiterPermit<'a> {
     #[inline]
     pub(super) fn new(core: &'a Core, tokens: Reserved) -> Self {
-        core.count_admission(&tokens);
-        Self(Held(Some(Unsettled::new(core, tokens))))
+        Self(Held::new(core, tokens))
     }
 
     /// What the call was [expected](crate::LimiterCall::tokens) to use; zero if its limiter has no limits on tokens.
@@ -186,8 +198,7 @@ pub struct OwnedLimiterPermit(Held<Arc<Core>>);
 impl OwnedLimiterPermit {
     #[inline]
     pub(super) fn new(core: Arc<Core>, tokens: Reserved) -> Self {
-        core.count_admission(&tokens);
-        Self(Held(Some(Unsettled::new(core, tokens))))
+        Self(Held::new(core, tokens))
     }
 
     /// The limiter's clock. `None` once the permit has ended.

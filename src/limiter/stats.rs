@@ -249,6 +249,7 @@ impl Limiter {
         if let Some(counts) = core.counts() {
             stats.count(&counts);
         }
+        core.tell_end_of_pause();
         stats
     }
 }

@@ -5,6 +5,8 @@ use super::budgets::Kept;
 use super::going::{Deadline, Queued};
 use super::shared::Core;
 use crate::coop;
+#[cfg(any(feature = "tracing", feature = "metrics"))]
+use crate::error::Limit;
 use crate::error::Refused;
 use core::fmt;
 use core::future::Future;
@@ -50,6 +52,20 @@ impl<H: Handle> Admission<H> {
         Some(usize::try_from(position).unwrap_or(usize::MAX))
     }
 
+    /// Its limiter, if it waits.
+    #[cfg(any(feature = "tracing", feature = "metrics"))]
+    pub(crate) fn waits_for(&self) -> Option<&H> {
+        self.core.as_ref().filter(|_| self.queued.is_some())
+    }
+
+    /// What is in its way, if it waits.
+    #[cfg(any(feature = "tracing", feature = "metrics"))]
+    pub(crate) fn in_the_way(&self) -> Option<Limit> {
+        let ahead = u64::try_from(self.position()?).unwrap_or(u64::MAX);
+        let core = self.core.as_ref()?;
+        Some(core.refusal(core.estimate_for(&self.ask, ahead)).limit())
+    }
+
     /// How long until the rate and the budgets admit it; `None` unless it waits, or if that is never.
     pub(crate) fn estimated_wait(&self) -> Option<Duration> {
         let ahead = u64::try_from(self.position()?).unwrap_or(u64::MAX);
@@ -83,6 +99,7 @@ impl<H: Handle> Admission<H> {
             (Err(refused), core) => {
                 if let Some(core) = core {
                     core.count_refusal(refused.limit());
+                    core.tell_refusal(&refused);
                 }
                 Err(refused)
             }
@@ -148,7 +165,7 @@ impl<H: Handle> Admission<H> {
     fn join<K>(&mut self, deadline: Option<Deadline>, waits: bool) -> Poll<Result<K, Refused>> {
         let Some(core) = self.core.as_deref() else { return Poll::Pending };
         // SAFETY: by `Handle` the core stays at its address until `self.core` is dropped or given out. Only
-        // `self.queued` gets this reference, and it is dropped before that.
+        // `self.queued` gets this reference, and it is dropped before that. (`Drop` of this type keeps borrowed ones alive.)
         let core: &'static Core = unsafe { &*ptr::from_ref(core) };
         if let Some(deadline) = &deadline {
             let wait = core.estimate_for_newcomer(&self.ask);
@@ -161,6 +178,21 @@ impl<H: Handle> Admission<H> {
             Err(refused) => return Poll::Ready(Err(refused)),
         }
         Poll::Pending
+    }
+}
+
+/// The place in line says that it borrows for ever. This makes the compiler ask for the core when a call is dropped:
+///
+/// ```compile_fail,E0597
+/// use ringgate::Limiter;
+/// let call;
+/// let limiter = Limiter::builder().max_concurrent(1).build();
+/// call = limiter.acquire(); // it would be dropped after the limiter
+/// ```
+impl<H: Handle> Drop for Admission<H> {
+    #[inline]
+    fn drop(&mut self) {
+        self.queued = None;
     }
 }
 

@@ -51,3 +51,27 @@ impl Drop for Counted<'_> {
         self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
+
+/// What is to be told once.
+#[cfg(feature = "tracing")]
+#[derive(Debug, Default)]
+pub(super) struct Flag(AtomicU64);
+
+#[cfg(feature = "tracing")]
+impl Flag {
+    pub(super) fn is_set(&self) -> bool {
+        // ORDERING: Relaxed: of those that see it set, `take` chooses one.
+        self.0.load(Ordering::Relaxed) != 0
+    }
+
+    pub(super) fn set(&self) {
+        // ORDERING: Relaxed: it only decides who tells. No other memory goes with it.
+        self.0.store(1, Ordering::Relaxed);
+    }
+
+    /// Whether it was set. True for one.
+    pub(super) fn take(&self) -> bool {
+        // ORDERING: Relaxed, as in `set`.
+        self.0.swap(0, Ordering::Relaxed) != 0
+    }
+}

@@ -73,6 +73,8 @@ impl Core {
     #[cold]
     fn try_admit_past_a_pause(&self, ask: &Ask) -> Result<Reserved, Refused> {
         self.peek_for(ask).map_err(|busy| self.refused(busy))?;
+        // Before the call holds anything: a subscriber may panic.
+        self.tell_end_of_pause();
         self.try_admit_in(self.take_slot()?, ask)
     }
 

@@ -12,20 +12,24 @@ use super::hand_out::Reason;
 use super::shared::Core;
 
 impl Core {
-    /// A call was answered.
-    pub(super) fn succeed(&self) {
-        let Some(seen) = self.gate.level() else { return };
-        if self.gate.aimd.succeed(seen) && self.gate.raise() {
+    /// A call was answered. Returns whether the level rises.
+    pub(super) fn succeed(&self) -> bool {
+        let Some(seen) = self.gate.level() else { return false };
+        let rises = self.gate.aimd.succeed(seen);
+        if rises && self.gate.raise() {
             self.hand_out(Reason::Room);
         }
+        rises
     }
 
-    /// The provider is overloaded.
-    pub(super) fn shrink(&self) {
-        let Some(seen) = self.gate.level() else { return };
-        if self.gate.aimd.overload(seen) {
+    /// The provider is overloaded. Returns whether the level falls.
+    pub(super) fn shrink(&self) -> bool {
+        let Some(seen) = self.gate.level() else { return false };
+        let falls = self.gate.aimd.overload(seen);
+        if falls {
             self.gate.lower();
         }
+        falls
     }
 
     /// How many calls may be in flight now; `None` if they are not limited, or by a shared semaphore alone.

@@ -8,35 +8,64 @@ use core::time::Duration;
 /// How long calls begin slowly if the provider wants that.
 const RAMP: Duration = Duration::from_secs(60);
 
+/// What has changed by an answer.
+enum Follows {
+    Nothing,
+    Pause,
+    Level,
+}
+
 impl Core {
     /// Takes over what an answer says, to a call that was admitted then.
     pub(crate) fn observe(&self, feedback: &Feedback, sent: Sent) {
         self.count_signal(feedback.signal());
-        let told = feedback.retry_after().filter(|told| !told.is_zero());
-        match feedback.signal() {
-            Signal::Proceed => {
-                self.untold.forget();
-                self.succeed();
-            }
-            Signal::CoolDown => {
-                if let Some(length) = told.or_else(|| self.untold_pause()) {
-                    self.pause(length);
-                }
-            }
-            Signal::Ramp => {
-                if let Some(length) = told.or_else(|| self.untold_pause()) {
-                    self.pause_then_ramp(length, RAMP);
-                }
-            }
-            Signal::Overload => self.shrink(),
-            Signal::Stop(reason) => self.stop(reason, told),
-        }
+        let follows = self.follow(feedback);
         let is_refusal = feedback.signal() != Signal::Proceed;
         if is_refusal {
             self.observe_refusal(sent);
         }
         for quota in feedback.quotas() {
             self.observe_quota(quota, is_refusal, sent);
+        }
+        // Last: a subscriber may panic.
+        if is_refusal {
+            self.tell_observation(feedback);
+        }
+        match follows {
+            Follows::Nothing => {}
+            Follows::Pause => self.tell_pause(),
+            Follows::Level => self.tell_level(),
+        }
+    }
+
+    /// Does what it asks for.
+    fn follow(&self, feedback: &Feedback) -> Follows {
+        let told = feedback.retry_after().filter(|told| !told.is_zero());
+        let level = |has_changed| if has_changed { Follows::Level } else { Follows::Nothing };
+        match feedback.signal() {
+            Signal::Proceed => {
+                self.untold.forget();
+                level(self.succeed())
+            }
+            Signal::CoolDown => {
+                let Some(length) = told.or_else(|| self.untold_pause()) else {
+                    return Follows::Nothing;
+                };
+                self.pause(length);
+                Follows::Pause
+            }
+            Signal::Ramp => {
+                let Some(length) = told.or_else(|| self.untold_pause()) else {
+                    return Follows::Nothing;
+                };
+                self.pause_then_ramp(length, RAMP);
+                Follows::Pause
+            }
+            Signal::Overload => level(self.shrink()),
+            Signal::Stop(reason) => {
+                self.stop(reason, told);
+                Follows::Pause
+            }
         }
     }
 

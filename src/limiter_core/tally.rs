@@ -10,8 +10,12 @@
 //! Each count is exact: every call is counted once, by an addition. Read one after another, they are not of one moment. What is
 //! reserved grows at an admission and shrinks at the settlement, perhaps in another stripe, so only the sum means something.
 
+#[cfg(feature = "tracing")]
+use super::counts::Flag;
 use super::counts::count;
 use crate::error::Limit;
+#[cfg(feature = "metrics")]
+use crate::events::histograms::OnceHistograms;
 use crate::feedback::Signal;
 use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::thread_number;
@@ -20,7 +24,7 @@ use crossbeam_utils::CachePadded;
 use std::sync::Arc;
 
 /// How many limits refuse. All reasons of a stop count together.
-const LIMITS: usize = 9;
+const LIMITS: usize = Limit::KINDS.len();
 /// What is observed and counted: pauses, pauses with a slow start, overloads, stops.
 const SIGNALS: usize = 4;
 /// A call counts for this many tokens at most, so that no number that somebody else says fills a count.
@@ -33,6 +37,12 @@ pub(crate) struct Tally {
     /// A power of two.
     stripes: Box<[CachePadded<Stripe>]>,
     signals: [AtomicU64; SIGNALS],
+    /// Whether a pause was told of whose end was not.
+    #[cfg(feature = "tracing")]
+    pub(super) paused: Flag,
+    /// Made when metrics are first asked for.
+    #[cfg(feature = "metrics")]
+    pub(super) histograms: OnceHistograms,
 }
 
 #[derive(Debug)]
@@ -57,7 +67,7 @@ pub(crate) struct Counts {
 
 impl Counts {
     pub(crate) fn refused_by(&self, limit: Limit) -> u64 {
-        self.refused[index(limit)]
+        self.refused[limit.kind()]
     }
 }
 
@@ -82,7 +92,7 @@ impl Stripe {
     }
 
     pub(super) fn refuse(&self, limit: Limit) {
-        count(&self.refused[index(limit)]);
+        count(&self.refused[limit.kind()]);
     }
 
     /// A call holds so many tokens.
@@ -123,7 +133,15 @@ impl Tally {
     /// `stripes` is how many threads are expected to count at once.
     pub(crate) fn new(name: Option<Arc<str>>, stripes: usize) -> Self {
         let stripes = (0..stripes.next_power_of_two()).map(|_| CachePadded::new(Stripe::new()));
-        Self { name, stripes: stripes.collect(), signals: zeros() }
+        Self {
+            name,
+            stripes: stripes.collect(),
+            signals: zeros(),
+            #[cfg(feature = "tracing")]
+            paused: Flag::default(),
+            #[cfg(feature = "metrics")]
+            histograms: OnceHistograms::default(),
+        }
     }
 
     pub(super) fn name(&self) -> Option<&Arc<str>> {
@@ -165,20 +183,5 @@ impl Tally {
             settled: self.sum(|stripe| &stripe.settled),
             signals: array::from_fn(|signal| get(&self.signals[signal])),
         }
-    }
-}
-
-/// The place of a limit among the counts.
-fn index(limit: Limit) -> usize {
-    match limit {
-        Limit::Rate => 0,
-        Limit::Concurrency => 1,
-        Limit::Tokens => 2,
-        Limit::InputTokens => 3,
-        Limit::OutputTokens => 4,
-        Limit::Queue => 5,
-        Limit::Paused => 6,
-        Limit::Stopped(_) => 7,
-        Limit::Closed => 8,
     }
 }

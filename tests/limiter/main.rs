@@ -21,6 +21,8 @@ mod slow_start_faults;
 mod snapshot;
 mod snapshot_serde;
 mod stats;
+mod stats_metrics;
+mod stats_tracing;
 mod stop;
 mod token_faults;
 mod token_log;

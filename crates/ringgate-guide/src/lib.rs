@@ -13,6 +13,5 @@ macro_rules! page {
 
 page!(async_openai, "async-openai.md");
 page!(axum, "axum.md");
-page!(observing, "observing.md");
 page!(reqwest, "reqwest.md");
 page!(rig, "rig.md");

@@ -1,0 +1,35 @@
+//! How long a call holds its slot, for the histogram of `metrics`.
+
+use crate::limiter_core::Core;
+#[cfg(feature = "metrics")]
+use crate::time::Timestamp;
+
+/// Since when; nothing before metrics have been asked for.
+pub(super) struct Lease(#[cfg(feature = "metrics")] Option<Timestamp>);
+
+impl Lease {
+    #[inline]
+    pub(super) fn new(core: &Core) -> Self {
+        #[cfg(feature = "metrics")]
+        return Self(core.histograms().map(|_| core.time().now()));
+        #[cfg(not(feature = "metrics"))]
+        {
+            let _ = core;
+            Self()
+        }
+    }
+
+    /// After the slot is released. Not while a panic goes on: a second one would end the process.
+    #[inline]
+    pub(super) fn end(&mut self, core: &Core) {
+        #[cfg(feature = "metrics")]
+        if let Some(since) = self.0.take()
+            && !std::thread::panicking()
+            && let Some(histograms) = core.histograms()
+        {
+            histograms.leased(core.time().now().saturating_duration_since(since));
+        }
+        #[cfg(not(feature = "metrics"))]
+        let _ = core;
+    }
+}
