@@ -5,6 +5,8 @@ mod calls;
 #[path = "../common/mod.rs"]
 mod common;
 #[cfg(feature = "http")]
+mod faults;
+#[cfg(feature = "http")]
 mod observed;
 mod refusals;
 mod scene;
