@@ -65,17 +65,15 @@ impl<R> Answers<R> {
     where
         R: Hold<B>,
     {
+        let Self { hold, observes } = self;
         let status = response.status();
-        let mut said = self.observes.read(status, response.headers());
         // One answer is one success.
-        if !self.hold.tells_of_success(status)
-            && let Some(said) = said.take()
-        {
-            permit.observe(&said);
-        }
-        let (parts, body) = response.into_parts();
-        let body = self.hold.hold(permit, Head { status, said }, body);
-        Response::from_parts(parts, body)
+        let body_tells = hold.tells_of_success(status) && !response.body().is_end_stream();
+        observes.observe_head(&permit, &response, body_tells);
+        let (head, body) = response.into_parts();
+        let body = hold.hold(permit, Head { status, observes }, body);
+        let body = observes.observe_body(&head, body);
+        Response::from_parts(head, body)
     }
 }
 

@@ -164,9 +164,7 @@ impl<C, R, E> LimiterLayer<C, R, E> {
     /// ```
     #[must_use]
     pub fn refuse_with_429(self) -> LimiterLayer<C, R, AsResponse> {
-        let mut calls = self.calls.with_refusal();
-        calls.observes = Observes::nothing();
-        LimiterLayer { calls }
+        LimiterLayer { calls: self.calls.with_refusal() }
     }
 }
 
@@ -215,14 +213,14 @@ impl<C, R, E> LimiterLayer<C, R, E> {
     /// [`hold_with`](Self::hold_with) and [`HeldBody::observe_with`].
     #[must_use]
     pub fn observe_by(mut self, reader: FeedbackReader) -> Self {
-        self.calls.observes.reader = Some(reader);
+        self.calls.observes = Observes::By(reader);
         self
     }
 
     /// Does not observe the answers.
     #[must_use]
     pub fn without_observing(mut self) -> Self {
-        self.calls.observes = Observes::nothing();
+        self.calls.observes = Observes::Nothing;
         self
     }
 }

@@ -1,7 +1,7 @@
 //! Faults that were found in the layer, and that must not come back.
 
-use crate::common::at_once;
-use crate::scene::{SLOTS, Scene, request, scene};
+use crate::common::{at_once, poll_once};
+use crate::scene::{Broken, SLOTS, Scene, request, scene};
 use futures_util::stream;
 use http::{Request, Response};
 use http_body::Frame;
@@ -9,9 +9,13 @@ use http_body_util::{BodyExt, Full, StreamBody};
 use ringgate::tower::LimiterLayer;
 use ringgate::{Feedback, FeedbackReader, HeldBody, Limiter, StopReason};
 use std::convert::Infallible;
-use std::future::ready;
+use std::future::{Ready, ready};
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::task::{Context, Poll};
 use std::time::Duration;
-use tower::{Layer, ServiceExt, service_fn};
+use tower::{Layer, Service, ServiceExt, service_fn};
 
 type Parts = StreamBody<stream::Iter<std::vec::IntoIter<Result<Frame<&'static [u8]>, Infallible>>>>;
 
@@ -161,11 +165,46 @@ fn a_delay_that_stood_in_a_429s_body_was_lost() {
         r#"{"error": {"code": 429, "status": "RESOURCE_EXHAUSTED", "details": [{"retryDe"#,
         r#"lay": "45s"}]}}"#,
     ];
-    let mut held =
-        std::pin::pin!(through!(layer(&scene), answer(429, &[], parts(&body))).into_body());
+    let mut held = pin!(through!(layer(&scene), answer(429, &[], parts(&body))).into_body());
     assert_eq!(scene.limiter.paused_for(), Some(Duration::from_secs(1)));
     at_once(held.as_mut().frame()).unwrap().unwrap();
     assert_eq!(scene.limiter.paused_for(), Some(Duration::from_secs(1)));
     at_once(held.collect()).unwrap();
     assert_eq!(scene.limiter.paused_for(), Some(Duration::from_secs(45)));
+}
+
+// ---- a connection that is lost in line ---------------------------------------------------------------
+
+/// As a bare connection: asked whether it is ready it connects anew, and without one a call fails.
+#[derive(Clone)]
+struct Connection(Arc<AtomicBool>);
+
+impl Service<Request<&'static str>> for Connection {
+    type Response = Response<Parts>;
+    type Error = Broken;
+    type Future = Ready<Result<Self::Response, Broken>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Broken>> {
+        self.0.store(true, SeqCst);
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, _: Request<&'static str>) -> Self::Future {
+        let is_open = self.0.load(SeqCst);
+        ready(if is_open { Ok(answer(200, &[], parts(&["hello"]))) } else { Err(Broken) })
+    }
+}
+
+/// A server closes idle connections; a request may stand in line for a minute.
+#[test]
+fn a_service_that_was_no_longer_ready_after_the_wait_was_called_all_the_same() {
+    let scene = scene();
+    let is_open = Arc::new(AtomicBool::new(false));
+    let service = layer(&scene).layer(Connection(Arc::clone(&is_open)));
+    let held = [(); SLOTS].map(|()| scene.limiter.try_acquire().unwrap());
+    let mut call = pin!(service.oneshot(request("hello")));
+    assert!(poll_once(call.as_mut()).is_pending());
+    is_open.store(false, SeqCst);
+    drop(held);
+    assert_eq!(at_once(call).unwrap().status(), 200);
 }

@@ -1,6 +1,7 @@
 //! A limiter before a service.
 #![cfg(feature = "tower")]
 
+mod anywhere;
 mod calls;
 #[path = "../common/mod.rs"]
 mod common;
