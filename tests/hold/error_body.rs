@@ -107,17 +107,24 @@ fn what_is_left_may_stand_in_the_body() {
     assert_eq!(limiter.remaining(), 49);
 }
 
-/// Three calls, one of them refused: the provider has counted two, and nobody else uses the key. Broken by: a refusal that is counted
-/// at the head and once more with the body.
+/// Others use 20. Then three calls, one of them refused: the provider has counted two of them. Broken by: a refusal that is counted at
+/// the head and once more with the body.
 #[test]
 fn a_refused_call_is_one_whatever_its_body_adds() {
-    let (limiter, _) = limiter();
-    drop(limiter.try_acquire().unwrap());
+    fn left(limiter: &Limiter, left: &str) {
+        let told =
+            [("x-ratelimit-limit-requests", "100"), ("x-ratelimit-remaining-requests", left)];
+        drop(held(limiter, (200, &told), vec![&b""[..]]));
+    }
+    let (limiter, clock) = limiter();
+    left(&limiter, "79");
+    assert_eq!(limiter.remaining(), 79);
+    clock.advance(10 * SECOND);
     answered(&limiter, (429, &[("retry-after", "7")]), SPENT);
     limiter.resume();
-    let left = [("x-ratelimit-limit-requests", "100"), ("x-ratelimit-remaining-requests", "98")];
-    drop(held(&limiter, (200, &left), vec![&b""[..]]));
-    assert_eq!(limiter.remaining(), 97);
+    clock.advance(10 * SECOND);
+    left(&limiter, "78");
+    assert_eq!(limiter.remaining(), 77);
 }
 
 #[test]

@@ -223,7 +223,7 @@ fn a_panic_at_any_step_of_others_code_frees_the_slot() {
             steps += 1;
             let scene = scene();
             let fuse = Fuse::of(steps);
-            let panicked = has_panicked(|| run(&scene.limiter, &fuse, status, usize::MAX));
+            let panicked = has_panicked(|| run(&scene.limiter, &fuse, status, 100));
             assert_nothing_is_lost(&scene.limiter, &format!("{status}: step {steps}"));
             if !panicked {
                 break;
