@@ -1,9 +1,9 @@
 //! How large the agents' calls are, and which of them are given up half-way.
 
 use crate::client::{ChatRequest, Message};
-use crate::counting::text;
 use crate::dice::Dice;
 use crate::ticket::Ticket;
+use ringgate_mock_provider::text_of;
 use std::sync::Arc;
 
 /// One call in so many hangs up.
@@ -36,7 +36,7 @@ impl Conversation {
     }
 
     pub(crate) fn begin(self) -> Vec<Message> {
-        if self.context == 0 { Vec::new() } else { vec![Message::user(text(self.context))] }
+        if self.context == 0 { Vec::new() } else { vec![Message::user(text_of(self.context))] }
     }
 
     pub(crate) fn request(self, history: &[Message], ticket: &Arc<Ticket>) -> ChatRequest {

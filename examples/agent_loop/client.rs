@@ -1,7 +1,6 @@
 //! A provider for any server that speaks the OpenAI protocol.
 
-use crate::counting::{TokenTerms, tokens};
-use crate::left::{OVERLOADED, feedback, retry_after};
+use crate::heard::{feedback, retry_after};
 use crate::ticket::Ticket;
 use async_trait::async_trait;
 use axum::body::Body;
@@ -16,6 +15,7 @@ use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use ringgate::{EventStream, Feedback, Provider, Refused, Usage, estimate_tokens};
+use ringgate_mock_provider::{Counting, count_tokens};
 use serde_json::{Value, json};
 use std::sync::Arc;
 
@@ -74,7 +74,7 @@ pub(crate) enum Error {
     TurnedAway { retry_after: Option<Duration> },
     /// The server answers 429, and when to retry.
     TooManyRequests { retry_after: Option<Duration> },
-    /// The server answers 529: fewer calls at a time.
+    /// The server answers 503: fewer calls at a time.
     Overloaded,
     /// The server answers another error.
     Status(StatusCode),
@@ -104,7 +104,7 @@ impl fmt::Display for Error {
                 write!(f, "the pool turns it away, retry after {retry_after:?}")
             }
             Self::TooManyRequests { retry_after } => write!(f, "429, retry after {retry_after:?}"),
-            Self::Overloaded => f.write_str("529, overloaded"),
+            Self::Overloaded => f.write_str("503, overloaded"),
             Self::Status(status) => write!(f, "the server says {status}"),
             Self::Http(error) => write!(f, "{error}"),
             Self::Protocol(what) => write!(f, "the answer is broken: {what}"),
@@ -125,14 +125,14 @@ impl From<Refused> for Error {
 pub(crate) struct OpenAiCompatible {
     client: Client<HttpConnector, Body>,
     url: String,
-    tokens: TokenTerms,
+    tokens: Counting,
     /// The name by which it calls itself, if the server should know.
     user: Option<&'static str>,
 }
 
 impl OpenAiCompatible {
     /// The API that begins at `base`, and how it counts tokens.
-    pub(crate) fn new(base: &str, tokens: TokenTerms) -> Self {
+    pub(crate) fn new(base: &str, tokens: Counting) -> Self {
         let mut connector = HttpConnector::new();
         // Requests are small: without this the system would hold them back to fill packets.
         connector.set_nodelay(true);
@@ -170,6 +170,7 @@ impl OpenAiCompatible {
         let mut question = json!({ "model": MODEL, "stream": true, "messages": messages });
         if let Some(max_tokens) = request.max_tokens {
             question["max_tokens"] = max_tokens.into();
+            question["stream_options"] = json!({ "include_usage": true });
         }
         if let Some(user) = self.user {
             question["user"] = user.into();
@@ -196,8 +197,8 @@ impl Provider for OpenAiCompatible {
     fn estimate(&self, request: &ChatRequest) -> Usage {
         let texts = request.messages.iter().map(|message| message.content.as_str());
         let input = match self.tokens {
-            TokenTerms::AsProduced { .. } => texts.map(estimate_tokens).sum(),
-            _ => tokens(texts.map(str::len).sum()),
+            Counting::AsSent { .. } => texts.map(estimate_tokens).sum(),
+            _ => count_tokens(&texts.collect::<String>()),
         };
         Usage::new(input, request.max_tokens.unwrap_or(0))
     }
@@ -222,7 +223,7 @@ async fn answer(response: Response<Body>) -> Result<EventStream<Event>, Error> {
         StatusCode::TOO_MANY_REQUESTS => {
             Error::TooManyRequests { retry_after: retry_after(response.headers()) }
         }
-        status if status.as_u16() == OVERLOADED => Error::Overloaded,
+        StatusCode::SERVICE_UNAVAILABLE => Error::Overloaded,
         status => return Err(Error::Status(status)),
     };
     // Read to its end, so that the connection can be used again. Its content is known.

@@ -8,7 +8,6 @@ use crate::after_idling::{self, AfterIdling};
 use crate::client::OpenAiCompatible;
 use crate::contenders::{Contender, Limits};
 use crate::flags::Flags;
-use crate::server::Server;
 use crate::table::Table;
 use crate::verdict::Verdict;
 use crate::{Pool, round, say, turn};
@@ -51,7 +50,7 @@ async fn play(
     limits: Limits,
     contender: Contender,
 ) -> Result<Round, Box<dyn Error>> {
-    let server = Server::start(flags.terms(), flags.lenient)?;
+    let server = flags.server().start().await?;
     let name = contender.name(limits);
     say(io::stdout(), &format_args!("\n{name}, server {}", server.url()));
     let provider: Arc<Pool> = Arc::new(OpenAiCompatible::new(&server.url(), flags.terms().tokens));
@@ -61,6 +60,6 @@ async fn play(
         return Err(format!("{name}: a call failed: {failure}").into());
     }
     let idle = after_idling::measure(limits, pool.as_ref()).await?;
-    let at_the_turn = turn::measure(limits, pool.as_ref(), server.ledger()).await?;
+    let at_the_turn = turn::measure(limits, pool.as_ref(), &server).await?;
     Ok(Round { contender, verdict, idle, at_the_turn })
 }

@@ -1,11 +1,12 @@
 //! The display while the agents run: bars on a terminal, otherwise an occasional line.
 
+use crate::counting::metered;
 use crate::flags::Terms;
-use crate::ledger::Ledger;
 use crate::tally::Tally;
 use core::fmt;
 use core::time::Duration;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use ringgate_mock_provider::{InWindow, MockProvider};
 use std::io::{self, IsTerminal, Write};
 use tokio::time::{Instant, interval_at};
 
@@ -19,7 +20,7 @@ pub(crate) struct Display<'a> {
     pub(crate) terms: Terms,
     pub(crate) start: Instant,
     pub(crate) deadline: Instant,
-    pub(crate) ledger: &'a Ledger,
+    pub(crate) server: &'a MockProvider,
     pub(crate) tally: &'a Tally,
 }
 
@@ -45,26 +46,34 @@ impl Display<'_> {
         loop {
             ticks.tick().await;
             if Instant::now() < self.deadline {
-                self.tally.look(self.ledger.counts().in_flight < self.terms.concurrency);
+                self.tally.look(self.server.counts().in_flight < self.terms.concurrency);
             }
             screen.show(&self.frame());
         }
     }
 
     fn frame(&self) -> Frame {
-        let counts = self.ledger.counts();
+        let (counts, in_window) = (self.server.counts(), self.server.in_window());
         Frame {
             agents: self.agents,
             terms: self.terms,
             elapsed: self.start.elapsed(),
-            in_window: self.ledger.in_window(),
+            in_window: in_window.requests,
             in_flight: counts.in_flight,
-            tokens: self.ledger.tokens_in_window(),
+            tokens: share(self.terms, in_window),
             in_line: self.tally.in_line(),
             answered: self.tally.answers(),
             beyond: counts.beyond(),
         }
     }
+}
+
+/// The share of the tightest limit on tokens that the window holds, if they are counted.
+#[expect(clippy::cast_precision_loss, reason = "a share to look at")]
+fn share(terms: Terms, held: InWindow) -> Option<f64> {
+    let [arriving, sent] = metered(terms.tokens).map(|limit| limit.max(1) as f64);
+    let shares = [held.counted_at_arrival as f64 / arriving, held.counted_as_sent as f64 / sent];
+    terms.count_tokens().then(|| shares[0].max(shares[1]))
 }
 
 impl Frame {

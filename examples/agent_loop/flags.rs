@@ -1,14 +1,20 @@
 //! The command line, and what follows from it: the server's terms and the limiter for them.
 
-use crate::counting::TokenTerms;
+use crate::counting::{Told, limits};
 use clap::{Parser, ValueEnum};
 use core::fmt;
+use core::ops::RangeInclusive;
 use core::time::Duration;
 use ringgate::{Limiter, LimiterBuilder, Rate, RateLimitPolicy, TokenLimit};
+use ringgate_mock_provider::{self as mock, Counting, MockProvider, MockProviderBuilder};
 
 const MINUTE: Duration = Duration::from_secs(60);
 const SECOND: Duration = Duration::from_secs(1);
 const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// How long answers take, so that calls overlap in many ways.
+pub(crate) const ANSWERS: RangeInclusive<Duration> =
+    Duration::from_millis(100)..=Duration::from_millis(250);
 
 /// Many LLM agents share one limiter: a loopback server checks its limits.
 #[derive(Debug, Parser)]
@@ -139,20 +145,34 @@ pub(crate) struct Terms {
     pub(crate) limit: u32,
     pub(crate) window: Duration,
     pub(crate) concurrency: usize,
-    pub(crate) tokens: TokenTerms,
+    pub(crate) tokens: Counting,
 }
 
 impl Terms {
+    pub(crate) fn count_tokens(self) -> bool {
+        self.tokens != Counting::Uncounted
+    }
+
+    /// The same for the server.
+    pub(crate) fn of_server(self) -> mock::Terms {
+        mock::Terms {
+            requests: Some(self.limit),
+            window: self.window,
+            tokens: self.tokens,
+            max_in_flight: Some(self.concurrency),
+        }
+    }
+
     fn token_limits(self) -> Vec<TokenLimit> {
-        self.tokens.limits(self.window)
+        limits(self.tokens, self.window)
     }
 }
 
 impl fmt::Display for Terms {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { limit, window, concurrency, tokens } = self;
+        let Self { limit, window, concurrency, tokens } = *self;
         write!(f, "at most {limit} in any {window:?}, and {concurrency} in flight")?;
-        if tokens.are_counted() { write!(f, "\ntokens      {tokens}") } else { Ok(()) }
+        if self.count_tokens() { write!(f, "\ntokens      {}", Told(tokens)) } else { Ok(()) }
     }
 }
 
@@ -165,6 +185,12 @@ impl Flags {
         };
         let tokens = self.token_terms(window);
         Terms { limit, window, concurrency: self.concurrency(), tokens }
+    }
+
+    /// The server, which enforces the terms.
+    pub(crate) fn server(&self) -> MockProviderBuilder {
+        let builder = MockProvider::builder().terms(self.terms().of_server());
+        builder.lenient(self.lenient).answer_time(ANSWERS)
     }
 
     fn counts_tokens(&self) -> bool {
@@ -200,18 +226,18 @@ impl Flags {
         self.concurrency.unwrap_or(default)
     }
 
-    fn token_terms(&self, window: Duration) -> TokenTerms {
+    fn token_terms(&self, window: Duration) -> Counting {
         let or = |given: Option<u64>, per_second: u64| {
             let millis = u64::try_from(window.as_millis()).unwrap_or(u64::MAX);
             given.unwrap_or(millis.saturating_mul(per_second) / 1000)
         };
         match self.provider {
-            Counts::Openai => TokenTerms::AtArrival { total: or(self.tokens, 100_000) },
-            Counts::Anthropic => TokenTerms::AsProduced {
+            Counts::Openai => Counting::AtArrival { total: or(self.tokens, 100_000) },
+            Counts::Anthropic => Counting::AsSent {
                 input: or(self.input_tokens, 80_000),
                 output: or(self.output_tokens, 14_000),
             },
-            Counts::Requests => TokenTerms::Uncounted,
+            Counts::Requests => Counting::Uncounted,
         }
     }
 
@@ -267,7 +293,7 @@ impl Flags {
         let Terms { limit, concurrency, tokens, .. } = self.terms();
         let moment = Duration::from_nanos(1);
         let builder = Limiter::builder().rate(Rate::new(limit, moment));
-        let limits = tokens.limits(moment).into_iter();
+        let limits = limits(tokens, moment).into_iter();
         limits.fold(builder, LimiterBuilder::token_limit).max_concurrent(concurrency).build()
     }
 

@@ -1,12 +1,12 @@
 //! How much of its limits on tokens the limiter has given out, by its own counts, while calls wait.
 
-use crate::counting::TokenTerms;
 use crate::flags::Terms;
 use crate::tally::Tally;
 use core::cell::Cell;
 use core::ops::Range;
 use core::time::Duration;
 use ringgate::Limiter;
+use ringgate_mock_provider::Counting;
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
 const TICK: Duration = Duration::from_millis(5);
@@ -17,7 +17,7 @@ pub(crate) struct Gauge<'a> {
     /// `None` where there is nothing to read.
     limiter: Option<&'a Limiter>,
     tally: &'a Tally,
-    tokens: TokenTerms,
+    tokens: Counting,
     /// From when to when.
     start: Instant,
     end: Instant,
@@ -62,9 +62,9 @@ impl<'a> Gauge<'a> {
 
     fn read(&self, limiter: &Limiter) {
         let shares = match self.tokens {
-            TokenTerms::Uncounted => return,
-            TokenTerms::AtArrival { total } => [given_out(total, limiter.remaining_tokens()), 0.0],
-            TokenTerms::AsProduced { input, output } => [
+            Counting::Uncounted => return,
+            Counting::AtArrival { total } => [given_out(total, limiter.remaining_tokens()), 0.0],
+            Counting::AsSent { input, output } => [
                 given_out(input, limiter.remaining_input_tokens()),
                 given_out(output, limiter.remaining_output_tokens()),
             ],

@@ -1,7 +1,7 @@
 //! Many agents share one key, and the provider never has to refuse them.
 //!
-//! A small server on loopback speaks an OpenAI-style streaming chat completion and keeps its own
-//! log of arrivals and tokens: it answers 429 to any call beyond its limits. Agents talk to it through one
+//! A small server on loopback (the crate `ringgate-mock-provider`) streams chat completions as OpenAI does and keeps
+//! its own log of arrivals and tokens: it answers 429 to any call beyond its limits. Agents talk to it through one
 //! [`ringgate::ProviderPool`]; at the end a verdict says whether the server ever refused, and how
 //! much of what it allows was used.
 //!
@@ -72,16 +72,13 @@ mod dice;
 mod display;
 mod flags;
 mod gauge;
-mod journal;
-mod ledger;
-mod left;
+mod heard;
 mod meter;
 mod naive;
 mod overhead;
 #[cfg(feature = "oxi-ai")]
 mod oxi;
 mod round;
-mod server;
 #[cfg(feature = "oxi-ai")]
 mod side_by_side;
 mod surprise;
@@ -99,7 +96,6 @@ use client::{ChatRequest, Event, OpenAiCompatible};
 use core::fmt::Display;
 use flags::{Flags, Whose};
 use ringgate::{Provider, ProviderPool};
-use server::Server;
 use std::error::Error;
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -130,7 +126,7 @@ async fn run(flags: &Flags) -> Result<ExitCode, Box<dyn Error>> {
 }
 
 async fn alone(flags: &Flags) -> Result<ExitCode, Box<dyn Error>> {
-    let server = Server::start(flags.terms(), flags.lenient)?;
+    let server = flags.server().start().await?;
     let provider = Arc::new(OpenAiCompatible::new(&server.url(), flags.terms().tokens));
     let limiter = flags.limiter();
     let watched = (!flags.unlimited).then_some(&limiter);

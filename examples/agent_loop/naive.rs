@@ -6,10 +6,9 @@
 
 use crate::Pool;
 use crate::client::{ChatRequest, Error, Event, OpenAiCompatible};
-use crate::counting::TokenTerms;
+use crate::counting::metered;
 use crate::flags::{Flags, Terms};
 use crate::meter::Meter;
-use crate::server::Server;
 use crate::tokens::Tokens;
 use crate::verdict::{Verdict, percent};
 use crate::{round, say};
@@ -17,6 +16,7 @@ use async_trait::async_trait;
 use core::fmt;
 use futures_util::StreamExt;
 use ringgate::{EventStream, Provider, ProviderPool, Usage};
+use ringgate_mock_provider::Counting;
 use std::io;
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -39,7 +39,7 @@ const WAYS: [(Way, &str); 3] = [
 
 /// ringgate's verdict decides.
 pub(crate) async fn run(flags: &Flags) -> Result<ExitCode, Box<dyn std::error::Error>> {
-    if !flags.terms().tokens.are_counted() {
+    if !flags.terms().count_tokens() {
         return Err("the usual ways are about tokens: --provider openai or anthropic".into());
     }
     say(io::stdout(), flags);
@@ -55,7 +55,7 @@ pub(crate) async fn run(flags: &Flags) -> Result<ExitCode, Box<dyn std::error::E
 }
 
 async fn play(flags: &Flags, way: Way) -> io::Result<Verdict> {
-    let server = Server::start(flags.terms(), flags.lenient)?;
+    let server = flags.server().start().await?;
     let provider: Arc<Pool> = Arc::new(OpenAiCompatible::new(&server.url(), flags.terms().tokens));
     let limiter = if way == Way::Ringgate { flags.limiter() } else { flags.limiter_of_requests() };
     let provider = if way == Way::Afterwards {
@@ -75,7 +75,7 @@ struct Afterwards {
 }
 
 struct Counted {
-    terms: TokenTerms,
+    terms: Counting,
     /// Total or input.
     first: Meter,
     output: Meter,
@@ -83,7 +83,7 @@ struct Counted {
 
 impl Afterwards {
     fn new(provider: Arc<Pool>, Terms { tokens, window, .. }: Terms) -> Self {
-        let [first, output] = tokens.metered().map(|limit| Meter::new(limit, window));
+        let [first, output] = metered(tokens).map(|limit| Meter::new(limit, window));
         let counted = Counted { terms: tokens, first, output };
         Self { provider, counted: Arc::new(Mutex::new(counted)) }
     }
@@ -108,7 +108,7 @@ impl Counted {
     }
 
     fn count(&mut self, usage: Usage) {
-        let (now, by_kind) = (Instant::now(), matches!(self.terms, TokenTerms::AsProduced { .. }));
+        let (now, by_kind) = (Instant::now(), matches!(self.terms, Counting::AsSent { .. }));
         self.first.count(if by_kind { usage.input } else { usage.total() }, now);
         self.output.count(usage.output, now);
     }

@@ -6,10 +6,10 @@ use crate::dice::Dice;
 use crate::display::Display;
 use crate::flags::Flags;
 use crate::gauge::Gauge;
-use crate::server::Server;
 use crate::tally::Tally;
 use crate::verdict::Verdict;
 use ringgate::Limiter;
+use ringgate_mock_provider::MockProvider;
 use std::sync::Arc;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -17,7 +17,7 @@ use tokio::time::Instant;
 /// Runs the agents with this pool, whose provider is this server. If it keeps limits on tokens, `limiter` is its limiter.
 pub(crate) async fn play(
     flags: &Flags,
-    server: &Server,
+    server: &MockProvider,
     pool: Arc<Pool>,
     limiter: Option<&Limiter>,
 ) -> Verdict {
@@ -29,7 +29,7 @@ pub(crate) async fn play(
         terms: flags.terms(),
         start,
         deadline,
-        ledger: server.ledger(),
+        server,
         tally: &tally,
     };
     let gauge = Gauge::new(limiter, &tally, flags.terms_with_margin(), start..deadline);
@@ -40,7 +40,7 @@ pub(crate) async fn play(
         () = gauge.watch() => {}
     }
     let time = start.into_std()..deadline.into_std();
-    Verdict::new(flags, time, server.ledger(), tally.read(), gauge.shares())
+    Verdict::new(flags, time, server, tally.read(), gauge.shares())
 }
 
 fn start_agents(
@@ -57,7 +57,7 @@ fn start_agents(
         deadline,
         pool: Arc::clone(pool),
         tally: Arc::clone(tally),
-        counts_tokens: flags.terms().tokens.are_counted(),
+        counts_tokens: flags.terms().count_tokens(),
         dice: dice.split(),
     };
     (1..=flags.agents()).map(|number| agent(number).run()).collect()

@@ -5,7 +5,6 @@ use crate::flags::Flags;
 use crate::oxi::{ByOxiAi, provider};
 use crate::round;
 use crate::say;
-use crate::server::Server;
 use crate::verdict::Verdict;
 use crate::whole_call;
 use core::fmt;
@@ -39,7 +38,7 @@ async fn side(
     whose: &str,
     pool: &dyn Fn(Arc<dyn Provider>) -> Arc<dyn Provider>,
 ) -> Result<Verdict, Box<dyn Error>> {
-    let server = Server::start(flags.terms(), flags.lenient)?;
+    let server = flags.server().start().await?;
     say(io::stdout(), &format_args!("\n{whose} pool, server {}", server.url()));
     let agents_pool = Arc::new(ByOxiAi::new(pool(provider(&server.url()))));
     let mut verdict = round::play(flags, &server, agents_pool, None).await;

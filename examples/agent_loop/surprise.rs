@@ -4,7 +4,7 @@
 //! 1. A second client with the same key takes a third for a while.
 //! 2. It answers 429 to whatever comes within a sixth of the window, though no limit is reached.
 //! 3. It lowers its limits by a third for a while.
-//! 4. It is overloaded: all agents come back from a break at once, and it answers 529 to those beyond its capacity.
+//! 4. It is overloaded: all agents come back from a break at once, and it answers 503 to those beyond its capacity.
 //!    That is more than the rate needs on average, and less than the agents want at once. If it were less than the rate
 //!    needs, no limiter that halves and then adds one at a time could use more than three quarters of it.
 //!
@@ -19,7 +19,7 @@
 //!
 //! # What is judged
 //!
-//! * **Refusals**, 429s and 529s: at most as many as calls were in flight when the surprise began, or when the first
+//! * **Refusals**, 429s and 503s: at most as many as calls were in flight when the surprise began, or when the first
 //!   refusal was heard, if more were then (that call included). These were sent before anybody could know.
 //! * **Lost calls**, sent and never answered: none.
 //! * **Use** ([`share`]), the share that the agents have of what the server allows them: at least 95 %, from a sixth of
@@ -36,14 +36,15 @@ mod timeline;
 mod verdict;
 
 use crate::client::OpenAiCompatible;
-use crate::counting::TokenTerms;
 use crate::flags::{Flags, Terms};
 use crate::say;
-use crate::server::Server;
 use agents::Agents;
 use core::error::Error;
+use core::ops::RangeInclusive;
+use core::time::Duration;
 use line::Line;
 use record::Record;
+use ringgate_mock_provider::Counting;
 use std::io;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -51,13 +52,13 @@ use timeline::Timeline;
 use tokio::time::Instant;
 use verdict::{Outcome, Verdict};
 
-/// By this factor answers are shorter than elsewhere. A refused call takes a place in the limiter's window, and the
+/// Answers take half as long as elsewhere. A refused call takes a place in the limiter's window, and the
 /// longer answers take, the more calls are in flight when a surprise begins.
-const HASTE: u32 = 2;
+const ANSWERS: RangeInclusive<Duration> = Duration::from_millis(50)..=Duration::from_millis(125);
 
 /// The run that listens decides.
 pub(crate) async fn run(flags: &Flags) -> Result<ExitCode, Box<dyn Error>> {
-    if let TokenTerms::AsProduced { .. } = flags.terms().tokens {
+    if let Counting::AsSent { .. } = flags.terms().tokens {
         return Err(
             "what is allowed of output is not known beforehand: --provider openai or requests"
                 .into(),
@@ -78,11 +79,12 @@ async fn play(flags: &Flags, timeline: &Timeline, listens: bool) -> io::Result<O
     let terms = flags.terms();
     // The agents' limiter keeps to fewer calls in flight: the second client has room beside them.
     let server_terms = Terms { concurrency: 2 * terms.concurrency, ..terms };
-    let server = Server::with_haste(HASTE, server_terms, false)?;
+    let server =
+        flags.server().terms(server_terms.of_server()).answer_time(ANSWERS).start().await?;
     let record = Arc::new(Record::default());
     let provider = OpenAiCompatible::new(&server.url(), terms.tokens);
     let line = Arc::new(Line::new(flags.limiter(), provider, listens, &record));
     let agents = Agents { flags, timeline, line };
     tokio::join!(agents.work(), timeline.play(&server, &record, listens));
-    Ok(Outcome::new(timeline, terms.window, &server.ledger().journal(), record.read()))
+    Ok(Outcome::new(timeline, terms.window, &server.log(), record.read()))
 }

@@ -33,7 +33,7 @@ impl Table<'_> {
             contender.name(self.limits),
             totals.answered.to_string(),
             counts.beyond().to_string(),
-            counts.beyond_concurrency.to_string(),
+            counts.beyond_in_flight.to_string(),
             totals.turned_away.to_string(),
             used(round),
             Rounded(idle.first).to_string(),

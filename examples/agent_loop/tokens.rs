@@ -1,14 +1,13 @@
 //! What became of the tokens, for the verdict.
 
-use crate::counting::TokenTerms;
 use crate::flags::Terms;
-use crate::ledger::Ledger;
 use crate::tally::Spent;
 use crate::verdict::percent;
 use core::fmt;
 use core::ops::Range;
 use core::time::Duration;
 use ringgate::Usage;
+use ringgate_mock_provider::{Counting, Log};
 use std::time::Instant;
 
 /// The limits on tokens, how far they were used, and what calls reserved and used.
@@ -39,11 +38,10 @@ impl Tokens {
         terms: Terms,
         kept: Terms,
         time: &Range<Instant>,
-        ledger: &Ledger,
+        log: &Log,
         spent: Spent,
         given_out: Option<[f64; 2]>,
     ) -> Option<Self> {
-        let log = ledger.counted();
         let of = |name, limit, held, entries: &[(Instant, u64)], n: usize| Use {
             name,
             limit,
@@ -52,16 +50,16 @@ impl Tokens {
             counted: share(entries, limit, [terms.window, kept.window], time),
         };
         let uses = match terms.tokens {
-            TokenTerms::Uncounted => return None,
-            TokenTerms::AtArrival { total } => {
-                vec![of("tokens", total, "reserved", &log.at_arrival, 0)]
+            Counting::Uncounted => return None,
+            Counting::AtArrival { total } => {
+                vec![of("tokens", total, "reserved", &log.counted_at_arrival, 0)]
             }
-            TokenTerms::AsProduced { input, output } => vec![
-                of("input", input, "reserved, then settled", &log.at_arrival, 0),
-                of("output", output, "held, then settled", &log.as_sent, 1),
+            Counting::AsSent { input, output } => vec![
+                of("input", input, "reserved, then settled", &log.counted_at_arrival, 0),
+                of("output", output, "held, then settled", &log.counted_as_sent, 1),
             ],
         };
-        let gives_back = matches!(terms.tokens, TokenTerms::AsProduced { .. });
+        let gives_back = matches!(terms.tokens, Counting::AsSent { .. });
         Some(Self { uses, window: terms.window, spent, gives_back })
     }
 

@@ -9,22 +9,26 @@ use crate::Pool;
 use crate::after_idling::{call, idle};
 use crate::client::Error;
 use crate::contenders::Limits;
-use crate::ledger::Ledger;
 use futures_util::stream;
 use futures_util::{StreamExt, future};
+use ringgate_mock_provider::MockProvider;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
 /// How many calls the server refuses. The calls that are given up leave the limiter unfit for more.
-pub(crate) async fn measure(limits: Limits, pool: &Pool, ledger: &Ledger) -> Result<usize, Error> {
+pub(crate) async fn measure(
+    limits: Limits,
+    pool: &Pool,
+    server: &MockProvider,
+) -> Result<usize, Error> {
     idle(limits).await;
-    let before = ledger.counts().beyond();
+    let before = server.counts().beyond();
     let start = Instant::now();
     call(start, pool).await?;
     sleep_until(start + limits.window * 3 / 4).await;
     if let Ok(result) = timeout_at(start + limits.window * 5 / 4, ask(limits, pool)).await {
         result?;
     }
-    Ok(ledger.counts().beyond() - before)
+    Ok(server.counts().beyond() - before)
 }
 
 async fn ask(limits: Limits, pool: &Pool) -> Result<(), Error> {

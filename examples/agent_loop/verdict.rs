@@ -1,12 +1,12 @@
 //! Whether the limits were kept, and whether what they allow was used.
 
 use crate::flags::{Flags, Terms};
-use crate::ledger::{Counts, Ledger};
 use crate::tally::Totals;
 use crate::tokens::Tokens;
 use core::fmt;
 use core::ops::Range;
 use core::time::Duration;
+use ringgate_mock_provider::{Counts, MockProvider};
 use std::process::ExitCode;
 use std::time::Instant;
 
@@ -87,22 +87,22 @@ impl Verdict {
     pub(crate) fn new(
         flags: &Flags,
         time: Range<Instant>,
-        ledger: &Ledger,
+        server: &MockProvider,
         mut totals: Totals,
         given_out: Option<[f64; 2]>,
     ) -> Self {
         totals.waits.sort_unstable();
-        let (terms, kept, arrivals) = (flags.terms(), flags.terms_with_margin(), ledger.arrivals());
+        let (terms, kept, log) = (flags.terms(), flags.terms_with_margin(), server.log());
         Self {
             terms,
             unlimited: flags.unlimited,
             lenient: flags.lenient,
             time: time.end - time.start,
-            accepted: arrivals.len(),
-            counts: ledger.counts(),
-            use_of_rate: UseOfRate::of(&arrivals, terms, &time),
-            use_with_margin: UseOfRate::of(&arrivals, kept, &time).share(kept.window),
-            tokens: Tokens::new(terms, kept, &time, ledger, totals.tokens, given_out),
+            accepted: log.arrivals.len(),
+            counts: server.counts(),
+            use_of_rate: UseOfRate::of(&log.arrivals, terms, &time),
+            use_with_margin: UseOfRate::of(&log.arrivals, kept, &time).share(kept.window),
+            tokens: Tokens::new(terms, kept, &time, &log, totals.tokens, given_out),
             totals,
             overhead: Vec::new(),
         }
@@ -235,13 +235,13 @@ impl Verdict {
         writeln!(f, "{failed} failed")?;
         writeln!(f, "            {left_the_line} more in line when the time was over")?;
         write!(f, "429s        {too_many_requests}: ")?;
-        let Counts { beyond_rate, beyond_tokens, beyond_concurrency, peak_in_flight, .. } =
+        let Counts { beyond_requests, beyond_tokens, beyond_in_flight, peak_in_flight, .. } =
             self.counts;
-        write!(f, "{beyond_rate} calls beyond the rate, ")?;
+        write!(f, "{beyond_requests} calls beyond the rate, ")?;
         if self.tokens.is_some() {
             write!(f, "{beyond_tokens} beyond the tokens, ")?;
         }
-        writeln!(f, "{beyond_concurrency} beyond those in flight")?;
+        writeln!(f, "{beyond_in_flight} beyond those in flight")?;
         writeln!(f, "in flight   {peak_in_flight} at most, of {}", self.terms.concurrency)
     }
 

@@ -36,7 +36,7 @@ impl Agents<'_> {
     /// Until all have their answers, or too late.
     pub(crate) async fn work(&self) {
         let count = u16::try_from(self.flags.agents()).unwrap_or(u16::MAX);
-        let counts_tokens = self.flags.terms().tokens.are_counted();
+        let counts_tokens = self.flags.terms().count_tokens();
         let tally = Arc::new(Tally::default());
         let begun = Arc::new(AtomicU32::new(0));
         // The same calls in each run.

@@ -25,7 +25,7 @@ pub(crate) struct Totals {
     pub(crate) refusals: Vec<Refusal>,
 }
 
-/// A 429 or a 529.
+/// A 429 or a 503.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Refusal {
     pub(crate) sent: Instant,

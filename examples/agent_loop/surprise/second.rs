@@ -2,16 +2,18 @@
 
 use crate::agent::read;
 use crate::client::{ChatRequest, Error, Message, OpenAiCompatible};
-use crate::counting::{TokenTerms, text};
 use crate::flags::Terms;
-use crate::server::SECOND;
 use crate::tally::Tally;
 use crate::ticket::Ticket;
 use core::time::Duration;
 use ringgate::EventStream;
+use ringgate_mock_provider::{Counting, text_of};
 use std::sync::Arc;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until};
+
+/// The name by which it calls itself.
+pub(crate) const SECOND: &str = "second";
 
 /// The shortest wait after a refusal.
 const PATIENCE: Duration = Duration::from_millis(1);
@@ -55,9 +57,9 @@ async fn ask(
 fn request(terms: Terms) -> ChatRequest {
     let ticket = Ticket::new(Instant::now(), &Arc::new(Tally::default()));
     let (content, max_tokens) = match terms.tokens {
-        TokenTerms::AtArrival { total } => {
+        Counting::AtArrival { total } => {
             let each = total / u64::from(terms.limit.max(1));
-            (text(each - each / 10), Some(each / 10))
+            (text_of(each - each / 10), Some(each / 10))
         }
         _ => ("Is anybody there?".to_owned(), None),
     };

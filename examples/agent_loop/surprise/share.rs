@@ -11,15 +11,30 @@
 //! The share of a time is the mean over it. Places that are taken again the moment they are free make 100 %. A limiter's
 //! margin takes its part of that.
 
-use crate::counting::TokenTerms;
-use crate::flags::Terms;
-use crate::journal::{Caller, Event, Journal};
+use super::second::SECOND;
 use core::ops::Range;
 use core::time::Duration;
+use ringgate_mock_provider::{Counting, Event, Log, Terms};
 use std::time::Instant;
 
 /// The least share.
 pub(crate) const GOAL: f64 = 0.95;
+
+/// Who sends a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Caller {
+    /// An agent.
+    Agent,
+    /// A second client with the same key.
+    Second,
+}
+
+impl Caller {
+    /// By the name that the request says.
+    pub(crate) fn of(user: Option<&str>) -> Self {
+        if user == Some(SECOND) { Self::Second } else { Self::Agent }
+    }
+}
 
 /// The shares over time: each holds from its instant until the next one's.
 #[derive(Debug)]
@@ -53,20 +68,22 @@ enum Step {
 }
 
 impl Shares {
-    pub(crate) fn new(journal: &Journal, window: Duration) -> Self {
+    pub(crate) fn new(log: &Log, window: Duration) -> Self {
         let mut steps = Vec::new();
-        for (at, event) in &journal.0 {
-            match *event {
-                Event::Terms(terms) => steps.push((*at, Step::Terms(terms))),
-                Event::Closed(until) => {
+        for (at, event) in &log.events {
+            match event {
+                Event::TermsSet { terms, .. } => steps.push((*at, Step::Terms(*terms))),
+                Event::Closed { until, .. } => {
                     steps.push((*at, Step::Closed(true)));
-                    steps.push((until, Step::Closed(false)));
+                    steps.push((*until, Step::Closed(false)));
                 }
-                Event::Ended => steps.push((*at, Step::End)),
-                Event::Begun { caller, tokens } => {
+                Event::Ended { .. } => steps.push((*at, Step::End)),
+                Event::Accepted { user, tokens, .. } => {
+                    let (caller, tokens) = (Caller::of(user.as_deref()), *tokens);
                     steps.push((*at, Step::Begin(caller, tokens)));
                     steps.push((*at + window, Step::Age(caller, tokens)));
                 }
+                _ => {}
             }
         }
         steps.sort_by_key(|(at, _)| *at);
@@ -131,16 +148,20 @@ impl State {
     fn share(&self) -> f64 {
         let Some(terms) = self.terms else { return 0.0 };
         let (agents, second) = (self.agents, self.second);
-        let calls = of(agents.calls, u64::from(terms.limit).saturating_sub(second.calls));
-        let in_flight = of(self.in_flight as u64, terms.concurrency as u64);
+        let calls = of(agents.calls, most(terms.requests).saturating_sub(second.calls));
+        let in_flight =
+            of(self.in_flight as u64, most(terms.max_in_flight.map(|calls| calls as u64)));
         let tokens = match terms.tokens {
-            TokenTerms::AtArrival { total } => {
-                of(agents.tokens, total.saturating_sub(second.tokens))
-            }
+            Counting::AtArrival { total } => of(agents.tokens, total.saturating_sub(second.tokens)),
             _ => 0.0,
         };
         if self.closed { 1.0 } else { calls.max(tokens).max(in_flight) }
     }
+}
+
+/// A limit; `None` is none.
+fn most(limit: Option<impl Into<u64>>) -> u64 {
+    limit.map_or(u64::MAX, Into::into)
 }
 
 /// At most 1: what was there before a limit was lowered is no more than all.

@@ -2,14 +2,13 @@
 
 use super::record::Record;
 use super::second;
-use crate::counting::TokenTerms;
 use crate::flags::{Flags, Terms};
 use crate::say;
-use crate::server::Server;
 use crate::verdict::Rounded;
 use core::fmt;
 use core::ops::Range;
 use core::time::Duration;
+use ringgate_mock_provider::{Counting, MockProvider};
 use std::io;
 use tokio::time::{Instant, sleep_until};
 
@@ -104,7 +103,7 @@ impl Timeline {
     }
 
     /// Plays it with a server.
-    pub(crate) async fn play(&self, server: &Server, record: &Record, aloud: bool) {
+    pub(crate) async fn play(&self, server: &MockProvider, record: &Record, aloud: bool) {
         for phase in &self.phases {
             sleep_until(phase.time.start).await;
             if aloud {
@@ -117,18 +116,17 @@ impl Timeline {
         sleep_until(self.end()).await;
     }
 
-    fn change(&self, server: &Server, phase: &Phase) {
-        let ledger = server.ledger();
+    fn change(&self, server: &MockProvider, phase: &Phase) {
         let full = Terms { concurrency: 2 * self.terms.concurrency, ..self.terms };
         match phase.surprise {
-            Surprise::Lowered => ledger.set_terms(lowered(full)),
-            Surprise::Raised | Surprise::Relieved => ledger.set_terms(full),
+            Surprise::Lowered => server.set_terms(lowered(full).of_server()),
+            Surprise::Raised | Surprise::Relieved => server.set_terms(full.of_server()),
             Surprise::Second => {
                 tokio::spawn(second::run(server.url(), self.terms, phase.time.end));
             }
             Surprise::Alone => {}
-            Surprise::Overload => ledger.overload(self.capacity()),
-            Surprise::Refusals => ledger.close(self.moment()),
+            Surprise::Overload => server.overload(self.capacity()),
+            Surprise::Refusals => server.close_for(self.moment()),
         }
     }
 
@@ -146,7 +144,7 @@ impl Timeline {
 /// A third less.
 fn lowered(terms: Terms) -> Terms {
     let tokens = match terms.tokens {
-        TokenTerms::AtArrival { total } => TokenTerms::AtArrival { total: total - total / 3 },
+        Counting::AtArrival { total } => Counting::AtArrival { total: total - total / 3 },
         tokens => tokens,
     };
     Terms { limit: terms.limit - terms.limit / 3, tokens, ..terms }
@@ -170,7 +168,7 @@ impl fmt::Display for Timeline {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "overload    529 beyond {} in flight\n\
+            "overload    503 beyond {} in flight\n\
              429s        to all calls for {}, what ten seconds are of a minute",
             self.capacity(),
             Rounded(self.moment())

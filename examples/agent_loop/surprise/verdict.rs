@@ -1,12 +1,12 @@
 //! What was refused, lost and used after each surprise, with feedback and without.
 
 use super::record::{Refusal, Totals};
-use super::share::{GOAL, Shares};
+use super::share::{Caller, GOAL, Shares};
 use super::timeline::{Phase, Surprise, Timeline};
-use crate::journal::{Caller, Journal};
 use crate::verdict::percent;
 use core::fmt;
 use core::time::Duration;
+use ringgate_mock_provider::{Event, Log};
 use std::process::ExitCode;
 
 /// Both runs. Only the one with feedback is judged.
@@ -36,19 +36,14 @@ struct Row {
 }
 
 impl Outcome {
-    pub(crate) fn new(
-        timeline: &Timeline,
-        window: Duration,
-        journal: &Journal,
-        totals: Totals,
-    ) -> Self {
-        let shares = Shares::new(journal, window);
+    pub(crate) fn new(timeline: &Timeline, window: Duration, log: &Log, totals: Totals) -> Self {
+        let shares = Shares::new(log, window);
         let moment = timeline.moment();
         let row = |(phase, begun): (&Phase, &usize)| {
             Row::new(phase, *begun, [moment, window], &shares, &totals.refusals)
         };
         let rows = timeline.phases().iter().zip(&totals.begun).map(row).collect();
-        Self { rows, totals, second: journal.accepted_from(Caller::Second) }
+        Self { rows, totals, second: accepted_from_second(log) }
     }
 
     fn refused(&self) -> usize {
@@ -69,6 +64,12 @@ impl Outcome {
         faults.extend(self.totals.first_failure.clone());
         faults
     }
+}
+
+/// How many calls of the second client were accepted.
+fn accepted_from_second(log: &Log) -> usize {
+    let is_theirs = |event: &Event| matches!(event, Event::Accepted { user, .. } if Caller::of(user.as_deref()) == Caller::Second);
+    log.events.iter().filter(|(_, event)| is_theirs(event)).count()
 }
 
 impl Row {
@@ -170,7 +171,7 @@ impl fmt::Display for Verdict {
         writeln!(
             f,
             "\n\
-             refused     429s and 529s; at most as many as were in flight\n\
+             refused     429s and 503s; at most as many as were in flight\n\
              in flight   sent and not answered to the end when it began, or when the first of these was\n\
              \x20           heard (that one included) if more were then\n\
              later       of the refused, those sent after one was heard\n\
