@@ -5,6 +5,7 @@
 //! holding                        what is held, and the call; both end together, in this order
 //! call                           an admitted call, and what its answer has said so far
 //! closures · idle                who reads the answer; how long it may stand still
+//! error_body                     the first bytes of an error
 //! exclusive                      a function that only its owner calls
 //! guard                          the permits that can be held
 //! ```
@@ -16,6 +17,8 @@
 mod body;
 mod call;
 mod closures;
+#[cfg(all(feature = "http", feature = "http-body"))]
+mod error_body;
 mod exclusive;
 mod future;
 mod guard;

@@ -44,6 +44,7 @@ mod level;
 mod line;
 mod not_until;
 mod observing;
+mod observing_more;
 mod others;
 mod panics;
 mod pause;

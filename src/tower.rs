@@ -27,18 +27,22 @@
 //! # Where it stands
 //!
 //! * **Retries** belong outside, so that each attempt takes a permit: with `ServiceBuilder` add the retry layer first. Inside, all
-//!   attempts of a call would share one permit, and the provider counts each of them.
+//!   attempts of a call would share one permit, and the provider counts each of them. They need no pause of their own where a
+//!   pause was observed: the next attempt waits in line. A policy that decides by the status drops the body unread, and with
+//!   it what only the body tells.
 //! * **`Buffer`** belongs outside, too: its worker only hands requests on, and each waits for its permit in its own future.
 //! * **`ConcurrencyLimit`** inside keeps a place of its own taken while a request waits for a permit, because a service must be ready
 //!   before it is called. Let the limiter count the calls in flight instead. Outside it bounds how many requests wait, but frees its
 //!   place at the answer's headers.
+//! * **Decompression** belongs inside: of compressed bytes no usage and no error is read.
 //! * **`Timeout`** outside includes the wait for a permit, inside only the call. [`LimiterLayer::acquire_timeout`] is for the wait.
 //!
 //! # Readiness
 //!
 //! `poll_ready` asks the inner service and nothing else. So it says nothing of the limiter, and a caller that is ready and does not
 //! call holds nothing of it. The request waits in the future of `call`. That future takes the inner service that was ready with it,
-//! and leaves a clone in its place. To shed load instead of waiting use
+//! and leaves a clone in its place. If the request had to wait, the service is asked again before it is called: its connection
+//! may have been closed. If it fails then, the call was not sent: its tokens are given back. To shed load instead of waiting use
 //! [`without_waiting`](LimiterLayer::without_waiting), or a limiter with [`max_waiters`](crate::LimiterBuilder::max_waiters).
 //!
 //! # Fairness and cancel safety
@@ -46,6 +50,11 @@
 //! Requests are admitted in the order in which their futures are first polled, by [priority](LimiterLayer::priority). The future
 //! can be dropped at any point. While it waits it gives up its place, and nothing is counted. After that the call is dropped and then
 //! its slot is free; its request and its tokens count as reserved. It is the same if the inner service fails or panics.
+//!
+//! # What it does not hold
+//!
+//! An answer without a body ends at its headers. So does a 101: a connection that is upgraded goes on without its permit, unless you
+//! [hold](crate::OwnedLimiterPermit::hold) one with it.
 //!
 //! # Cost
 //!

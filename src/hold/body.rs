@@ -2,21 +2,31 @@
 
 use super::call::Call;
 use super::closures::Closures;
+#[cfg(feature = "http")]
+use super::error_body::ErrorBody;
 use super::guard::{Admitted, Guard};
 use super::holding::{Holding, Then};
 use super::idle::{Idle, StalledError};
 use crate::feedback::Feedback;
+#[cfg(feature = "http")]
+use crate::feedback::FeedbackReader;
 use crate::limiter::{LimiterPermit, OwnedLimiterPermit};
 use crate::semaphore::OwnedSemaphorePermit;
 use crate::tokens::Usage;
 #[cfg(feature = "http")]
 use crate::usage::UsageReader;
+#[cfg(feature = "http")]
+use bytes::Buf;
 use core::fmt;
 use core::pin::Pin;
 use core::task::{Context, Poll};
 use core::time::Duration;
+#[cfg(feature = "http")]
+use http::{HeaderMap, StatusCode};
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
+#[cfg(feature = "http")]
+use std::io::IoSlice;
 
 pin_project! {
     /// An HTTP body that holds a permit until its end or an error, or until it panics or is dropped. From
@@ -207,6 +217,80 @@ where
     pub fn read_usage_by(self, reader: UsageReader) -> Self {
         self.with_reader(|closures| closures.set_wire(reader, bytes_of))
     }
+
+    /// As [`read_usage_by`](Self::read_usage_by), and observes nothing: neither an error in the body, nor a success. For a server,
+    /// whose answers are its own.
+    ///
+    /// ```
+    /// use http_body_util::{BodyExt, Full};
+    /// use ringgate::{Limiter, Usage, UsageReader};
+    /// use std::time::Duration;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let limiter = Limiter::builder().tokens(1_000, Duration::from_secs(60)).build();
+    /// let permit = limiter.call().tokens(Usage::new(100, 500)).acquire_owned().await?;
+    /// let body = r#"{"error": {"code": "insufficient_quota"}, "usage": {"input_tokens": 90, "output_tokens": 0}}"#;
+    /// permit.hold_body(Full::new(body.as_bytes())).settle_by(UsageReader::new()).collect().await?;
+    /// assert_eq!(limiter.stopped(), None);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn settle_by(self, reader: UsageReader) -> Self {
+        self.with_reader(|closures| closures.set_wire_unobserved(reader, bytes_of))
+    }
+}
+
+/// With the feature `http`.
+#[cfg(feature = "http")]
+impl<B: Body, P: Admitted> HeldBody<B, P> {
+    /// Observes what the body of an error says beyond its status and its headers: the reason for a stop, the time to wait, what is
+    /// left. Let the permit [observe](OwnedLimiterPermit::observe) these first, as `reader` reads them, so that others pause before
+    /// the body is read.
+    ///
+    /// At the body's end, or when it is dropped, what has passed by is read: its first 16 KiB, of which a copy is made. A body that
+    /// nobody reads tells nothing.
+    ///
+    /// ```
+    /// use http::{HeaderMap, StatusCode};
+    /// use http_body_util::{BodyExt, Full};
+    /// use ringgate::{FeedbackReader, Limiter, Rate, StopReason};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let limiter = Limiter::new(Rate::per_minute(60), 4);
+    /// let permit = limiter.acquire_owned().await?;
+    /// let (status, headers) = (StatusCode::TOO_MANY_REQUESTS, HeaderMap::new());
+    /// let body = Full::new(r#"{"error": {"code": "insufficient_quota"}}"#.as_bytes());
+    ///
+    /// let reader = FeedbackReader::new();
+    /// permit.observe(&reader.read(status, &headers, None));
+    /// let body = permit.hold_body(body).observe_error_by(reader, status, &headers);
+    /// assert_eq!(limiter.stopped(), None);
+    /// body.collect().await?;
+    /// assert_eq!(limiter.stopped(), Some(StopReason::QuotaExhausted));
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn observe_error_by(
+        self,
+        reader: FeedbackReader,
+        status: StatusCode,
+        headers: &HeaderMap,
+    ) -> Self {
+        self.with_reader(|closures| {
+            closures.set_error(ErrorBody::new(reader, status, headers, pieces_of::<B>));
+        })
+    }
+}
+
+/// The bytes of a frame. Those of one in very many pieces are cut off.
+#[cfg(feature = "http")]
+fn pieces_of<B: Body>(frame: &Frame<B::Data>, note: &mut dyn FnMut(&[u8])) {
+    let Some(data) = frame.data_ref() else { return };
+    let mut pieces = [IoSlice::new(&[]); 16];
+    let count = data.chunks_vectored(&mut pieces);
+    pieces.iter().take(count).for_each(|piece| note(piece));
 }
 
 #[cfg(feature = "http")]

@@ -23,14 +23,27 @@ pub(crate) trait Reads {
         false
     }
 
+    /// What the answer says as a whole, if the items have told more than had been observed before them: once, when it `is_over` or
+    /// enough has come.
+    fn more(&mut self, is_over: bool) -> Option<More> {
+        let _ = is_over;
+        None
+    }
+
     /// Whether the items so far are all of the answer, though its end has not come.
     fn is_complete(&self) -> bool {
         false
     }
 }
 
+/// What an answer says, of which the head has been observed.
+pub(crate) struct More {
+    pub(super) head: Feedback,
+    pub(super) all: Feedback,
+}
+
 /// A call whose answer is under way.
-pub(crate) struct Call<P: Guard, R> {
+pub(crate) struct Call<P: Guard, R: Reads> {
     /// `None` once it is settled.
     permit: Option<P>,
     pub(super) reader: R,
@@ -50,7 +63,7 @@ enum Heard {
     Error,
 }
 
-impl<P: Guard, R> Call<P, R> {
+impl<P: Guard, R: Reads> Call<P, R> {
     pub(super) fn new(permit: P, reader: R) -> Self {
         Self {
             permit: Some(permit),
@@ -75,6 +88,7 @@ impl<P: Guard, R: Reads> Call<P, R> {
         if let Some(feedback) = self.reader.feedback(item) {
             self.observe(&feedback);
         }
+        self.observe_more(false);
         self.has_failed |= self.reader.has_failed();
         if self.reader.is_complete() {
             self.complete();
@@ -100,6 +114,14 @@ impl<P: Guard, R: Reads> Call<P, R> {
         }
     }
 
+    fn observe_more(&mut self, is_over: bool) {
+        if let Some(more) = self.reader.more(is_over)
+            && let Some(permit) = &self.permit
+        {
+            permit.observe_more(&more.head, &more.all);
+        }
+    }
+
     /// The answer has come to its end: what was said is all that was used, unless an error was part of it.
     pub(super) fn end(mut self) {
         self.complete();
@@ -119,9 +141,11 @@ impl<P: Guard, R: Reads> Call<P, R> {
     }
 }
 
-impl<P: Guard, R> Drop for Call<P, R> {
+impl<P: Guard, R: Reads> Drop for Call<P, R> {
     /// Of an answer that is not complete it is not known how much was used: as much as was reserved, or more if more was said.
     fn drop(&mut self) {
+        // Before its slot is free.
+        self.observe_more(true);
         let (Some(permit), Some(used)) = (self.permit.take(), self.said) else { return };
         let is_whole = self.is_complete && !self.has_failed && self.heard != Heard::Error;
         if is_whole {

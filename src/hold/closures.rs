@@ -1,6 +1,10 @@
 //! Functions of the user's that read an answer.
 
+#[cfg(all(feature = "http", feature = "http-body"))]
+use super::call::More;
 use super::call::Reads;
+#[cfg(all(feature = "http", feature = "http-body"))]
+use super::error_body::ErrorBody;
 use super::exclusive::Exclusive;
 use crate::feedback::Feedback;
 #[cfg(feature = "http")]
@@ -15,6 +19,8 @@ pub(crate) struct Closures<T> {
     feedback: Option<Exclusive<FeedbackOf<T>>>,
     #[cfg(feature = "http")]
     wire: Option<Box<Wire<T>>>,
+    #[cfg(all(feature = "http", feature = "http-body"))]
+    error: Option<Box<ErrorBody<T>>>,
 }
 
 type UsageOf<T> = dyn FnMut(&T) -> Option<Usage> + Send;
@@ -27,6 +33,8 @@ impl<T> Closures<T> {
             feedback: None,
             #[cfg(feature = "http")]
             wire: None,
+            #[cfg(all(feature = "http", feature = "http-body"))]
+            error: None,
         }
     }
 
@@ -45,7 +53,18 @@ impl<T> Closures<T> {
 #[cfg(feature = "http")]
 impl<T> Closures<T> {
     pub(super) fn set_wire(&mut self, reader: UsageReader, bytes: BytesOf<T>) {
-        self.wire = Some(Box::new(Wire { reader, bytes }));
+        self.wire = Some(Box::new(Wire { reader, bytes, is_observed: true }));
+    }
+
+    /// For the usage alone.
+    #[cfg(feature = "http-body")]
+    pub(super) fn set_wire_unobserved(&mut self, reader: UsageReader, bytes: BytesOf<T>) {
+        self.wire = Some(Box::new(Wire { reader, bytes, is_observed: false }));
+    }
+
+    #[cfg(feature = "http-body")]
+    pub(super) fn set_error(&mut self, error: ErrorBody<T>) {
+        self.error = Some(Box::new(error));
     }
 }
 
@@ -58,6 +77,7 @@ pub(super) type BytesOf<T> = fn(&T) -> Option<&[u8]>;
 struct Wire<T> {
     reader: UsageReader,
     bytes: BytesOf<T>,
+    is_observed: bool,
 }
 
 #[cfg(feature = "http")]
@@ -65,6 +85,10 @@ impl<T> Wire<T> {
     fn read(&mut self, item: &T) -> Option<Usage> {
         self.reader.feed((self.bytes)(item)?);
         self.reader.usage()
+    }
+
+    fn feedback(&self) -> Option<&Feedback> {
+        self.reader.feedback().filter(|_| self.is_observed)
     }
 }
 
@@ -84,10 +108,14 @@ impl<T> Reads for Closures<T> {
     }
 
     fn feedback(&mut self, item: &T) -> Option<Feedback> {
+        #[cfg(all(feature = "http", feature = "http-body"))]
+        if let Some(error) = &mut self.error {
+            error.note(item);
+        }
         let said = self.feedback.as_mut().and_then(|feedback| (feedback.get_mut())(item));
         #[cfg(feature = "http")]
         if said.as_ref().is_none_or(|said| said.signal() == Signal::Proceed)
-            && let Some(read) = self.wire.as_ref().and_then(|wire| wire.reader.feedback())
+            && let Some(read) = self.wire.as_ref().and_then(|wire| wire.feedback())
         {
             // What the function says hides no error.
             return Some(read.clone());
@@ -95,9 +123,15 @@ impl<T> Reads for Closures<T> {
         said
     }
 
+    #[cfg(all(feature = "http", feature = "http-body"))]
+    fn more(&mut self, is_over: bool) -> Option<More> {
+        let is_due = |error: &mut Box<ErrorBody<T>>| is_over || error.is_full();
+        self.error.take_if(is_due)?.read()
+    }
+
     fn looks_for_errors(&self) -> bool {
         #[cfg(feature = "http")]
-        if self.wire.is_some() {
+        if self.wire.as_ref().is_some_and(|wire| wire.is_observed) {
             return true;
         }
         self.feedback.is_some()

@@ -21,6 +21,11 @@ pub trait Guard: Sized {
     fn observe(&self, feedback: &Feedback) {
         let _ = feedback;
     }
+
+    /// What the provider has said to the call as a whole, after the `head` has been observed.
+    fn observe_more(&self, head: &Feedback, all: &Feedback) {
+        let _ = (head, all);
+    }
 }
 
 /// A limiter's permit: its call has tokens, and others learn from it.
@@ -38,6 +43,10 @@ impl Guard for OwnedLimiterPermit {
     fn observe(&self, feedback: &Feedback) {
         self.observe(feedback);
     }
+
+    fn observe_more(&self, head: &Feedback, all: &Feedback) {
+        self.observe_more(head, all);
+    }
 }
 
 impl Admitted for OwnedLimiterPermit {}
@@ -53,6 +62,10 @@ impl Guard for LimiterPermit<'_> {
 
     fn observe(&self, feedback: &Feedback) {
         self.observe(feedback);
+    }
+
+    fn observe_more(&self, head: &Feedback, all: &Feedback) {
+        self.observe_more(head, all);
     }
 }
 

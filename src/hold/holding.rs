@@ -8,7 +8,7 @@ use pin_project_lite::pin_project;
 pin_project! {
     /// An answer and its call, until either ends. Dropped in this order, so that the slot is free only after the answer has
     /// gone.
-    pub(crate) struct Holding<I, P: Guard, R> {
+    pub(crate) struct Holding<I, P: Guard, R: Reads> {
         #[pin]
         inner: Option<I>,
         call: Option<Call<P, R>>,
@@ -80,7 +80,7 @@ impl<I, P: Guard, R: Reads> Holding<I, P, R> {
 }
 
 /// A step under way. Dropped, it ends what was held, unless it goes on.
-struct Open<'a, I, P: Guard, R> {
+struct Open<'a, I, P: Guard, R: Reads> {
     inner: Pin<&'a mut Option<I>>,
     call: &'a mut Option<Call<P, R>>,
     goes_on: bool,
@@ -94,7 +94,7 @@ impl<I, P: Guard, R: Reads> Open<'_, I, P, R> {
     }
 }
 
-impl<I, P: Guard, R> Open<'_, I, P, R> {
+impl<I, P: Guard, R: Reads> Open<'_, I, P, R> {
     /// Drops the answer. The call has been taken out before, so that it ends even if that panics.
     fn close(&mut self) -> Option<Call<P, R>> {
         let call = self.call.take();
@@ -103,7 +103,7 @@ impl<I, P: Guard, R> Open<'_, I, P, R> {
     }
 }
 
-impl<I, P: Guard, R> Drop for Open<'_, I, P, R> {
+impl<I, P: Guard, R: Reads> Drop for Open<'_, I, P, R> {
     fn drop(&mut self) {
         if !self.goes_on {
             drop(self.close());

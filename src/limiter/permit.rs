@@ -62,6 +62,18 @@ impl<H: Deref<Target = Core>> Held<H> {
         }
     }
 
+    fn observe_quotas(&self, feedback: &Feedback) {
+        if let Some(unsettled) = &self.0 {
+            unsettled.observe_quotas(feedback);
+        }
+    }
+
+    fn observe_more(&self, head: &Feedback, all: &Feedback) {
+        if let Some(unsettled) = &self.0 {
+            unsettled.observe_more(head, all);
+        }
+    }
+
     fn settle(&mut self, used: Usage) {
         if let Some(unsettled) = &mut self.unsettled {
             unsettled.settle(used);
@@ -123,6 +135,33 @@ impl<'a> LimiterPermit<'a> {
     /// As there.
     pub fn observe(&self, feedback: &Feedback) {
         self.0.observe(feedback);
+    }
+
+    /// Takes over what is left of the provider's limits, and nothing else that was said.
+    ///
+    /// For what the headers of an answer say whose body tells whether it is a success (`read_usage`, `observe_with`): it
+    /// counts as one answer then.
+    ///
+    /// ```
+    /// use ringgate::{Feedback, Limiter, Quota, QuotaKind, QuotaWindow, Rate};
+    ///
+    /// let limiter = Limiter::builder().rate(Rate::per_minute(60)).build();
+    /// let permit = limiter.try_acquire()?;
+    /// let left = Quota::new(QuotaKind::Requests, QuotaWindow::Minute).with_limit(40);
+    /// permit.observe_quotas(&Feedback::new().with_quota(left));
+    /// assert_eq!(limiter.remaining(), 39);
+    /// # Ok::<(), ringgate::Refused>(())
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// As [`Limiter::observe`].
+    pub fn observe_quotas(&self, feedback: &Feedback) {
+        self.0.observe_quotas(feedback);
+    }
+
+    pub(crate) fn observe_more(&self, head: &Feedback, all: &Feedback) {
+        self.0.observe_more(head, all);
     }
 
     /// Counts what the call has used in the place of what it was [expected](crate::LimiterCall::tokens) to, and ends it.
@@ -219,6 +258,19 @@ impl OwnedLimiterPermit {
     /// As [`Limiter::observe`].
     pub fn observe(&self, feedback: &Feedback) {
         self.0.observe(feedback);
+    }
+
+    /// As [`LimiterPermit::observe_quotas`].
+    ///
+    /// # Panics
+    ///
+    /// As [`Limiter::observe`].
+    pub fn observe_quotas(&self, feedback: &Feedback) {
+        self.0.observe_quotas(feedback);
+    }
+
+    pub(crate) fn observe_more(&self, head: &Feedback, all: &Feedback) {
+        self.0.observe_more(head, all);
     }
 
     /// As [`LimiterPermit::settle`].

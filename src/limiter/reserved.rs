@@ -21,8 +21,19 @@ impl<H: Deref<Target = Core>> Unsettled<H> {
     }
 
     pub(super) fn observe(&self, feedback: &Feedback) {
-        let sent = self.tokens.stamp().map_or(Sent::Unknown, |stamp| Sent::At(stamp.as_nanos()));
-        self.core.observe(feedback, sent);
+        self.core.observe(feedback, self.sent());
+    }
+
+    pub(super) fn observe_quotas(&self, feedback: &Feedback) {
+        self.core.observe_quotas(feedback, self.sent());
+    }
+
+    pub(super) fn observe_more(&self, head: &Feedback, all: &Feedback) {
+        self.core.observe_more(head, all, self.sent());
+    }
+
+    fn sent(&self) -> Sent {
+        self.tokens.stamp().map_or(Sent::Unknown, |stamp| Sent::At(stamp.as_nanos()))
     }
 
     pub(super) fn settle(&mut self, used: Usage) {

@@ -6,7 +6,7 @@ use crate::raw::left::Sent;
 use core::time::Duration;
 
 /// How long calls begin slowly if the provider wants that.
-const RAMP: Duration = Duration::from_secs(60);
+pub(super) const RAMP: Duration = Duration::from_secs(60);
 
 /// What has changed by an answer.
 enum Follows {

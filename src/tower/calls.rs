@@ -3,13 +3,15 @@
 use super::acquire::Ask;
 use super::hooks::{AsReserved, NoTokens};
 use super::refusal::AsError;
-use crate::feedback::Feedback;
 #[cfg(feature = "http")]
 use crate::feedback::FeedbackReader;
-use crate::limiter::Limiter;
+use crate::hold::HeldBody;
+use crate::limiter::{Limiter, OwnedLimiterPermit};
 use core::fmt;
 use core::marker::PhantomData;
-use http::{HeaderMap, StatusCode};
+use http::Response;
+use http::response::Parts;
+use http_body::Body;
 
 #[derive(Clone)]
 pub(super) struct Calls<C, R, E> {
@@ -20,37 +22,64 @@ pub(super) struct Calls<C, R, E> {
     pub(super) refusal: PhantomData<fn() -> E>,
 }
 
-/// Who reads what the answers say for all calls, if somebody does.
+/// Who reads what the answers say for all calls.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Observes {
+pub(super) enum Observes {
+    /// As it is for the user of the layer: a client's are read.
+    Unsaid { is_client: bool },
+    /// Said by the user.
     #[cfg(feature = "http")]
-    pub(super) reader: Option<FeedbackReader>,
+    By(FeedbackReader),
+    #[cfg(feature = "http")]
+    Nothing,
 }
 
+#[cfg(feature = "http")]
 impl Observes {
-    pub(super) fn by_default() -> Self {
-        Self {
-            #[cfg(feature = "http")]
-            reader: Some(FeedbackReader::new()),
+    pub(super) fn reader(self) -> Option<FeedbackReader> {
+        match self {
+            Self::Unsaid { is_client: true } => Some(FeedbackReader::new()),
+            Self::By(reader) => Some(reader),
+            Self::Unsaid { is_client: false } | Self::Nothing => None,
         }
     }
 
-    pub(super) fn nothing() -> Self {
-        Self {
-            #[cfg(feature = "http")]
-            reader: None,
+    /// What the head of an answer says. Of a success of which the body `tells` it is what is left.
+    pub(super) fn observe_head<B>(
+        self,
+        permit: &OwnedLimiterPermit,
+        answer: &Response<B>,
+        body_tells: bool,
+    ) {
+        let Some(reader) = self.reader() else { return };
+        let said = reader.read(answer.status(), answer.headers(), None);
+        if body_tells {
+            permit.observe_quotas(&said);
+        } else {
+            permit.observe(&said);
         }
     }
 
-    #[cfg(feature = "http")]
-    pub(super) fn read(self, status: StatusCode, headers: &HeaderMap) -> Option<Feedback> {
-        self.reader.map(|reader| reader.read(status, headers, None))
+    /// And the body of an error.
+    pub(super) fn observe_body<B: Body>(self, head: &Parts, body: HeldBody<B>) -> HeldBody<B> {
+        let status = head.status;
+        match self.reader() {
+            Some(reader) if status.is_client_error() || status.is_server_error() => {
+                body.observe_error_by(reader, status, &head.headers)
+            }
+            _ => body,
+        }
     }
+}
 
-    #[cfg(not(feature = "http"))]
-    #[expect(clippy::unused_self, reason = "nothing reads answers")]
-    pub(super) fn read(self, _: StatusCode, _: &HeaderMap) -> Option<Feedback> {
-        None
+/// Nothing reads answers.
+#[cfg(not(feature = "http"))]
+#[expect(clippy::unused_self, reason = "as with the feature `http`")]
+impl Observes {
+    pub(super) fn observe_head<B>(self, _: &OwnedLimiterPermit, _: &Response<B>, _: bool) {}
+
+    pub(super) fn observe_body<B: Body>(self, _: &Parts, body: HeldBody<B>) -> HeldBody<B> {
+        body
     }
 }
 
@@ -60,7 +89,7 @@ impl Calls<NoTokens, AsReserved, AsError> {
             ask: Ask::new(limiter),
             cost: NoTokens,
             hold: AsReserved,
-            observes: Observes::by_default(),
+            observes: Observes::Unsaid { is_client: true },
             refusal: PhantomData,
         }
     }
@@ -77,8 +106,12 @@ impl<C, R, E> Calls<C, R, E> {
         Calls { ask, cost, hold: made_of(hold), observes, refusal }
     }
 
+    /// With the answers of a server, which are not observed unless the user says so.
     pub(super) fn with_refusal<F>(self) -> Calls<C, R, F> {
-        let Self { ask, cost, hold, observes, .. } = self;
+        let Self { ask, cost, hold, mut observes, .. } = self;
+        if let Observes::Unsaid { is_client } = &mut observes {
+            *is_client = false;
+        }
         Calls { ask, cost, hold, observes, refusal: PhantomData }
     }
 }

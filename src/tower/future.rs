@@ -4,6 +4,7 @@ use super::acquire::Acquire;
 use super::calls::Observes;
 use super::hooks::{Head, Hold};
 use super::refusal::OnRefusal;
+use crate::error::Refused;
 use crate::hold::HeldBody;
 use crate::limiter::OwnedLimiterPermit;
 use core::fmt;
@@ -39,6 +40,12 @@ pin_project! {
             #[pin]
             acquire: Acquire,
             sends: Option<(S, Request<Q>)>,
+            has_waited: bool,
+        },
+        /// Whether the service is still ready after the wait: its connection may have been closed.
+        Asking {
+            sends: Option<(S, Request<Q>)>,
+            permit: Option<OwnedLimiterPermit>,
         },
         Calling {
             #[pin]
@@ -65,17 +72,15 @@ impl<R> Answers<R> {
     where
         R: Hold<B>,
     {
+        let Self { hold, observes } = self;
         let status = response.status();
-        let mut said = self.observes.read(status, response.headers());
         // One answer is one success.
-        if !self.hold.tells_of_success(status)
-            && let Some(said) = said.take()
-        {
-            permit.observe(&said);
-        }
-        let (parts, body) = response.into_parts();
-        let body = self.hold.hold(permit, Head { status, said }, body);
-        Response::from_parts(parts, body)
+        let body_tells = hold.tells_of_success(status) && !response.body().is_end_stream();
+        observes.observe_head(&permit, &response, body_tells);
+        let (head, body) = response.into_parts();
+        let body = hold.hold(permit, Head { status, observes }, body);
+        let body = observes.observe_body(&head, body);
+        Response::from_parts(head, body)
     }
 }
 
@@ -87,7 +92,7 @@ impl<S: Service<Request<Q>>, Q, R, E> LimiterFuture<S, Q, R, E> {
         answers: Answers<R>,
     ) -> Self {
         Self {
-            state: State::Waiting { acquire, sends: Some((service, request)) },
+            state: State::Waiting { acquire, sends: Some((service, request)), has_waited: false },
             answers: Some(answers),
             refusal: PhantomData,
         }
@@ -106,14 +111,11 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
         let mut open = Open { state: this.state, goes_on: false };
-        if let StateProj::Waiting { acquire, sends } = open.state.as_mut().project() {
-            let permit = match ready!(go_on_if_pending(acquire.poll(cx), &mut open.goes_on)) {
-                Ok(permit) => permit,
-                Err(refused) => return Poll::Ready(E::refused(refused)),
-            };
-            let Some((mut service, request)) = sends.take() else { return Poll::Pending };
-            let call = service.call(request);
-            open.state.set(State::Calling { call, permit: Some(permit) });
+        if let Err(refused) = ready!(open.poll_permit(cx)) {
+            return Poll::Ready(E::refused(refused));
+        }
+        if let Err(error) = ready!(open.poll_service(cx)) {
+            return Poll::Ready(Err(E::failed(error)));
         }
         let StateProj::Calling { call, permit } = open.state.as_mut().project() else {
             return Poll::Pending;
@@ -142,6 +144,56 @@ struct Open<'a, S: Service<Request<Q>>, Q> {
     goes_on: bool,
 }
 
+impl<S: Service<Request<Q>>, Q> Open<'_, S, Q> {
+    /// Waits for a permit, and calls the service if there was one at once.
+    fn poll_permit(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Refused>> {
+        let StateProj::Waiting { acquire, sends, has_waited } = self.state.as_mut().project()
+        else {
+            return Poll::Ready(Ok(()));
+        };
+        let Poll::Ready(acquired) = go_on_if_pending(acquire.poll(cx), &mut self.goes_on) else {
+            *has_waited = true;
+            return Poll::Pending;
+        };
+        let permit = acquired?;
+        let Some((service, request)) = sends.take() else { return Poll::Pending };
+        if *has_waited {
+            self.state.set(State::Asking { sends: Some((service, request)), permit: Some(permit) });
+        } else {
+            self.call(permit, service, request);
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Calls the service when it is ready again. If it fails first, the call was not sent.
+    fn poll_service(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        let StateProj::Asking { sends, permit } = self.state.as_mut().project() else {
+            return Poll::Ready(Ok(()));
+        };
+        let Some((service, _)) = sends else { return Poll::Pending };
+        let is_ready = ready!(go_on_if_pending(service.poll_ready(cx), &mut self.goes_on));
+        let (permit, sends) = (permit.take(), sends.take());
+        let (Some(permit), Some((service, request))) = (permit, sends) else {
+            return Poll::Pending;
+        };
+        match is_ready {
+            Ok(()) => self.call(permit, service, request),
+            Err(error) => {
+                drop((service, request));
+                permit.cancel();
+                return Poll::Ready(Err(error));
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// If the service panics, it is dropped before the permit.
+    fn call(&mut self, permit: OwnedLimiterPermit, mut service: S, request: Request<Q>) {
+        let call = service.call(request);
+        self.state.set(State::Calling { call, permit: Some(permit) });
+    }
+}
+
 impl<S: Service<Request<Q>>, Q> Drop for Open<'_, S, Q> {
     fn drop(&mut self) {
         if !self.goes_on {
@@ -154,6 +206,7 @@ impl<S: Service<Request<Q>>, Q, R, E> fmt::Debug for LimiterFuture<S, Q, R, E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let state = match self.state {
             State::Waiting { .. } => "waiting",
+            State::Asking { .. } => "asking",
             State::Calling { .. } => "calling",
             State::Done => "done",
         };

@@ -1,9 +1,11 @@
 //! What a request expects to use, and how its answer is held.
 
-use crate::feedback::Feedback;
+use super::calls::Observes;
 use crate::hold::HeldBody;
 use crate::limiter::OwnedLimiterPermit;
 use crate::tokens::Usage;
+#[cfg(feature = "http")]
+use crate::usage::UsageReader;
 use core::fmt;
 use http::{Request, StatusCode};
 use http_body::{Body, Frame};
@@ -32,7 +34,7 @@ impl<Q, F: Fn(&Request<Q>) -> Usage> Cost<Q> for F {
 
 /// Holds the body of an answer.
 pub trait Hold<B: Body> {
-    /// Once for each answer. What its headers `said` is left to the body if that tells of a success itself.
+    /// Once for each answer.
     fn hold(self, permit: OwnedLimiterPermit, answer: Head, body: B) -> HeldBody<B>;
 
     /// Whether the body of an answer with this status tells of a success itself.
@@ -43,12 +45,11 @@ pub trait Hold<B: Body> {
 }
 
 /// What an answer is before its body comes.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub struct Head {
     pub(super) status: StatusCode,
-    /// What has not been observed yet.
     #[cfg_attr(not(feature = "http"), expect(dead_code, reason = "nothing reads bodies"))]
-    pub(super) said: Option<Feedback>,
+    pub(super) observes: Observes,
 }
 
 /// Calls count as reserved: the default.
@@ -107,16 +108,13 @@ where
     B::Data: AsRef<[u8]>,
 {
     fn hold(self, permit: OwnedLimiterPermit, answer: Head, body: B) -> HeldBody<B> {
-        let Head { status, mut said } = answer;
-        if !status.is_success() {
-            return self.0.hold(permit, Head { status, said }, body);
+        let body = self.0.hold(permit, answer, body);
+        let reader = UsageReader::new();
+        match answer.observes.reader() {
+            _ if !answer.status.is_success() => body,
+            Some(errors) => body.read_usage_by(reader.feedback_reader(errors)),
+            None => body.settle_by(reader),
         }
-        // A bare success needs no function: the end of the body tells it.
-        let told = said.take().filter(|said| *said != Feedback::new());
-        let body = self.0.hold(permit, Head { status, said }, body).read_usage();
-        let Some(told) = told else { return body };
-        let mut told = Some(told);
-        body.observe_with(move |_| told.take())
     }
 
     fn tells_of_success(&self, status: StatusCode) -> bool {

@@ -21,7 +21,7 @@ use tower_layer::Layer;
 ///
 /// As made by [`new`](Self::new) it is for a client: requests wait in line, a refusal is an error that can be downcast to
 /// [`Refused`](crate::Refused), and with the feature `http` the limiter [observes](crate::OwnedLimiterPermit::observe) what the
-/// status and the headers of each answer say. [`refuse_with_429`](Self::refuse_with_429) is for a server.
+/// status and the headers of each answer say, and the body of an error. [`refuse_with_429`](Self::refuse_with_429) is for a server.
 ///
 /// Clones, and all services of a layer, share the limiter. The [module](super) says where to put it.
 #[derive(Clone)]
@@ -131,8 +131,8 @@ impl<C, R, E> LimiterLayer<C, R, E> {
         self
     }
 
-    /// Answers a refused request, for a server: the service's error is that of the inner service. What answers say is not observed:
-    /// they are the server's own.
+    /// Answers a refused request, for a server: the service's error is that of the inner service. What answers say is not observed,
+    /// unless `observe_by` says so: they are the server's own.
     ///
     /// The response has no body. Its status is 429, with the whole seconds to wait in `retry-after` if a time is known: at least the
     /// time that the refusal [tells](crate::Refused::retry_after), and at least one. For a slot no time is known. A refusal that
@@ -164,9 +164,7 @@ impl<C, R, E> LimiterLayer<C, R, E> {
     /// ```
     #[must_use]
     pub fn refuse_with_429(self) -> LimiterLayer<C, R, AsResponse> {
-        let mut calls = self.calls.with_refusal();
-        calls.observes = Observes::nothing();
-        LimiterLayer { calls }
+        LimiterLayer { calls: self.calls.with_refusal() }
     }
 }
 
@@ -174,8 +172,12 @@ impl<C, R, E> LimiterLayer<C, R, E> {
 #[cfg(feature = "http")]
 impl<C, R, E> LimiterLayer<C, R, E> {
     /// Settles each call at the usage that stands in its answer's body, and observes an error in it. See [`HeldBody::read_usage`].
-    /// Only answers with a status of success are read. What the headers of these say is observed with the first frame, by
-    /// [`HeldBody::observe_with`]: so an answer is one success, or an error.
+    /// Only answers with a status of success are read. What their headers say is left is observed at once; that it was a success
+    /// at the end of the body, or with the headers if there is none: so an answer is one success, or an error. One whose body is not read
+    /// to its end is neither.
+    ///
+    /// Errors are read as [`observe_by`](Self::observe_by) says. After [`without_observing`](Self::without_observing) or
+    /// [`refuse_with_429`](Self::refuse_with_429) only the usage is read. Compressed bytes are not: decompression belongs inside.
     ///
     /// ```
     /// use http_body_util::{BodyExt, Full};
@@ -208,21 +210,22 @@ impl<C, R, E> LimiterLayer<C, R, E> {
         LimiterLayer { calls: self.calls.with_hold(ReadAnswer) }
     }
 
-    /// Observes what the status and the headers of each answer say, as this reader reads them. Without this it is
-    /// [`FeedbackReader::new`], and nothing after [`refuse_with_429`](Self::refuse_with_429).
+    /// Observes what each answer says, as this reader reads it. Without this it is [`FeedbackReader::new`], and nothing with
+    /// [`refuse_with_429`](Self::refuse_with_429).
     ///
-    /// The body of an error is not read, and there are stops that look like any other 429 without it: for these see
-    /// [`hold_with`](Self::hold_with) and [`HeldBody::observe_with`].
+    /// The status and the headers are observed before the caller has the answer. The body of an error (4xx or 5xx) is read on its way to
+    /// the caller, and observed at its end, or when it is dropped: see [`HeldBody::observe_error_by`]. There are stops that look like any
+    /// other 429 without it. If nobody reads the body, nothing in it is observed.
     #[must_use]
     pub fn observe_by(mut self, reader: FeedbackReader) -> Self {
-        self.calls.observes.reader = Some(reader);
+        self.calls.observes = Observes::By(reader);
         self
     }
 
     /// Does not observe the answers.
     #[must_use]
     pub fn without_observing(mut self) -> Self {
-        self.calls.observes = Observes::nothing();
+        self.calls.observes = Observes::Nothing;
         self
     }
 }

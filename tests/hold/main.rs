@@ -6,6 +6,8 @@ mod body;
 mod body_faults;
 #[path = "../common/mod.rs"]
 mod common;
+#[cfg(all(feature = "http", feature = "http-body"))]
+mod error_body;
 mod faults;
 mod future;
 mod idle;
