@@ -63,13 +63,13 @@ impl<H: Deref<Target = Core>> Held<H> {
     }
 
     fn observe_quotas(&self, feedback: &Feedback) {
-        if let Some(unsettled) = &self.0 {
+        if let Some(unsettled) = &self.unsettled {
             unsettled.observe_quotas(feedback);
         }
     }
 
     fn observe_more(&self, head: &Feedback, all: &Feedback) {
-        if let Some(unsettled) = &self.0 {
+        if let Some(unsettled) = &self.unsettled {
             unsettled.observe_more(head, all);
         }
     }

@@ -187,7 +187,7 @@ pub struct TokenStats {
 }
 
 /// How many answers that asked for something a limiter has [observed](Limiter::observe), by their
-/// [`Signal`](crate::Signal).
+/// [`Signal`](crate::Signal). One whose body tells of another signal than its status (a 429 that is a stop) counts for both.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]

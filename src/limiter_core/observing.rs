@@ -9,7 +9,8 @@ use core::time::Duration;
 pub(super) const RAMP: Duration = Duration::from_secs(60);
 
 /// What has changed by an answer.
-enum Follows {
+#[derive(Clone, Copy)]
+pub(super) enum Follows {
     Nothing,
     Pause,
     Level,
@@ -31,6 +32,11 @@ impl Core {
         if is_refusal {
             self.tell_observation(feedback);
         }
+        self.tell(follows);
+    }
+
+    /// Tells what has changed.
+    pub(super) fn tell(&self, follows: Follows) {
         match follows {
             Follows::Nothing => {}
             Follows::Pause => self.tell_pause(),

@@ -1,6 +1,6 @@
 //! What an answer says in a part of it, after others have been taken over: it is no further success, and no further refusal.
 
-use super::observing::RAMP;
+use super::observing::{Follows, RAMP};
 use super::shared::Core;
 use crate::feedback::{Feedback, Signal};
 use crate::raw::left::Sent;
@@ -19,14 +19,23 @@ impl Core {
             // That it is a refusal at all is news.
             return self.observe(all, sent);
         }
-        self.follow_more(head, all);
+        let is_other = all.signal() != head.signal();
+        if is_other {
+            self.count_signal(all.signal());
+        }
+        let follows = self.follow_more(head, all);
         let is_refusal = all.signal() != Signal::Proceed;
         for quota in all.quotas().iter().filter(|quota| !head.quotas().contains(quota)) {
             self.observe_quota(quota, is_refusal, sent);
         }
+        // Last: a subscriber may panic.
+        if is_other && is_refusal {
+            self.tell_observation(all);
+        }
+        self.tell(follows);
     }
 
-    fn follow_more(&self, head: &Feedback, all: &Feedback) {
+    fn follow_more(&self, head: &Feedback, all: &Feedback) -> Follows {
         let is_other = all.signal() != head.signal();
         let told = all.retry_after().filter(|told| !told.is_zero());
         let is_longer = told > head.retry_after();
@@ -37,13 +46,16 @@ impl Core {
                 let length = told.or_else(|| self.paused_for()).unwrap_or_default();
                 self.pause_then_ramp(length, RAMP);
             }
-            Signal::Overload if is_other => self.shrink(),
+            Signal::Overload if is_other => {
+                return if self.shrink() { Follows::Level } else { Follows::Nothing };
+            }
             Signal::Stop(reason) if is_other => self.stop(reason, told),
             Signal::Proceed
             | Signal::CoolDown
             | Signal::Ramp
             | Signal::Overload
-            | Signal::Stop(_) => {}
+            | Signal::Stop(_) => return Follows::Nothing,
         }
+        Follows::Pause
     }
 }
