@@ -67,7 +67,7 @@ impl AnswerBody {
         let Some(rest) = &mut self.rest else { return Poll::Ready(None) };
         let polled = Pin::new(&mut *rest).poll_frame(cx);
         let ends = match &polled {
-            Poll::Ready(Some(Ok(_))) => true,
+            Poll::Ready(Some(Ok(_))) => rest.is_end_stream(),
             Poll::Ready(_) => true,
             Poll::Pending => false,
         };

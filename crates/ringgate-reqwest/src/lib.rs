@@ -91,7 +91,7 @@
 //! | a call | µs | allocations |
 //! |---|---|---|
 //! | requests and calls in flight limited, answer of 2 kB | 4.6 | 21 |
-//! | and tokens, request of 2 kB | 8.2 | 21 |
+//! | and tokens, request of 2 kB | 8.1 | 21 |
 //! | an error of the server | 2.0 | 22 |
 //!
 //! Of `cargo bench -p ringgate-reqwest`, on two cores of an AMD EPYC that others used, too. The client alone takes 1.3 µs and 10

@@ -7,7 +7,7 @@ use reqwest_retry::policies::{ExponentialBackoff, ExponentialBackoffTimed};
 use ringgate::{Limit, Limiter, StopReason};
 use ringgate_mock_provider::Stop;
 use ringgate_reqwest::{LimiterMiddleware, refused};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 fn again() -> RetryTransientMiddleware<ExponentialBackoffTimed> {
     let millis = Duration::from_millis;
@@ -26,12 +26,9 @@ fn outside(limiter: &Limiter) -> ClientWithMiddleware {
 async fn each_attempt_takes_a_permit_if_retries_are_outside() {
     for form in [chat(true), messages(true)] {
         let (limiter, provider) = (limiter(), provider().await);
-        let closed = Duration::from_millis(150);
-        provider.close_for(closed);
-        let start = Instant::now();
+        provider.close_for(Duration::from_millis(150));
         let answer = form.by(&outside(&limiter), &provider).send().await.unwrap();
         assert_eq!(answer.status(), 200);
-        assert!(start.elapsed() >= closed);
         let counts = provider.counts();
         assert_eq!((counts.closed, counts.accepted), (1, 1), "the pause was observed");
         assert_eq!((admitted(&limiter), limiter.available_permits()), (2, 7));

@@ -118,7 +118,7 @@ impl Server {
                 stream.write_all(answer.as_bytes()).await.expect("it is read");
                 open.push(stream);
             }
-            std::future::pending().await
+            std::future::pending::<()>().await;
         });
         Self { address, requests, task }
     }
