@@ -53,6 +53,22 @@
 //! A stream of async-openai's is read by a task that it spawns, whether you poll the stream or not. So its permit ends with the answer, or when that task
 //! sees that the stream has been dropped.
 //!
+//! # Cost
+//!
+//! What the service adds to a call of async-openai's client, where nothing is sent:
+//!
+//! | | client alone | added | allocations alone | added |
+//! |---|---|---|---|---|
+//! | an answer of 300 bytes | 6 µs | 6 µs | 47 | 26 |
+//! | the same, with an estimate from a body of 1 KB | 6 µs | 8 µs | 47 | 26 |
+//! | a stream of 32 events, 150 bytes each | 52 µs | 61 to 73 µs | 387 | 26 |
+//!
+//! Medians of `cargo bench -p ringgate-async-openai` on two cores of an AMD EPYC, which had other work besides. Each byte of an answer
+//! is looked at for the usage; that is what a stream costs.
+//!
+//! A call that has to wait keeps its request in memory: bound how many wait by
+//! [`max_waiters`](ringgate::LimiterBuilder::max_waiters).
+//!
 //! # Targets
 //!
 //! Not for wasm: the futures of reqwest cannot be sent there.
