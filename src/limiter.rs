@@ -65,13 +65,13 @@ use std::sync::Arc;
 ///
 /// # Cost
 ///
-/// With both limits open: one load and two compare-and-swaps to acquire, one atomic addition to release (a
-/// compare-and-swap for a shared semaphore's permit), one clock reading for each look at the window, no allocation. Each limit
+/// With both limits open: one load, two compare-and-swaps and an addition (for [`stats`](Self::stats)) to acquire, one atomic addition to
+/// release (a compare-and-swap for a shared semaphore's permit), one clock reading for each look at the window, no allocation. Each limit
 /// on tokens adds a compare-and-swap and a search, a settlement two or three (see [`TokenWindow`](crate::TokenWindow)); from two such limits on
 /// each is searched twice. A
 /// call that has to wait allocates once and has a timer (tokio's allocates nothing, others do).
 ///
-/// Memory as for [`SlidingWindow`](crate::SlidingWindow), some more: 1.2 KB, and 8.5 bytes for each
+/// Memory as for [`SlidingWindow`](crate::SlidingWindow), some more: 1.5 KB, and 8.5 bytes for each
 /// admission of the limit; less than 4 KiB more after the first waits; 64 bytes for each call that was in
 /// line at the same time (128 with a shared semaphore), freed with the limiter.
 ///

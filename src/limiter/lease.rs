@@ -30,6 +30,6 @@ impl Lease {
             histograms.leased(core.time().now().saturating_duration_since(since));
         }
         #[cfg(not(feature = "metrics"))]
-        let _ = core;
+        let _ = (self, core);
     }
 }

@@ -34,6 +34,8 @@ impl Core {
     pub(crate) fn tell_pause(&self) {
         #[cfg(feature = "tracing")]
         self.tell_new_pause();
+        #[cfg(not(feature = "tracing"))]
+        let _ = self;
     }
 
     /// It has been resumed.
@@ -42,6 +44,8 @@ impl Core {
         if self.takes_told_pause() {
             pauses::resumed(self.label());
         }
+        #[cfg(not(feature = "tracing"))]
+        let _ = self;
     }
 
     /// If a pause that was told is over by time.
@@ -53,6 +57,8 @@ impl Core {
         {
             pauses::ended(self.label());
         }
+        #[cfg(not(feature = "tracing"))]
+        let _ = self;
     }
 
     /// What an answer has said is taken over.
