@@ -11,7 +11,7 @@ use ringgate_mock_provider::MockProvider;
 use ringgate_reqwest::{LimiterMiddleware, refused};
 use std::time::Duration;
 
-const MINUTE: Duration = Duration::from_secs(60);
+const MINUTE: Duration = Duration::from_mins(1);
 
 fn openai(limiter: &Limiter, provider: &MockProvider) -> OpenAI {
     let limited = LimiterMiddleware::new(limiter.clone()).without_waiting();
