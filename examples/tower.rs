@@ -7,7 +7,6 @@ use ringgate::{Limiter, Rate, Usage, estimate_tokens, tower::LimiterLayer};
 use ringgate_mock_provider::{Counting, MockProvider};
 use std::time::Duration;
 use tower::{BoxError, ServiceBuilder, ServiceExt};
-
 const WINDOW: Duration = Duration::from_secs(2);
 const CALL: &str = r#"{"model": "m", "max_tokens": 90, "stream": true,
     "messages": [{"role": "user", "content": "Hello!"}]}"#;
@@ -19,14 +18,12 @@ async fn main() -> Result<(), BoxError> {
     let provider = provider.start().await?;
     let url = format!("{}/messages", provider.url());
     let client = Client::builder(TokioExecutor::new()).build_http();
-
     let limiter = Limiter::builder().rate(Rate::new(40, WINDOW)).max_concurrent(8);
     let limiter =
         limiter.input_tokens(3_000, WINDOW).output_tokens(2_000, WINDOW).margin(WINDOW / 8).build();
     let cost = |call: &Request<String>| Usage::new(estimate_tokens(call.body()), 90);
     let layer = LimiterLayer::new(limiter.clone()).cost(cost).read_usage();
     let client = ServiceBuilder::new().layer(layer).service(client);
-
     let calls = [(); 100].map(|()| {
         let call =
             Request::post(&url).body(CALL.to_owned()).map(|call| client.clone().oneshot(call));

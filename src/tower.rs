@@ -58,8 +58,12 @@
 //!
 //! # Cost
 //!
-//! Each request clones the inner service and a reference to the limiter, and allocates nothing. One that has to wait allocates its
-//! place in line, `read_usage` its reader, and [`settle_with`](LimiterLayer::settle_with) its function if that captures something. A
+//! Each request clones the inner service and a reference to the limiter. The layer allocates nothing for one that need not wait; one
+//! that has to wait allocates its place in line. Observed headers that tell quotas are two allocations (six of OpenAI's), and
+//! `read_usage` is 14 for a short answer in JSON, which it parses. An error's body costs a copy of its headers and of at most 16 KiB.
+//! [`settle_with`](LimiterLayer::settle_with) allocates its function if that captures something. A request
+//! that need not wait takes 0.35 µs more than without the layer, 0.56 µs if its answer is observed, 1.3 µs with six headers of quotas,
+//! and 3.6 µs with `read_usage` and an answer of 270 bytes. (`cargo bench --features tower,http --bench tower`; AMD EPYC, two cores.) A
 //! waiting request keeps its own body in memory: bound how many wait by [`max_waiters`](crate::LimiterBuilder::max_waiters).
 
 mod acquire;
@@ -67,6 +71,7 @@ mod calls;
 mod future;
 mod hooks;
 mod layer;
+mod observes;
 mod refusal;
 mod service;
 

@@ -1,8 +1,8 @@
 //! The future of a request.
 
 use super::acquire::Acquire;
-use super::calls::Observes;
 use super::hooks::{Head, Hold};
+use super::observes::Observes;
 use super::refusal::OnRefusal;
 use crate::error::Refused;
 use crate::hold::HeldBody;

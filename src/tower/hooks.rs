@@ -1,6 +1,6 @@
 //! What a request expects to use, and how its answer is held.
 
-use super::calls::Observes;
+use super::observes::Observes;
 use crate::hold::HeldBody;
 use crate::limiter::OwnedLimiterPermit;
 use crate::tokens::Usage;

@@ -1,9 +1,11 @@
 //! The layer, and its settings.
 
-use super::calls::{Calls, Observes};
+use super::calls::Calls;
 #[cfg(feature = "http")]
 use super::hooks::ReadAnswer;
 use super::hooks::{AsReserved, HoldWith, NoTokens, SettleWith};
+#[cfg(feature = "http")]
+use super::observes::Observes;
 use super::refusal::{AsError, AsResponse};
 use super::service::LimiterService;
 #[cfg(feature = "http")]
