@@ -314,8 +314,11 @@ impl Limiter {
 /// The limits and their state.
 impl fmt::Debug for Limiter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Limiter")
-            .field("name", &self.name())
+        let mut shown = f.debug_struct("Limiter");
+        if let Some(name) = self.name() {
+            shown.field("name", &name);
+        }
+        shown
             .field("rates", &self.core.rate())
             .field("available_permits", &self.available_permits())
             .field("waiters", &self.waiters())

@@ -301,6 +301,8 @@ fn what_they_print_can_be_read() {
     let printed = format!("{limiter:?}");
     assert!(printed.starts_with("Limiter { rates: "), "{printed}");
     assert!(printed.len() < 200, "{printed}");
+    let named = format!("{:?}", Limiter::builder().name("gpt").build());
+    assert!(named.starts_with("Limiter { name: \"gpt\", rates: "), "{named}");
 }
 
 #[test]
