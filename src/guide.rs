@@ -28,16 +28,16 @@ macro_rules! page_of_other_crates {
 
 page!(choosing_limits, "choosing-limits.md");
 page!(feedback, "feedback.md");
-page!(observing, "observing.md");
 page!(retries, "retries.md");
 page!(several_models, "several-models.md");
 page!(shutdown, "shutdown.md");
-page!(testing, "testing.md");
 page!(tokens, "tokens.md");
-page!(tower, "tower.md");
 page!(waiting, "waiting.md");
 
 page_of_other_crates!(async_openai, "async-openai.md");
 page_of_other_crates!(axum, "axum.md");
+page_of_other_crates!(observing, "observing.md");
 page_of_other_crates!(reqwest, "reqwest.md");
 page_of_other_crates!(rig, "rig.md");
+page_of_other_crates!(testing, "testing.md");
+page_of_other_crates!(tower, "tower.md");

@@ -49,7 +49,9 @@
 //! `tower`: a layer that gives each request of a service a permit. `tracing`: events for waits, refusals, pauses and what
 //! a provider refuses. `metrics`: what [`Limiter::stats`] says, for a recorder.
 //!
-//! The crate `ringgate-oxi-ai` has a drop-in replacement for oxi-ai's `ProviderPool`.
+//! Crates beside this one: [`ringgate-reqwest`](guide::reqwest) for reqwest's and [rig's](guide::rig) clients,
+//! [`ringgate-async-openai`](guide::async_openai), `ringgate-oxi-ai` with a drop-in replacement for oxi-ai's `ProviderPool`, and
+//! [`ringgate-mock-provider`](guide::testing#a-provider-that-refuses) for tests.
 //!
 //! # Targets
 //!

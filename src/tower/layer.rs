@@ -88,6 +88,9 @@ impl<C, R, E> LimiterLayer<C, R, E> {
     /// to the caller. It sees what the settings before it have made of the body, so say it last: of two functions of a kind that are given
     /// to a [`HeldBody`], the later one counts.
     ///
+    /// An [`idle_timeout`](HeldBody::idle_timeout) ends with an error of the body's own type. Nobody but hyper can make one of hyper's: map
+    /// the errors of such a body in the inner service, as the [guide](crate::guide::tower#with-hyper) does.
+    ///
     /// ```
     /// use http_body_util::Full;
     /// use ringgate::tower::LimiterLayer;

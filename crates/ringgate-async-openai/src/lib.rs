@@ -17,7 +17,8 @@
 //!
 //! async-openai's client repeats what was refused with a 429, a 5xx, or no connection, up to three times. [`service`] has these retries
 //! above the limiter, as the client has them without it: each attempt takes a permit of its own, and none is held while they wait.
-//! A 429 pauses all calls of the limiter; the attempt that follows waits in line like the others.
+//! A 429 pauses all calls of the limiter. The retry waits for `retry-after` itself, in whole seconds (the limiter also reads
+//! `retry-after-ms`); then its next attempt waits in line like the others.
 //!
 //! A [`LimiterService`] alone repeats nothing. Put it below another retry layer, for
 //! [`SimpleRetryPolicy`](async_openai::middleware::retry::SimpleRetryPolicy) or one of your own. `with_http_service` replaces

@@ -13,5 +13,8 @@ macro_rules! page {
 
 page!(async_openai, "async-openai.md");
 page!(axum, "axum.md");
+page!(observing, "observing.md");
 page!(reqwest, "reqwest.md");
 page!(rig, "rig.md");
+page!(testing, "testing.md");
+page!(tower, "tower.md");

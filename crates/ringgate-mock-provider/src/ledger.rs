@@ -27,8 +27,8 @@ pub(crate) struct Ledger {
 #[derive(Debug)]
 pub(crate) struct Books {
     pub(crate) terms: Terms,
-    /// Calls beyond those that may be in flight mean that the provider is overloaded.
-    overloaded: bool,
+    /// While the provider is overloaded, the terms without that.
+    before_overload: Option<Terms>,
     /// It is about to refuse all calls.
     closes: Option<Pause>,
     /// It refuses all calls until then.
@@ -91,7 +91,7 @@ impl Ledger {
             terms.tokens.metered().map(|limit| Meter::new(limit, terms.window));
         let books = Books {
             terms,
-            overloaded: false,
+            before_overload: None,
             closes: None,
             closed: None,
             stopped: None,
@@ -108,10 +108,11 @@ impl Ledger {
     pub(crate) fn apply(&self, surprise: Surprise) {
         let mut books = self.books();
         match surprise {
-            Surprise::SetTerms(terms) => books.set_terms(terms.bounded(), false),
+            Surprise::SetTerms(terms) => books.set_terms(terms.bounded(), None),
             Surprise::Overload { capacity } => {
                 let terms = Terms { max_in_flight: Some(capacity), ..books.terms };
-                books.set_terms(terms, true);
+                let before = books.before_overload.unwrap_or(books.terms);
+                books.set_terms(terms, Some(before));
             }
             Surprise::CloseFor(length) => books.closes = Some(Pause { length, slow_down: false }),
             Surprise::SlowDownFor(length) => books.closes = Some(Pause { length, slow_down: true }),
@@ -187,18 +188,21 @@ impl Ledger {
 }
 
 impl Books {
-    fn set_terms(&mut self, terms: Terms, overloaded: bool) {
+    fn set_terms(&mut self, terms: Terms, before_overload: Option<Terms>) {
         let [arriving, sent] = terms.tokens.metered();
         self.at_arrival.set(arriving, terms.window);
         self.as_sent.set(sent, terms.window);
         self.terms = terms;
-        self.overloaded = overloaded;
+        self.before_overload = before_overload;
         self.note(Instant::now(), Event::TermsSet { terms });
     }
 
     fn resume(&mut self) {
         (self.closes, self.closed, self.stopped) = (None, None, None);
         self.note(Instant::now(), Event::Resumed);
+        if let Some(terms) = self.before_overload {
+            self.set_terms(terms, None);
+        }
     }
 
     fn judge(&mut self, size: Size, now: Instant) -> Result<(), Refusal> {
@@ -211,7 +215,11 @@ impl Books {
         self.at_arrival.judge(arriving, now)?;
         self.as_sent.judge(1, now)?;
         if self.terms.max_in_flight.is_some_and(|most| self.counts.in_flight >= most) {
-            return Err(if self.overloaded { Refusal::Overloaded } else { Refusal::InFlight });
+            return Err(if self.before_overload.is_some() {
+                Refusal::Overloaded
+            } else {
+                Refusal::InFlight
+            });
         }
         Ok(())
     }

@@ -62,7 +62,7 @@
 //! provider.fail_next(1, Fault::BreakOff(After::Frames(3)));
 //! provider.close_for(Duration::from_millis(200));
 //! provider.stop_with(Stop::QuotaExhausted);
-//! provider.resume();
+//! provider.resume(); // neither stopped nor closed nor overloaded
 //! # Ok(())
 //! # }
 //! ```

@@ -10,8 +10,9 @@ use core::time::Duration;
 pub enum Surprise {
     /// Other terms from now on. What was counted stays. An [overload](Self::Overload) ends.
     SetTerms(Terms),
-    /// Calls beyond so many in flight are refused as by an overloaded provider, until it gets other terms: 503
-    /// `server_is_overloaded` from OpenAI, 529 `overloaded_error` from Anthropic. Neither says for how long.
+    /// Calls beyond so many in flight are refused as by an overloaded provider, until [`Resume`](Self::Resume) or other terms: 503
+    /// `server_is_overloaded` from OpenAI, 529 `overloaded_error` from Anthropic. Neither says for how long. Until then
+    /// [`terms`](crate::MockProvider::terms) tells this capacity as `max_in_flight`.
     Overload {
         /// Most calls in flight.
         capacity: usize,
@@ -22,7 +23,7 @@ pub enum Surprise {
     SlowDownFor(Duration),
     /// All calls are refused until [`Resume`](Self::Resume), in a way that says that waiting is no use.
     StopWith(Stop),
-    /// Ends a stop, and the time in which calls are refused without a limit.
+    /// Ends a stop, the time in which calls are refused without a limit, and an overload: the terms before it hold again.
     Resume,
     /// So many of the next accepted calls get this fault in their answers.
     FailNext {

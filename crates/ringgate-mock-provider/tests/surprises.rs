@@ -72,6 +72,26 @@ async fn overloads_read_as_overloads() {
     assert_eq!((counts.overloaded, counts.beyond(), counts.in_flight), (2, 0, 1));
 }
 
+/// Broken by: a resume that leaves the overload, or brings back the terms of a first overload instead of those before it.
+#[tokio::test]
+async fn an_overload_ends_with_a_resume_and_leaves_the_terms_as_they_were() {
+    let provider =
+        MockProvider::builder().requests(100, HOUR).max_in_flight(9).start().await.unwrap();
+    let terms = provider.terms();
+    provider.overload(2);
+    provider.overload(0);
+    assert_eq!(provider.terms(), Terms { max_in_flight: Some(0), ..terms });
+    assert_eq!(call(&provider, MESSAGES, &chat(10, 5)).await.status, 529);
+    provider.resume();
+    assert_eq!(provider.terms(), terms);
+    assert_eq!(call(&provider, MESSAGES, &chat(10, 5)).await.status, 200);
+
+    provider.overload(0);
+    provider.set_terms(Terms { max_in_flight: Some(0), ..terms });
+    provider.resume();
+    assert_eq!(call(&provider, CHAT, &chat(10, 5)).await.status, 429, "these terms are new");
+}
+
 /// Broken by: a pause that begins when it is told, or that ends with another call.
 #[tokio::test]
 async fn a_closed_provider_refuses_from_the_next_call_on_and_says_for_how_long() {
