@@ -17,7 +17,7 @@
 //!
 //! # What happens to a request
 //!
-//! 1. If the limiter has limits on tokens, the request reserves what its JSON body [says](ringgate::Usage::estimate_from_json):
+//! 1. If the limiter has limits on tokens, the request reserves what its JSON body [says](ringgate::Usage::estimate_from_request):
 //!    see [`cost`](LimiterMiddleware::cost).
 //! 2. It waits in line for its permit, and is sent.
 //! 3. What the answer says is [observed](ringgate::Limiter::observe): a 429 or a 529 concerns all callers, and what is left by its
