@@ -10,8 +10,8 @@ use ringgate::{Feedback, FeedbackReader, Limiter};
 /// As much of a body as is read.
 const LONGEST: usize = 64 * 1024;
 
-/// An error's body, which stays as it is. If it is read to its end, the limiter observes what it says beyond the headers: that
-/// waiting will not help, or a time to wait.
+/// An error's body, which stays as it is. At its end, or when it is dropped, the limiter observes what has come of it: that waiting
+/// will not help, or a time to wait.
 pub(crate) struct ErrorBody {
     body: Body,
     /// `None` once it has been told.
@@ -46,15 +46,24 @@ impl AnError {
 
     fn tell(self) {
         let told = self.reader.read(self.status, &self.headers, Some(&self.read));
-        if is_news(&told, &self.said) {
-            self.limiter.observe(&told);
+        if told != self.said {
+            self.limiter.observe_more(&self.said, &told);
         }
     }
 }
 
-/// An error is observed twice only for what was not known: two overloads would lower the calls in flight twice.
-fn is_news(told: &Feedback, said: &Feedback) -> bool {
-    told.signal() != said.signal() || told.retry_after() > said.retry_after()
+impl ErrorBody {
+    fn tell(&mut self) {
+        if let Some(error) = self.error.take_if(|error| !error.read.is_empty()) {
+            error.tell();
+        }
+    }
+}
+
+impl Drop for ErrorBody {
+    fn drop(&mut self) {
+        self.tell();
+    }
 }
 
 impl http_body::Body for ErrorBody {
@@ -73,8 +82,8 @@ impl http_body::Body for ErrorBody {
             Poll::Ready(Some(Ok(_))) => self.body.is_end_stream(),
             _ => false,
         };
-        if has_ended && let Some(error) = self.error.take() {
-            error.tell();
+        if has_ended {
+            self.tell();
         }
         polled
     }

@@ -25,8 +25,9 @@
 //!
 //! # Tokens
 //!
-//! If the limiter has limits on tokens, a call reserves an estimate from the request's JSON body. It is settled at the `usage` in
-//! its answer. An answer that tells none, breaks off, or is dropped before it is complete counts as reserved.
+//! If the limiter has limits on tokens, a call reserves [an estimate](ringgate::Usage::estimate_from_request) from the request's JSON body. It is settled at the `usage` in
+//! its answer. An answer that tells none, breaks off, or is dropped before it is complete counts as reserved. A call that got no
+//! connection gives its tokens back.
 //!
 //! A streamed chat completion tells its usage only if the request has `stream_options.include_usage`. The request is not changed for that
 //! unless you say so: see [`LimiterService::ask_for_usage`]. Streamed responses tell it always.
@@ -76,10 +77,9 @@
 mod ask;
 mod attempt;
 mod error_body;
-mod estimate;
 mod service;
 
-pub use estimate::DEFAULT_OUTPUT;
+pub use attempt::DEFAULT_OUTPUT;
 pub use service::{AttemptFuture, LimiterService};
 
 use async_openai::error::OpenAIError;
