@@ -72,6 +72,8 @@
 //!
 //! # Targets
 //!
+//! It turns on no TLS. That is a feature of your own dependency on async-openai: `rustls` by default.
+//!
 //! Not for wasm: the futures of reqwest cannot be sent there.
 
 mod ask;

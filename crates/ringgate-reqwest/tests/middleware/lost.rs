@@ -4,6 +4,7 @@ use crate::scene::{MINUTE, admitted, answered, chat, limiter, silent_after};
 use futures_util::FutureExt;
 use ringgate::{Limiter, StopReason};
 use ringgate_reqwest::LimiterMiddleware;
+use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
 const LEFT: [(&str, &str); 3] = [
@@ -121,4 +122,23 @@ async fn a_moderation_expects_no_output() {
     let answer = request.send().await.unwrap();
     assert!(limiter.remaining_tokens() > 9_900, "{}", limiter.remaining_tokens());
     drop(answer);
+}
+
+/// Broken by: a permit that is leaked where a function of the user's panics.
+#[tokio::test]
+async fn a_function_that_panics_loses_no_permit() {
+    let limiter = limiter();
+    let new = || LimiterMiddleware::new(limiter.clone());
+    let panicking = [
+        new().hold_with(|_, _| panic!("it holds")),
+        new().settle_with(|_| panic!("it settles")),
+        new().hold_with(|_, body| body.observe_with(|_| panic!("it observes"))),
+    ];
+    for middleware in panicking {
+        let client = answered(middleware, || http::Response::new("Hello".into()));
+        let call = async { client.get("http://there.test/").send().await.unwrap().bytes().await };
+        assert!(AssertUnwindSafe(call).catch_unwind().await.is_err());
+        assert_eq!(limiter.available_permits(), 8);
+    }
+    assert_eq!(admitted(&limiter), 3);
 }
