@@ -48,7 +48,7 @@ impl Usage {
     ///
     /// * **Input**: as [`estimate_tokens`](crate::estimate_tokens) counts the whole body, white space between its parts
     ///   excepted. A string that is Base64 as a whole is taken for a picture, and counts 1,600 tokens at most: too few for a
-    ///   document of several pages. What a URL or a file id stands for is not counted.
+    ///   document of several pages. What a URL or an id stands for is not counted: a file, or an earlier response.
     /// * **Output**: `max_tokens`, `max_completion_tokens` or `max_output_tokens`, the largest of these, or in the settings of Gemini
     ///   and Bedrock `maxOutputTokens` and `maxTokens`; `default_output` if there is none. Times `n`, `best_of` or Gemini's
     ///   `candidateCount`, and times the texts in an array `prompt`.

@@ -8,10 +8,11 @@
 //! gives every body its permit.
 //!
 //! What the headers of an error say is observed at once, while it still has its permit. Its body is read along if somebody reads it
-//! (`error_body`).
+//! (`error_body`). Only a 429 that tells no time in its headers is observed with its body, and holds its permit until then: a pause that
+//! is made up may be too long, and a request that is too large concerns nobody else. async-openai's retries read it at once.
 
 use crate::ask::with_usage_asked_for;
-use crate::error_body::{AnError, ErrorBody};
+use crate::error_body::{AnError, ErrorBody, Head};
 use async_openai::error::OpenAIError;
 use async_openai::middleware::HttpRequestFactory;
 use core::time::Duration;
@@ -19,8 +20,8 @@ use http::response::Parts;
 use http_body::Body as _;
 use reqwest::{Body, Request, Response, ResponseBuilderExt, Url};
 use ringgate::{
-    Feedback, FeedbackReader, HeldBody, Limiter, OwnedLimiterPermit, Priority, Refused, Usage,
-    UsageReader,
+    Feedback, FeedbackReader, HeldBody, Limiter, OwnedLimiterPermit, Priority, Refused, Signal,
+    Usage, UsageReader,
 };
 use std::sync::Arc;
 use tower_service::Service;
@@ -158,17 +159,22 @@ impl Calls {
         parts: &Parts,
         body: Body,
     ) -> Body {
-        observe(&permit, said.as_ref());
-        drop(permit);
-        match self.observes.zip(said) {
-            Some((reader, said)) if !body.is_end_stream() => {
-                let (status, headers) = (parts.status, parts.headers.clone());
-                let (limiter, read) = (self.limiter, Vec::new());
-                let error = AnError { limiter, reader, status, headers, said, read };
-                Body::wrap(ErrorBody::new(body, error))
-            }
-            _ => body,
+        let Some((reader, said)) = self.observes.zip(said) else { return body };
+        let has_come = body.is_end_stream();
+        let is_untold = said.signal() == Signal::CoolDown && said.retry_after().is_none();
+        let head = if is_untold && !has_come {
+            Head::Untold(permit)
+        } else {
+            permit.observe(&said);
+            drop(permit);
+            Head::Observed(self.limiter, said)
+        };
+        if has_come {
+            return body;
         }
+        let (status, headers) = (parts.status, parts.headers.clone());
+        let error = AnError { head, reader, status, headers, read: Vec::new() };
+        Body::wrap(ErrorBody::new(body, error))
     }
 }
 

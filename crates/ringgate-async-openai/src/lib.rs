@@ -37,8 +37,8 @@
 //! # What the provider says
 //!
 //! The limiter [observes](Limiter::observe) the status and the headers of each answer, and an error in a stream that has begun. The permit
-//! of an error is released at its headers. Its body is read along when the client reads it: so a 429 that says
-//! `insufficient_quota` stops all calls. The body of a 5xx that is repeated is not read.
+//! of an error is released at its headers; that of a 429 which tells there no time to wait at its body's end. The body is read along
+//! when the client reads it: so a 429 that says `insufficient_quota` stops all calls. The body of a 5xx that is repeated is not read.
 //!
 //! # Errors
 //!
@@ -60,9 +60,9 @@
 //!
 //! | | client alone | added | allocations alone | added |
 //! |---|---|---|---|---|
-//! | an answer of 300 bytes | 6 µs | 6 µs | 47 | 26 |
-//! | the same, with an estimate from a body of 1 KB | 6 µs | 8 µs | 47 | 26 |
-//! | a stream of 32 events, 150 bytes each | 52 µs | 61 to 73 µs | 387 | 26 |
+//! | an answer of 300 bytes | 6 µs | 6 µs | 47 | 25 |
+//! | the same, with an estimate from a body of 1 KB | 6 µs | 8 µs | 47 | 25 |
+//! | a stream of 32 events, 150 bytes each | 52 µs | 61 to 73 µs | 387 | 25 |
 //!
 //! Medians of `cargo bench -p ringgate-async-openai` on two cores of an AMD EPYC, which had other work besides. Each byte of an answer
 //! is looked at for the usage; that is what a stream costs.

@@ -1,6 +1,6 @@
 //! What was lost of an answer, or counted wrongly.
 
-use crate::scene::{Answer, CHAT, RATE, Scene, answer, at_once, chat, scene, url};
+use crate::scene::{Answer, CHAT, RATE, Scene, answer, at_once, broken, chat, scene, url};
 use async_openai::middleware::HttpRequestFactory;
 use futures_util::StreamExt;
 use futures_util::stream;
@@ -148,4 +148,79 @@ fn a_call_that_fails_later_counts_as_reserved() {
     assert!(at_once(scene.service(|_| Answer::Fails).oneshot(chat())).is_err());
     assert!(scene.tokens() > 500);
     assert_eq!(scene.limiter.remaining(), RATE - 1);
+}
+
+/// Broken by: a pause that is made up at the headers, and is longer than what the body tells.
+#[test]
+fn a_429_without_a_time_in_its_headers_pauses_for_that_in_its_body() {
+    let scene = scene();
+    for _ in 0..3 {
+        read(&scene, |_| {
+            answer(
+                429,
+                &[],
+                r#"{"error":{"message":"Please try again in 20ms.","code":"rate_limit_exceeded"}}"#,
+            )
+        });
+        assert_eq!(scene.limiter.paused_for(), Some(Duration::from_millis(20)));
+        scene.clock.advance(Duration::from_millis(20));
+    }
+    assert_eq!(scene.limiter.stats().observed.cool_downs, 3);
+}
+
+/// Broken by: a call that can never be answered, and holds up all others.
+#[test]
+fn a_request_that_is_too_large_pauses_nobody() {
+    let scene = scene();
+    read(&scene, |_| {
+        answer(
+            429,
+            &[],
+            r#"{"error":{"message":"Request too large for m on tokens per min (TPM): Limit 10000, Requested 20000.","type":"tokens","code":"rate_limit_exceeded"}}"#,
+        )
+    });
+    assert_eq!(scene.limiter.paused_for(), None);
+}
+
+/// Broken by: a refusal that waits for a body which nobody reads.
+#[test]
+fn a_429_that_is_dropped_unread_pauses() {
+    let answers: [fn(usize) -> Answer; 3] = [
+        |_| answer(429, &[], ""),
+        |_| answer(429, &[], SLOWER),
+        |_| answer(429, &[], silent_after("")),
+    ];
+    for answer in answers {
+        let scene = scene();
+        drop(at_once(scene.service(answer).oneshot(chat())).unwrap());
+        assert!(scene.limiter.paused_for().is_some());
+        assert_eq!(scene.limiter.stats().observed.cool_downs, 1);
+    }
+}
+
+/// Broken by: a slot that is free before the limiter is paused: the next call would be refused, too.
+#[test]
+fn a_429_without_a_time_pauses_before_another_goes_in_its_slot() {
+    let scene = scene();
+    let response = at_once(scene.service(|_| answer(429, &[], SLOWER)).oneshot(chat())).unwrap();
+    let held = scene.limiter.try_acquire().unwrap();
+    assert_eq!(scene.limiter.try_acquire().unwrap_err().limit(), Limit::Concurrency);
+    let mut body = response.bytes_stream();
+    at_once(body.next()).unwrap().unwrap();
+    assert_eq!(scene.free(), 1);
+    assert_eq!(scene.limiter.try_acquire().unwrap_err().limit(), Limit::Paused);
+    drop(held);
+}
+
+/// Broken by: a body that breaks off and tells nothing until it is dropped.
+#[test]
+fn a_429_that_breaks_off_gives_its_permit_back() {
+    let scene = scene();
+    let service = scene.service(|_| answer(429, &[], broken(&["{"])));
+    let mut body = at_once(service.oneshot(chat())).unwrap().bytes_stream();
+    assert!(at_once(body.next()).unwrap().is_ok());
+    assert_eq!(scene.free(), 1);
+    assert!(at_once(body.next()).unwrap().is_err());
+    assert_eq!(scene.free(), 2);
+    assert!(scene.limiter.paused_for().is_some());
 }
