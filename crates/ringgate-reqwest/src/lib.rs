@@ -32,7 +32,7 @@
 //!
 //! # Where it stands
 //!
-//! * **Retries** belong outside, so that each attempt takes a permit: add [`reqwest_retry`]'s middleware first. Inside, all
+//! * **Retries** belong outside, so that each attempt takes a permit: add the middleware of the crate `reqwest-retry` first. Inside, all
 //!   attempts of a call would share one permit, and the provider counts each of them. It does not try a refusal again. The limiter
 //!   itself waits for the time that a 429 tells, so the retries' own back-off can be short.
 //! * **reqwest's own** redirects and retries (`reqwest::retry`) are inside of it. They are one call here.
