@@ -59,6 +59,29 @@ impl Limiter {
         self.core.observe(feedback, Sent::Lately);
     }
 
+    /// Takes over what an answer says as a whole, `all`, of which its `head` has been [observed](Self::observe) before: only
+    /// what its body adds. One answer is not two refusals. For an answer that no longer holds its permit; a body that holds it does this
+    /// by `HeldBody::observe_error_by`.
+    ///
+    /// ```
+    /// use ringgate::{Feedback, Limiter, Rate};
+    /// use std::time::Duration;
+    ///
+    /// let limiter = Limiter::new(Rate::per_minute(60), 4);
+    /// let head = Feedback::cool_down(Duration::from_secs(1));
+    /// limiter.observe(&head);
+    /// limiter.observe_more(&head, &Feedback::cool_down(Duration::from_secs(7)));
+    /// assert!(limiter.paused_for() > Some(Duration::from_secs(6)));
+    /// assert_eq!(limiter.stats().observed.cool_downs, 1);
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// As [`observe`](Self::observe).
+    pub fn observe_more(&self, head: &Feedback, all: &Feedback) {
+        self.core.observe_more(head, all, Sent::Lately);
+    }
+
     /// How many calls may be in flight now; `usize::MAX` if [`max_concurrent`](crate::LimiterBuilder::max_concurrent) is not set.
     /// For information: it may be stale when you read it.
     ///

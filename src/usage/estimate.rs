@@ -11,11 +11,26 @@ const BOUNDS: [&[u8]; 3] = [b"max_tokens", b"max_completion_tokens", b"max_outpu
 /// Members of the outer object that say how many answers are made.
 const ANSWERS: [&[u8]; 2] = [b"n", b"best_of"];
 
+/// The member of it whose texts are answered one by one, if it is an array: of OpenAI's older completions.
+const PROMPT: &[u8] = b"prompt";
+
 /// Objects in the outer one that bound the answer: Gemini's, and Bedrock's.
 const SETTINGS: [&[u8]; 3] = [b"generationConfig", b"generation_config", b"inferenceConfig"];
 
 /// Their members.
 const INNER_BOUNDS: [&[u8]; 3] = [b"maxOutputTokens", b"max_output_tokens", b"maxTokens"];
+const INNER_ANSWERS: [&[u8]; 2] = [b"candidateCount", b"candidate_count"];
+
+/// The ends of paths to what writes nothing: embeddings and what counts or judges, by OpenAI, Anthropic and Gemini.
+const WITHOUT_OUTPUT: [&str; 7] = [
+    "/embeddings",
+    "/moderations",
+    "/responses/input_tokens",
+    "/messages/count_tokens",
+    ":embedContent",
+    ":batchEmbedContents",
+    ":countTokens",
+];
 
 /// The most that a string of Base64 counts as, in thirds of a token. Providers count a picture as about so much at most.
 const MOST_BASE64: u64 = 3 * 1_600;
@@ -23,16 +38,20 @@ const MOST_BASE64: u64 = 3 * 1_600;
 /// What stands before the Base64 of a data URL, at most.
 const LONGEST_MARK: usize = 128;
 
+/// Base64 in lines has at least so many digits in each but the last. Words or numbers in lines have fewer.
+const SHORTEST_LINE: u32 = 60;
+
 /// With the feature `http`.
 impl Usage {
     /// What a request expects to use at most, by its body: a JSON object in the form of OpenAI (chat completions, responses,
     /// embeddings), Anthropic, Gemini or Bedrock. `None` if it is no object, or one that does not end.
     ///
     /// * **Input**: as [`estimate_tokens`](crate::estimate_tokens) counts the whole body, white space between its parts
-    ///   excepted. A string that is Base64 as a whole is taken for a picture, and counts 1,600 tokens at most. What a URL or a file
-    ///   id stands for is not counted.
+    ///   excepted. A string that is Base64 as a whole is taken for a picture, and counts 1,600 tokens at most: too few for a
+    ///   document of several pages. What a URL or an id stands for is not counted: a file, or an earlier response.
     /// * **Output**: `max_tokens`, `max_completion_tokens` or `max_output_tokens`, the largest of these, or in the settings of Gemini
-    ///   and Bedrock `maxOutputTokens` and `maxTokens`; `default_output` if there is none. Times `n` or `best_of`.
+    ///   and Bedrock `maxOutputTokens` and `maxTokens`; `default_output` if there is none. Times `n`, `best_of` or Gemini's
+    ///   `candidateCount`, and times the texts in an array `prompt`.
     ///
     /// ```
     /// use ringgate::Usage;
@@ -64,10 +83,27 @@ impl Usage {
             rest = after;
         }
         reader.is_over.then(|| {
-            let output = reader.bound.unwrap_or(default_output);
-            let output = output.saturating_mul(reader.answers.unwrap_or(1).max(1));
+            let answers = reader.answers.unwrap_or(1).max(1).saturating_mul(reader.prompts.max(1));
+            let output = reader.bound.unwrap_or(default_output).saturating_mul(answers);
             Self::new(reader.thirds.div_ceil(3), output)
         })
+    }
+
+    /// [`estimate_from_json`](Self::estimate_from_json) of a request to this path of a URL. One that is answered without output that
+    /// counts expects none by default: embeddings, moderations, and the counting of tokens, of OpenAI, Anthropic and Gemini.
+    ///
+    /// ```
+    /// use ringgate::Usage;
+    ///
+    /// let body = br#"{"model": "m", "input": "What is a ring?"}"#;
+    /// let of = |path| Usage::estimate_from_request(path, body, 1_000);
+    /// assert_eq!(of("/v1/responses"), Some(Usage::new(13, 1_000)));
+    /// assert_eq!(of("/v1/embeddings"), Some(Usage::new(13, 0)));
+    /// ```
+    #[must_use]
+    pub fn estimate_from_request(path: &str, body: &[u8], default_output: u64) -> Option<Self> {
+        let writes = !WITHOUT_OUTPUT.iter().any(|end| path.ends_with(end));
+        Self::estimate_from_json(body, if writes { default_output } else { 0 })
     }
 }
 
@@ -130,6 +166,9 @@ struct Reader<'a> {
     depth: u64,
     /// In one of the [`SETTINGS`].
     is_in_settings: bool,
+    /// In an array of prompts, and how many have come.
+    is_in_prompts: bool,
+    prompts: u64,
     is_over: bool,
     /// The last string, and the name whose value comes.
     text: &'a [u8],
@@ -146,15 +185,20 @@ impl<'a> Reader<'a> {
         if self.is_over || (self.depth == 0 && !begins) {
             return false;
         }
+        // A prompt is a text, or an array of tokens.
+        let is_prompt = matches!(token, Token::Open(b'[') | Token::Text(..));
+        self.prompts += u64::from(is_prompt && self.is_in_prompts && self.depth == 2);
         let (weight, ends) = match token {
-            Token::Open(_) => {
+            Token::Open(bracket) => {
                 self.is_in_settings |= self.depth == 1 && SETTINGS.contains(&self.name);
+                self.is_in_prompts |= self.depth == 1 && bracket == b'[' && self.name == PROMPT;
                 self.depth += 1;
                 (1, true)
             }
             Token::Close => {
                 self.depth -= 1;
                 self.is_in_settings &= self.depth > 1;
+                self.is_in_prompts &= self.depth > 1;
                 self.is_over = self.depth == 0;
                 (1, true)
             }
@@ -179,12 +223,13 @@ impl<'a> Reader<'a> {
 
     /// Keeps the number of a member that is asked for.
     fn note(&mut self, word: &[u8]) {
-        let is_bound = match self.depth {
-            1 => BOUNDS.contains(&self.name),
-            2 => self.is_in_settings && INNER_BOUNDS.contains(&self.name),
-            _ => false,
+        let (is_bound, is_answers) = match self.depth {
+            1 => (BOUNDS.contains(&self.name), ANSWERS.contains(&self.name)),
+            2 if self.is_in_settings => {
+                (INNER_BOUNDS.contains(&self.name), INNER_ANSWERS.contains(&self.name))
+            }
+            _ => return,
         };
-        let is_answers = self.depth == 1 && ANSWERS.contains(&self.name);
         if !is_bound && !is_answers {
             return;
         }
@@ -204,12 +249,29 @@ fn text_weight(text: &[u8]) -> u64 {
     text.iter().map(|byte| thirds(*byte)).sum()
 }
 
-/// Whether it is Base64 as a whole: by itself, or in a data URL. Slashes and ends of lines may be escaped.
+/// Whether it is Base64 as a whole: by itself, or in a data URL. Slashes, signs and ends of lines may be escaped.
 fn is_base64(text: &[u8]) -> bool {
     let mark = b";base64,";
     let head = text.get(..LONGEST_MARK).filter(|head| head.starts_with(b"data:"));
     let marked = head.and_then(|head| head.windows(mark.len()).position(|part| part == mark));
-    let digits = &text[marked.map_or(0, |at| at + mark.len())..];
-    let is_digit = |byte: &u8| byte.is_ascii_alphanumeric() || b"+/-_=\\".contains(byte);
-    digits.iter().all(is_digit)
+    let mut digits = text[marked.map_or(0, |at| at + mark.len())..].iter();
+    let (mut line, mut has_short_line) = (0_u32, false);
+    while let Some(digit) = digits.next() {
+        let is_digit = match digit {
+            b'\\' => match digits.next() {
+                Some(b'r' | b'n') => {
+                    has_short_line |= (1..SHORTEST_LINE).contains(&line);
+                    line = 0;
+                    continue;
+                }
+                escaped => matches!(escaped, Some(b'/' | b'u')),
+            },
+            digit => digit.is_ascii_alphanumeric() || b"+/-_=".contains(digit),
+        };
+        if !is_digit || has_short_line {
+            return false;
+        }
+        line = line.saturating_add(1);
+    }
+    true
 }

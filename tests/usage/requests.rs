@@ -28,6 +28,8 @@ fn the_output_is_what_bounds_the_answer() {
         (r#"{"generationConfig":{"maxOutputTokens":7}}"#, 7),
         (r#"{"generation_config":{"max_output_tokens":7}}"#, 7),
         (r#"{"inferenceConfig":{"stopSequences":["a"],"maxTokens":7}}"#, 7),
+        (r#"{"generationConfig":{"maxOutputTokens":7,"candidateCount":3}}"#, 21),
+        (r#"{"candidateCount":3,"max_tokens":7}"#, 7),
         (r#"{"max_tokens":7,"n":3}"#, 21),
         (r#"{"best_of":4,"n":3,"max_tokens":7}"#, 28),
         (r#"{"n":3}"#, 3_000),
@@ -109,6 +111,63 @@ fn the_input_is_all_of_the_body_but_the_space_in_it() {
     assert_eq!(told, Some(estimate(&body)));
 }
 
+fn in_lines(base64: &str, length: usize) -> String {
+    let lines = base64.as_bytes().chunks(length).map(|line| str::from_utf8(line).unwrap());
+    lines.flat_map(|line| [line, "\r\n"]).collect()
+}
+
+/// Broken by: any lines of letters and digits being taken for Base64.
+#[test]
+fn words_and_numbers_in_lines_are_no_picture() {
+    for line in ["12345\n", "src/limiter_core\n", "apple\r\n", "a_long-name/and/another\n\n"] {
+        let text = line.repeat(10_000);
+        let expected = estimate_tokens(&json!({ "content": text }).to_string());
+        assert_eq!(estimate(&json!({ "content": text })).input, expected, "{line:?}");
+    }
+}
+
+/// Broken by: an array of prompts that counts as one, though each is answered; one of tokens that counts as many.
+#[test]
+fn each_prompt_has_an_answer() {
+    for (body, expected) in [
+        (r#"{"prompt":["a","b","c"],"max_tokens":7}"#, 21),
+        (r#"{"n":2,"prompt":["a","b","c"],"max_tokens":7}"#, 42),
+        (r#"{"prompt":[[1,2],[3],[4,[5]]],"max_tokens":7}"#, 21),
+        (r#"{"prompt":[1,2,3],"max_tokens":7}"#, 7),
+        (r#"{"prompt":"a","max_tokens":7}"#, 7),
+        (r#"{"prompt":[],"max_tokens":7}"#, 7),
+        (r#"{"prompt":["a"],"stop":["b","c"],"max_tokens":7}"#, 7),
+        (r#"{"x":{"prompt":["a","b"]},"max_tokens":7}"#, 7),
+        (r#"{"prompt":{"x":["a","b"]},"max_tokens":7}"#, 7),
+    ] {
+        assert_eq!(output(body), Some(expected), "{body}");
+    }
+}
+
+/// Broken by: a default for what writes nothing; a path that is compared by its beginning.
+#[test]
+fn what_writes_nothing_expects_no_output() {
+    let of = |path, body: &str| Usage::estimate_from_request(path, body.as_bytes(), 50);
+    for (path, expected) in [
+        ("/v1/embeddings", 0),
+        ("/openai/deployments/m/embeddings", 0),
+        ("/v1/moderations", 0),
+        ("/v1/responses/input_tokens", 0),
+        ("/v1/messages/count_tokens", 0),
+        ("/v1beta/models/m:embedContent", 0),
+        ("/v1beta/models/m:batchEmbedContents", 0),
+        ("/v1beta/models/m:countTokens", 0),
+        ("/v1beta/models/m:generateContent", 50),
+        ("/v1/messages", 50),
+        ("/embeddings/chat", 50),
+        ("", 50),
+    ] {
+        assert_eq!(of(path, "{}").map(|usage| usage.output), Some(expected), "{path}");
+        assert_eq!(of(path, "[]"), None);
+    }
+    assert_eq!(of("/v1/embeddings", r#"{"max_tokens":7}"#).map(|usage| usage.output), Some(7));
+}
+
 /// Broken by: Base64 that counts as text (a picture would exceed any limit), text that counts as Base64.
 #[test]
 fn a_picture_counts_as_one_however_large_it_is() {
@@ -120,7 +179,8 @@ fn a_picture_counts_as_one_however_large_it_is() {
         base64.clone(),
         format!("{base64}=="),
         format!("{mark}{base64}"),
-        base64.replace("KG", "\r\nKG"),
+        in_lines(&base64, 76),
+        in_lines(&base64, 64),
         base64.replace('/', "_").replace('+', "-"),
     ] {
         assert!(of(&picture) <= empty + 1_600, "{}", &picture[..40]);

@@ -32,9 +32,6 @@ async fn main() -> Result<(), Box<dyn Error + Send + Sync>> {
 
     let (counts, free) = (server.counts(), limiter.available_permits());
     println!("{} answers, {} refused, {free} of 4 slots free", counts.answered, counts.refused());
-    if counts.refused() > 0 || free != 4 {
-        Err("it was not as it should be".into())
-    } else {
-        Ok(())
-    }
+    let is_good = counts.refused() == 0 && free == 4;
+    is_good.then_some(()).ok_or_else(|| "it was not as it should be".into())
 }

@@ -8,11 +8,11 @@
 //! gives every body its permit.
 //!
 //! What the headers of an error say is observed at once, while it still has its permit. Its body is read along if somebody reads it
-//! (`error_body`).
+//! (`error_body`). Only a 429 that tells no time in its headers is observed with its body, and holds its permit until then: a pause that
+//! is made up may be too long, and a request that is too large concerns nobody else. async-openai's retries read it at once.
 
 use crate::ask::with_usage_asked_for;
-use crate::error_body::{AnError, ErrorBody};
-use crate::estimate;
+use crate::error_body::{AnError, ErrorBody, Head};
 use async_openai::error::OpenAIError;
 use async_openai::middleware::HttpRequestFactory;
 use core::time::Duration;
@@ -20,11 +20,14 @@ use http::response::Parts;
 use http_body::Body as _;
 use reqwest::{Body, Request, Response, ResponseBuilderExt, Url};
 use ringgate::{
-    Feedback, FeedbackReader, HeldBody, Limiter, OwnedLimiterPermit, Priority, Refused, Usage,
-    UsageReader,
+    Feedback, FeedbackReader, HeldBody, Limiter, OwnedLimiterPermit, Priority, Refused, Signal,
+    Usage, UsageReader,
 };
 use std::sync::Arc;
 use tower_service::Service;
+
+/// The output that is expected of a call whose body does not bound it.
+pub const DEFAULT_OUTPUT: u64 = 4_096;
 
 type Cost = dyn Fn(&Request) -> Usage + Send + Sync;
 
@@ -54,8 +57,20 @@ where
 {
     let request = calls.request(factory.build().await?);
     let permit = calls.acquire(&request).await.map_err(boxed)?;
-    let response = inner.call(request).await.map_err(Into::into)?;
-    Ok(calls.hold(permit, response))
+    match inner.call(request).await.map_err(Into::into) {
+        Ok(response) => Ok(calls.hold(permit, response)),
+        Err(error) => {
+            give_back_if_unsent(permit, &error);
+            Err(error)
+        }
+    }
+}
+
+/// If no connection was made, the provider has not begun with the call.
+fn give_back_if_unsent(permit: OwnedLimiterPermit, error: &OpenAIError) {
+    if matches!(error, OpenAIError::Reqwest(error) if error.is_connect()) {
+        permit.cancel();
+    }
 }
 
 fn boxed(refused: Refused) -> OpenAIError {
@@ -67,7 +82,7 @@ impl Calls {
         Self {
             limiter,
             cost: None,
-            default_output: estimate::DEFAULT_OUTPUT,
+            default_output: DEFAULT_OUTPUT,
             priority: Priority::Normal,
             timeout: None,
             waits: true,
@@ -87,8 +102,15 @@ impl Calls {
         }
         match &self.cost {
             Some(cost) => cost(request),
-            None => estimate::cost(request, self.default_output),
+            None => self.estimate(request),
         }
+    }
+
+    /// By the body, if it is JSON.
+    fn estimate(&self, request: &Request) -> Usage {
+        let body = request.body().and_then(Body::as_bytes).unwrap_or_default();
+        let path = request.url().path();
+        Usage::estimate_from_request(path, body, self.default_output).unwrap_or_default()
     }
 
     async fn acquire(&self, request: &Request) -> Result<OwnedLimiterPermit, Refused> {
@@ -109,29 +131,25 @@ impl Calls {
             self.end_at_error(permit, said, &parts, body)
         } else if body.is_end_stream() {
             // No frame will come that could tell of it.
-            observe(&permit, said);
+            observe(&permit, said.as_ref());
             body
         } else {
-            Body::wrap(self.hold_success(permit, said, body))
+            Body::wrap(self.hold_success(permit, said.as_ref(), body))
         };
         set_url(&mut parts, url);
         http::Response::from_parts(parts, body).into()
     }
 
-    /// What the headers say is observed with the first frame: so an answer is one success, or an error.
+    /// One answer is one success, or an error in it, which its body tells.
     fn hold_success(
         self,
         permit: OwnedLimiterPermit,
-        said: Option<Feedback>,
+        said: Option<&Feedback>,
         body: Body,
     ) -> HeldBody<Body> {
-        let body = permit.hold_body(body).read_usage_by(self.usage);
-        // A bare success needs no function: the end of the body tells it.
-        let mut told = said.filter(|said| *said != Feedback::new());
-        if told.is_none() {
-            return body;
-        }
-        body.observe_with(move |_| told.take())
+        let Some(said) = said else { return permit.hold_body(body).settle_by(self.usage) };
+        permit.observe_quotas(said);
+        permit.hold_body(body).read_usage_by(self.usage)
     }
 
     fn end_at_error(
@@ -141,23 +159,28 @@ impl Calls {
         parts: &Parts,
         body: Body,
     ) -> Body {
-        observe(&permit, said.clone());
-        drop(permit);
-        match self.observes.zip(said) {
-            Some((reader, said)) if !body.is_end_stream() => {
-                let (status, headers) = (parts.status, parts.headers.clone());
-                let (limiter, read) = (self.limiter, Vec::new());
-                let error = AnError { limiter, reader, status, headers, said, read };
-                Body::wrap(ErrorBody::new(body, error))
-            }
-            _ => body,
+        let Some((reader, said)) = self.observes.zip(said) else { return body };
+        let has_come = body.is_end_stream();
+        let is_untold = said.signal() == Signal::CoolDown && said.retry_after().is_none();
+        let head = if is_untold && !has_come {
+            Head::Untold(permit)
+        } else {
+            permit.observe(&said);
+            drop(permit);
+            Head::Observed(self.limiter, said)
+        };
+        if has_come {
+            return body;
         }
+        let (status, headers) = (parts.status, parts.headers.clone());
+        let error = AnError { head, reader, status, headers, read: Vec::new() };
+        Body::wrap(ErrorBody::new(body, error))
     }
 }
 
-fn observe(permit: &OwnedLimiterPermit, said: Option<Feedback>) {
+fn observe(permit: &OwnedLimiterPermit, said: Option<&Feedback>) {
     if let Some(said) = said {
-        permit.observe(&said);
+        permit.observe(said);
     }
 }
 

@@ -1,31 +1,37 @@
 //! The body of an error, read along.
 
+use core::mem;
 use core::pin::Pin;
 use core::task::{Context, Poll};
 use http::{HeaderMap, StatusCode};
 use http_body::{Frame, SizeHint};
 use reqwest::Body;
-use ringgate::{Feedback, FeedbackReader, Limiter};
+use ringgate::{Feedback, FeedbackReader, Limiter, OwnedLimiterPermit};
 
 /// As much of a body as is read.
 const LONGEST: usize = 64 * 1024;
 
-/// An error's body, which stays as it is. If it is read to its end, the limiter observes what it says beyond the headers: that
-/// waiting will not help, or a time to wait.
+/// An error's body, which stays as it is. At its end, or when it is dropped, the limiter observes what has come of it: that waiting
+/// will not help, or a time to wait.
 pub(crate) struct ErrorBody {
     body: Body,
     /// `None` once it has been told.
     error: Option<Box<AnError>>,
 }
 
-/// An error whose headers have been observed.
+/// What is known of an error before its body.
+pub(crate) enum Head {
+    /// What the limiter has observed.
+    Observed(Limiter, Feedback),
+    /// That it is a refusal, but not for how long. Nobody goes in its slot before its body has told that.
+    Untold(OwnedLimiterPermit),
+}
+
 pub(crate) struct AnError {
-    pub(crate) limiter: Limiter,
+    pub(crate) head: Head,
     pub(crate) reader: FeedbackReader,
     pub(crate) status: StatusCode,
     pub(crate) headers: HeaderMap,
-    /// What the headers said.
-    pub(crate) said: Feedback,
     pub(crate) read: Vec<u8>,
 }
 
@@ -46,15 +52,28 @@ impl AnError {
 
     fn tell(self) {
         let told = self.reader.read(self.status, &self.headers, Some(&self.read));
-        if is_news(&told, &self.said) {
-            self.limiter.observe(&told);
+        match self.head {
+            Head::Observed(limiter, said) if told != said => limiter.observe_more(&said, &told),
+            Head::Observed(..) => {}
+            Head::Untold(permit) => permit.observe(&told),
         }
     }
 }
 
-/// An error is observed twice only for what was not known: two overloads would lower the calls in flight twice.
-fn is_news(told: &Feedback, said: &Feedback) -> bool {
-    told.signal() != said.signal() || told.retry_after() > said.retry_after()
+impl ErrorBody {
+    fn tell(&mut self) {
+        if let Some(error) = self.error.take() {
+            error.tell();
+        }
+    }
+}
+
+/// Its slot is free after it has gone.
+impl Drop for ErrorBody {
+    fn drop(&mut self) {
+        drop(mem::take(&mut self.body));
+        self.tell();
+    }
 }
 
 impl http_body::Body for ErrorBody {
@@ -69,12 +88,12 @@ impl http_body::Body for ErrorBody {
             error.read(data);
         }
         let has_ended = match &polled {
-            Poll::Ready(None) => true,
+            Poll::Ready(None | Some(Err(_))) => true,
             Poll::Ready(Some(Ok(_))) => self.body.is_end_stream(),
-            _ => false,
+            Poll::Pending => false,
         };
-        if has_ended && let Some(error) = self.error.take() {
-            error.tell();
+        if has_ended {
+            self.tell();
         }
         polled
     }

@@ -26,8 +26,9 @@
 //!
 //! # Tokens
 //!
-//! If the limiter has limits on tokens, a call reserves an estimate from the request's JSON body. It is settled at the `usage` in
-//! its answer. An answer that tells none, breaks off, or is dropped before it is complete counts as reserved.
+//! If the limiter has limits on tokens, a call reserves [an estimate](ringgate::Usage::estimate_from_request) from the request's JSON body. It is settled at the `usage` in
+//! its answer. An answer that tells none, breaks off, or is dropped before it is complete counts as reserved. A call that got no
+//! connection gives its tokens back.
 //!
 //! A streamed chat completion tells its usage only if the request has `stream_options.include_usage`. The request is not changed for that
 //! unless you say so: see [`LimiterService::ask_for_usage`]. Streamed responses tell it always.
@@ -37,8 +38,8 @@
 //! # What the provider says
 //!
 //! The limiter [observes](Limiter::observe) the status and the headers of each answer, and an error in a stream that has begun. The permit
-//! of an error is released at its headers. Its body is read along when the client reads it: so a 429 that says
-//! `insufficient_quota` stops all calls. The body of a 5xx that is repeated is not read.
+//! of an error is released at its headers; that of a 429 which tells there no time to wait at its body's end. The body is read along
+//! when the client reads it: so a 429 that says `insufficient_quota` stops all calls. The body of a 5xx that is repeated is not read.
 //!
 //! # Errors
 //!
@@ -60,9 +61,9 @@
 //!
 //! | | client alone | added | allocations alone | added |
 //! |---|---|---|---|---|
-//! | an answer of 300 bytes | 6 µs | 6 µs | 47 | 26 |
-//! | the same, with an estimate from a body of 1 KB | 6 µs | 8 µs | 47 | 26 |
-//! | a stream of 32 events, 150 bytes each | 52 µs | 61 to 73 µs | 387 | 26 |
+//! | an answer of 300 bytes | 6 µs | 6 µs | 47 | 25 |
+//! | the same, with an estimate from a body of 1 KB | 6 µs | 8 µs | 47 | 25 |
+//! | a stream of 32 events, 150 bytes each | 52 µs | 61 to 73 µs | 387 | 25 |
 //!
 //! Medians of `cargo bench -p ringgate-async-openai` on two cores of an AMD EPYC, which had other work besides. Each byte of an answer
 //! is looked at for the usage; that is what a stream costs.
@@ -72,15 +73,16 @@
 //!
 //! # Targets
 //!
+//! It turns on no TLS. That is a feature of your own dependency on async-openai: `rustls` by default.
+//!
 //! Not for wasm: the futures of reqwest cannot be sent there.
 
 mod ask;
 mod attempt;
 mod error_body;
-mod estimate;
 mod service;
 
-pub use estimate::DEFAULT_OUTPUT;
+pub use attempt::DEFAULT_OUTPUT;
 pub use service::{AttemptFuture, LimiterService};
 
 use async_openai::error::OpenAIError;

@@ -107,7 +107,8 @@ impl<S> LimiterService<S> {
         self
     }
 
-    /// Reads the usage in an answer by a clone of `reader`. Without this it is [`UsageReader::new`].
+    /// Reads the usage in an answer, and an error in it, by a clone of `reader`. Without this it is [`UsageReader::new`], which reads errors
+    /// as [`observe_by`](Self::observe_by) says. Of the two, the later one says how errors in a success are read.
     #[must_use]
     pub fn read_usage_by(mut self, reader: UsageReader) -> Self {
         self.calls.usage = reader;
@@ -130,11 +131,12 @@ impl<S> LimiterService<S> {
     /// Observes what each answer says, as `reader` reads it. Without this it is [`FeedbackReader::new`].
     #[must_use]
     pub fn observe_by(mut self, reader: FeedbackReader) -> Self {
+        self.calls.usage = self.calls.usage.feedback_reader(reader);
         self.calls.observes = Some(reader);
         self
     }
 
-    /// Does not observe the status, the headers and the bodies of errors. An error inside a success is observed all the same.
+    /// Does not observe the answers. Calls are settled all the same.
     #[must_use]
     pub fn without_observing(mut self) -> Self {
         self.calls.observes = None;

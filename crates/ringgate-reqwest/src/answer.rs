@@ -2,23 +2,22 @@
 
 use crate::body::{AnswerBody, BoxError};
 use crate::settings::Settings;
-use bytes::Bytes;
 use core::mem;
 use core::time::Duration;
 use http::response::Parts;
-use http_body::{Body, Frame};
+use http_body::Body;
 use reqwest::{Response, ResponseBuilderExt, Url};
 use reqwest_middleware::Error;
-use ringgate::{Feedback, HeldBody, OwnedLimiterPermit, StalledError, Usage, UsageReader};
+use ringgate::{FeedbackReader, HeldBody, OwnedLimiterPermit, StalledError, UsageReader};
 use std::io;
 
-/// What is read ahead of an error: as much as [`Feedback::from_response`] looks at.
+/// What is read ahead of an error: as much as ringgate's `Feedback::from_response` looks at.
 const MOST_OF_ERROR: usize = 64 * 1024;
 
 /// How long an error's body is waited for, which usually comes with the headers.
 const ERROR_COMES_WITHIN: Duration = Duration::from_secs(1);
 
-/// If no connection was made, the provider has not seen the call.
+/// If no connection was made, the provider has not begun with the call.
 pub(crate) fn give_back_if_unsent(permit: OwnedLimiterPermit, error: &Error) {
     if error.is_connect() {
         permit.cancel();
@@ -36,10 +35,10 @@ pub(crate) async fn hold(
     let mut body = AnswerBody::new(body);
     if parts.status.is_client_error() || parts.status.is_server_error() {
         // A retry may drop it unread, and there are stops that look like any other 429 without it.
-        let text = body.read_ahead(MOST_OF_ERROR, ERROR_COMES_WITHIN).await;
-        if let Some(reader) = &settings.reader {
-            permit.observe(&reader.read(parts.status, &parts.headers, Some(&text)));
-        }
+        let mut ahead =
+            Ahead { permit: &permit, reader: settings.reader, parts: &parts, text: Vec::new() };
+        body.read_ahead(&mut ahead.text, MOST_OF_ERROR, ERROR_COMES_WITHIN).await;
+        drop(ahead);
         if body.has_come() {
             // Whoever waits before another try need not hold the slot.
             drop(permit);
@@ -50,6 +49,23 @@ pub(crate) async fn hold(
     rebuild(url, parts, reqwest::Body::wrap(body))
 }
 
+/// An error whose body is read ahead. It is observed when that ends, also if the caller leaves meanwhile: by what has come.
+struct Ahead<'a> {
+    permit: &'a OwnedLimiterPermit,
+    reader: Option<FeedbackReader>,
+    parts: &'a Parts,
+    text: Vec<u8>,
+}
+
+impl Drop for Ahead<'_> {
+    fn drop(&mut self) {
+        if let Some(reader) = self.reader {
+            let (status, headers) = (self.parts.status, &self.parts.headers);
+            self.permit.observe(&reader.read(status, headers, Some(&self.text)));
+        }
+    }
+}
+
 fn hold_body(
     settings: &Settings,
     permit: OwnedLimiterPermit,
@@ -57,10 +73,10 @@ fn hold_body(
     body: AnswerBody,
 ) -> HeldBody<AnswerBody> {
     let status = parts.status;
-    let body = if status.is_success() {
-        hold_success(settings, permit, parts, body)
-    } else {
+    let body = if status.is_client_error() || status.is_server_error() {
         permit.hold_body(body)
+    } else {
+        hold_success(settings, permit, parts, body)
     };
     let body = match settings.idle {
         Some(timeout) => body.idle_timeout(timeout, stalled),
@@ -69,34 +85,23 @@ fn hold_body(
     settings.holds.iter().fold(body, |body, hold| hold(status, body))
 }
 
+/// One answer is one success, which the end of its body tells if that is read.
 fn hold_success(
     settings: &Settings,
     permit: OwnedLimiterPermit,
     parts: &Parts,
     body: AnswerBody,
 ) -> HeldBody<AnswerBody> {
-    let said = settings.reader.map(|reader| reader.read(parts.status, &parts.headers, None));
-    if !settings.reads_usage || body.is_end_stream() {
-        if let Some(said) = said {
-            permit.observe(&said);
-        }
-        return permit.hold_body(body);
+    let reads = settings.reads_usage && parts.status.is_success() && !body.is_end_stream();
+    if let Some(reader) = settings.reader {
+        let said = reader.read(parts.status, &parts.headers, None);
+        if reads { permit.observe_quotas(&said) } else { permit.observe(&said) }
     }
-    let Some(reader) = settings.reader else {
-        return permit.hold_body(body).settle_with(usage_only());
-    };
-    let body = permit.hold_body(body).read_usage_by(UsageReader::new().feedback_reader(reader));
-    // One answer is one success, which the end of the body tells. What else the headers say goes with its first frame.
-    let mut told = said.filter(|said| *said != Feedback::new());
-    if told.is_none() { body } else { body.observe_with(move |_| told.take()) }
-}
-
-/// What a frame says of the usage, and nothing else.
-fn usage_only() -> impl FnMut(&Frame<Bytes>) -> Option<Usage> + Send {
-    let mut reader = UsageReader::new();
-    move |frame| {
-        reader.feed(frame.data_ref()?);
-        reader.usage()
+    let body = permit.hold_body(body);
+    match settings.reader {
+        _ if !reads => body,
+        Some(reader) => body.read_usage_by(UsageReader::new().feedback_reader(reader)),
+        None => body.settle_by(UsageReader::new()),
     }
 }
 

@@ -38,9 +38,8 @@ impl AnswerBody {
         self.rest.is_none()
     }
 
-    /// Reads ahead, up to so many bytes and for so long. Returns the text; it stays part of the body.
-    pub(crate) async fn read_ahead(&mut self, most: usize, within: Duration) -> Vec<u8> {
-        let mut text = Vec::new();
+    /// Reads ahead, up to so many bytes and for so long. The text is a copy: it stays part of the body.
+    pub(crate) async fn read_ahead(&mut self, text: &mut Vec<u8>, most: usize, within: Duration) {
         let mut is_late = Delay::new(within);
         while text.len() < most && self.read.len() < MOST_FRAMES && self.rest.is_some() {
             let next = poll_fn(|cx| {
@@ -60,7 +59,6 @@ impl AnswerBody {
                 None => break,
             }
         }
-        text
     }
 
     fn poll_rest(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {

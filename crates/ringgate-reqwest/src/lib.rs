@@ -17,21 +17,22 @@
 //!
 //! # What happens to a request
 //!
-//! 1. If the limiter has limits on tokens, the request reserves what its JSON body [says](ringgate::Usage::estimate_from_json):
+//! 1. If the limiter has limits on tokens, the request reserves what its JSON body [says](ringgate::Usage::estimate_from_request):
 //!    see [`cost`](LimiterMiddleware::cost).
 //! 2. It waits in line for its permit, and is sent.
 //! 3. What the answer says is [observed](ringgate::Limiter::observe): a 429 or a 529 concerns all callers, and what is left by its
 //!    headers, too. The body of an error (a status of 400 or more) is read ahead for this, up to 64 KiB and for a second at most, because
 //!    a stop may look like any other 429 without it; the caller gets it as it is.
 //! 4. The body of the answer holds the permit to its end, or until it is dropped or fails. An error that has come as a whole
-//!    frees it at once. An answer that nobody reads or drops keeps its slot: see [`idle_timeout`](LimiterMiddleware::idle_timeout).
+//!    frees it at once. An answer that nobody reads or drops keeps its slot; one that is read and stalls is ended by
+//!    [`idle_timeout`](LimiterMiddleware::idle_timeout).
 //! 5. The call is settled at the usage that stands in its answer, streamed or not, in the forms of OpenAI and Anthropic. Ask OpenAI's
 //!    chat completions for `stream_options: {"include_usage": true}`: the middleware does not change requests. A call that tells no
 //!    usage, or whose answer is not read to its end, counts as reserved. One that got no connection gives its tokens back.
 //!
 //! # Where it stands
 //!
-//! * **Retries** belong outside, so that each attempt takes a permit: add [`reqwest_retry`]'s middleware first. Inside, all
+//! * **Retries** belong outside, so that each attempt takes a permit: add the middleware of the crate `reqwest-retry` first. Inside, all
 //!   attempts of a call would share one permit, and the provider counts each of them. It does not try a refusal again. The limiter
 //!   itself waits for the time that a 429 tells, so the retries' own back-off can be short.
 //! * **reqwest's own** redirects and retries (`reqwest::retry`) are inside of it. They are one call here.
@@ -100,6 +101,8 @@
 //! memory: bound how many wait by [`max_waiters`](ringgate::LimiterBuilder::max_waiters).
 //!
 //! # Limits
+//!
+//! It turns on no feature of reqwest. TLS, compression and HTTP/2 are those of your own dependency on reqwest.
 //!
 //! It is not for `wasm32`: reqwest's answers cannot be built anew there.
 

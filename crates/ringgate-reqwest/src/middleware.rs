@@ -42,7 +42,7 @@ impl LimiterMiddleware {
 
     /// How many tokens a request expects to use. See [`LimiterCall::tokens`](ringgate::LimiterCall::tokens).
     ///
-    /// Without it, and if the limiter has limits on tokens, it is [`Usage::estimate_from_json`] of the request's body, with
+    /// Without it, and if the limiter has limits on tokens, it is [`Usage::estimate_from_request`] of the request's body, with
     /// [`default_output`](Self::default_output). A request without a body of JSON that is in memory expects no tokens. One request
     /// says otherwise by [`Expect`].
     ///
@@ -65,7 +65,7 @@ impl LimiterMiddleware {
     }
 
     /// How many tokens an answer is expected to have at most, if its request does not say: 4,096 unless this is set, and none
-    /// for a path that ends with `/embeddings`. Instead of a [`cost`](Self::cost).
+    /// for embeddings and [others that write nothing](Usage::estimate_from_request). Instead of a [`cost`](Self::cost).
     ///
     /// Where a provider gives nothing back (OpenAI, Azure), say `max_tokens` in the requests.
     #[must_use]

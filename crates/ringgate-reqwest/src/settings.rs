@@ -69,10 +69,8 @@ impl Cost {
 }
 
 fn estimate(request: &Request, default_output: u64) -> Usage {
-    let has_answer = !request.url().path().ends_with("/embeddings");
-    let default_output = if has_answer { default_output } else { 0 };
-    let body = request.body().and_then(reqwest::Body::as_bytes);
-    body.and_then(|body| Usage::estimate_from_json(body, default_output)).unwrap_or_default()
+    let body = request.body().and_then(reqwest::Body::as_bytes).unwrap_or_default();
+    Usage::estimate_from_request(request.url().path(), body, default_output).unwrap_or_default()
 }
 
 impl Settings {

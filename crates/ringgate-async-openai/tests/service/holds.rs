@@ -56,7 +56,7 @@ fn an_error_does_not_hold_its_permit() {
     let errors: [fn(usize) -> Answer; 5] = [
         |_| answer(301, &[], "no"),
         |_| answer(400, &[], "no"),
-        |_| answer(429, &[], "no"),
+        |_| answer(429, &[("retry-after", "7")], "no"),
         |_| answer(500, &[], "no"),
         |_| answer(503, &[], "no"),
     ];

@@ -3,6 +3,7 @@
 mod asks;
 mod client;
 mod holds;
+mod lost;
 mod observed;
 mod refusals;
 mod retries;

@@ -114,7 +114,7 @@ fn an_errors_body_has_ended_with_its_last_byte() {
 fn an_errors_body_does_not_begin_its_pause_again() {
     let answers: [fn(usize) -> Answer; 2] = [
         |_| answer(429, &[("retry-after", "40")], SLOWER),
-        |_| answer(429, &[], r#"{"error":{"code":"rate_limit_exceeded"}}"#),
+        |_| answer(429, &[("retry-after", "7")], r#"{"error":{"code":"rate_limit_exceeded"}}"#),
     ];
     for answer in answers {
         let scene = scene();

@@ -3,6 +3,7 @@
 mod answers;
 mod errors;
 mod hangups;
+mod lost;
 mod retries;
 mod scene;
 mod settings;

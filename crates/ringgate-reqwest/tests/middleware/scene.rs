@@ -1,6 +1,11 @@
 //! What the tests share: clients, requests, and servers of their own.
 
-use reqwest_middleware::{ClientBuilder, ClientWithMiddleware, RequestBuilder};
+use futures_util::stream::{self, StreamExt};
+use http::Extensions;
+use reqwest::{Request, Response};
+use reqwest_middleware::{
+    ClientBuilder, ClientWithMiddleware, Middleware, Next, RequestBuilder, Result,
+};
 use ringgate::{Limiter, Rate};
 use ringgate_mock_provider::MockProvider;
 use ringgate_reqwest::LimiterMiddleware;
@@ -152,4 +157,28 @@ pub(crate) fn answer(status: &str, headers: &str, body: &str) -> String {
     format!(
         "HTTP/1.1 {status}\r\nconnection: close\r\ncontent-length: {length}\r\n{headers}\r\n{body}"
     )
+}
+
+/// The innermost layer of a client that sends nothing: each answer is made by this.
+pub(crate) struct Answers(pub(crate) fn() -> http::Response<reqwest::Body>);
+
+#[async_trait::async_trait]
+impl Middleware for Answers {
+    async fn handle(&self, _: Request, _: &mut Extensions, _: Next<'_>) -> Result<Response> {
+        Ok((self.0)().into())
+    }
+}
+
+/// A client whose answers come from no server.
+pub(crate) fn answered(
+    middleware: LimiterMiddleware,
+    answer: fn() -> http::Response<reqwest::Body>,
+) -> ClientWithMiddleware {
+    ClientBuilder::new(bare()).with(middleware).with(Answers(answer)).build()
+}
+
+/// A body in these pieces, after which nothing comes any more.
+pub(crate) fn silent_after(pieces: &'static [&'static str]) -> reqwest::Body {
+    let pieces = stream::iter(pieces.iter().map(|piece| Ok::<_, std::io::Error>(*piece)));
+    reqwest::Body::wrap_stream(pieces.chain(stream::pending()))
 }
