@@ -3,10 +3,15 @@
 #![cfg(feature = "metrics")]
 
 use crate::bells::{Bells, GRACE, Woken};
+use metrics::{
+    Counter, Gauge, Histogram, HistogramFn, Key, KeyName, Metadata, Recorder, SharedString, Unit,
+    with_local_recorder,
+};
 use ringgate::Limiter;
 use ringgate::time::{Clock, Sleep, Timestamp};
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::time::Duration;
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -75,4 +80,48 @@ fn with_metrics_alone_each_that_joined_walked_the_line() {
     // When it begins and when it ends.
     assert_eq!(readings(), before + 2);
     drop(permit);
+}
+
+thread_local! { static DEPTH: Cell<u32> = const { Cell::new(0) } }
+
+/// Calls its limiter with each duration that it is told.
+struct CallsAgain(Limiter);
+
+impl HistogramFn for CallsAgain {
+    fn record(&self, _: f64) {
+        DEPTH.set(DEPTH.get() + 1);
+        assert!(DEPTH.get() < 9, "it is called by what it does");
+        drop(self.0.try_acquire());
+        DEPTH.set(DEPTH.get() - 1);
+    }
+}
+
+impl Recorder for CallsAgain {
+    fn describe_counter(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+
+    fn describe_gauge(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+
+    fn describe_histogram(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+
+    fn register_counter(&self, _: &Key, _: &Metadata<'_>) -> Counter {
+        Counter::noop()
+    }
+
+    fn register_gauge(&self, _: &Key, _: &Metadata<'_>) -> Gauge {
+        Gauge::noop()
+    }
+
+    fn register_histogram(&self, _: &Key, _: &Metadata<'_>) -> Histogram {
+        Histogram::from_arc(Arc::new(Self(self.0.clone())))
+    }
+}
+
+/// Broken by: `Histograms::leased` that records inside a recorder.
+#[test]
+fn a_recorder_that_calls_the_limiter_called_itself_without_end() {
+    let limiter = Limiter::builder().max_concurrent(1).build();
+    with_local_recorder(&CallsAgain(limiter.clone()), || limiter.record_metrics());
+    drop(limiter.try_acquire().unwrap());
+    drop(limiter.try_acquire().unwrap());
+    assert_eq!((limiter.stats().admitted, limiter.available_permits()), (4, 1));
 }
