@@ -39,8 +39,11 @@ fn plan(pair: [&str; 2]) -> (usize, Vec<fn() -> Scene>) {
         return short;
     }
     match pair {
-        // It only reads, but much: each switch is one more.
-        pair if pair.contains(&"stats") => return (1, vec![a_line_for_a_slot]),
+        // Every step of a growing log is one of copying.
+        ["reset" | "set_a_lower_rate" | "set_a_higher_rate", "stats"] => {
+            return (1, vec![a_line_for_a_slot]);
+        }
+        [_, "stats"] => return (2, vec![a_line_for_a_slot]),
         pair if pair.contains(&"overload") || pair.contains(&"success") => {
             // A minute or more at 2.
             const LONG: &[&str] =
