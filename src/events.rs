@@ -1,7 +1,7 @@
 //! What is told to those who watch: events of `tracing`, histograms of `metrics`. Without these features all of it is nothing.
 //!
 //! A subscriber or a recorder is the user's code: it may panic, or call the limiter again. So it is called where wakers are: when a step
-//! is complete and nothing is held that would be lost. An admission that does not wait tells nothing.
+//! is complete and nothing is held that would be lost. What it does itself is not told. An admission that does not wait tells nothing.
 
 use crate::error::Refused;
 use crate::feedback::{Feedback, Signal};
@@ -10,10 +10,12 @@ use crate::feedback::{Feedback, Signal};
 macro_rules! tell {
     ($level:ident, $limiter:expr, [$($field:ident = $value:expr),*], $what:literal) => {{
         #[cfg(feature = "tracing")]
-        tracing::event!(
-            target: "ringgate", tracing::Level::$level,
-            limiter = $limiter.unwrap_or_default(), $($field = $value,)* $what
-        );
+        $crate::events::inside::unless_inside(|| {
+            tracing::event!(
+                target: "ringgate", tracing::Level::$level,
+                limiter = $limiter.unwrap_or_default(), $($field = $value,)* $what
+            );
+        });
         #[cfg(not(feature = "tracing"))]
         let _ = ($limiter, || ($($value,)*));
     }};
@@ -21,6 +23,8 @@ macro_rules! tell {
 
 #[cfg(feature = "metrics")]
 pub(crate) mod histograms;
+#[cfg(any(feature = "tracing", feature = "metrics"))]
+pub(crate) mod inside;
 #[cfg(feature = "tracing")]
 pub(crate) mod pauses;
 #[cfg(any(feature = "tracing", feature = "metrics"))]

@@ -1,5 +1,6 @@
 //! Histograms of `metrics`.
 
+use super::inside::unless_inside;
 use super::waits::Outcome;
 use crate::error::Limit;
 use core::fmt;
@@ -49,12 +50,12 @@ impl Histograms {
             Outcome::Cancelled => &self.cancelled,
             Outcome::Refused(limit) => &self.refused[limit.kind()],
         };
-        histogram.record(time);
+        unless_inside(|| histogram.record(time));
     }
 
     /// A call has held its slot so long.
     pub(crate) fn leased(&self, time: Duration) {
-        self.leases.record(time);
+        unless_inside(|| self.leases.record(time));
     }
 }
 

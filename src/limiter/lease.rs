@@ -9,14 +9,22 @@ pub(super) struct Lease(#[cfg(feature = "metrics")] Option<Timestamp>);
 
 impl Lease {
     #[inline]
-    pub(super) fn new(core: &Core) -> Self {
+    pub(super) fn new() -> Self {
         #[cfg(feature = "metrics")]
-        return Self(core.histograms().map(|_| core.time().now()));
+        return Self(None);
         #[cfg(not(feature = "metrics"))]
-        {
-            let _ = core;
-            Self()
+        Self()
+    }
+
+    /// Once the call is held: the clock is the user's code.
+    #[inline]
+    pub(super) fn begin(&mut self, core: &Core) {
+        #[cfg(feature = "metrics")]
+        if core.histograms().is_some() {
+            self.0 = Some(core.time().now());
         }
+        #[cfg(not(feature = "metrics"))]
+        let _ = (self, core);
     }
 
     /// After the slot is released. Not while a panic goes on: a second one would end the process.

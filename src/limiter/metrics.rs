@@ -41,7 +41,8 @@ const OBSERVED: &str = "ringgate_observed_total";
 ///
 /// Each has the label `limiter`, the limiter's [name](crate::LimiterBuilder::name) (empty without one): give limiters names, else their numbers are
 /// mixed up. `window` is in seconds (empty of calls in flight), and `nth` counts the limits of one kind from 0. No label comes from a
-/// call or its user.
+/// call or its user. A [rate](crate::Limiter::set_rate) that gets another window begins anew under that label; the gauges of the old one keep their
+/// last value.
 ///
 /// They are published by [`Limiter::record_metrics`].
 pub fn describe_metrics() {
@@ -70,7 +71,8 @@ impl Limiter {
     /// Publishes what [`stats`](Self::stats) says as [`metrics`](crate::describe_metrics), to the recorder of this thread. Call it now and then:
     /// every few seconds, or before each scrape.
     ///
-    /// The two histograms begin with the first call of it, and belong to that call's recorder.
+    /// The two histograms begin with the first call of it, and belong to that call's recorder: without one they record nothing from then
+    /// on. What a recorder itself does with a limiter is counted, but no duration of it is recorded.
     ///
     /// # Cost
     ///

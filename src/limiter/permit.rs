@@ -44,8 +44,12 @@ impl<H: Deref<Target = Core>> Held<H> {
     #[inline]
     fn new(core: H, tokens: Reserved) -> Self {
         core.count_admission(&tokens);
-        let lease = Lease::new(&core);
-        Self { unsettled: Some(Unsettled::new(core, tokens)), lease }
+        let mut held = Self { unsettled: Some(Unsettled::new(core, tokens)), lease: Lease::new() };
+        // Last: the clock may panic, and then the slot and the tokens are given back.
+        if let Some(unsettled) = &held.unsettled {
+            held.lease.begin(&unsettled.core);
+        }
+        held
     }
 
     fn core(&self) -> Option<&H> {

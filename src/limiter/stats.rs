@@ -215,8 +215,9 @@ impl Limiter {
     /// # Cost
     ///
     /// Some readings of the clock, and two searches for each limit: a few microseconds. One allocation, for the list of limits. It
-    /// holds up no call, and none holds it up. What is counted for it costs an admission one addition to a number beside one
-    /// that it writes anyway (limits on tokens: one more there, and two at the settlement), and a refusal one.
+    /// holds up no call, and none holds it up. What is counted for it costs an admission one addition: with
+    /// [`max_concurrent`](crate::LimiterBuilder::max_concurrent) to a number beside one that it writes anyway, else to one in a cache line of
+    /// its own. So do limits on tokens (one more, and two at the settlement) and a refusal (one).
     ///
     /// # Panics
     ///

@@ -2,7 +2,7 @@
 
 use crate::error::Refused;
 #[cfg(any(feature = "tracing", feature = "metrics"))]
-use crate::events::waits::Outcome;
+use crate::events::waits::{self, Outcome};
 use crate::limiter_core::{Admission, Handle};
 #[cfg(any(feature = "tracing", feature = "metrics"))]
 use crate::time::Timestamp;
@@ -74,8 +74,11 @@ impl<H: Handle + Clone> Wait<H> {
             return;
         }
         self.0 = State::Told(core.clone(), core.time().now());
-        if let (Some(ahead), Some(limit)) = (admission.position(), admission.in_the_way()) {
-            core.tell_wait(ahead, limit, admission.estimated_wait());
+        // It walks the line, so only if it is told.
+        if waits::is_heard()
+            && let Some((ahead, limit, wait)) = admission.outlook()
+        {
+            core.tell_wait(ahead, limit, wait);
         }
     }
 

@@ -58,12 +58,17 @@ impl<H: Handle> Admission<H> {
         self.core.as_ref().filter(|_| self.queued.is_some())
     }
 
-    /// What is in its way, if it waits.
+    /// How many calls are ahead, what is in its way, and for how long, by one look; `None` unless it waits.
     #[cfg(any(feature = "tracing", feature = "metrics"))]
-    pub(crate) fn in_the_way(&self) -> Option<Limit> {
-        let ahead = u64::try_from(self.position()?).unwrap_or(u64::MAX);
+    pub(crate) fn outlook(&self) -> Option<(usize, Limit, Option<Duration>)> {
+        let ahead = self.position()?;
         let core = self.core.as_ref()?;
-        Some(core.refusal(core.estimate_for(&self.ask, ahead)).limit())
+        let not_until = core.estimate_for(&self.ask, u64::try_from(ahead).unwrap_or(u64::MAX));
+        let wait = match not_until {
+            None => Some(Duration::ZERO),
+            Some(not_until) => Refused::from(not_until).retry_after(),
+        };
+        Some((ahead, core.refusal(not_until).limit(), wait))
     }
 
     /// How long until the rate and the budgets admit it; `None` unless it waits, or if that is never.

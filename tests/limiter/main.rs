@@ -21,6 +21,7 @@ mod slow_start_faults;
 mod snapshot;
 mod snapshot_serde;
 mod stats;
+mod stats_faults;
 mod stats_metrics;
 mod stats_tracing;
 mod stop;

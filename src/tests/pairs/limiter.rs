@@ -5,7 +5,7 @@
 //! Caught, each by the pairs named and by the frozen thread: `set_rate` wakes no call in line (most with
 //! `set_a_higher_rate`); `try_admit_with_slot` keeps the slot when the rate refuses (`try_acquire` against
 //! itself); `Core::close` without the line (most with `close`); `Core::resume` that wakes no call in line (most with `resume`);
-//! `Core::succeed` that wakes none (most with `success`).
+//! `Core::succeed` that wakes none (most with `success`); `Held::new` that does not count.
 
 use crate::error::Refused;
 #[cfg(ringgate_loom)]
@@ -29,7 +29,7 @@ every_pair! {
         end_of_a_call
         cancel_the_front cancel_behind poll_again
         set_a_lower_rate set_a_higher_rate reset time_passes pause resume overload success close;
-    onlookers: look_on snapshot;
+    onlookers: look_on snapshot stats;
 }
 
 /// The preemption bound and the starts for two operations.
@@ -39,6 +39,11 @@ fn plan(pair: [&str; 2]) -> (usize, Vec<fn() -> Scene>) {
         return short;
     }
     match pair {
+        // Every step of a growing log is one of copying.
+        ["reset" | "set_a_lower_rate" | "set_a_higher_rate", "stats"] => {
+            return (1, vec![a_line_for_a_slot]);
+        }
+        [_, "stats"] => return (2, vec![a_line_for_a_slot]),
         pair if pair.contains(&"overload") || pair.contains(&"success") => {
             // A minute or more at 2.
             const LONG: &[&str] =
@@ -548,6 +553,17 @@ fn look_on(scene: &mut Scene) -> Run<Left> {
     })
 }
 
+fn stats(scene: &mut Scene) -> Run<Left> {
+    let before = u64::from(scene.admitted);
+    on(scene, move |limiter| {
+        let stats = limiter.stats();
+        assert!(stats.admitted >= before, "admissions are missing");
+        assert!(stats.waiting.total() <= 4);
+        assert!(stats.limits.iter().all(|limit| limit.left <= limit.limit && limit.used <= 8));
+        Left::default()
+    })
+}
+
 fn snapshot(scene: &mut Scene) -> Run<Left> {
     on(scene, |limiter| {
         let told = limiter.core().admissions().iter().map(|entry| entry.amount).sum();
@@ -679,6 +695,8 @@ impl Scene {
         let went = all(&mut self.line, left).filter(|call| matches!(call.output, Some(Ok(_))));
         let went = u32::try_from(went.count()).unwrap();
         let admitted = self.admitted + left.iter().map(|left| left.admitted).sum::<u32>() + went;
+        let counted = self.limiter.core().counts().map(|counts| counts.admitted);
+        assert_eq!(counted, Some(admitted.into()), "an admission is counted twice, or not at all");
         let rule = self.limiter.core().rate().map(|log| log.rule(0).unwrap());
         if let Some((limit, _)) = rule
             && self.clock.now() == Timestamp::ZERO
