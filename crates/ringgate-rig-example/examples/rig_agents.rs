@@ -15,7 +15,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let terms = MockProvider::builder().requests(40, window).max_in_flight(8);
     let provider = terms.tokens(Counting::AtArrival { total: 9_000 }).start().await?;
 
-    let limits = Limiter::builder().rate(Rate::new(40, window)).max_concurrent(8);
+    let limits =
+        Limiter::builder().rate(Rate::new(40, window)).max_concurrent(8).margin(window / 4);
     let limiter = limits.token_limit(TokenLimit::total(9_000, window).without_refunds()).build();
     let limited = LimiterMiddleware::new(limiter); // the adapter
     let http = ClientBuilder::new(reqwest::Client::new()).with(limited).build();
