@@ -2,7 +2,7 @@
 //!
 //! The input is the answer itself.
 
-use ringgate::{Feedback, Signal, Usage, UsageReader};
+use ringgate::{Feedback, Signal, Usage, UsageReader, estimate_tokens};
 use serde_json::Value;
 use std::time::Duration;
 
@@ -13,6 +13,8 @@ const MONTH: Duration = Duration::from_hours(31 * 24);
 /// back, and no pause is longer than its cap. A document says the same by itself as in an event, and no less than a parser finds
 /// in it. Whatever an event was, the next one is read. Cached input that is counted is more, if anything.
 ///
+/// As a request, a document that is an object has an estimate, a part of it has none, and white space counts nothing.
+///
 /// Caught: a state that is lost between two pieces; text that is skipped beyond its line; the latest of two numbers that counts.
 pub fn usage(data: &[u8]) {
     let whole = read(UsageReader::new(), [data]);
@@ -21,6 +23,23 @@ pub fn usage(data: &[u8]) {
     check_cached(data, &whole);
     check_document(data, &whole);
     check_next_event(data);
+    check_request(data);
+}
+
+/// The same bytes as the body of a request.
+fn check_request(data: &[u8]) {
+    let estimate = Usage::estimate_from_json;
+    let (least, most) = (estimate(data, 0), estimate(data, u64::MAX));
+    assert_eq!(least.map(|usage| usage.input), most.map(|usage| usage.input));
+    assert!(least.map(|usage| usage.output) <= most.map(|usage| usage.output));
+    let Ok(text) = str::from_utf8(data) else { return };
+    if serde_json::from_str::<Value>(text).is_ok_and(|document| document.is_object()) {
+        let usage = least.expect("an object has an estimate");
+        assert!(usage.input <= estimate_tokens(text));
+        let document = text.trim_ascii();
+        assert_eq!(estimate(format!(" {document}\n").as_bytes(), 0), least);
+        assert_eq!(estimate(&document.as_bytes()[..document.len() - 1], 0), None);
+    }
 }
 
 fn check_pieces(data: &[u8], whole: &Said) {
