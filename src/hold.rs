@@ -35,4 +35,5 @@ pub use stream::HeldStream;
 pub(crate) use call::Reads;
 pub(crate) use closures::Closures;
 pub(crate) use holding::Holding;
-pub(crate) use stream::next;
+pub(crate) use idle::Idle;
+pub(crate) use stream::{next, size_hint};

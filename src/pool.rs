@@ -1,11 +1,13 @@
 //! A provider that keeps its limits.
 
+mod patience;
 mod reader;
 mod retries;
 mod stream;
 
 pub use stream::PoolStream;
 
+use self::patience::IdleTimeout;
 use self::reader::{Reader, ReadsEvents, Wrapped};
 use self::retries::{Retries, Wait, admit_again};
 use crate::error::Refused;
@@ -16,6 +18,7 @@ use crate::provider::{EventStream, Provider};
 use crate::tokens::Usage;
 use async_trait::async_trait;
 use core::fmt;
+use core::time::Duration;
 use std::sync::Arc;
 
 /// A provider behind a limiter. All callers that share a key share one pool.
@@ -27,7 +30,8 @@ use std::sync::Arc;
 /// The pool is a [`Provider`] itself, so it can replace the one it wraps. For that the provider's error must
 /// implement `From<Refused>`. The pool returns [`Refused`] only if a call could never be admitted: if a limit is zero, if the
 /// call's estimate is above a limit on tokens, or if the limiter is closed. (A [limiter made elsewhere](Self::with_limiter) may
-/// refuse for a [full line](crate::LimiterBuilder::max_waiters), too.)
+/// refuse for a [full line](crate::LimiterBuilder::max_waiters), too; so does one with an
+/// [`acquire timeout`](Self::with_acquire_timeout), for what is not free in time.)
 ///
 /// # Tokens
 ///
@@ -78,6 +82,8 @@ pub struct ProviderPool<P: Provider + ?Sized> {
     /// In the place of the provider's.
     estimate: Option<Box<Estimate<P::Request>>>,
     retries: Option<Retries<P::Request>>,
+    acquire_timeout: Option<Duration>,
+    idle_timeout: Option<IdleTimeout<P::Event>>,
     name: String,
 }
 
@@ -93,7 +99,15 @@ impl<P: Provider + ?Sized> ProviderPool<P> {
     /// Wraps a provider with a limiter made elsewhere: with another clock, or shared with others.
     pub fn with_limiter(provider: Arc<P>, limiter: Limiter, name: impl Into<String>) -> Self {
         let inner = Arc::new(Wrapped(provider));
-        Self { inner, limiter, estimate: None, retries: None, name: name.into() }
+        Self {
+            inner,
+            limiter,
+            estimate: None,
+            retries: None,
+            acquire_timeout: None,
+            idle_timeout: None,
+            name: name.into(),
+        }
     }
 
     /// The same pool with another estimate than the provider's, by a real tokenizer for example.
@@ -242,8 +256,8 @@ impl<P: Provider + ?Sized> ProviderPool<P> {
 
     /// Sends a request when all limits allow it.
     ///
-    /// Until then the call is in line, and the provider is not called. To limit only the wait in line, acquire
-    /// from [`limiter`](Self::limiter) and call the provider yourself.
+    /// Until then the call is in line, and the provider is not called. [`with_acquire_timeout`](Self::with_acquire_timeout) limits
+    /// only this wait.
     ///
     /// The same as [`Provider::stream`] of the pool, without the two allocations that the trait costs.
     ///
@@ -268,7 +282,12 @@ impl<P: Provider + ?Sized> ProviderPool<P> {
     {
         let limits_tokens = self.limiter.has_token_limits();
         let expected = if limits_tokens { self.expected(&request) } else { Usage::default() };
-        let mut permit = self.limiter.call().tokens(expected).acquire_owned().await?;
+        let call = self.limiter.call().tokens(expected);
+        let call = match self.acquire_timeout {
+            Some(timeout) => call.timeout(timeout),
+            None => call,
+        };
+        let mut permit = call.acquire_owned().await?;
         let mut again = 0;
         loop {
             let spare = self.retries.as_ref().and_then(|retries| retries.spare(again, &request));
@@ -296,7 +315,11 @@ impl<P: Provider + ?Sized> ProviderPool<P> {
     {
         let provider: Arc<dyn ReadsEvents<P::Event>> = Arc::<Wrapped<P>>::clone(&self.inner);
         let reads_usage = self.limiter.has_token_limits();
-        PoolStream::of(events, permit, Reader::Provider { provider, reads_usage })
+        let answer = PoolStream::of(events, permit, Reader::Provider { provider, reads_usage });
+        match &self.idle_timeout {
+            Some(idle) => idle.watch(answer),
+            None => answer,
+        }
     }
 
     /// What a call's error says, once all others know it.

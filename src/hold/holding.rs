@@ -45,7 +45,7 @@ impl<I, P: Guard, R: Reads> Holding<I, P, R> {
         self.call.as_mut().map(|call| &mut call.reader)
     }
 
-    pub(super) fn permit(&self) -> Option<&P> {
+    pub(crate) fn permit(&self) -> Option<&P> {
         self.call.as_ref().and_then(Call::permit)
     }
 
@@ -74,7 +74,7 @@ impl<I, P: Guard, R: Reads> Holding<I, P, R> {
     }
 
     /// It has broken off.
-    pub(super) fn fail(self: Pin<&mut Self>) {
+    pub(crate) fn fail(self: Pin<&mut Self>) {
         self.step(|_, _| ((), Then::Fail));
     }
 }

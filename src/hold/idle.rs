@@ -36,7 +36,7 @@ impl Error for StalledError {}
 
 pin_project! {
     /// Ends an answer from which nothing comes. What it ends with is made by a function of the user's.
-    pub(super) struct Idle<E> {
+    pub(crate) struct Idle<E> {
         timeout: Duration,
         #[pin]
         alarm: SleepUntil<LimiterTime>,
@@ -51,7 +51,7 @@ pin_project! {
 type EndsWith<E> = dyn FnOnce(StalledError) -> E + Send;
 
 impl<E> Idle<E> {
-    pub(super) fn new(
+    pub(crate) fn new(
         time: LimiterTime,
         timeout: Duration,
         ends_with: impl FnOnce(StalledError) -> E + Send + 'static,
@@ -87,7 +87,7 @@ impl<E> Idle<E> {
     }
 
     /// What the answer gives; or if it has stood still for too long `fail` and what it ends with.
-    pub(super) fn watch<T>(
+    pub(crate) fn watch<T>(
         mut self: Pin<&mut Self>,
         polled: Poll<Option<T>>,
         fail: impl FnOnce(),

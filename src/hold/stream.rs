@@ -285,11 +285,7 @@ impl<S: Stream, P: Guard> Stream for HeldStream<S, P> {
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
-        let Some(stream) = self.holding.inner() else { return (0, Some(0)) };
-        let (least, most) = stream.size_hint();
-        let may_end = self.is_last.is_some() || self.idle.is_some();
-        let more = usize::from(self.idle.is_some());
-        (if may_end { 0 } else { least }, most.and_then(|most| most.checked_add(more)))
+        size_hint(self.holding.inner(), self.is_last.is_some(), self.idle.is_some())
     }
 }
 
@@ -297,6 +293,18 @@ impl<S: Stream, P: Guard> FusedStream for HeldStream<S, P> {
     fn is_terminated(&self) -> bool {
         self.holding.inner().is_none()
     }
+}
+
+/// How many items come of a stream, if it has not ended: fewer if it may end at an error, one more if it may end because it stalls.
+pub(crate) fn size_hint<S: Stream>(
+    stream: Option<&S>,
+    ends_at_error: bool,
+    may_stall: bool,
+) -> (usize, Option<usize>) {
+    let Some(stream) = stream else { return (0, Some(0)) };
+    let (least, most) = stream.size_hint();
+    let least = if ends_at_error || may_stall { 0 } else { least };
+    (least, most.and_then(|most| most.checked_add(usize::from(may_stall))))
 }
 
 /// The next item of the stream, and how it goes on after that.

@@ -2,13 +2,14 @@
 
 use super::reader::Reader;
 use crate::feedback::Feedback;
-use crate::hold::{Closures, Holding, next};
+use crate::hold::{Closures, Holding, Idle, StalledError, next, size_hint};
 use crate::limiter::OwnedLimiterPermit;
 use crate::provider::EventStream;
 use crate::tokens::Usage;
 use core::fmt;
 use core::pin::Pin;
 use core::task::{Context, Poll};
+use core::time::Duration;
 use futures_core::Stream;
 
 /// The stream of a [`ProviderPool`](crate::ProviderPool)'s answer. It holds the call's concurrency slot and its tokens.
@@ -25,6 +26,7 @@ use futures_core::Stream;
 pub struct PoolStream<Event> {
     holding: Holding<EventStream<Event>, OwnedLimiterPermit, Reader<Event>>,
     is_last: Option<fn(&Event) -> bool>,
+    idle: Option<Pin<Box<Idle<Event>>>>,
 }
 
 impl<T, E> PoolStream<Result<T, E>> {
@@ -141,12 +143,43 @@ impl<Event> PoolStream<Event> {
         self
     }
 
+    /// Ends the stream if no event comes for `timeout`, by the limiter's clock: with one more event, that `ends_with` makes of the
+    /// error. By then the slot is free. See [`HeldStream::idle_timeout`](crate::HeldStream::idle_timeout); for all streams of a pool
+    /// [`ProviderPool::with_idle_timeout`](crate::ProviderPool::with_idle_timeout).
+    ///
+    /// ```
+    /// use futures_util::{StreamExt, stream};
+    /// use ringgate::{Limiter, PoolStream, Rate};
+    /// use std::time::Duration;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), ringgate::Refused> {
+    /// let limiter = Limiter::new(Rate::per_minute(60), 1);
+    /// let stalls = stream::iter([Ok("hel")]).chain(stream::pending());
+    /// let mut answer = PoolStream::new(Box::pin(stalls), limiter.acquire_owned().await?)
+    ///     .idle_timeout(Duration::from_millis(30), Err);
+    /// assert_eq!(answer.next().await, Some(Ok("hel")));
+    /// assert!(answer.next().await.unwrap().is_err());
+    /// assert_eq!(limiter.available_permits(), 1);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn idle_timeout(
+        mut self,
+        timeout: Duration,
+        ends_with: impl FnOnce(StalledError) -> Event + Send + 'static,
+    ) -> Self {
+        let time = self.holding.permit().and_then(OwnedLimiterPermit::time);
+        self.idle = time.map(|time| Box::pin(Idle::new(time, timeout, ends_with)));
+        self
+    }
+
     pub(super) fn of(
         events: EventStream<Event>,
         permit: OwnedLimiterPermit,
         reader: Reader<Event>,
     ) -> Self {
-        Self { holding: Holding::new(events, permit, reader), is_last: None }
+        Self { holding: Holding::new(events, permit, reader), is_last: None, idle: None }
     }
 }
 
@@ -154,15 +187,16 @@ impl<Event> Stream for PoolStream<Event> {
     type Item = Event;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Event>> {
-        let is_last = self.is_last;
-        let holding = Pin::new(&mut self.holding);
-        let polled = holding.step(|events, call| next(events, call, is_last, cx));
-        polled.unwrap_or(Poll::Ready(None))
+        let Self { holding, is_last, idle } = &mut *self;
+        let mut holding = Pin::new(holding);
+        let polled = holding.as_mut().step(|events, call| next(events, call, *is_last, cx));
+        let polled = polled.unwrap_or(Poll::Ready(None));
+        let Some(idle) = idle else { return polled };
+        idle.as_mut().watch(polled, || holding.fail(), cx, |event| event)
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
-        let (least, most) = self.holding.inner().map_or((0, Some(0)), Stream::size_hint);
-        (if self.is_last.is_some() { 0 } else { least }, most)
+        size_hint(self.holding.inner(), self.is_last.is_some(), self.idle.is_some())
     }
 }
 

@@ -8,6 +8,7 @@ mod failing;
 mod feedback;
 mod oracle;
 mod original_faults;
+mod patience;
 mod policies;
 mod policy_serde;
 #[path = "../common/refusal.rs"]

@@ -3,7 +3,7 @@
 use crate::common::{Wakes, poll_with};
 use crate::failing::panics;
 use async_trait::async_trait;
-use futures_util::stream;
+use futures_util::{StreamExt, stream};
 use ringgate::time::ManualClock;
 use ringgate::{
     EventStream, Feedback, Limiter, LimiterBuilder, PoolStream, Provider, ProviderPool, Refused,
@@ -48,13 +48,15 @@ pub(crate) enum Event {
 #[derive(Debug, Clone)]
 pub(crate) enum Answer {
     Ends(Vec<Event>),
+    /// Nothing comes after these.
+    Stalls(Vec<Event>),
     Fails(Error),
     /// Fails, but not before it is let go.
     FailsLater(Error),
     Hangs,
     Panics,
 }
-pub(crate) use Answer::{Ends, Fails, FailsLater, Hangs};
+pub(crate) use Answer::{Ends, Fails, FailsLater, Hangs, Stalls};
 
 /// A request is answered by its script, one answer for each time that it is sent.
 #[derive(Debug)]
@@ -126,6 +128,7 @@ impl Provider for Fake {
         let answer = request.script.get(request.sent.fetch_add(1, SeqCst)).cloned();
         match answer.expect("it was sent too often") {
             Ends(events) => Ok(Box::pin(stream::iter(events))),
+            Stalls(events) => Ok(Box::pin(stream::iter(events).chain(stream::pending()))),
             Fails(error) => Err(error),
             FailsLater(error) => {
                 poll_fn(|_| if self.may_fail() { Poll::Ready(()) } else { Poll::Pending }).await;
