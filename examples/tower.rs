@@ -20,7 +20,7 @@ async fn main() -> Result<(), BoxError> {
     let client = Client::builder(TokioExecutor::new()).build_http();
     let limiter = Limiter::builder().rate(Rate::new(40, WINDOW)).max_concurrent(8);
     let limiter =
-        limiter.input_tokens(3_000, WINDOW).output_tokens(2_000, WINDOW).margin(WINDOW / 8).build();
+        limiter.input_tokens(3_000, WINDOW).output_tokens(2_000, WINDOW).margin(WINDOW / 4).build();
     let cost = |call: &Request<String>| Usage::new(estimate_tokens(call.body()), 90);
     let layer = LimiterLayer::new(limiter.clone()).cost(cost).read_usage();
     let client = ServiceBuilder::new().layer(layer).service(client);

@@ -263,8 +263,8 @@ impl<P: Provider + ?Sized> ProviderPool<P> {
     ///
     /// # Errors
     ///
-    /// The provider's error, or [`Refused`] as the provider's error if a limit is zero or less than the call's estimate, or the
-    /// limiter is closed.
+    /// The provider's error, or [`Refused`] as the provider's error if a limit is zero or less than the call's estimate, the
+    /// limiter is closed, or its place is not free within the [time to acquire](Self::with_acquire_timeout).
     ///
     /// # Panics
     ///

@@ -121,7 +121,7 @@ async fn saved(State(board): State<Arc<Board>>) -> impl IntoResponse {
 
 /// All events, from the one after the last that the browser has seen.
 async fn events(State(board): State<Arc<Board>>, headers: HeaderMap) -> impl IntoResponse {
-    let seen = headers.get("last-event-id").and_then(|id| id.to_str().ok()?.parse::<usize>().ok());
-    let events = board.events_from(seen.map_or(0, |id| id.saturating_add(1)));
+    let last = headers.get("last-event-id").and_then(|id| id.to_str().ok());
+    let events = board.events_from(Board::after(last));
     Sse::new(events).keep_alive(KeepAlive::default())
 }

@@ -6,13 +6,13 @@ use futures_util::stream;
 use http::{Request, Response};
 use http_body::Frame;
 use http_body_util::{BodyExt, Full, StreamBody};
-use ringgate::tower::LimiterLayer;
-use ringgate::{Feedback, FeedbackReader, HeldBody, Limiter, StopReason};
+use ringgate::tower::{BoxError, LimiterLayer};
+use ringgate::{Feedback, FeedbackReader, HeldBody, Limiter, StopReason, Usage};
 use std::convert::Infallible;
-use std::future::{Ready, ready};
+use std::future::{Future, Ready, ready};
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tower::{Layer, Service, ServiceExt, service_fn};
@@ -207,4 +207,61 @@ fn a_service_that_was_no_longer_ready_after_the_wait_was_called_all_the_same() {
     is_open.store(false, SeqCst);
     drop(held);
     assert_eq!(at_once(call).unwrap().status(), 200);
+}
+
+type Asked = fn(usize) -> Poll<Result<(), Broken>>;
+
+/// Is ready as `1` says of each time that it is asked.
+#[derive(Clone)]
+struct AsksAgain(Arc<AtomicUsize>, Asked);
+
+impl Service<Request<&'static str>> for AsksAgain {
+    type Response = Response<Parts>;
+    type Error = Broken;
+    type Future = Ready<Result<Self::Response, Broken>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Broken>> {
+        self.1(self.0.fetch_add(1, SeqCst))
+    }
+
+    fn call(&mut self, _: Request<&'static str>) -> Self::Future {
+        ready(Ok(answer(200, &[], parts(&["hello"]))))
+    }
+}
+
+/// A call that has waited for its slot, at a service that answers so when it is asked again.
+fn after_a_wait(
+    scene: &Scene,
+    asked: Asked,
+) -> impl Future<Output = Result<Response<HeldBody<Parts>>, BoxError>> {
+    let layer = LimiterLayer::new(scene.limiter.clone());
+    let layer = layer.cost(|_: &Request<&'static str>| Usage::new(100, 0));
+    let held = [(); SLOTS].map(|()| scene.limiter.try_acquire().unwrap());
+    let call = layer.layer(AsksAgain(Arc::default(), asked)).oneshot(request("hello"));
+    let mut call = Box::pin(call);
+    assert!(poll_once(call.as_mut()).is_pending());
+    drop(held);
+    call
+}
+
+/// Broken by: a permit that counts as reserved, though nothing was sent.
+#[test]
+fn a_service_that_fails_after_the_wait_costs_no_tokens() {
+    let scene = scene();
+    let asked = |n| Poll::Ready(if n == 0 { Ok(()) } else { Err(Broken) });
+    let error = at_once(after_a_wait(&scene, asked)).unwrap_err();
+    assert_eq!(error.downcast_ref(), Some(&Broken));
+    assert_eq!((scene.free(), scene.used().1), (SLOTS, 0));
+}
+
+/// Broken by: a service that is called before it is ready; one that is asked once.
+#[test]
+fn a_service_that_is_not_ready_at_once_after_the_wait_is_waited_for() {
+    let scene = scene();
+    let asked = |n| if n == 1 { Poll::Pending } else { Poll::Ready(Ok(())) };
+    let mut call = pin!(after_a_wait(&scene, asked));
+    assert!(poll_once(call.as_mut()).is_pending());
+    assert_eq!((scene.free(), scene.used().1), (SLOTS - 1, 100));
+    assert_eq!(at_once(call).unwrap().status(), 200);
+    assert_eq!(scene.free(), SLOTS);
 }

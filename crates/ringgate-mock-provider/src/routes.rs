@@ -118,7 +118,8 @@ fn error_event(route: Route) -> Frame {
         Route::Messages => Frame::event("error", &json),
         Route::Responses => {
             let json = serde_json::json!({
-                "type": "error", "code": error.code, "message": error.message, "param": null
+                "type": "error", "code": error.code, "message": error.message, "param": null,
+                "sequence_number": 0
             });
             Frame::event("error", &json)
         }

@@ -62,7 +62,7 @@ pub enum Fault {
     ErrorEvent(After),
 }
 
-/// How much of an answer is sent before a [`Fault`]. If the answer is not longer than that, it is whole.
+/// How much of an answer is sent before a [`Fault`]. If the answer is shorter than that, it is whole.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum After {
     /// So many events of a stream. An answer that is no stream is one frame.

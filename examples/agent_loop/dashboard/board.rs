@@ -4,6 +4,7 @@ use axum::response::sse::Event;
 use core::convert::Infallible;
 use futures_util::stream::{self, Stream};
 use serde_json::Value;
+use std::process;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::watch;
 
@@ -43,6 +44,13 @@ impl Board {
         self.told.lock().unwrap_or_else(PoisonError::into_inner).get(n).cloned()
     }
 
+    /// The event after the one that a browser has seen last, if it was this run's.
+    pub(super) fn after(last: Option<&str>) -> usize {
+        let seen = last.and_then(|last| last.split_once('-'));
+        let (_, n) = seen.filter(|(run, _)| *run == process::id().to_string()).unzip();
+        n.and_then(|n| n.parse::<usize>().ok()).map_or(0, |n| n.saturating_add(1))
+    }
+
     /// All of it: a list of `[kind, data]`.
     pub(super) fn to_json(&self) -> String {
         let told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
@@ -74,6 +82,7 @@ impl Reader {
         self.length.wait_for(|length| n < *length).await.ok()?;
         let (kind, data) = self.board.get(n)?;
         self.next = n + 1;
-        Some((Ok(Event::default().id(n.to_string()).event(kind.name()).data(&*data)), self))
+        let id = format!("{}-{n}", process::id());
+        Some((Ok(Event::default().id(id).event(kind.name()).data(&*data)), self))
     }
 }

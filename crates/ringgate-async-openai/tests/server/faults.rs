@@ -13,7 +13,7 @@ use tokio::time::timeout;
 #[tokio::test]
 async fn a_429_pauses_and_its_retry_takes_a_permit_of_its_own() {
     let scene = Scene::with(MockProvider::builder().max_in_flight(1), 1).await;
-    scene.provider.close_for(Duration::from_millis(300));
+    scene.provider.close_for(Duration::from_secs(2));
     let client = scene.client();
     let call = tokio::spawn(async move { client.chat().create(request()).await });
     until(|| scene.limiter.paused_for()).await;
@@ -32,7 +32,7 @@ async fn an_overload_is_repeated_though_there_is_one_slot() {
     scene.provider.overload(0);
     let client = scene.client();
     let call = tokio::spawn(async move { client.chat().create(request()).await });
-    scene.until(|counts| counts.overloaded == 1).await;
+    scene.until(|counts| counts.overloaded >= 1).await;
     scene.provider.set_terms(terms);
     let answer = timeout(HOUR / 60, call).await.expect("it waits for ever");
     answer.unwrap().unwrap();

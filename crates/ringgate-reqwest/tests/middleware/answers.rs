@@ -75,14 +75,14 @@ async fn errors_of_the_body_stay_what_they_were() {
     let limiter = limiter();
     let server = Server::start(vec![cut.to_owned()]).await;
     let client = client(LimiterMiddleware::new(limiter.clone()));
-    let request = client.get(server.url("/")).timeout(Duration::from_millis(100));
+    let request = client.get(server.url("/")).timeout(Duration::from_secs(1));
     let answer = request.send().await.unwrap();
     assert_eq!(limiter.available_permits(), 7);
     let error = answer.bytes().await.unwrap_err();
     assert_eq!(limiter.available_permits(), 8);
 
     let server = Server::start(vec![cut.to_owned()]).await;
-    let request = bare().get(server.url("/")).timeout(Duration::from_millis(100));
+    let request = bare().get(server.url("/")).timeout(Duration::from_secs(1));
     let plain = request.send().await.unwrap().bytes().await.unwrap_err();
     let told = |error: &reqwest::Error| (error.is_timeout(), error.is_body(), error.is_decode());
     assert_eq!(told(&error), told(&plain));

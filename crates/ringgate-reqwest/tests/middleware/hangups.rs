@@ -113,7 +113,7 @@ async fn a_strict_provider_refuses_none_of_many_calls() {
         .rate(Rate::new(50, window))
         .token_limit(TokenLimit::total(6_000, window).without_refunds())
         .max_concurrent(8)
-        .margin(Duration::from_millis(300))
+        .margin(Duration::from_secs(1))
         .build();
     let middleware = LimiterMiddleware::new(limiter.clone());
     let client = ClientBuilder::new(bare()).with(middleware).build();

@@ -43,7 +43,7 @@ async fn all_attempts_share_a_permit_if_retries_are_inside() {
     let (limiter, provider) = (limiter(), provider().await);
     let middleware = LimiterMiddleware::new(limiter.clone());
     let client = ClientBuilder::new(bare()).with(middleware).with(again()).build();
-    provider.close_for(Duration::from_millis(50));
+    provider.close_for(Duration::from_millis(500));
     let answer = chat(false).by(&client, &provider).send().await.unwrap();
     assert_eq!(answer.status(), 200);
     assert!(provider.counts().closed > 1);
