@@ -63,9 +63,9 @@
 //! |---|---|---|---|---|
 //! | an answer of 300 bytes | 6 µs | 6 µs | 47 | 25 |
 //! | the same, with an estimate from a body of 1 KB | 6 µs | 8 µs | 47 | 25 |
-//! | a stream of 32 events, 150 bytes each | 52 µs | 61 to 73 µs | 387 | 25 |
+//! | a stream of 32 events, 150 bytes each | 52 µs | 58 µs | 387 | 25 |
 //!
-//! Medians of `cargo bench -p ringgate-async-openai` on two cores of an AMD EPYC, which had other work besides. Each byte of an answer
+//! Medians of `cargo bench -p ringgate-async-openai` on two cores of an AMD EPYC. Each byte of an answer
 //! is looked at for the usage; that is what a stream costs.
 //!
 //! A call that has to wait keeps its request in memory: bound how many wait by

@@ -93,9 +93,9 @@
 //! |---|---|---|
 //! | requests and calls in flight limited, answer of 2 kB | 4.6 | 21 |
 //! | and tokens, request of 2 kB | 8.1 | 21 |
-//! | an error of the server | 2.0 | 22 |
+//! | an error of the server | 2.1 | 22 |
 //!
-//! Of `cargo bench -p ringgate-reqwest`, on two cores of an AMD EPYC that others used, too. The client alone takes 1.3 µs and 10
+//! Of `cargo bench -p ringgate-reqwest`, on two cores of an AMD EPYC. The client alone takes 1.3 µs and 10
 //! allocations there, because its innermost layer makes the answers. Most of it is for reading: the estimate takes about 1.7 ns for
 //! each byte of the request, if there are limits on tokens. A request that has to wait allocates its place in line, and keeps its body in
 //! memory: bound how many wait by [`max_waiters`](ringgate::LimiterBuilder::max_waiters).
