@@ -36,4 +36,4 @@ pub(crate) use call::Reads;
 pub(crate) use closures::Closures;
 pub(crate) use holding::Holding;
 pub(crate) use idle::Idle;
-pub(crate) use stream::{next, size_hint};
+pub(crate) use stream::{poll_next, size_hint};

@@ -282,11 +282,7 @@ impl<P: Provider + ?Sized> ProviderPool<P> {
     {
         let limits_tokens = self.limiter.has_token_limits();
         let expected = if limits_tokens { self.expected(&request) } else { Usage::default() };
-        let call = self.limiter.call().tokens(expected);
-        let call = match self.acquire_timeout {
-            Some(timeout) => call.timeout(timeout),
-            None => call,
-        };
+        let call = self.limiter.call().tokens(expected).timeout(self.acquire_timeout);
         let mut permit = call.acquire_owned().await?;
         let mut again = 0;
         loop {

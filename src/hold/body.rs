@@ -327,8 +327,7 @@ impl<B: Body> HeldBody<B> {
         timeout: Duration,
         ends_with: impl FnOnce(StalledError) -> B::Error + Send + 'static,
     ) -> Self {
-        let time = self.holding.permit().and_then(OwnedLimiterPermit::time);
-        self.idle = time.map(|time| Box::pin(Idle::new(time, timeout, ends_with)));
+        self.idle = Idle::of(self.holding.permit(), timeout, ends_with);
         self
     }
 }

@@ -74,7 +74,7 @@ impl<I, P: Guard, R: Reads> Holding<I, P, R> {
     }
 
     /// It has broken off.
-    pub(crate) fn fail(self: Pin<&mut Self>) {
+    pub(super) fn fail(self: Pin<&mut Self>) {
         self.step(|_, _| ((), Then::Fail));
     }
 }

@@ -1,7 +1,7 @@
 //! How long an answer may stand still.
 
 use super::exclusive::Exclusive;
-use crate::limiter::LimiterTime;
+use crate::limiter::{LimiterTime, OwnedLimiterPermit};
 use crate::time::{SleepUntil, Timestamp};
 use core::error::Error;
 use core::fmt;
@@ -51,7 +51,17 @@ pin_project! {
 type EndsWith<E> = dyn FnOnce(StalledError) -> E + Send;
 
 impl<E> Idle<E> {
-    pub(crate) fn new(
+    /// For an answer that holds this permit, by its clock. `None` for one that has ended.
+    pub(crate) fn of(
+        permit: Option<&OwnedLimiterPermit>,
+        timeout: Duration,
+        ends_with: impl FnOnce(StalledError) -> E + Send + 'static,
+    ) -> Option<Pin<Box<Self>>> {
+        let time = permit.and_then(OwnedLimiterPermit::time)?;
+        Some(Box::pin(Self::new(time, timeout, ends_with)))
+    }
+
+    fn new(
         time: LimiterTime,
         timeout: Duration,
         ends_with: impl FnOnce(StalledError) -> E + Send + 'static,
@@ -87,7 +97,7 @@ impl<E> Idle<E> {
     }
 
     /// What the answer gives; or if it has stood still for too long `fail` and what it ends with.
-    pub(crate) fn watch<T>(
+    pub(super) fn watch<T>(
         mut self: Pin<&mut Self>,
         polled: Poll<Option<T>>,
         fail: impl FnOnce(),

@@ -266,8 +266,7 @@ impl<S: Stream> HeldStream<S> {
         timeout: Duration,
         ends_with: impl FnOnce(StalledError) -> S::Item + Send + 'static,
     ) -> Self {
-        let time = self.holding.permit().and_then(OwnedLimiterPermit::time);
-        self.idle = time.map(|time| Box::pin(Idle::new(time, timeout, ends_with)));
+        self.idle = Idle::of(self.holding.permit(), timeout, ends_with);
         self
     }
 }
@@ -276,12 +275,8 @@ impl<S: Stream, P: Guard> Stream for HeldStream<S, P> {
     type Item = S::Item;
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<S::Item>> {
-        let mut this = self.project();
-        let is_last = *this.is_last;
-        let polled = this.holding.as_mut().step(|stream, call| next(stream, call, is_last, cx));
-        let polled = polled.unwrap_or(Poll::Ready(None));
-        let Some(idle) = this.idle else { return polled };
-        idle.as_mut().watch(polled, || this.holding.fail(), cx, |item| item)
+        let this = self.project();
+        poll_next(this.holding, *this.is_last, this.idle, cx)
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
@@ -307,8 +302,21 @@ pub(crate) fn size_hint<S: Stream>(
     (least, most.and_then(|most| most.checked_add(usize::from(may_stall))))
 }
 
+/// The next item of what is held, or the one that it ends with because nothing comes.
+pub(crate) fn poll_next<S: Stream, P: Guard, R: Reads<Item = S::Item>>(
+    mut holding: Pin<&mut Holding<S, P, R>>,
+    is_last: Option<fn(&S::Item) -> bool>,
+    idle: &mut Option<Pin<Box<Idle<S::Item>>>>,
+    cx: &mut Context<'_>,
+) -> Poll<Option<S::Item>> {
+    let polled = holding.as_mut().step(|stream, call| next(stream, call, is_last, cx));
+    let polled = polled.unwrap_or(Poll::Ready(None));
+    let Some(idle) = idle else { return polled };
+    idle.as_mut().watch(polled, || holding.fail(), cx, |item| item)
+}
+
 /// The next item of the stream, and how it goes on after that.
-pub(crate) fn next<S: Stream, P: Guard, R: Reads<Item = S::Item>>(
+fn next<S: Stream, P: Guard, R: Reads<Item = S::Item>>(
     stream: Pin<&mut S>,
     call: &mut Call<P, R>,
     is_last: Option<fn(&S::Item) -> bool>,

@@ -53,10 +53,11 @@ impl<'a> LimiterCall<'a> {
         self
     }
 
-    /// Waits for at most `timeout`, from the first poll on. See [`Limiter::acquire_timeout`].
+    /// Waits for at most `timeout`, from the first poll on; for as long as it takes if that is `None`, as it is unless it is set here.
+    /// See [`Limiter::acquire_timeout`].
     #[inline]
-    pub fn timeout(mut self, timeout: Duration) -> Self {
-        self.ask.timeout = Some(timeout);
+    pub fn timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
+        self.ask.timeout = timeout.into();
         self
     }
 

@@ -2,7 +2,7 @@
 
 use super::reader::Reader;
 use crate::feedback::Feedback;
-use crate::hold::{Closures, Holding, Idle, StalledError, next, size_hint};
+use crate::hold::{Closures, Holding, Idle, StalledError, poll_next, size_hint};
 use crate::limiter::OwnedLimiterPermit;
 use crate::provider::EventStream;
 use crate::tokens::Usage;
@@ -169,8 +169,7 @@ impl<Event> PoolStream<Event> {
         timeout: Duration,
         ends_with: impl FnOnce(StalledError) -> Event + Send + 'static,
     ) -> Self {
-        let time = self.holding.permit().and_then(OwnedLimiterPermit::time);
-        self.idle = time.map(|time| Box::pin(Idle::new(time, timeout, ends_with)));
+        self.idle = Idle::of(self.holding.permit(), timeout, ends_with);
         self
     }
 
@@ -188,11 +187,7 @@ impl<Event> Stream for PoolStream<Event> {
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Event>> {
         let Self { holding, is_last, idle } = &mut *self;
-        let mut holding = Pin::new(holding);
-        let polled = holding.as_mut().step(|events, call| next(events, call, *is_last, cx));
-        let polled = polled.unwrap_or(Poll::Ready(None));
-        let Some(idle) = idle else { return polled };
-        idle.as_mut().watch(polled, || holding.fail(), cx, |event| event)
+        poll_next(Pin::new(holding), *is_last, idle, cx)
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {

@@ -24,11 +24,7 @@ impl Ask {
     }
 
     fn call(&self, tokens: Usage) -> LimiterCall<'_> {
-        let call = self.limiter.call().priority(self.priority).tokens(tokens);
-        match self.timeout {
-            Some(timeout) => call.timeout(timeout),
-            None => call,
-        }
+        self.limiter.call().priority(self.priority).tokens(tokens).timeout(self.timeout)
     }
 
     /// It asks at the first poll, not before.

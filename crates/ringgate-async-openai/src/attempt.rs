@@ -115,10 +115,7 @@ impl Calls {
 
     async fn acquire(&self, request: &Request) -> Result<OwnedLimiterPermit, Refused> {
         let call = self.limiter.call().priority(self.priority).tokens(self.cost_of(request));
-        let call = match self.timeout {
-            Some(timeout) => call.timeout(timeout),
-            None => call,
-        };
+        let call = call.timeout(self.timeout);
         if self.waits { call.acquire_owned().await } else { call.try_acquire_owned() }
     }
 

@@ -403,11 +403,7 @@ impl ProviderPool {
     }
 
     async fn admit(&self, expected: Usage) -> Result<OwnedLimiterPermit, Refused> {
-        let call = self.limiter.call().tokens(expected);
-        match self.timeout {
-            None => call.acquire_owned().await,
-            Some(timeout) => call.timeout(timeout).acquire_owned().await,
-        }
+        self.limiter.call().tokens(expected).timeout(self.timeout).acquire_owned().await
     }
 }
 

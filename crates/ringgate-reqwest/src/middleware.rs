@@ -181,10 +181,7 @@ impl LimiterMiddleware {
 
     async fn acquire(&self, expected: Usage, priority: Priority) -> Result<OwnedLimiterPermit> {
         let call = self.limiter.call().tokens(expected).priority(priority);
-        let call = match self.settings.timeout {
-            Some(timeout) => call.timeout(timeout),
-            None => call,
-        };
+        let call = call.timeout(self.settings.timeout);
         let acquired =
             if self.settings.waits { call.acquire_owned().await } else { call.try_acquire_owned() };
         acquired.map_err(not_sent)
