@@ -17,7 +17,7 @@ use std::sync::Arc;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash)]
 #[non_exhaustive]
 pub struct Demand {
-    /// What the first call in line needs; 0 if none is in line.
+    /// What the first call in line needs; 0 if none is in line. For a moment it may be what another one needs.
     pub first: u64,
     /// What all calls in line need together.
     pub in_line: u64,

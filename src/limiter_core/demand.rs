@@ -68,9 +68,18 @@ impl Demanded {
         if get(&self.in_line).saturating_add(newcomer) <= left {
             return u64::MAX;
         }
-        let in_line = self.sizes.iter().rposition(|size| get(size) > 0);
         let newcomer = (newcomer > 0).then(|| size(newcomer));
-        in_line.max(newcomer).map_or(u64::MAX, |largest| left >> largest)
+        self.largest().max(newcomer).map_or(u64::MAX, |largest| left >> largest)
+    }
+
+    /// The size of the largest in line.
+    fn largest(&self) -> Option<usize> {
+        self.sizes.iter().rposition(|size| get(size) > 0)
+    }
+
+    /// At least what any in line needs.
+    pub(super) fn any(&self) -> u64 {
+        self.largest().map_or(0, |size| get(&self.in_line).min(1 << size))
     }
 
     pub(super) fn try_for(&self, weight: u64) {
