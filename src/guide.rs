@@ -37,6 +37,7 @@ page!(waiting, "waiting.md");
 page_of_other_crates!(async_openai, "async-openai.md");
 page_of_other_crates!(axum, "axum.md");
 page_of_other_crates!(observing, "observing.md");
+page_of_other_crates!(processes, "processes.md");
 page_of_other_crates!(reqwest, "reqwest.md");
 page_of_other_crates!(rig, "rig.md");
 page_of_other_crates!(testing, "testing.md");

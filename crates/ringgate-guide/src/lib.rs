@@ -14,6 +14,7 @@ macro_rules! page {
 page!(async_openai, "async-openai.md");
 page!(axum, "axum.md");
 page!(observing, "observing.md");
+page!(processes, "processes.md");
 page!(reqwest, "reqwest.md");
 page!(rig, "rig.md");
 page!(testing, "testing.md");
