@@ -12,6 +12,7 @@
 --   e      epoch: another word after state may have been lost
 --   r      run id of the server that wrote last
 --   t, o   the limit's time at the last call; what is added to the server's clock to get it
+--   j      how often the server's clock has stepped
 --   q, p   nothing is granted before q (state may have been lost), and before p (a process has asked for a pause)
 --   c      the limits, as text: all processes must have the same
 --   m      the processes, as text: see `members`
@@ -29,7 +30,7 @@ local TICKS = 1100
 local MEMBERS = 256
 local WINDOWS = 8
 local RETURNS = 64
-local SLACK = 200000
+local MOST_SLACK = 1000000
 local DAY = 86400000
 local LARGEST = 2 ^ 52
 
@@ -65,7 +66,7 @@ local version = word()
 local test_clock, test_run, test_uptime = word(), word(), word()
 local id, seq, acked = word(), whole(), whole()
 local known_epoch, new_epoch = word(), word()
-local vouched, ttl = whole(), whole()
+local vouched, slack, known_steps, ttl = whole(), whole(), whole(), whole()
 local pause, resume, leave = whole(), whole(), whole()
 local slot_limit, slots_have, slots_need, slots_want = word(), whole(), whole(), whole()
 local waited = whole()
@@ -80,7 +81,7 @@ for i = 1, math.min(whole(), WINDOWS) do
 end
 local returns = {}
 for i = 1, math.min(whole(), RETURNS) do
-  local r = { window = whole(), tick = whole(), amount = whole() }
+  local r = { window = whole(), granted_at = whole(), amount = whole() }
   if not windows[r.window] then bad = true end
   returns[i] = r
 end
@@ -107,7 +108,7 @@ end
 
 -- The state.
 
-local names = { 'v', 'e', 'r', 't', 'o', 'q', 'p', 'c', 'm' }
+local names = { 'v', 'e', 'r', 't', 'o', 'j', 'q', 'p', 'c', 'm' }
 for i = 1, #windows do
   for _, field in ipairs({ 'u', 'a', 'z' }) do names[#names + 1] = field .. i end
 end
@@ -124,32 +125,33 @@ for i, w in ipairs(windows) do limits[i + 2] = text(w.limit) .. '/' .. text(w.ke
 limits = table.concat(limits, ' ')
 if not is_new and state.c ~= limits then return { 'limits', state.c or '' } end
 
-local offset, last, quiet, paused = 0, 0, 0, 0
+local offset, last, steps, quiet, paused = 0, 0, 0, 0, 0
 if not is_new then
-  offset, last = tonumber(state.o), number(state.t)
+  offset, last, steps = tonumber(state.o), number(state.t), number(state.j)
   quiet, paused = number(state.q), number(state.p)
-  if not (offset and last and quiet and paused and state.e and state.m) then return { 'broken' } end
+  if not (offset and last and steps and quiet and paused and state.e and state.m) then return { 'broken' } end
 end
 
--- The processes. Each is `id,seq,until,slots,since,slots needed,time of the last grant` and for each window `,needed,last grant`.
--- `since` is when its first call in line began to wait, or 0.
+-- The processes. Each is `id,joined,seq,until,slots,since,slots needed,time of the last grant` and for each window
+-- `,needed,last grant`. `since` is when its first call in line began to wait, or 0.
 
 local function parse(record)
   local f = {}
   for part in string.gmatch(record, '[^,]+') do f[#f + 1] = part end
-  if #f ~= 7 + 2 * #windows then return nil end
+  if #f ~= 8 + 2 * #windows then return nil end
   for i = 2, #f do
     f[i] = number(f[i])
     if not f[i] then return nil end
   end
-  local m = { id = f[1], seq = f[2], ends = f[3], slots = f[4], since = f[5], slots_need = f[6], granted_at = f[7] }
+  local m = { id = f[1], joined = f[2], seq = f[3], ends = f[4], slots = f[5], since = f[6], slots_need = f[7], granted_at = f[8] }
   m.need, m.granted = {}, {}
-  for i = 1, #windows do m.need[i], m.granted[i] = f[6 + 2 * i], f[7 + 2 * i] end
+  for i = 1, #windows do m.need[i], m.granted[i] = f[7 + 2 * i], f[8 + 2 * i] end
   return m
 end
 
 local function record(m)
-  local f = { m.id, text(m.seq), text(m.ends), text(m.slots), text(m.since), text(m.slots_need), text(m.granted_at) }
+  local f = { m.id }
+  for _, name in ipairs({ 'joined', 'seq', 'ends', 'slots', 'since', 'slots_need', 'granted_at' }) do f[#f + 1] = text(m[name]) end
   for i = 1, #windows do
     f[#f + 1] = text(m.need[i])
     f[#f + 1] = text(m.granted[i])
@@ -178,16 +180,19 @@ end
 local epoch = state.e
 if is_new or is_lost then epoch = new_epoch end
 
--- The limit's time. The server's clock may jump: `vouched` is what the limit's time is at least, by the process's own clock, that
--- of this process's last trip and what has passed since. Backwards: time goes on from where it was. Forwards by more than SLACK:
--- the process is believed, and time is late at worst. That is safe, as what is granted then counts for longer.
+-- The limit's time. It must never pass faster than true time, not even to catch up: what was granted meanwhile would leave too early.
+-- The server's clock may step. A process knows what the limit's time was at its last answer, and by its own clock what has passed
+-- since: together that is `vouched`, too little by `slack` at most. If the server's clock has not stepped since that answer, but says
+-- less, or more by `slack`, it has stepped now, and the process is believed. A step that is met first by a process without
+-- such an answer is not noticed, except that time never goes back.
 
 local now = clock + offset
-if vouched > 0 and known_epoch == state.e and not is_lost then
-  if now < vouched or now > vouched + SLACK then now = vouched end
+if vouched > 0 and known_epoch == state.e and known_steps == steps and not is_lost then
+  if now < vouched or now > vouched + math.min(slack, MOST_SLACK) then now = vouched end
 end
 now = math.max(now, last)
 if now > LARGEST then return { 'arguments' } end
+if not is_new and now ~= clock + offset then steps = steps + 1 end
 offset = now - clock
 
 if is_new then quiet = now + math.max(0, span - uptime) end
@@ -209,7 +214,7 @@ end
 if #members >= MEMBERS and leave == 0 then return { 'full' } end
 local unknown = me
 if not me or me.ends <= now then
-  me = { id = id, slots = 0, granted_at = 0, need = {}, granted = {} }
+  me = { id = id, joined = now, slots = 0, granted_at = 0, need = {}, granted = {} }
 end
 -- The last grant that it has no answer for: it goes back.
 local unanswered = unknown and unknown.seq > acked and unknown or nil
@@ -224,7 +229,8 @@ local function cell(w, tick)
   return name
 end
 
-local function give_back(w, tick, amount)
+local function give_back(w, granted_at, amount)
+  local tick = math.floor(granted_at / w.tick)
   if tick < w.first or tick > w.newest then return end
   local name = cell(w, tick)
   local back = math.min(amount, cells[name], w.used)
@@ -254,9 +260,12 @@ for i, w in ipairs(windows) do
   end
   w.oldest = math.max(w.oldest, w.first)
   if w.oldest > w.newest then w.oldest, w.newest, w.used = w.now, w.now, 0 end
-  if unanswered then give_back(w, math.floor(unanswered.granted_at / w.tick), unanswered.granted[i]) end
+  if unanswered then give_back(w, unanswered.granted_at, unanswered.granted[i]) end
 end
-for _, r in ipairs(returns) do give_back(windows[r.window], r.tick, r.amount) end
+-- Only what was granted since the process was known: a trip that arrives again after it was forgotten gives nothing back again.
+for _, r in ipairs(returns) do
+  if r.granted_at >= me.joined then give_back(windows[r.window], r.granted_at, r.amount) end
+end
 
 -- Pause.
 
@@ -312,9 +321,10 @@ for i, w in ipairs(windows) do
   me.need[i] = me.since > 0 and w.need - math.min(w.need, w.granted) or 0
 end
 
--- Slots: they are this process's until `ttl` from now. After a loss, what it says it has is believed.
+-- Slots: they are this process's until `ttl` from now. After a loss, what it says it has is believed, and not what
+-- may be older state.
 
-if now < quiet then me.slots = math.max(me.slots, slots_have) end
+if now < quiet then me.slots = slots_have end
 if slots_want <= me.slots then
   me.slots = slots_want
 elseif slot_limit and is_open then
@@ -336,13 +346,15 @@ for _, w in ipairs(windows) do
   if (not can_go or w.need > w.granted) and missing > 0 then
     local ticks = {}
     for tick = w.oldest, w.newest do ticks[#ticks + 1] = w.i .. ':' .. text(tick) end
-    local sums, freed, tick = redis.call('HMGET', key, unpack(ticks)), 0, w.oldest
+    local sums, freed, leaves = redis.call('HMGET', key, unpack(ticks)), 0, nil
     for n, name in ipairs(ticks) do
-      freed = freed + (cells[name] or number(sums[n] or '0') or 0)
-      tick = w.oldest + n - 1
+      local sum = cells[name] or number(sums[n] or '0') or 0
+      if sum > 0 then leaves = (w.oldest + n + w.back) * w.tick - now end
+      freed = freed + sum
       if freed >= missing then break end
     end
-    retry = math.max(retry, (tick + 1 + w.back) * w.tick - now)
+    -- With no cell it is others in line who need that much: at the next trip that renews.
+    retry = math.max(retry, leaves or math.floor(ttl / 3))
   end
 end
 
@@ -352,7 +364,7 @@ if leave == 0 then members[#members + 1] = me end
 local records = {}
 for i, m in ipairs(members) do records[i] = record(m) end
 local written = {
-  'v', '1', 'e', epoch, 'r', run, 't', text(now), 'o', text(offset), 'q', text(quiet), 'p', text(paused),
+  'v', '1', 'e', epoch, 'r', run, 't', text(now), 'o', text(offset), 'j', text(steps), 'q', text(quiet), 'p', text(paused),
   'c', limits, 'm', table.concat(records, '|'),
 }
 local function write(name, value)
@@ -374,10 +386,10 @@ end
 redis.call('PEXPIRE', key, text(math.ceil(span / 1000) + DAY))
 
 local reply = {
-  'ok', epoch, now, math.max(0, paused - now), math.max(0, quiet - now), never and -1 or retry,
+  'ok', epoch, now, steps, math.max(0, paused - now), math.max(0, quiet - now), never and -1 or retry,
   share, leave == 0 and me.slots or 0, slots_before + slots_after,
 }
 for _, w in ipairs(windows) do
-  for _, n in ipairs({ w.granted, w.now, w.used, w.before + w.after }) do reply[#reply + 1] = n end
+  for _, n in ipairs({ w.granted, w.used, w.before + w.after }) do reply[#reply + 1] = n end
 end
 return reply

@@ -24,7 +24,7 @@ use redis::{Script, Value};
 pub const LARGEST: u64 = 1 << 52;
 
 /// The limits that processes share. All of them must have the same.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Terms {
     /// Requests and tokens in time.
     pub windows: Vec<Window>,
@@ -72,8 +72,8 @@ pub struct SlotAsk {
 pub struct Return {
     /// Which window.
     pub window: usize,
-    /// The [tick](Granted::tick) of the grant.
-    pub tick: u64,
+    /// The limit's [time](Reply::now) at the grant.
+    pub granted_at: u64,
     /// How much of it.
     pub amount: u64,
 }
@@ -106,8 +106,13 @@ pub struct Trip {
     pub epoch: Option<u64>,
     /// The name of the next epoch, if this trip begins one: a random number.
     pub next_epoch: u64,
-    /// What the limit's [time](Reply::now) is at least, by this process's own clock. Zero if it does not know.
+    /// What the limit's [time](Reply::now) is at least, by this process's own clock: that of an answer, and what has passed since
+    /// it came. Zero if it does not know.
     pub vouched: u64,
+    /// How much later it may be: the time from that trip's beginning to its answer, and what this trip may take to arrive.
+    pub slack: u64,
+    /// The [steps](Reply::steps) of that answer.
+    pub steps: u64,
     /// For how long its first call in line has waited. Zero if there is none.
     pub waited: u64,
     /// A pause for all.
@@ -187,11 +192,9 @@ impl Store {
         Reply::read(&answer, self.terms.windows.len())
     }
 
-    /// Another text in the place of the script's, to see what a test finds.
-    #[doc(hidden)]
+    /// The same key with other limits.
     #[must_use]
-    pub fn with_script(mut self, text: &str) -> Self {
-        self.script = Script::new(text);
-        self
+    pub fn with_terms(&self, terms: Terms) -> Self {
+        Self { terms, ..self.clone() }
     }
 }

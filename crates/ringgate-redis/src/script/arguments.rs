@@ -57,7 +57,7 @@ impl Arguments {
             self.nothing();
         }
         self.name(trip.next_epoch);
-        self.number(trip.vouched);
+        self.numbers([trip.vouched, trip.slack, trip.steps]);
     }
 
     fn slots(&mut self, terms: &Terms, trip: &Trip) {
@@ -90,7 +90,7 @@ impl Arguments {
         let returns = &trip.returns[..trip.returns.len().min(MOST_RETURNS)];
         self.number(returns.len() as u64);
         for back in returns {
-            self.numbers([back.window as u64 + 1, back.tick, back.amount]);
+            self.numbers([back.window as u64 + 1, back.granted_at, back.amount]);
         }
     }
 }

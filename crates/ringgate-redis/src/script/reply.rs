@@ -11,6 +11,8 @@ pub struct Reply {
     pub epoch: u64,
     /// The limit's own time, which never goes back in an epoch.
     pub now: u64,
+    /// How often the store's clock has stepped.
+    pub steps: u64,
     /// What is left of a pause.
     pub paused: u64,
     /// Until then nothing is granted, because the store may have lost what it knew.
@@ -33,8 +35,6 @@ pub struct Reply {
 pub struct Granted {
     /// To be used within the length of a lease, from before the trip began.
     pub amount: u64,
-    /// What to name if some of it goes [back](super::Return).
-    pub tick: u64,
     /// What all processes have been granted in the window, with this.
     pub used: u64,
     /// What the others in line need.
@@ -61,19 +61,22 @@ impl Reply {
 
     fn parse(parts: &[Value], windows: usize) -> Option<Self> {
         let (epoch, numbers) = parts.split_first()?;
-        let (head, rest) = numbers.split_at_checked(7)?;
-        let [now, paused, quiet, retry, processes, slots, slots_wanted] = head else { return None };
+        let (head, rest) = numbers.split_at_checked(8)?;
+        let [now, steps, paused, quiet, retry, processes, slots, slots_wanted] = head else {
+            return None;
+        };
         let retry = match retry {
             Value::Int(-1) => None,
             retry => Some(number(retry)?),
         };
-        let chunks = rest.chunks_exact(4);
+        let chunks = rest.chunks_exact(3);
         if chunks.len() != windows || !chunks.remainder().is_empty() {
             return None;
         }
         Some(Self {
             epoch: u64::from_str_radix(text(epoch)?, 16).ok()?,
             now: number(now)?,
+            steps: number(steps)?,
             paused: number(paused)?,
             quiet: number(quiet)?,
             retry,
@@ -86,13 +89,8 @@ impl Reply {
 }
 
 fn granted(parts: &[Value]) -> Option<Granted> {
-    let [amount, tick, used, wanted] = parts else { return None };
-    Some(Granted {
-        amount: number(amount)?,
-        tick: number(tick)?,
-        used: number(used)?,
-        wanted: number(wanted)?,
-    })
+    let [amount, used, wanted] = parts else { return None };
+    Some(Granted { amount: number(amount)?, used: number(used)?, wanted: number(wanted)? })
 }
 
 fn number(value: &Value) -> Option<u64> {
@@ -120,14 +118,14 @@ mod tests {
 
     #[test]
     fn an_answer_is_read() {
-        let reply = Reply::read(&answer(&[9, 0, 0, -1, 2, 3, 4, 5, 6, 7, 8]), 1).unwrap();
+        let reply = Reply::read(&answer(&[9, 1, 0, 0, -1, 2, 3, 4, 5, 6, 7]), 1).unwrap();
         assert_eq!((reply.epoch, reply.now, reply.retry, reply.slots), (255, 9, None, 3));
-        assert_eq!((reply.windows[0].amount, reply.windows[0].wanted), (5, 8));
+        assert_eq!((reply.windows[0].amount, reply.windows[0].wanted), (5, 7));
     }
 
     #[test]
     fn no_answer_however_odd_is_taken_for_another() {
-        let good = [9, 0, 0, 0, 2, 3, 4, 5, 6, 7, 8];
+        let good = [9, 1, 0, 0, 0, 2, 3, 4, 5, 6, 7];
         let mut odd: Vec<Value> = (0..good.len()).map(|length| answer(&good[..length])).collect();
         for place in 0..good.len() {
             let mut numbers = good;

@@ -1,0 +1,1 @@
+//! What the store may do wrong.

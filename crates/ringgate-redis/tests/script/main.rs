@@ -1,0 +1,10 @@
+//! The store's script, on a real server: `valkey-server` or `redis-server`, from the path.
+
+mod cases;
+mod faults;
+mod histories;
+mod history;
+mod ledger;
+mod model;
+mod random;
+mod server;
