@@ -54,6 +54,13 @@ local function number(text)
   return n
 end
 
+-- Of a difference of times.
+local function signed(text)
+  local n = tonumber(text)
+  if not n or math.abs(n) > LARGEST or n ~= math.floor(n) then return nil end
+  return n
+end
+
 local function whole()
   local n = number(word())
   if not n then bad = true end
@@ -87,7 +94,7 @@ for i = 1, math.min(whole(), RETURNS) do
 end
 if version ~= '1' then return { 'version' } end
 if slot_limit == '' then slot_limit = nil else slot_limit = number(slot_limit); bad = bad or not slot_limit end
-if bad or at ~= #ARGV or not string.match(id, '^%x+$') or #id > 32 or not string.match(new_epoch, '^%x+$')
+if bad or at ~= #ARGV or not string.match(id, '^%x+$') or #id > 32 or not string.match(new_epoch, '^%x+$') or #new_epoch > 16
   or slots_need > slots_want or seq < 1 then
   return { 'arguments' }
 end
@@ -127,9 +134,10 @@ if not is_new and state.c ~= limits then return { 'limits', state.c or '' } end
 
 local offset, last, steps, quiet, paused = 0, 0, 0, 0, 0
 if not is_new then
-  offset, last, steps = tonumber(state.o), number(state.t), number(state.j)
+  offset, last, steps = signed(state.o), number(state.t), number(state.j)
   quiet, paused = number(state.q), number(state.p)
-  if not (offset and last and steps and quiet and paused and state.e and state.m) then return { 'broken' } end
+  if not (offset and last and steps and quiet and paused and state.m and #(state.e or '') <= 16
+    and string.match(state.e or '', '^%x+$')) then return { 'broken' } end
 end
 
 -- The processes. Each is `id,joined,seq,until,slots,since,slots needed,time of the last grant` and for each window

@@ -94,7 +94,7 @@ pub enum Pause {
 }
 
 /// One call of the script.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Trip {
     /// Which process: a random number.
     pub process: u64,

@@ -7,4 +7,5 @@ mod history;
 mod ledger;
 mod model;
 mod random;
+mod scene;
 mod server;
