@@ -28,8 +28,10 @@ pub(crate) struct World<'a> {
     processes: Vec<Process>,
     delayed: Vec<Trip>,
     saved: Option<(Vec<u8>, Model)>,
-    /// The clock has stepped: the next trip is one of a process that knows better.
-    needs_witness: bool,
+    /// By how much the clock has stepped since the last trip. The next one is that of a process that knows better, or time
+    /// would go back.
+    step: i64,
+    last_trip: u64,
     pub(crate) seen: Seen,
 }
 
@@ -99,7 +101,8 @@ impl<'a> World<'a> {
             processes: Vec::new(),
             delayed: Vec::new(),
             saved: None,
-            needs_witness: false,
+            step: 0,
+            last_trip: time,
             seen: Seen::default(),
             random,
         };
@@ -151,16 +154,21 @@ impl<'a> World<'a> {
     }
 
     fn jump(&mut self) {
-        if !(0..self.processes.len()).any(|index| self.is_witness(index)) {
+        let has_witness = (0..self.processes.len()).any(|index| self.is_witness(index));
+        if self.step != 0 || !has_witness {
             return;
         }
         self.seen.jumps += 1;
-        let length = NOTICED + self.random.up_to(3_000_000_000);
-        self.needs_witness = true;
+        let length = NOTICED + self.random.one_of([2_000_000, 3_000_000_000]);
+        self.step = i64::try_from(length).unwrap();
         if self.random.one_in(2) {
-            self.clock_ahead = self.clock_ahead.saturating_sub(length);
-        } else {
-            self.clock_ahead += length;
+            self.step = -self.step;
+        }
+        self.clock_ahead = self.clock_ahead.saturating_add_signed(self.step);
+        if self.random.one_in(2) {
+            // Met by a process that knows nothing.
+            self.replace_a_process();
+            self.make_a_trip_of(self.processes.len() - 1);
         }
     }
 
@@ -169,7 +177,7 @@ impl<'a> World<'a> {
         self.started = self.time;
         self.delayed.clear();
         // Whatever the clock does, nothing is granted at first.
-        self.needs_witness = false;
+        self.step = 0;
     }
 
     fn restart_empty(&mut self) {
@@ -201,7 +209,7 @@ impl<'a> World<'a> {
 
     fn deliver_a_delayed_trip(&mut self) {
         if let Some(trip) = self.delayed.pop()
-            && !self.needs_witness
+            && self.step == 0
         {
             self.send(&trip);
         }
@@ -209,7 +217,12 @@ impl<'a> World<'a> {
 
     fn make_a_trip(&mut self) {
         let index = self.pick();
-        let may_go = !self.needs_witness || self.is_witness(index);
+        self.make_a_trip_of(index);
+    }
+
+    fn make_a_trip_of(&mut self, index: usize) {
+        let goes_back = (self.time - self.last_trip).checked_add_signed(self.step).is_none();
+        let may_go = self.step == 0 || goes_back || self.is_witness(index);
         if !may_go {
             return;
         }
@@ -308,7 +321,8 @@ impl<'a> World<'a> {
     }
 
     fn send(&mut self, trip: &Trip) -> Option<Reply> {
-        self.needs_witness = false;
+        self.step = 0;
+        self.last_trip = self.time;
         let at = self.injected();
         let expected = self.model.trip(trip, at);
         let real = match self.store.call_at(self.connection, trip, at) {
