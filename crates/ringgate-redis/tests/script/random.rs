@@ -24,7 +24,7 @@ impl Random {
 
     /// Once in `times`.
     pub(crate) fn one_in(&mut self, times: u64) -> bool {
-        self.next() % times == 0
+        self.next().is_multiple_of(times)
     }
 
     pub(crate) fn one_of<const N: usize>(&mut self, choices: [u64; N]) -> u64 {
