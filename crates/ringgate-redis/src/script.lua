@@ -5,7 +5,7 @@
 --     run notice by the epoch. It expires a day after it has last mattered.
 --   * Work and memory are bounded: at most TICKS cells for each of WINDOWS windows, and MEMBERS processes.
 --   * The script writes nothing before it has read all it needs. If it fails, nothing has changed.
---   * It uses TIME, INFO, HMGET, HGET, HSET, HDEL and PEXPIRE.
+--   * It uses TIME, INFO, HMGET, HLEN, HSET, HDEL and PEXPIRE.
 --
 -- Fields of the hash (times in microseconds of the limit's own time, see below):
 --   v      version of this form
@@ -17,8 +17,8 @@
 --   c      the limits, as text: all processes must have the same
 --   m      the processes, as text: see `members`
 --   u<i>   what window i contains: the sum of its cells
---   a<i>, z<i>   its oldest and its newest tick that may have a cell
---   <i>:<tick>   a cell: what was granted in that tick
+--   a<i>, z<i>   the oldest and the newest tick that may have a cell
+--   <i>:<block>   the cells of BLOCK ticks: their sum, and `place=amount` of each tick in which something was granted
 --
 -- How a window counts: a grant at time s belongs to the tick floor(s / tick). It counts until the tick's END is `kept` old.
 -- So it counts for `kept` at least, and for two ticks more at most. `kept` is the window, the margin and the length of a lease:
@@ -27,6 +27,7 @@
 -- Which order: a process says for how long its first call in line has waited. What those need who have waited longer is kept for them.
 
 local TICKS = 1100
+local BLOCK = 32
 local MEMBERS = 256
 local WINDOWS = 8
 local RETURNS = 64
@@ -143,23 +144,28 @@ end
 -- The processes. Each is `id,joined,seq,until,slots,since,slots needed,time of the last grant` and for each window
 -- `,needed,last grant`. `since` is when its first call in line began to wait, or 0.
 
+local form = '^(%x+)' .. string.rep(',(%d+)', 7 + 2 * #windows) .. '$'
+
 local function parse(record)
-  local f = {}
-  for part in string.gmatch(record, '[^,]+') do f[#f + 1] = part end
+  local f = { string.match(record, form) }
   if #f ~= 8 + 2 * #windows then return nil end
   for i = 2, #f do
-    f[i] = number(f[i])
-    if not f[i] then return nil end
+    f[i] = tonumber(f[i])
+    if f[i] > LARGEST then return nil end
   end
-  local m = { id = f[1], joined = f[2], seq = f[3], ends = f[4], slots = f[5], since = f[6], slots_need = f[7], granted_at = f[8] }
-  m.need, m.granted = {}, {}
+  local m = {
+    id = f[1], joined = f[2], seq = f[3], ends = f[4], slots = f[5], since = f[6], slots_need = f[7], granted_at = f[8],
+    need = {}, granted = {}, record = record,
+  }
   for i = 1, #windows do m.need[i], m.granted[i] = f[7 + 2 * i], f[8 + 2 * i] end
   return m
 end
 
 local function record(m)
   local f = { m.id }
-  for _, name in ipairs({ 'joined', 'seq', 'ends', 'slots', 'since', 'slots_need', 'granted_at' }) do f[#f + 1] = text(m[name]) end
+  for i, name in ipairs({ 'joined', 'seq', 'ends', 'slots', 'since', 'slots_need', 'granted_at' }) do
+    f[i + 1] = text(m[name])
+  end
   for i = 1, #windows do
     f[#f + 1] = text(m.need[i])
     f[#f + 1] = text(m.granted[i])
@@ -224,28 +230,57 @@ local unknown = me
 if not me or me.ends <= now then
   me = { id = id, joined = now, slots = 0, granted_at = 0, need = {}, granted = {} }
 end
+me.record = nil
 -- The last grant that it has no answer for: it goes back.
 local unanswered = unknown and unknown.seq > acked and unknown or nil
 
--- The windows: what has left them, what comes back.
+-- The windows: what has left them, what comes back. A block is a table of its cells, by their place in it, with their sum.
 
-local cells, gone = {}, {}
+local blocks, is_changed, is_broken = {}, {}, false
 
-local function cell(w, tick)
-  local name = w.i .. ':' .. text(tick)
-  if not cells[name] then cells[name] = number(redis.call('HGET', key, name) or '0') or 0 end
-  return name
+local function block_name(w, b) return w.i .. ':' .. text(b) end
+
+local function read_block(name, value, has_left)
+  local block = { sum = 0 }
+  if has_left then
+    -- Its sum is enough.
+    block.sum = value and number(string.match(value, '^(%d+)')) or 0
+    blocks[name] = block
+    return
+  end
+  for place, amount in string.gmatch(value or '', '(%d+)=(%d+)') do
+    place, amount = tonumber(place), number(amount)
+    if not amount or place >= BLOCK or block[place] then is_broken = true; return end
+    block[place] = amount
+    block.sum = block.sum + amount
+  end
+  if value and value ~= '' and number(string.match(value, '^(%d+)')) ~= block.sum then is_broken = true end
+  blocks[name] = block
+end
+
+local function block_of(w, tick)
+  local name = block_name(w, math.floor(tick / BLOCK))
+  if not blocks[name] then read_block(name, redis.call('HMGET', key, name)[1]) end
+  return blocks[name], tick % BLOCK, name
+end
+
+local function add(w, tick, amount)
+  local block, place, name = block_of(w, tick)
+  if is_broken then return end
+  block[place] = (block[place] or 0) + amount
+  block.sum = block.sum + amount
+  w.used = w.used + amount
+  is_changed[name] = true
 end
 
 local function give_back(w, granted_at, amount)
   local tick = math.floor(granted_at / w.tick)
   if tick < w.first or tick > w.newest then return end
-  local name = cell(w, tick)
-  local back = math.min(amount, cells[name], w.used)
-  cells[name] = cells[name] - back
-  w.used = w.used - back
+  local block, place = block_of(w, tick)
+  if not is_broken then add(w, tick, -math.min(amount, block[place] or 0, w.used)) end
 end
 
+local wanted, has_left = {}, {}
 for i, w in ipairs(windows) do
   w.now = math.floor(now / w.tick)
   w.first = w.now - w.back
@@ -255,14 +290,37 @@ for i, w in ipairs(windows) do
     if not (w.used and w.oldest and w.newest) or w.newest - w.oldest > TICKS or w.newest > w.now then
       return { 'broken' }
     end
+    if w.oldest < w.first then
+      local last = math.min(w.newest, w.first - 1)
+      for b = math.floor(w.oldest / BLOCK), math.floor(last / BLOCK) do
+        wanted[#wanted + 1] = block_name(w, b)
+        has_left[#wanted] = (b + 1) * BLOCK <= w.first
+      end
+    end
+    wanted[#wanted + 1] = block_name(w, math.floor(w.now / BLOCK))
   end
-  local old = {}
-  for tick = w.oldest, math.min(w.newest, w.first - 1) do old[#old + 1] = i .. ':' .. text(tick) end
-  if #old > 0 then
-    for n, sum in ipairs(redis.call('HMGET', key, unpack(old))) do
-      if sum then
-        w.used = math.max(0, w.used - (number(sum) or 0))
-        gone[#gone + 1] = old[n]
+end
+if #wanted > 0 then
+  local values = redis.call('HMGET', key, unpack(wanted))
+  for n, name in ipairs(wanted) do read_block(name, values[n], has_left[n]) end
+end
+for i, w in ipairs(windows) do
+  local last = math.min(w.newest, w.first - 1)
+  for b = math.floor(w.oldest / BLOCK), math.floor(last / BLOCK) do
+    local name = block_name(w, b)
+    local block = blocks[name]
+    if is_broken or not block or w.oldest > last then break end
+    if (b + 1) * BLOCK <= w.first then
+      w.used = math.max(0, w.used - block.sum)
+      block.sum = 0
+      is_changed[name] = true
+    end
+    for place in pairs(block) do
+      if place ~= 'sum' and b * BLOCK + place <= last then
+        w.used = math.max(0, w.used - block[place])
+        block.sum = block.sum - block[place]
+        block[place] = nil
+        is_changed[name] = true
       end
     end
   end
@@ -320,9 +378,7 @@ for i, w in ipairs(windows) do
     w.granted = w.granted + math.min(w.want - w.need, math.floor(rest / share))
   end
   if w.granted > 0 then
-    local name = cell(w, w.now)
-    cells[name] = cells[name] + w.granted
-    w.used = w.used + w.granted
+    add(w, w.now, w.granted)
     w.newest = w.now
   end
   me.granted[i] = w.granted
@@ -352,13 +408,19 @@ local retry = math.max(0, quiet - now, paused - now)
 for _, w in ipairs(windows) do
   local missing = w.before + (can_go and 1 or w.least) - (w.limit - w.used)
   if (not can_go or w.need > w.granted) and missing > 0 then
-    local ticks = {}
-    for tick = w.oldest, w.newest do ticks[#ticks + 1] = w.i .. ':' .. text(tick) end
-    local sums, freed, leaves = redis.call('HMGET', key, unpack(ticks)), 0, nil
-    for n, name in ipairs(ticks) do
-      local sum = cells[name] or number(sums[n] or '0') or 0
-      if sum > 0 then leaves = (w.oldest + n + w.back) * w.tick - now end
-      freed = freed + sum
+    local names, oldest = {}, math.floor(w.oldest / BLOCK)
+    for b = oldest, math.floor(w.newest / BLOCK) do names[#names + 1] = block_name(w, b) end
+    local values, freed, leaves = redis.call('HMGET', key, unpack(names)), 0, nil
+    for n, name in ipairs(names) do
+      if not blocks[name] then read_block(name, values[n]) end
+      if is_broken then break end
+      local first = (oldest + n - 1) * BLOCK
+      for place = 0, BLOCK - 1 do
+        local sum = blocks[name][place] or 0
+        if sum > 0 then leaves = (first + place + 1 + w.back) * w.tick - now end
+        freed = freed + sum
+        if freed >= missing then break end
+      end
       if freed >= missing then break end
     end
     -- With no cell it is others in line who need that much: at the next trip that renews.
@@ -368,9 +430,11 @@ end
 
 -- All has been read. The first write is one that a full store refuses.
 
+if is_broken then return { 'broken' } end
+
 if leave == 0 then members[#members + 1] = me end
 local records = {}
-for i, m in ipairs(members) do records[i] = record(m) end
+for i, m in ipairs(members) do records[i] = m.record or record(m) end
 local written = {
   'v', '1', 'e', epoch, 'r', run, 't', text(now), 'o', text(offset), 'j', text(steps), 'q', text(quiet), 'p', text(paused),
   'c', limits, 'm', table.concat(records, '|'),
@@ -384,13 +448,21 @@ for i, w in ipairs(windows) do
   write('a' .. i, text(w.oldest))
   write('z' .. i, text(w.newest))
 end
-for name, sum in pairs(cells) do
-  if sum > 0 then write(name, text(sum)) else gone[#gone + 1] = name end
+local gone = {}
+for name in pairs(is_changed) do
+  local block = blocks[name]
+  if block.sum > 0 then
+    local parts = { text(block.sum) }
+    for place = 0, BLOCK - 1 do
+      if (block[place] or 0) > 0 then parts[#parts + 1] = place .. '=' .. text(block[place]) end
+    end
+    write(name, table.concat(parts, ' '))
+  else
+    gone[#gone + 1] = name
+  end
 end
 redis.call('HSET', key, unpack(written))
-for n = 1, #gone, 1000 do
-  redis.call('HDEL', key, unpack(gone, n, math.min(n + 999, #gone)))
-end
+if #gone > 0 then redis.call('HDEL', key, unpack(gone)) end
 redis.call('PEXPIRE', key, text(math.ceil(span / 1000) + DAY))
 
 local reply = {
