@@ -6,6 +6,7 @@ mod histories;
 mod history;
 mod ledger;
 mod model;
+mod processes;
 mod random;
 mod scene;
 mod server;
