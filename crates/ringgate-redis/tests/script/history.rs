@@ -321,8 +321,6 @@ impl<'a> World<'a> {
     }
 
     fn send(&mut self, trip: &Trip) -> Option<Reply> {
-        self.step = 0;
-        self.last_trip = self.time;
         let at = self.injected();
         let expected = self.model.trip(trip, at);
         let real = match self.store.call_at(self.connection, trip, at) {
@@ -331,6 +329,10 @@ impl<'a> World<'a> {
             Err(error) => panic!("{error}: {trip:?}"),
         };
         assert_eq!(real, expected, "\n{trip:?}\n{at:?}\n{:?}", self.terms);
+        if real.is_some() {
+            self.step = 0;
+            self.last_trip = self.time;
+        }
         self.seen.stale += u64::from(real.is_none());
         self.seen.pauses += u64::from(real.as_ref().is_some_and(|reply| reply.paused > 0));
         real

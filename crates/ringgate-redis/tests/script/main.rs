@@ -10,3 +10,4 @@ mod processes;
 mod random;
 mod scene;
 mod server;
+mod sessions;
