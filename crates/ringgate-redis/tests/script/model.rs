@@ -175,80 +175,90 @@ impl State {
         let now = self.last;
         let is_open = now >= self.quiet_until && now >= self.paused_until && !trip.leave;
         let since = (trip.waited > 0).then(|| now.saturating_sub(trip.waited).max(1));
-        let waiting = || self.members.iter().filter(|member| member.since.is_some());
-        let is_before = |member: &Member| match since {
-            None => true,
-            Some(since) => (member.since.unwrap(), member.id) < (since, trip.process),
-        };
-        let sum = |before: bool, of: &dyn Fn(&Member) -> u64| -> u64 {
-            waiting().filter(|member| is_before(member) == before).map(of).sum()
-        };
+        let need_of = |index: usize| move |member: &Member| member.need[index];
         let others: Vec<[u64; 2]> = (0..terms.windows.len())
-            .map(|index| [true, false].map(|before| sum(before, &|member| member.need[index])))
+            .map(|index| self.others_need(trip.process, since, need_of(index)))
             .collect();
         let more_slots = |member: &Member| member.slots_need.saturating_sub(member.slots);
-        let slots_others = [true, false].map(|before| sum(before, &more_slots));
-        let share = self.members.len() as u64 + 1;
+        let slots_others = self.others_need(trip.process, since, more_slots);
+        let processes = self.members.len() as u64 + 1;
 
-        let free = |index: usize| {
-            let room = terms.windows[index].limit.saturating_sub(self.used(index));
-            room.saturating_sub(others[index][0])
-        };
-        let asks = &trip.asks;
-        let goes = is_open && (0..asks.len()).all(|index| free(index) >= asks[index].least);
-        let granted: Vec<u64> = (0..asks.len())
-            .map(|index| {
-                let (ask, free) = (asks[index], free(index));
-                let ahead = free.saturating_sub(ask.need + others[index][1]) / share;
-                if goes { ask.need.min(free) + ahead.min(ask.want - ask.need) } else { 0 }
-            })
-            .collect();
+        let (goes, granted) = self.grants(trip, terms, is_open, &others);
         for (index, &amount) in granted.iter().enumerate() {
             let tick = now / terms.windows[index].tick;
             self.grants[index].push(Grant { tick, amount });
         }
-        let needs =
-            granted.iter().zip(asks).map(|(granted, ask)| ask.need.saturating_sub(*granted));
-        let mine = Member {
-            id: trip.process,
-            joined,
-            seq: trip.seq,
-            ends: now + terms.time_to_live,
-            slots: self.slots(
-                trip,
-                terms,
-                known.map_or(0, |known| known.slots),
-                is_open,
-                slots_others,
-            ),
-            slots_need: trip.slots.need,
-            since,
-            need: needs.collect(),
-            granted_at: now,
-            granted: granted.clone(),
-        };
         let retry = self.retry(trip, terms, goes, &granted, &others);
-        let windows = (0..asks.len()).map(|index| Granted {
-            amount: granted[index],
+        let windows = granted.iter().enumerate().map(|(index, &amount)| Granted {
+            amount,
             used: self.used(index),
             wanted: others[index].iter().sum(),
         });
-        let reply = Reply {
+        let windows = windows.collect();
+        let had = known.map_or(0, |known| known.slots);
+        let slots = self.slots(trip, terms, had, is_open, slots_others);
+        if !trip.leave {
+            let asks = granted.iter().zip(&trip.asks);
+            self.members.push(Member {
+                id: trip.process,
+                joined,
+                seq: trip.seq,
+                ends: now + terms.time_to_live,
+                slots,
+                slots_need: trip.slots.need,
+                since,
+                need: asks.map(|(granted, ask)| ask.need.saturating_sub(*granted)).collect(),
+                granted_at: now,
+                granted,
+            });
+        }
+        Reply {
             epoch: self.epoch,
             now,
             steps: self.steps,
             paused: self.paused_until.saturating_sub(now),
             quiet: self.quiet_until.saturating_sub(now),
             retry,
-            processes: share,
-            slots: if trip.leave { 0 } else { mine.slots },
+            processes,
+            slots: if trip.leave { 0 } else { slots },
             slots_wanted: slots_others.iter().sum(),
-            windows: windows.collect(),
-        };
-        if !trip.leave {
-            self.members.push(mine);
+            windows,
         }
-        reply
+    }
+
+    /// Of those in line who have waited longer than this process since then, and of the rest.
+    fn others_need(&self, id: u64, since: Option<u64>, of: impl Fn(&Member) -> u64) -> [u64; 2] {
+        let mut needs = [0; 2];
+        for member in &self.members {
+            if let Some(theirs) = member.since {
+                let is_before = since.is_none_or(|since| (theirs, member.id) < (since, id));
+                needs[usize::from(!is_before)] += of(member);
+            }
+        }
+        needs
+    }
+
+    /// Whether the first call can go, and how much of each window is granted.
+    fn grants(
+        &self,
+        trip: &Trip,
+        terms: &Terms,
+        is_open: bool,
+        others: &[[u64; 2]],
+    ) -> (bool, Vec<u64>) {
+        let share = self.members.len() as u64 + 1;
+        let free = |index: usize| {
+            let room = terms.windows[index].limit.saturating_sub(self.used(index));
+            room.saturating_sub(others[index][0])
+        };
+        let asks = &trip.asks;
+        let goes = is_open && (0..asks.len()).all(|index| free(index) >= asks[index].least);
+        let granted = (0..asks.len()).map(|index| {
+            let (ask, free) = (asks[index], free(index));
+            let ahead = free.saturating_sub(ask.need + others[index][1]) / share;
+            if goes { ask.need.min(free) + ahead.min(ask.want - ask.need) } else { 0 }
+        });
+        (goes, granted.collect())
     }
 
     fn slots(&self, trip: &Trip, terms: &Terms, had: u64, is_open: bool, others: [u64; 2]) -> u64 {

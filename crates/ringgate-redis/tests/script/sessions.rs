@@ -57,6 +57,7 @@ fn a_lease_ends_by_the_time_at_which_its_trip_began() {
     scene.go(3, 0);
     assert!(scene.session.spend(began + LENGTH - 1, &[1]));
     assert_eq!(scene.session.slots(began + TTL - 1), 3);
+    assert_eq!(scene.session.left(began + LENGTH, 0), 0);
     assert!(!scene.session.spend(began + LENGTH, &[1]));
     assert_eq!(scene.session.slots(began + TTL), 0);
 }
