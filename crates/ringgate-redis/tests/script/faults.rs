@@ -32,6 +32,21 @@ fn by_the_stores_own_clock() {
     assert!(left > 86_400_000, "{left}");
 }
 
+#[tokio::test]
+async fn over_an_async_connection_that_breaks() {
+    let Scene { store, server, .. } = Scene::new(10, None);
+    let client = server.client("");
+    let mut connection = client.get_multiplexed_async_connection().await.unwrap();
+    let mut process = Process::new(1);
+    // The script is not loaded yet.
+    let first = store.call(&mut connection, &process.next(asking(0))).await.unwrap();
+    let second = store.call(&mut connection, &process.next(asking(0))).await.unwrap();
+    assert_eq!(first.epoch, second.epoch);
+    drop(server);
+    let refused = store.call(&mut connection, &process.next(asking(0))).await.unwrap_err();
+    assert!(refused.is_temporary(), "{refused:?}");
+}
+
 #[test]
 fn something_else_at_the_key_is_left_alone() {
     let mut scene = Scene::new(10, None);

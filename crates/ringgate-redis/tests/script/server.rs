@@ -45,8 +45,11 @@ impl Server {
 
     /// `user:password@`, or nothing.
     pub(crate) fn connect_as(&self, user: &str) -> Connection {
-        let client = Client::open(format!("redis://{user}127.0.0.1:{}/", self.port)).unwrap();
-        client.get_connection().unwrap()
+        self.client(user).get_connection().unwrap()
+    }
+
+    pub(crate) fn client(&self, user: &str) -> Client {
+        Client::open(format!("redis://{user}127.0.0.1:{}/", self.port)).unwrap()
     }
 }
 
