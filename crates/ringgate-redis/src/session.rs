@@ -1,40 +1,47 @@
-//! A process's side of the trips: what it may spend and until when, by its own clock. No connection, and no clock of its own.
+//! A process in the eyes of the store: which trip is under way, what it may believe of the last answer, and until when.
 //!
-//! One trip is under way at a time. If another one begins, the answer to the first is not used any more when it comes: the store takes
-//! back what that granted.
-//!
-//! All times are in microseconds of one clock of this process that never goes back. Its beginning does not matter.
+//! It has no connection and no clock, and the leases themselves are in the limiter. One trip is under way at a time. All times are in
+//! microseconds of one clock of this process that never goes back. Where that begins does not matter.
 
-use crate::script::{Ask, MOST_RETURNS, Pause, Reply, Return, SlotAsk, Terms, Trip};
+use crate::script::{Ask, MOST_RETURNS, Pause, Reply, Return, SlotAsk, Tally, Terms, Trip};
+use std::collections::VecDeque;
 
 /// What a request may take to arrive. What the store's clock steps by less than this and the time of a trip is not noticed.
 const ON_ITS_WAY: u64 = 200_000;
 
-/// What the calls of a process need.
+/// As long as that after its last trip in which it was not apart a process does not count on its share.
+const LATEST_ARRIVAL: u64 = 1_000_000;
+
+/// The most leases of a window whose time of grant is known. What is given back of older ones counts until it leaves.
+const REMEMBERED: usize = 512;
+
+/// What the calls of a process need, and what they have used.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Demand {
+pub(crate) struct Demand {
     /// Of each window.
-    pub asks: Vec<Ask>,
-    /// How many slots it must have for its calls in flight and in line.
-    pub slots: u64,
-    /// That, and those that it would take ahead.
-    pub slots_ahead: u64,
+    pub(crate) asks: Vec<Ask>,
+    /// `used` and `held` of each window.
+    pub(crate) tallies: Vec<(u64, u64)>,
+    pub(crate) slots: SlotAsk,
     /// For how long the first call in line has waited. Zero if there is none.
-    pub waited: u64,
-    /// A pause for all.
-    pub pause: Pause,
-    /// The process goes.
-    pub leave: bool,
+    pub(crate) waited: u64,
+    pub(crate) pause: Pause,
+    pub(crate) leave: bool,
 }
 
-/// What is left of a grant.
+/// What goes back: of which window, of which of its leases, how much.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Lease {
-    window: usize,
-    /// By the limit's time, and until when it may be spent by this process's.
-    granted_at: u64,
-    until: u64,
-    left: u64,
+pub(crate) struct Unused {
+    pub(crate) window: usize,
+    pub(crate) lease: u64,
+    pub(crate) amount: u64,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Granted {
+    lease: u64,
+    /// By the limit's time.
+    at: u64,
     epoch: u64,
 }
 
@@ -48,93 +55,96 @@ struct Known {
     took: u64,
 }
 
-/// One process, in the eyes of the store.
+#[derive(Debug, Clone)]
+struct UnderWay {
+    seq: u64,
+    began: u64,
+    leave: bool,
+    used: Vec<u64>,
+}
+
+/// When a process whose store is away uses a share of the limits by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Fallback {
+    pub(crate) begins: u64,
+    pub(crate) ends: u64,
+    /// Millionths of each limit.
+    pub(crate) share: u64,
+}
+
 #[derive(Debug)]
-pub struct Session {
+pub(crate) struct Session {
     process: u64,
     terms: Terms,
-    length: u64,
     seq: u64,
     acked: u64,
-    /// When the trip began that is under way.
-    under_way: Option<u64>,
+    under_way: Option<UnderWay>,
     known: Option<Known>,
-    /// Those that end first come first.
-    leases: Vec<Lease>,
-    returns: Vec<Return>,
-    slots: u64,
-    slots_until: u64,
-    /// What others in line need of each window.
-    wanted: Vec<u64>,
+    /// Of each window, the newest last.
+    granted: Vec<VecDeque<Granted>>,
+    /// Of each window, as the last answered trip told.
+    used_acked: Vec<u64>,
+    /// When the last trip began that has an answer, unless it has left by it.
+    answered: Option<u64>,
+    /// When the last trip began in which it was not apart.
+    joined: Option<u64>,
+    share: u64,
 }
 
 impl Session {
-    /// A process of a random number that has not been used before. A lease is spent within `length`: each window is
-    /// [kept](crate::script::Window::kept) at least so much longer than it is.
-    #[must_use]
-    pub fn new(process: u64, terms: Terms, length: u64) -> Self {
+    /// A process of a random number that has not been used before.
+    pub(crate) fn new(process: u64, terms: Terms) -> Self {
+        let windows = terms.windows.len();
         Self {
             process,
-            length,
             seq: 0,
             acked: 0,
             under_way: None,
             known: None,
-            leases: Vec::new(),
-            returns: Vec::new(),
-            slots: 0,
-            slots_until: 0,
-            wanted: vec![0; terms.windows.len()],
+            granted: vec![VecDeque::new(); windows],
+            used_acked: vec![0; windows],
+            answered: None,
+            joined: None,
+            share: 0,
             terms,
         }
     }
 
-    /// Takes what a call needs of each window, or nothing.
-    pub fn spend(&mut self, now: u64, amounts: &[u64]) -> bool {
-        self.end_leases(now);
-        let is_enough =
-            amounts.iter().enumerate().all(|(window, &amount)| self.left(now, window) >= amount);
-        if is_enough {
-            for (window, &amount) in amounts.iter().enumerate() {
-                self.take(window, amount);
-            }
-        }
-        is_enough
+    pub(crate) fn terms(&self) -> &Terms {
+        &self.terms
     }
 
-    /// What may be spent of a window.
-    #[must_use]
-    pub fn left(&self, now: u64, window: usize) -> u64 {
-        let leases = self.leases.iter().filter(|lease| lease.window == window && now < lease.until);
-        leases.fold(0, |sum, lease| sum.saturating_add(lease.left))
+    pub(crate) fn epoch(&self) -> Option<u64> {
+        self.known.map(|known| known.epoch)
     }
 
-    /// How many slots it has.
-    #[must_use]
-    pub fn slots(&self, now: u64) -> u64 {
-        if now < self.slots_until { self.slots } else { 0 }
-    }
-
-    /// Begins a trip. `next_epoch` is a random number.
-    pub fn begin(&mut self, now: u64, demand: &Demand, next_epoch: u64) -> Trip {
-        self.end_leases(now);
-        self.give_back_what_others_need(demand);
+    /// Begins a trip. `next_epoch` is a random number. What goes back above [`MOST_RETURNS`] is left in `unused`.
+    ///
+    /// What goes with a trip that fails is lost, whether it has arrived or not: told twice it would be too much.
+    pub(crate) fn begin(
+        &mut self,
+        now: u64,
+        demand: &Demand,
+        unused: &mut Vec<Unused>,
+        next_epoch: u64,
+    ) -> Trip {
         self.seq += 1;
-        self.under_way = Some(now);
-        let want = if demand.leave { 0 } else { demand.slots_ahead.max(demand.slots) };
-        // Those that go back are not used from here on.
-        self.slots = self.slots(now).min(want);
-        let back = self.returns.len().min(MOST_RETURNS);
-        let vouched = self.known.map(|known| {
-            let vouched = known.now.saturating_add(now.saturating_sub(known.came_at));
-            (vouched, known.took.saturating_add(ON_ITS_WAY), known.steps)
-        });
-        let (vouched, slack, steps) = vouched.unwrap_or_default();
+        let apart = self.is_apart(now);
+        if !apart {
+            self.joined = Some(now);
+        }
+        if demand.leave {
+            // Once the store has it, others have its share.
+            self.share = 0;
+        }
+        let used = demand.tallies.iter().map(|&(used, _)| used).collect();
+        self.under_way = Some(UnderWay { seq: self.seq, began: now, leave: demand.leave, used });
+        let (vouched, slack, steps) = self.vouched(now);
         Trip {
             process: self.process,
             seq: self.seq,
             acked: self.acked,
-            epoch: self.known.map(|known| known.epoch),
+            epoch: self.epoch(),
             next_epoch,
             vouched,
             slack,
@@ -142,91 +152,113 @@ impl Session {
             waited: demand.waited,
             pause: demand.pause,
             leave: demand.leave,
-            slots: SlotAsk { have: self.slots, need: demand.slots.min(want), want },
+            apart,
+            slots: demand.slots,
             asks: demand.asks.clone(),
-            // Whether they arrive or not: they are not spent any more.
-            returns: self.returns.drain(..back).collect(),
+            tallies: self.tallies(demand),
+            returns: self.returns(unused),
         }
     }
 
-    /// Takes the answer to a trip. One that comes late is dropped; returns whether it was taken.
-    pub fn complete(&mut self, now: u64, seq: u64, reply: &Reply) -> bool {
-        if seq != self.seq || reply.windows.len() != self.terms.windows.len() {
-            return false;
+    /// Whether the store may take it for silent, and may count on it to use its share by itself.
+    fn is_apart(&self, now: u64) -> bool {
+        let is_late = |answered| now > self.terms.time_to_live.saturating_add(answered);
+        self.terms.fallback.is_some() && self.answered.is_some_and(is_late)
+    }
+
+    fn vouched(&self, now: u64) -> (u64, u64, u64) {
+        let Some(known) = self.known else { return (0, 0, 0) };
+        let vouched = known.now.saturating_add(now.saturating_sub(known.came_at));
+        (vouched, known.took.saturating_add(ON_ITS_WAY), known.steps)
+    }
+
+    fn tallies(&self, demand: &Demand) -> Vec<Tally> {
+        let tallies = demand.tallies.iter().zip(&self.used_acked);
+        tallies.map(|(&(used, held), &used_acked)| Tally { used, used_acked, held }).collect()
+    }
+
+    fn returns(&self, unused: &mut Vec<Unused>) -> Vec<Return> {
+        let mut returns = Vec::new();
+        let mut looked_at = 0;
+        for back in unused.iter() {
+            if returns.len() == MOST_RETURNS {
+                break;
+            }
+            looked_at += 1;
+            returns.extend(self.granted_at(back).map(|granted_at| Return {
+                window: back.window,
+                granted_at,
+                amount: back.amount,
+            }));
         }
-        let Some(began) = self.under_way.take() else { return false };
+        unused.drain(..looked_at);
+        returns
+    }
+
+    /// None if the store does not know of it: it is of another epoch, or was granted by this process itself.
+    fn granted_at(&self, back: &Unused) -> Option<u64> {
+        let granted = self.granted.get(back.window)?;
+        let granted = granted.iter().rev().find(|granted| granted.lease == back.lease)?;
+        (self.epoch() == Some(granted.epoch)).then_some(granted.at)
+    }
+
+    /// Takes the answer to the trip that is under way; tells when that began. None if it is not the answer to that.
+    pub(crate) fn complete(&mut self, now: u64, seq: u64, reply: &Reply) -> Option<u64> {
+        let is_its_answer = self.under_way.as_ref().is_some_and(|trip| trip.seq == seq);
+        if !is_its_answer || reply.windows.len() != self.terms.windows.len() {
+            return None;
+        }
+        let trip = self.under_way.take()?;
         self.acked = seq;
-        if self.known.is_some_and(|known| known.epoch != reply.epoch) {
-            // The store knows nothing of them any more, and its time is another one.
-            self.returns.clear();
-        }
+        self.used_acked = trip.used;
         self.known = Some(Known {
             epoch: reply.epoch,
             steps: reply.steps,
             now: reply.now,
             came_at: now,
-            took: now.saturating_sub(began),
+            took: now.saturating_sub(trip.began),
         });
-        self.slots = reply.slots;
-        self.slots_until = began.saturating_add(self.terms.time_to_live);
-        let until = began.saturating_add(self.length);
-        for (window, granted) in reply.windows.iter().enumerate() {
-            self.wanted[window] = granted.wanted;
-            if granted.amount > 0 {
-                let (granted_at, left) = (reply.now, granted.amount);
-                let epoch = reply.epoch;
-                self.leases.push(Lease { window, granted_at, until, left, epoch });
-            }
-        }
-        true
+        self.share = if trip.leave { 0 } else { reply.fallback.min(1_000_000) };
+        self.answered = (!trip.leave).then_some(trip.began);
+        Some(trip.began)
     }
 
-    /// What has not been spent in time goes back.
-    fn end_leases(&mut self, now: u64) {
-        let epoch = self.known.map(|known| known.epoch);
-        let Self { leases, returns, .. } = self;
-        leases.retain(|lease| {
-            let lives = now < lease.until && lease.left > 0;
-            if !lives && lease.left > 0 && epoch == Some(lease.epoch) {
-                returns.push(lease.back(lease.left));
-            }
-            lives
-        });
+    /// The answer to the trip that is under way is not waited for any more.
+    pub(crate) fn abandon(&mut self) {
+        self.under_way = None;
     }
 
-    /// Where no call of this process is in line, and others are; and all of it on leaving.
-    fn give_back_what_others_need(&mut self, demand: &Demand) {
-        let epoch = self.known.map(|known| known.epoch);
-        let known = self.leases.iter_mut().filter(|lease| epoch == Some(lease.epoch));
-        for lease in known.rev() {
-            let need = demand.asks.get(lease.window).map_or(0, |ask| ask.need);
-            let wanted = &mut self.wanted[lease.window];
-            let back = if demand.leave {
-                lease.left
-            } else if need == 0 {
-                lease.left.min(*wanted)
-            } else {
-                0
-            };
-            *wanted = wanted.saturating_sub(back);
-            if back > 0 {
-                lease.left -= back;
-                self.returns.push(lease.back(back));
+    /// The limiter has made a lease of what the last answer has granted.
+    pub(crate) fn leased(&mut self, window: usize, lease: u64) {
+        if let (Some(known), Some(granted)) = (self.known, self.granted.get_mut(window)) {
+            if granted.len() == REMEMBERED {
+                granted.pop_front();
             }
+            granted.push_back(Granted { lease, at: known.now, epoch: known.epoch });
         }
     }
 
-    fn take(&mut self, window: usize, mut amount: u64) {
-        for lease in self.leases.iter_mut().filter(|lease| lease.window == window) {
-            let taken = amount.min(lease.left);
-            lease.left -= taken;
-            amount -= taken;
+    /// Its clock has gone back: what it knows of times is worth nothing.
+    pub(crate) fn forget_times(&mut self) {
+        if let Some(known) = &mut self.known {
+            // Steps that are no answer's are not believed.
+            (known.came_at, known.now, known.took) = (u64::MAX, 0, 0);
         }
+        (self.under_way, self.answered, self.joined, self.share) = (None, None, None, 0);
     }
-}
 
-impl Lease {
-    fn back(&self, amount: u64) -> Return {
-        Return { window: self.window, granted_at: self.granted_at, amount }
+    /// The share, if it has one. It begins when all that others could have been granted in its place has left the windows, and ends
+    /// before the store takes it for gone.
+    pub(crate) fn fallback(&self) -> Option<Fallback> {
+        let lasts = self.terms.fallback?;
+        let (answered, joined) = (self.answered?, self.joined?);
+        let ttl = self.terms.time_to_live;
+        let windows = self.terms.windows.iter();
+        let longest =
+            windows.map(|window| window.kept.saturating_add(2 * window.tick)).max().unwrap_or(0);
+        let begins = joined.saturating_add(LATEST_ARRIVAL).saturating_add(ttl);
+        let ends = answered.saturating_add(ttl).saturating_add(lasts).saturating_sub(longest);
+        let begins = begins.saturating_add(longest).saturating_add(1);
+        (self.share > 0 && begins < ends).then_some(Fallback { begins, ends, share: self.share })
     }
 }
