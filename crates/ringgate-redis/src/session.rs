@@ -146,6 +146,7 @@ impl Session {
             asks: demand.asks.clone(),
             // Whether they arrive or not: they are not spent any more.
             returns: self.returns.drain(..back).collect(),
+            ..Trip::default()
         }
     }
 
