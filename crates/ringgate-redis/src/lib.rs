@@ -9,8 +9,8 @@
 //! use ringgate_redis::session::{Demand, Session};
 //!
 //! // 500 a minute. A lease is spent within a second, and a call counts 250 ms longer than the window.
-//! let window = Window { limit: 500, kept: 61_250_000, tick: 62_000 };
-//! let terms = Terms { windows: vec![window], slots: Some(8), time_to_live: 9_000_000 };
+//! let window = Window { limit: 500, kept: 61_250_000, tick: 62_000, produced: false };
+//! let terms = Terms { windows: vec![window], slots: Some(8), time_to_live: 9_000_000, fallback: None };
 //! let store = Store::new("agents", "large-model", terms.clone());
 //! let mut session = Session::new(0x5eed, terms, 1_000_000);
 //!

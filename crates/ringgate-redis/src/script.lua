@@ -78,9 +78,13 @@ local vouched, slack, known_steps, ttl = whole(), whole(), whole(), whole()
 local pause, resume, leave = whole(), whole(), whole()
 local slot_limit, slots_have, slots_need, slots_want = word(), whole(), whole(), whole()
 local waited = whole()
+local fallback, apart, claimed, unused = word(), whole(), whole(), whole()
 local windows = {}
 for i = 1, math.min(whole(), WINDOWS) do
-  local w = { limit = whole(), kept = whole(), tick = whole(), least = whole(), need = whole(), want = whole() }
+  local w = {
+    limit = whole(), kept = whole(), tick = whole(), produced = whole() > 0, least = whole(), need = whole(), want = whole(),
+    told = whole(), told_acked = whole(), held = whole(),
+  }
   w.i = i
   if w.tick < 1 then bad = true; w.tick = 1 end
   w.back = math.ceil(w.kept / w.tick)
@@ -467,7 +471,7 @@ redis.call('PEXPIRE', key, text(math.ceil(span / 1000) + DAY))
 
 local reply = {
   'ok', epoch, now, steps, math.max(0, paused - now), math.max(0, quiet - now), never and -1 or retry,
-  share, leave == 0 and me.slots or 0, slots_before + slots_after,
+  share, leave == 0 and me.slots or 0, slots_before + slots_after, 0,
 }
 for _, w in ipairs(windows) do
   for _, n in ipairs({ w.granted, w.used, w.before + w.after }) do reply[#reply + 1] = n end

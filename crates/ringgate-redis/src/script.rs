@@ -32,6 +32,9 @@ pub struct Terms {
     pub slots: Option<u64>,
     /// How long a process that is not heard of keeps its slots.
     pub time_to_live: u64,
+    /// For how long a process that the store does not hear of may use its share by itself, once its time to live is over. Meanwhile the store
+    /// keeps that share free. `None`: processes that are cut off wait, and nothing is kept free.
+    pub fallback: Option<u64>,
 }
 
 /// At most `limit` in any `kept`.
@@ -43,6 +46,9 @@ pub struct Window {
     pub kept: u64,
     /// How exactly time is kept. What is granted counts for up to two ticks longer than `kept`.
     pub tick: u64,
+    /// Whether the provider counts tokens as they are produced, and not at the start of the call: what is granted then counts as held, until it is
+    /// told as used or given up.
+    pub produced: bool,
 }
 
 /// What a process asks of a window, or of the slots.
@@ -76,6 +82,18 @@ pub struct Return {
     pub granted_at: u64,
     /// How much of it.
     pub amount: u64,
+}
+
+/// What a process has used of a window, and what it holds. All of it is told with each trip; a trip that is lost loses nothing.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// All that counts from when it is told, since the process began: of a window that counts at the start, what was used beyond what was granted
+    /// for it; of one that counts as produced, all that was used. Whatever the limit.
+    pub used: u64,
+    /// The `used` of the trip [`acked`](Trip::acked).
+    pub used_acked: u64,
+    /// Only of a window that counts as produced: what was granted in answers that it has, and has neither been used nor given up.
+    pub held: u64,
 }
 
 /// The most that one trip gives back. What is above that goes with the next one.
@@ -117,13 +135,24 @@ pub struct Trip {
     pub waited: u64,
     /// A pause for all.
     pub pause: Pause,
-    /// The process goes. Its slots are free, and nothing is granted.
+    /// The process goes. Its slots are free, and nothing is granted. It has no share any more, whether an answer comes or not.
     pub leave: bool,
+    /// The process may be using its share by itself, or has given it up only with this trip's answer: nothing is granted. To be told with each
+    /// trip that begins later than the time to live after the beginning of the last answered one.
+    pub apart: bool,
+    /// The [share](Reply::fallback) that it may use by itself: that of its last answer. Zero if it has none, has left, or if the time for it
+    /// is over.
+    pub fallback: u64,
+    /// The user vouches for it that a limit that the store does not know has not been used before: a limit that begins with this trip does not
+    /// wait until what may have been forgotten cannot matter any more. Only for a process that has had no answer yet.
+    pub unused: bool,
     /// Of the slots.
     pub slots: SlotAsk,
     /// Of each window.
     pub asks: Vec<Ask>,
-    /// What goes back.
+    /// Of each window.
+    pub tallies: Vec<Tally>,
+    /// What goes back. Nothing of windows that count as produced.
     pub returns: Vec<Return>,
 }
 

@@ -1,6 +1,6 @@
 //! The arguments of a trip, in the order in which the script reads them.
 
-use super::{Ask, Injected, LARGEST, MOST_RETURNS, Pause, Terms, Trip};
+use super::{Ask, Injected, LARGEST, MOST_RETURNS, Pause, Tally, Terms, Trip};
 
 /// What the script and this crate must both know.
 const VERSION: u64 = 1;
@@ -12,7 +12,8 @@ pub(super) fn of(terms: &Terms, trip: &Trip, injected: Option<Injected>) -> Vec<
     arguments.trip(trip);
     arguments.slots(terms, trip);
     arguments.number(trip.waited);
-    arguments.windows(terms, &trip.asks);
+    arguments.fallback(terms, trip);
+    arguments.windows(terms, trip);
     arguments.returns(trip);
     arguments.0
 }
@@ -76,13 +77,25 @@ impl Arguments {
         self.numbers([trip.slots.have, need, trip.slots.want.max(need)]);
     }
 
-    fn windows(&mut self, terms: &Terms, asks: &[Ask]) {
+    fn fallback(&mut self, terms: &Terms, trip: &Trip) {
+        if let Some(length) = terms.fallback {
+            self.number(length);
+        } else {
+            self.nothing();
+        }
+        self.numbers([u64::from(trip.apart), trip.fallback, u64::from(trip.unused)]);
+    }
+
+    fn windows(&mut self, terms: &Terms, trip: &Trip) {
         self.numbers([terms.windows.len() as u64]);
-        let asks = asks.iter().copied().chain(std::iter::repeat(Ask::default()));
-        for (window, ask) in terms.windows.iter().zip(asks) {
-            let need = ask.need.max(ask.least);
-            self.numbers([window.limit, window.kept, window.tick, ask.least, need]);
-            self.number(ask.want.max(need));
+        for (index, window) in terms.windows.iter().enumerate() {
+            let Ask { least, need, want } = trip.asks.get(index).copied().unwrap_or_default();
+            let need = need.max(least);
+            self.numbers([window.limit, window.kept, window.tick, u64::from(window.produced)]);
+            self.numbers([least, need, want.max(need)]);
+            let Tally { used, used_acked, held } =
+                trip.tallies.get(index).copied().unwrap_or_default();
+            self.numbers([used, used_acked, held]);
         }
     }
 

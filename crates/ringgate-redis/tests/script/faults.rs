@@ -123,8 +123,8 @@ fn a_full_store_refuses_and_nothing_has_changed() {
 fn the_least_permissions_are_enough_and_each_is_needed() {
     let mut scene = Scene::new(10, None);
     // So short that there is something to grant and to remove by the server's own clock.
-    let window = Window { limit: 10, kept: 1, tick: 1 };
-    let terms = Terms { windows: vec![window], slots: None, time_to_live: 1 };
+    let window = Window { limit: 10, kept: 1, tick: 1, produced: false };
+    let terms = Terms { windows: vec![window], slots: None, time_to_live: 1, fallback: None };
     scene.store = scene.store.with_terms(terms.clone());
 
     assert_eq!(visit(&mut scene, COMMANDS).map_err(|error| error.to_string()), Ok(()));
@@ -165,7 +165,7 @@ fn visit(scene: &mut Scene, commands: &str) -> Result<(), StoreError> {
 fn odd_terms_and_amounts_are_errors_or_the_largest_there_are() {
     let mut scene = Scene::new(10, None);
     let trip = Process::new(1).next(asking(1));
-    let window = Window { limit: 1, kept: SECOND, tick: SECOND };
+    let window = Window { limit: 1, kept: SECOND, tick: SECOND, produced: false };
     let odd = [
         vec![Window { tick: 0, ..window }],
         vec![Window { tick: 1, ..window }],

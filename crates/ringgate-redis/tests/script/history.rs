@@ -295,6 +295,7 @@ impl<'a> World<'a> {
             slots,
             asks,
             returns,
+            ..Trip::default()
         }
     }
 
@@ -377,9 +378,9 @@ fn terms(random: &mut Random) -> Terms {
         let ticks = random.one_of([3, 40, 1000]);
         let limit = random.one_of([3, 30, 30_000]);
         let tick = kept.div_ceil(1 + random.up_to(ticks));
-        Window { limit: random.up_to(limit), kept, tick }
+        Window { limit: random.up_to(limit), kept, tick, produced: false }
     };
     let windows = (0..=random.up_to(2)).map(|_| window(random)).collect();
     let slots = random.one_in(2).then(|| random.up_to(12));
-    Terms { windows, slots, time_to_live: 1000 + random.up_to(3_000_000) }
+    Terms { windows, slots, time_to_live: 1000 + random.up_to(3_000_000), fallback: None }
 }

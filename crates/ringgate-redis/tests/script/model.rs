@@ -222,6 +222,7 @@ impl State {
             processes,
             slots: if trip.leave { 0 } else { slots },
             slots_wanted: slots_others.iter().sum(),
+            fallback: 0,
             windows,
         }
     }

@@ -55,11 +55,11 @@ impl<'a> World<'a> {
             let kept = length + 1 + random.up_to(2_000_000);
             let (ticks, limit) = (random.one_of([3, 40, 1000]), random.one_of([3, 30, 3000]));
             let tick = kept.div_ceil(1 + random.up_to(ticks));
-            Window { limit: random.up_to(limit), kept, tick }
+            Window { limit: random.up_to(limit), kept, tick, produced: false }
         };
         let windows: Vec<Window> = [(); 2].map(|()| window()).into();
         let time_to_live = 100_000 + random.up_to(2_000_000);
-        let terms = Terms { windows, slots: Some(random.up_to(9)), time_to_live };
+        let terms = Terms { windows, slots: Some(random.up_to(9)), time_to_live, fallback: None };
         let store = store.with_terms(terms.clone());
         let _: () = connection.del(store.key()).unwrap();
         let time = 1_790_000_000_000_000;

@@ -18,8 +18,8 @@ pub(crate) struct Scene {
 
 /// At most `limit` in ten seconds, kept in ticks of 100 ms.
 pub(crate) fn terms(limit: u64, slots: Option<u64>) -> Terms {
-    let window = Window { limit, kept: 10 * SECOND, tick: SECOND / 10 };
-    Terms { windows: vec![window], slots, time_to_live: TTL }
+    let window = Window { limit, kept: 10 * SECOND, tick: SECOND / 10, produced: false };
+    Terms { windows: vec![window], slots, time_to_live: TTL, fallback: None }
 }
 
 impl Scene {

@@ -36,6 +36,7 @@ impl Scene {
             processes: 1,
             slots: amount,
             slots_wanted: 0,
+            fallback: 0,
             windows: vec![Granted { amount, used: amount, wanted }],
         }
     }
