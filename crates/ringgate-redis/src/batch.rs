@@ -28,8 +28,8 @@ pub(crate) struct Look {
 }
 
 impl Flow {
-    /// Takes note of what was taken since the last look.
-    pub(crate) fn look(&mut self, now: u64, lease: u64, look: Look) {
+    /// Takes note of what was taken since the last look; tells whether that is anything.
+    pub(crate) fn look(&mut self, now: u64, lease: u64, look: Look) -> bool {
         let taken = if look.is_produced {
             let outstanding = look.held.saturating_sub(look.left);
             let settled = look.used.saturating_sub(self.used);
@@ -47,6 +47,12 @@ impl Flow {
         let kept = u64::try_from(kept).unwrap_or(u64::MAX);
         self.taken = kept.saturating_add(taken.saturating_mul(SCALE));
         self.since_trip = self.since_trip.saturating_add(taken);
+        taken > 0
+    }
+
+    /// The clock has gone back.
+    pub(crate) fn restart(&mut self) {
+        (self.looked_at, self.taken) = (0, 0);
     }
 
     /// So much was added to what is left, or has come back of it: nobody has taken that.

@@ -22,7 +22,16 @@ pub trait Link {
     /// # Cancel safety
     ///
     /// No news is lost if the future is dropped.
-    fn pushed(&mut self) -> impl Future<Output = ()> {
+    fn pushed(&mut self) -> impl Future<Output = News> {
         pending()
     }
+}
+
+/// What the store has told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum News {
+    /// Slots or room may be had.
+    Room,
+    /// A pause has begun or ended.
+    Pause,
 }

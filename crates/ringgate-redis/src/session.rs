@@ -12,6 +12,9 @@ const ON_ITS_WAY: u64 = 200_000;
 /// As long as that after its last trip in which it was not apart a process does not count on its share.
 const LATEST_ARRIVAL: u64 = 1_000_000;
 
+/// A share is believed only if its answer took no longer.
+const SHARE_BELIEVED: u64 = 1_000_000;
+
 /// The most leases of a window whose time of grant is known. What is given back of older ones counts until it leaves.
 const REMEMBERED: usize = 512;
 
@@ -89,11 +92,12 @@ pub(crate) struct Session {
     /// When the last trip began in which it was not apart.
     joined: Option<u64>,
     share: u64,
+    assumes_unused: bool,
 }
 
 impl Session {
     /// A process of a random number that has not been used before.
-    pub(crate) fn new(process: u64, terms: Terms) -> Self {
+    pub(crate) fn new(process: u64, terms: Terms, assumes_unused: bool) -> Self {
         let windows = terms.windows.len();
         Self {
             process,
@@ -106,6 +110,7 @@ impl Session {
             answered: None,
             joined: None,
             share: 0,
+            assumes_unused,
             terms,
         }
     }
@@ -153,6 +158,8 @@ impl Session {
             pause: demand.pause,
             leave: demand.leave,
             apart,
+            fallback: if self.share_ends(now) { 0 } else { self.share },
+            unused: self.assumes_unused && self.known.is_none(),
             slots: demand.slots,
             asks: demand.asks.clone(),
             tallies: self.tallies(demand),
@@ -218,7 +225,8 @@ impl Session {
             came_at: now,
             took: now.saturating_sub(trip.began),
         });
-        self.share = if trip.leave { 0 } else { reply.fallback.min(1_000_000) };
+        let is_believed = !trip.leave && now.saturating_sub(trip.began) < SHARE_BELIEVED;
+        self.share = if is_believed { reply.fallback.min(1_000_000) } else { 0 };
         self.answered = (!trip.leave).then_some(trip.began);
         Some(trip.began)
     }
@@ -249,16 +257,32 @@ impl Session {
 
     /// The share, if it has one. It begins when all that others could have been granted in its place has left the windows, and ends
     /// before the store takes it for gone.
-    pub(crate) fn fallback(&self) -> Option<Fallback> {
-        let lasts = self.terms.fallback?;
-        let (answered, joined) = (self.answered?, self.joined?);
-        let ttl = self.terms.time_to_live;
-        let windows = self.terms.windows.iter();
-        let longest =
-            windows.map(|window| window.kept.saturating_add(2 * window.tick)).max().unwrap_or(0);
-        let begins = joined.saturating_add(LATEST_ARRIVAL).saturating_add(ttl);
-        let ends = answered.saturating_add(ttl).saturating_add(lasts).saturating_sub(longest);
-        let begins = begins.saturating_add(longest).saturating_add(1);
+    ///
+    /// Not before so long `after` the last answer.
+    pub(crate) fn fallback(&self, after: u64) -> Option<Fallback> {
+        let begins = self
+            .joined?
+            .saturating_add(LATEST_ARRIVAL)
+            .saturating_add(self.terms.time_to_live)
+            .saturating_add(self.longest())
+            .saturating_add(1)
+            .max(self.answered?.saturating_add(after));
+        let ends = self.ends()?;
         (self.share > 0 && begins < ends).then_some(Fallback { begins, ends, share: self.share })
+    }
+
+    fn ends(&self) -> Option<u64> {
+        let ends = self.answered?.saturating_add(self.terms.time_to_live);
+        Some(ends.saturating_add(self.terms.fallback?).saturating_sub(self.longest()))
+    }
+
+    fn share_ends(&self, now: u64) -> bool {
+        self.ends().is_none_or(|ends| now >= ends)
+    }
+
+    /// How long what is granted may count.
+    fn longest(&self) -> u64 {
+        let windows = self.terms.windows.iter();
+        windows.map(|window| window.kept.saturating_add(2 * window.tick)).max().unwrap_or(0)
     }
 }
