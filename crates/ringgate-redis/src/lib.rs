@@ -40,7 +40,7 @@
 //!
 //! One hash for each limit, `ringgate:{namespace:name}`, of at most some 10 KB for each window, that expires a day after it has last
 //! mattered. A user needs the keys `~ringgate:{namespace:*` and the commands
-//! `+evalsha +script|load +time +info +hmget +hlen +hset +hdel +pexpire`.
+//! `+evalsha +script|load +time +info +hmget +hlen +pttl +hset +hdel +pexpire`.
 //!
 //! # Cost
 //!
