@@ -13,3 +13,4 @@ mod random;
 mod scene;
 mod server;
 mod sessions;
+mod shares;
