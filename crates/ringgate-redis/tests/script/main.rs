@@ -9,6 +9,7 @@ mod ledger;
 mod model;
 mod process;
 mod processes;
+mod pushes;
 mod random;
 mod scene;
 mod server;
