@@ -7,7 +7,7 @@ if not leave then
   members[#members + 1] = me
 elseif me.kept_until > now then
   -- Gone, but what it has used by itself still counts.
-  me.ends, me.from, me.slots, me.since = now, now, 0, 0
+  me.ends, me.from, me.line = now, now, nil
   members[#members + 1] = me
 end
 local records = {}
