@@ -12,9 +12,13 @@ local form = '^(%x+),(%d+),(%d+),(%d+),(%d+);([%d,]*);([%d,]*);([%d,]*):(.+)$'
 
 -- A list of so many.
 local function numbers(list, count)
-  local f = {}
-  for n in string.gmatch(list, '%d+') do f[#f + 1] = number(n) end
-  return #f == count and f or nil
+  local f, most = {}, 0
+  for n in string.gmatch(list, '%d+') do
+    n = tonumber(n)
+    f[#f + 1] = n
+    if n > most then most = n end
+  end
+  return #f == count and most <= LARGEST and f or nil
 end
 
 local function parse(part)

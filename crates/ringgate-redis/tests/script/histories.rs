@@ -36,8 +36,14 @@ fn play(world: &mut World<'_>, steps: u64) -> Seen {
 
 /// All that arrives until the end that this test publishes.
 fn heard(listener: &mut PubSub<'_>) -> Vec<String> {
-    let message = |_| listener.get_message().unwrap().get_payload::<String>().unwrap();
-    (0..).map(message).take_while(|message| message != "end").collect()
+    let mut heard = Vec::new();
+    loop {
+        let message: String = listener.get_message().unwrap().get_payload().unwrap();
+        if message == "end" {
+            return heard;
+        }
+        heard.push(message);
+    }
 }
 
 #[test]

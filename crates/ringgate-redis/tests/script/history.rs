@@ -237,11 +237,10 @@ impl<'a> World<'a> {
     }
 
     fn save(&mut self) {
-        let dump = |connection: &mut &mut Connection| {
-            let dumped = redis::cmd("DUMP").arg(self.store.key()).query(*connection);
-            dumped.unwrap()
-        };
-        let dumped: Option<Option<Vec<u8>>> = self.connection.as_mut().map(dump);
+        let dumped: Option<Option<Vec<u8>>> = self
+            .connection
+            .as_mut()
+            .map(|connection| redis::cmd("DUMP").arg(self.store.key()).query(*connection).unwrap());
         self.saved = match dumped {
             None => Some((Vec::new(), self.model.clone())),
             Some(dumped) => dumped.map(|dumped| (dumped, self.model.clone())),
