@@ -139,10 +139,16 @@ impl World {
     }
 
     pub(crate) fn run(&mut self) {
-        for _ in 0..STEPS {
+        let uses_shares = self.setting.while_away != WhileAway::Wait && self.random.one_in(2);
+        for step in 0..STEPS {
             let now = self.time.get();
+            if step == STEPS / 4 && uses_shares {
+                let until = now + 5_000_000 + self.random.up_to(12_000_000);
+                self.network.borrow_mut().down_until = until;
+                self.long_until = until;
+            }
             let most = if now < self.long_until {
-                30_000
+                60_000
             } else {
                 self.random.one_of([100, 2_000, 10_000])
             };
