@@ -155,6 +155,11 @@ impl World {
             let length = 1 + self.random.up_to(most);
             self.pass(length);
             self.act();
+            if now < self.long_until && self.counts.open.get() < 30 {
+                // So many that shares are used up.
+                let index = self.pick();
+                self.call(index);
+            }
         }
     }
 
