@@ -1,6 +1,7 @@
 //! Shares of processes that are cut off, windows that count as produced, and what is used beyond a grant: by hand.
 
 use crate::scene::{Process, SECOND, Scene, TTL, asking, slots, terms};
+use redis::Commands;
 use ringgate_redis::script::{Ask, Return, StoreError, Tally, Terms, Trip, Window};
 
 const FALLBACK: u64 = 60 * SECOND;
@@ -97,7 +98,13 @@ fn a_process_that_is_apart_gets_nothing_and_after_its_return_its_share_is_free_f
     let [mut first, mut other] = two(&mut scene);
     let reply = scene.go_on(&mut other, Trip { apart: true, ..asking(1) });
     assert_eq!((reply.windows[0].amount, reply.retry), (0, Some(0)));
-    assert_eq!(scene.go_on(&mut first, asking(10)).windows[0].amount, 5, "the rest is kept free");
+    let ahead = Trip { asks: vec![Ask { least: 0, need: 0, want: 20 }], ..asking(0) };
+    assert_eq!(
+        scene.go_on(&mut first, ahead).windows[0].amount,
+        2,
+        "half of what is not kept free"
+    );
+    assert_eq!(scene.go_on(&mut first, asking(3)).windows[0].amount, 3);
     assert_eq!(scene.go_on(&mut other, asking(1)).windows[0].amount, 0, "also from itself");
     live(&mut scene, SPAN - 1, &mut [&mut first, &mut other]);
     assert_eq!(scene.go_on(&mut first, asking(10)).windows[0].amount, 5);
@@ -171,6 +178,10 @@ fn a_user_may_vouch_for_a_limit_that_was_never_used() {
     assert_eq!(scene.go_on(&mut process, first.clone()).windows[0].amount, 1);
     // Not once it is known: its own process knows better.
     scene.at.run = 2;
+    assert_eq!(scene.go_on(&mut process, first.clone()).windows[0].amount, 0);
+    scene.at.run = 3;
+    let key = scene.store.key().to_owned();
+    let _: () = scene.connection.del(key).unwrap();
     assert_eq!(scene.go_on(&mut process, first).windows[0].amount, 0);
 }
 
