@@ -171,7 +171,7 @@ fn after_a_loss_what_no_process_has_claimed_is_kept_free() {
 
 #[test]
 fn a_user_may_vouch_for_a_limit_that_was_never_used() {
-    let mut scene = with_shares(10, None);
+    let mut scene = with(terms(10, None));
     scene.at.uptime = 0;
     let mut process = Process::new(1);
     let first = Trip { unused: true, ..asking(1) };
@@ -183,6 +183,22 @@ fn a_user_may_vouch_for_a_limit_that_was_never_used() {
     let key = scene.store.key().to_owned();
     let _: () = scene.connection.del(key).unwrap();
     assert_eq!(scene.go_on(&mut process, first).windows[0].amount, 0);
+}
+
+#[test]
+fn a_share_of_a_large_limit_is_exact() {
+    // Its product with the share is no number that the script has.
+    let limit = (1 << 52) - 5;
+    let mut scene = with_shares(limit, None);
+    let mut processes = [1, 2, 3].map(Process::new);
+    for _ in 0..4 {
+        for process in &mut processes {
+            scene.go_on(process, asking(0));
+        }
+    }
+    scene.go_on(&mut processes[2], Trip { apart: true, ..asking(0) });
+    let share = u64::try_from(u128::from(limit) * 333_333 / 1_000_000).unwrap();
+    assert_eq!(scene.go_on(&mut processes[0], asking(limit)).windows[0].amount, limit - share);
 }
 
 #[test]
