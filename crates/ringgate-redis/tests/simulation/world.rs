@@ -4,6 +4,7 @@ use crate::ledger::{Ledger, Limited};
 use crate::network::{Network, Seen};
 use crate::process::{Counts, Plan, Process};
 use crate::random::Random;
+use ringgate::time::{Clock, Timestamp};
 use ringgate::{Limiter, LimiterBuilder, Priority, Rate, Usage};
 use ringgate_redis::{ConfigError, SharedLimiter, SharedLimiterBuilder, WhileAway};
 use std::cell::{Cell, RefCell};
@@ -37,6 +38,7 @@ pub(crate) struct World {
     /// Calls that were in processes which were killed.
     killed: u64,
     next: u64,
+    clocks: u64,
     /// Long steps until then: the store is away for long.
     long_until: u64,
 }
@@ -121,6 +123,7 @@ impl World {
             counts: Rc::default(),
             killed: 0,
             next: 1,
+            clocks: 0,
             long_until: 0,
         };
         for _ in 0..=world.random.up_to(3) {
@@ -235,7 +238,21 @@ impl World {
             227..=228 => self.processes[index].limiter.pause(millis(self.random.up_to(200))),
             229 => self.processes[index].limiter.resume(),
             230..=231 if self.processes.len() < 5 => self.join(),
+            232 => self.step_clock_back(index),
             _ => {}
+        }
+    }
+
+    /// Of a process: its leases would last too long.
+    fn step_clock_back(&mut self, index: usize) {
+        let length = self.random.one_of([1_000, 100_000, 5_000_000]);
+        let length = Duration::from_micros(self.random.up_to(length));
+        let process = &mut self.processes[index];
+        if process.stopped_until <= self.time.get() {
+            let back = u64::try_from(length.as_nanos()).unwrap();
+            process.clock.set(Timestamp::from_nanos(process.clock.now().as_nanos() - back));
+            self.clocks += 1;
+            self.poll();
         }
     }
 
@@ -340,13 +357,9 @@ impl World {
         panic!("{what}: {} calls, {limiters:#?}", self.counts.open.get());
     }
 
-    pub(crate) fn seen(&self) -> (Seen, u64, u64, u64) {
+    pub(crate) fn seen(&self) -> (Seen, [u64; 4]) {
         let admitted = self.ledger.borrow().admitted;
-        (
-            self.network.borrow().seen,
-            admitted,
-            self.counts.by_itself.get(),
-            self.counts.refused.get(),
-        )
+        let (by_itself, refused) = (self.counts.by_itself.get(), self.counts.refused.get());
+        (self.network.borrow().seen, [admitted, by_itself, refused, self.clocks])
     }
 }
