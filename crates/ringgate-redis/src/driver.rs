@@ -69,6 +69,7 @@ pub(crate) struct Settings {
 ///
 /// A trip for each batch of calls; three in a time to live while calls are in flight and nothing else happens; none while the limiter is idle.
 #[must_use = "a limiter without its driver gets no leases"]
+#[expect(clippy::struct_excessive_bools, reason = "each is known by itself")]
 pub struct Driver<L> {
     lessee: Lessee,
     /// Away while a trip is under way.
