@@ -39,6 +39,8 @@ pub(crate) struct World {
     killed: u64,
     next: u64,
     clocks: u64,
+    /// Calls come faster than they can go.
+    is_crowded: bool,
     /// Long steps until then: the store is away for long.
     long_until: u64,
 }
@@ -82,7 +84,7 @@ fn limits(random: &mut Random) -> (LimiterBuilder, Vec<Limited>, Option<usize>, 
         limits = limits.output_tokens(limit, millis(length));
         most = most.min(limit);
     }
-    let slots = random.one_in(2).then(|| 1 + usize::try_from(random.up_to(5)).unwrap());
+    let slots = (!random.one_in(3)).then(|| 1 + usize::try_from(random.up_to(5)).unwrap());
     if let Some(slots) = slots {
         limits = limits.max_concurrent(slots);
     }
@@ -110,6 +112,7 @@ impl World {
         let mut network = Network::new(random.next(), terms, Rc::clone(&time));
         network.losses = random.one_of([0, 8, 40]);
         network.delay = 500 + random.up_to(6_000);
+        let is_crowded = random.one_in(2);
         let ledger = Ledger::new(limited.clone(), slots, Rc::clone(&time));
         let mut world = Self {
             random,
@@ -124,6 +127,7 @@ impl World {
             killed: 0,
             next: 1,
             clocks: 0,
+            is_crowded,
             long_until: 0,
         };
         for _ in 0..=world.random.up_to(3) {
@@ -214,7 +218,11 @@ impl World {
         let now = self.time.get();
         let index = self.pick();
         match self.random.up_to(999) {
-            0..=199 if self.counts.open.get() < 30 => self.call(index),
+            choice if choice < 200 || choice >= 250 && self.is_crowded => {
+                if self.counts.open.get() < 30 {
+                    self.call(index);
+                }
+            }
             200..=203 => self.kill(index),
             204..=209 => {
                 let length = self.random.one_of([20_000, 300_000, 3_000_000]);
