@@ -531,6 +531,22 @@ fn futures_that_are_dropped_take_nothing() {
 
 // ---- slots -----------------------------------------------------------------------------------------
 
+/// Broken by: counting only the calls in flight.
+#[test]
+fn a_slot_that_is_about_to_be_used_is_owed_when_it_is_taken_away() {
+    let mut scene = scene(|builder| builder.max_concurrent(4));
+    assert_eq!(scene.lessee.slots_owed(), 0);
+    let mut call = scene.waits(0);
+    scene.lessee.set_slots(1);
+    // It has been woken and not polled.
+    scene.lessee.set_slots(0);
+    assert_eq!((scene.lessee.in_flight(), scene.lessee.slots_owed()), (0, 1));
+    let Poll::Ready(Ok(permit)) = poll_once(call.as_mut()) else { panic!("it waits") };
+    assert_eq!((scene.lessee.in_flight(), scene.lessee.slots_owed()), (1, 1));
+    drop(permit);
+    assert_eq!(scene.lessee.slots_owed(), 0);
+}
+
 /// Broken by: `set_slots` that adds what there is already, or does not take away.
 #[test]
 fn slots_are_leased() {
