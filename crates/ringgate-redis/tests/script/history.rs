@@ -162,7 +162,7 @@ impl<'a> World<'a> {
         self.time += self.random.up_to(most);
         match self.random.up_to(399) {
             0..=1 => self.jump(),
-            2 => self.restart_empty(),
+            2 => self.restart_empty_for_new_ones(),
             3 => self.fail_over(),
             4 => self.save(),
             5 => self.replace_a_process(),
@@ -265,6 +265,18 @@ impl<'a> World<'a> {
             let _: () = connection.del(self.store.key()).unwrap();
         }
         self.model.lose();
+    }
+
+    /// Half of the times all but one have died, so that it is the only one that can tell of a share.
+    fn restart_empty_for_new_ones(&mut self) {
+        if self.random.one_in(2) {
+            let last = self.pick();
+            let others = self.processes.len() - 1;
+            self.processes.swap(0, last);
+            self.processes.truncate(1);
+            (0..others).for_each(|_| self.join());
+        }
+        self.restart_empty();
     }
 
     fn save(&mut self) {

@@ -96,7 +96,8 @@ impl Process {
 
     /// The share that it tells.
     pub(crate) fn claims(&self, time: u64, terms: &Terms) -> u64 {
-        if time < self.share_until(terms) { self.share } else { 0 }
+        let until = terms.share_counts_until(self.answered_began).unwrap_or(0);
+        if time < until { self.share } else { 0 }
     }
 
     /// The share that it uses by itself now.

@@ -230,6 +230,22 @@ fn a_share_that_is_claimed_in_the_quiet_time_tells_of_others() {
 }
 
 #[test]
+fn a_share_is_claimed_for_as_long_as_what_was_used_of_it_counts() {
+    let mut scene = with_shares(10, None);
+    let shares = Terms { fallback: Some(FALLBACK), ..terms(10, None) };
+    let (mut old, mut new) = (Process::new(1), Process::new(2));
+    scene.go_on(&mut old, asking(0));
+    let ends = shares.share_ends(0).unwrap();
+    assert_eq!(shares.share_counts_until(0), Some(ends + SPAN));
+    // Until then it has used its share. The store has lost all, and the quiet time is just over.
+    scene.pass(ends);
+    lose_all(&mut scene);
+    scene.at.uptime = SPAN;
+    scene.go_on(&mut old, Trip { apart: true, ..asking(0) });
+    assert_eq!(scene.go_on(&mut new, asking(10)).windows[0].amount, 0);
+}
+
+#[test]
 fn a_user_may_vouch_for_a_limit_that_was_never_used() {
     let mut scene = with_shares(10, None);
     scene.at.uptime = 0;
