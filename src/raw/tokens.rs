@@ -119,4 +119,5 @@ mod word;
 pub(crate) use held_tokens::HeldTokens;
 pub(crate) use offset::Now;
 pub(crate) use raw_tokens::RawTokens;
-pub(crate) use refusal::{Admission, Latest, Mark, Refusal, Reservation};
+pub(crate) use super::mark::Mark;
+pub(crate) use refusal::{Admission, Latest, Refusal, Reservation};
