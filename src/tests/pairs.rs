@@ -10,6 +10,7 @@
 pub(crate) mod budgets;
 pub(crate) mod claims;
 pub(crate) mod held_tokens;
+pub(crate) mod leases;
 pub(crate) mod limiter;
 pub(crate) mod semaphore;
 pub(crate) mod shared;
@@ -88,11 +89,13 @@ pub(crate) fn model_pair<S: Start>(
 }
 
 /// The list of a part's operations, and under loom a test for every two of them, each with itself included:
-/// `model::one::other`. Onlookers write nothing: two of them are no pair.
+/// `model::one::other`. Onlookers write nothing: two of them are no pair. Only one thread may have the operations of a keeper: two of
+/// these are none either.
 macro_rules! every_pair {
     (
         starts of $start:ty: $($from:ident)*;
         operations: $($operation:ident)*;
+        $(keepers: $($keeper:ident)*;)?
         onlookers: $($onlooker:ident)*;
     ) => {
         /// By name.
@@ -103,13 +106,22 @@ macro_rules! every_pair {
         #[cfg(ringgate_freeze)]
         pub(crate) const OPERATIONS: &[(&str, crate::tests::pairs::Operation<$start>)] = &[
             $((stringify!($operation), $operation),)*
+            $($((stringify!($keeper), $keeper),)*)?
             $((stringify!($onlooker), $onlooker),)*
         ];
 
         #[cfg(ringgate_loom)]
         mod model {
-            crate::tests::pairs::every_pair!(@each [$($operation)*] [$($onlooker)*]);
+            crate::tests::pairs::every_pair!(@each [$($operation)*] [$($($keeper)*)? $($onlooker)*]);
+            crate::tests::pairs::every_pair!(@across [$($($keeper)*)?] [$($onlooker)*]);
         }
+    };
+    (@across [] $onlookers:tt) => {};
+    (@across [$keeper:ident $($rest:ident)*] [$($onlooker:ident)*]) => {
+        mod $keeper {
+            crate::tests::pairs::every_pair!(@with $keeper: $($onlooker)*);
+        }
+        crate::tests::pairs::every_pair!(@across [$($rest)*] [$($onlooker)*]);
     };
     (@each [] [$($onlooker:ident)*]) => {};
     (@each [$first:ident $($rest:ident)*] [$($onlooker:ident)*]) => {

@@ -103,7 +103,11 @@ impl RawLeases {
                 let rest = amount.saturating_sub(actual);
                 let shown = self.line.newest();
                 unused.add(number, shown, rest.min(newest));
-                unused.add(number.saturating_sub(1), shown, rest.saturating_sub(newest).min(before));
+                unused.add(
+                    number.saturating_sub(1),
+                    shown,
+                    rest.saturating_sub(newest).min(before),
+                );
             }
             Back::Held { released, .. } => {
                 add(&self.used, actual);
