@@ -62,7 +62,9 @@ mod unused;
 mod view;
 
 pub(crate) use granting::Granter;
-pub(crate) use raw_leases::{Lack, RawLeases, Taken};
+pub(crate) use raw_leases::RawLeases;
+#[allow(unused_imports, reason = "for the checks")]
+pub(crate) use raw_leases::{Lack, Taken};
 #[allow(unused_imports, reason = "for the checks")]
 pub(crate) use unused::KEPT;
 #[allow(unused_imports, reason = "for the checks")]
