@@ -304,6 +304,7 @@ impl Lessee {
             // After it is armed: whoever changes something later rings.
             let now = self.notice_jump();
             if self.take_low(now) || has_rung {
+                self.leasing.bell().disarm();
                 return;
             }
             if let Ok(ring) = self.leasing.bell().wait().await {

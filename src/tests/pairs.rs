@@ -10,6 +10,7 @@
 pub(crate) mod budgets;
 pub(crate) mod claims;
 pub(crate) mod held_tokens;
+pub(crate) mod leased;
 pub(crate) mod leases;
 pub(crate) mod limiter;
 pub(crate) mod semaphore;
@@ -28,6 +29,9 @@ use std::task::Wake;
 pub(crate) trait Start: Send + 'static {
     /// What an operation leaves.
     type Left: Send + 'static;
+
+    /// Both operations have taken what they need, and have not begun.
+    fn begin(&mut self) {}
 
     /// The first operation has stalled and the second is done: every other caller is served.
     /// `has_sleepers`: the first one holds the sleepers of the manual clock.
@@ -70,17 +74,18 @@ pub(crate) fn model_pair<S: Start>(
             move || {
                 let mut start = start();
                 let whistle = Arc::new(atomic::AtomicU32::new(0));
-                let threads =
-                    [one, other].map(|operation| operation(&mut start).work).map(|work| {
-                        let whistle = Arc::clone(&whistle);
-                        move || {
-                            // Both threads write here, so that loom lets either be first. It would not
-                            // reorder an operation that begins with a load.
-                            // ORDERING: Relaxed: it publishes nothing.
-                            whistle.fetch_add(1, atomic::Ordering::Relaxed);
-                            work()
-                        }
-                    });
+                let operations = [one, other].map(|operation| operation(&mut start).work);
+                start.begin();
+                let threads = operations.map(|work| {
+                    let whistle = Arc::clone(&whistle);
+                    move || {
+                        // Both threads write here, so that loom lets either be first. It would not
+                        // reorder an operation that begins with a load.
+                        // ORDERING: Relaxed: it publishes nothing.
+                        whistle.fetch_add(1, atomic::Ordering::Relaxed);
+                        work()
+                    }
+                });
                 let left = threads.map(spawn).map(|thread| thread.join().unwrap());
                 start.settle(left);
             }

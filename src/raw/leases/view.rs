@@ -148,8 +148,9 @@ impl Line {
 
     /// A write that changes nothing: whoever passes later sees what was stored before, and whoever has passed before is seen.
     pub(super) fn touch(&self) {
-        // ORDERING: AcqRel, as the line above says; it pairs with `pass`.
-        self.spent.fetch_add(0, Ordering::AcqRel);
+        // ORDERING: Release publishes what was stored before to the Acquire in `pass`. Who has passed before is seen by later loads of
+        // the same word.
+        self.spent.fetch_add(0, Ordering::Release);
     }
 
     /// Shows a new lease. One thread only; all leases but the newest `LIVE - 1` are spent.
@@ -161,18 +162,5 @@ impl Line {
         slot.until.store(until.as_nanos(), Ordering::Release);
         // ORDERING: Release publishes the slot, and that older leases are spent, to the Acquire in `newest`.
         self.newest.store(number, Ordering::Release);
-    }
-
-    /// Lets the newest leases run out by then, if they would later. One thread only, the one that shows them.
-    pub(super) fn end_by(&self, newest: u64, until: Timestamp) {
-        let oldest = newest.saturating_sub(LIVE - 1).max(1);
-        for number in oldest..=newest {
-            let slot = self.slot(number);
-            // ORDERING: Relaxed: this thread has written it.
-            if slot.until.load(Ordering::Relaxed) > until.as_nanos() {
-                // ORDERING: Release, as in `show`. A look that finds the later time was made before.
-                slot.until.store(until.as_nanos(), Ordering::Release);
-            }
-        }
     }
 }

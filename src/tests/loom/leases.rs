@@ -4,8 +4,12 @@
 
 use crate::raw::leases::{Granter, KEPT, LIVE, MOST, RawLeases};
 use crate::raw::mark::Mark;
+use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::{model, thread};
-use crate::time::Timestamp;
+use crate::tests::loom::bound;
+use crate::tests::pairs::{Waiter, go_on};
+use crate::time::{ManualClock, Timestamp};
+use crate::{Lessee, Limiter, Rate};
 use std::sync::Arc;
 
 const LATE: u64 = 90;
@@ -88,7 +92,7 @@ fn model_a_look_sleeps_while_all_slots_go_round() {
 /// `newest` again.
 #[test]
 fn model_a_refusal_is_no_mixture_of_old_and_new_leases() {
-    model(3, || {
+    model(bound(2, 3), || {
         // By time 5 there are two or four.
         let (leases, mut granter) = leases(&[(1, 4), (2, LATE)]);
         let there = Arc::clone(&leases);
@@ -281,5 +285,76 @@ fn model_what_is_not_held_any_more_is_used() {
         assert_eq!(other.join().unwrap(), 1);
         assert_eq!((leases.held(&granter, at(5)), leases.used()), (2, 2));
         assert_eq!(leases.held(&granter, at(END)), 1);
+    });
+}
+
+// ---- the bell ------------------------------------------------------------------------------------
+
+fn leased() -> (Limiter, Lessee) {
+    let builder = Limiter::builder().rate(Rate::per_second(1)).clock(ManualClock::new());
+    builder.build_leased().unwrap()
+}
+
+/// What has changed before a ring is seen by whom it wakes. Caught: `ring` or `arm` Relaxed; `arm` that does not return whether it
+/// has rung, or comes after the look.
+#[test]
+fn model_a_change_is_heard_and_seen() {
+    model(3, || {
+        let (limiter, mut lessee) = leased();
+        let (changes, seen) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
+        let there = Arc::clone(&changes);
+        let other = thread::spawn(move || {
+            // ORDERING: Relaxed: the bell publishes it.
+            there.fetch_add(1, Ordering::Relaxed);
+            limiter.core().ring();
+        });
+        let sees = Arc::clone(&seen);
+        let mut hears = Waiter::new(
+            0,
+            Box::pin(async move {
+                lessee.changed().await;
+                // ORDERING: Relaxed, as above.
+                sees.fetch_add(changes.load(Ordering::Relaxed), Ordering::Relaxed);
+            }),
+        );
+        other.join().unwrap();
+        go_on([&mut hears].into_iter());
+        assert!(hears.is_over(), "not told");
+        // ORDERING: Relaxed: one thread.
+        assert_eq!(seen.load(Ordering::Relaxed), 1, "told without the change");
+    });
+}
+
+/// Two note a change, and each rings if no other has rung for it. Caught: `note` Relaxed, `ring_if_noted` that loads Relaxed;
+/// changes that count as told before the ring.
+#[test]
+fn model_a_change_that_another_rings_for_is_seen() {
+    model(bound(1, 2), || {
+        let (limiter, mut lessee) = leased();
+        let changes = Arc::new(AtomicU64::new(0));
+        let changer = || {
+            let (limiter, changes) = (limiter.clone(), Arc::clone(&changes));
+            move || {
+                // ORDERING: Relaxed: the bell publishes it.
+                changes.fetch_add(1, Ordering::Relaxed);
+                let core = limiter.core();
+                core.leasing().unwrap().bell().note();
+                core.ring_if_noted();
+            }
+        };
+        let others = [thread::spawn(changer()), thread::spawn(changer())];
+        let sees = Arc::clone(&changes);
+        let mut hears = Waiter::new(
+            0,
+            Box::pin(async move {
+                // ORDERING: Relaxed, as above.
+                while sees.load(Ordering::Relaxed) < 2 {
+                    lessee.changed().await;
+                }
+            }),
+        );
+        others.into_iter().for_each(|other| other.join().unwrap());
+        go_on([&mut hears].into_iter());
+        assert!(hears.is_over(), "not told");
     });
 }

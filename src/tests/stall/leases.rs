@@ -1,10 +1,11 @@
 //! Leases with one stalled thread.
 
-use super::harness::{at_every_step, every_pair, scene};
+use super::harness::{Waiter, at_every_step, every_pair, scene};
 use crate::raw::leases::{LIVE, RawLeases};
 use crate::sync::freeze::steps;
-use crate::tests::pairs::leases;
-use crate::time::Timestamp;
+use crate::tests::pairs::{leased, leases};
+use crate::time::{ManualClock, Timestamp};
+use crate::{Limiter, Rate};
 use std::sync::Arc;
 
 fn at(now: u64) -> Timestamp {
@@ -71,4 +72,31 @@ fn freeze_no_call_walks_all_leases() {
         most = most.max(steps(|| leases.left(at(now + 15))).0);
     }
     assert!(most < 100, "{most} steps");
+}
+
+#[test]
+fn freeze_every_operation_against_every_other_with_leases() {
+    every_pair("leased limiter", leased::STARTS, leased::OPERATIONS);
+}
+
+/// A call has noted that it joined. Another one rings for both, or is about to, and stops. Caught: changes that are taken as told before
+/// the ring; a ring that finds another before it and leaves it to that one.
+#[test]
+fn freeze_a_ring_for_others_that_never_comes() {
+    at_every_step("bell: ring for another", || {
+        let builder = Limiter::builder().rate(Rate::per_second(1)).clock(ManualClock::new());
+        let (limiter, mut lessee) = builder.build_leased().unwrap();
+        let mut hears = Waiter::new(async move { lessee.changed().await });
+        let [first, second] = [limiter.clone(), limiter.clone()];
+        limiter.core().leasing().unwrap().bell().note();
+        scene(
+            move || first.core().ring_if_noted(),
+            move || {
+                second.core().ring_if_noted();
+                // A wake that the stopped thread has in its hands is late.
+                assert!(hears.is_woken() || hears.poll().is_ready(), "not told");
+            },
+            move || drop(limiter),
+        )
+    });
 }
