@@ -146,6 +146,7 @@ impl Lessee {
         let number = leased.leases().grant(by, amount.min(leased.rule().limit()), until)?;
         leased.set_not_before(None);
         leased.leases().set_mark(*mark);
+        // MUTANTS: leases grant 3
         self.core.look_for_leases_again();
         Some(number)
     }

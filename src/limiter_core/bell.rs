@@ -60,7 +60,7 @@ impl Bell {
 
     #[cold]
     fn ring_for(&self, noted: u64) {
-        // MUTANTS: ring_for
+        // MUTANTS: bell ring_for
         self.ring();
         // ORDERING: Relaxed: after the ring. A thread that sees the number rings no more; it reads nothing by it.
         self.told.fetch_max(noted, Ordering::Relaxed);
@@ -69,7 +69,7 @@ impl Bell {
     /// Rings. No step is open.
     pub(crate) fn ring(&self) {
         // ORDERING: Release publishes the change to the swap in `arm`. A later ring's does not hide it: that adds to the same word.
-        // MUTANTS: ring
+        // MUTANTS: bell ring
         if self.word.fetch_or(RUNG, Ordering::Release) & ARMED != 0 {
             self.rope.release(1);
         }
@@ -81,7 +81,7 @@ impl Bell {
         self.rope.forget_permits(usize::MAX);
         // ORDERING: Acquire pairs with the Release in `ring`: what is looked at afterwards is as new as the last ring. A ring that comes
         // later finds the word armed, and reads nothing else.
-        // MUTANTS: arm
+        // MUTANTS: bell arm
         self.word.swap(ARMED, Ordering::Acquire) & RUNG != 0
     }
 

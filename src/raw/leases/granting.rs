@@ -30,13 +30,13 @@ impl RawLeases {
         let amount = amount.min(MOST);
         let number = by.newest.checked_add(1)?;
         let cap = by.cap.checked_add(amount).filter(|_| amount > 0)?;
-        // MUTANTS: grant 1
+        // MUTANTS: leases grant 1
         if let Some(oldest) = number.checked_sub(LIVE).filter(|oldest| *oldest > 0) {
             // The beginning of time: nothing has run out.
             self.pass_to(Timestamp::ZERO, |view| view.end_of(oldest));
         }
         if let Back::Told(unused) = &self.back {
-            // MUTANTS: grant 2
+            // MUTANTS: leases grant 2
             unused.begin(number);
         }
         self.line.show(number, cap, until);

@@ -121,6 +121,7 @@ impl Line {
                 let until = slot.until.load(Ordering::Acquire);
                 view.caps[view.read] = cap;
                 view.read += 1;
+                // MUTANTS: leases look 1
                 if until <= now.as_nanos() {
                     view.begins = view.begins.max(cap);
                 }
@@ -130,6 +131,7 @@ impl Line {
                 number -= 1;
             }
             // The same number: no slot that was read has been written meanwhile, and what is left was so when `spent` was read.
+            // MUTANTS: leases look 2
             if self.newest() == newest {
                 return view;
             }
@@ -150,6 +152,7 @@ impl Line {
     pub(super) fn touch(&self) {
         // ORDERING: Release publishes what was stored before to the Acquire in `pass`. Who has passed before is seen by later loads of
         // the same word.
+        // MUTANTS: leases touch
         self.spent.fetch_add(0, Ordering::Release);
     }
 

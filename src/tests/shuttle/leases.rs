@@ -7,6 +7,7 @@ use crate::tests::schedules::{below, check};
 use crate::time::{Clock, ManualClock, Timestamp};
 use crate::{Lessee, Limiter, Usage};
 use core::pin::pin;
+use core::task::Poll;
 use core::time::Duration;
 use futures_util::future::{Either, select};
 use shuttle::future::{block_on, spawn, yield_now};
@@ -86,10 +87,11 @@ async fn calls(limiter: Limiter, used: Arc<AtomicUsize>) {
         let call = || limiter.call().input_tokens(weight);
         let permit = match below(5) {
             0 => call().try_acquire_owned().ok(),
-            1 => {
-                drop(poll_once(call().acquire_owned()));
-                None
-            }
+            // It gives up unless it goes at once.
+            1 => match poll_once(call().acquire_owned()) {
+                Poll::Ready(permit) => permit.ok(),
+                Poll::Pending => None,
+            },
             2 => match select(pin!(call().acquire_owned()), pin!(call().acquire_owned())).await {
                 Either::Left((permit, _)) | Either::Right((permit, _)) => permit.ok(),
             },
