@@ -64,10 +64,9 @@ impl View {
         cap.unwrap_or(self.spent)
     }
 
-    /// Where the `nth` newest lease begins, or later if it is spent up to there.
+    /// Where the `nth` newest lease begins; before what is spent if it does so there.
     fn begin(&self, nth: usize) -> u64 {
-        let known = self.caps[..self.read].get(nth + 1).copied();
-        known.unwrap_or(self.spent).max(self.spent)
+        self.caps[..self.read].get(nth + 1).copied().unwrap_or(0)
     }
 
     /// The leases of a part of the line, the newest first: their numbers, and how much of each lies there. The part is not before what
@@ -123,6 +122,7 @@ impl Line {
                 view.read += 1;
                 // MUTANTS: leases look 1
                 if until <= now.as_nanos() {
+                    // Older ones end with it.
                     view.begins = view.begins.max(cap);
                 }
                 if cap <= spent {
