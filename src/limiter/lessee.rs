@@ -147,6 +147,7 @@ impl Lessee {
         let number = leased.leases().grant(by, amount.min(leased.rule().limit()), until)?;
         leased.set_not_before(None);
         leased.leases().set_mark(*mark);
+        // MUTANTS: leases grant 3
         self.core.look_for_leases_again();
         Some(number)
     }
@@ -312,6 +313,7 @@ impl Lessee {
             // After it is armed: whoever changes something later rings.
             let now = self.notice_jump();
             if self.take_low(now) || has_rung {
+                self.leasing.bell().disarm();
                 return;
             }
             if let Ok(ring) = self.leasing.bell().wait().await {
