@@ -97,7 +97,7 @@ async fn slots_stay_with_calls_that_take_longer_than_the_time_to_live() {
         permits.push(soon(first.acquire_owned()).await.unwrap());
     }
     let refused = second.acquire_timeout(Duration::from_secs(5)).await.unwrap_err();
-    assert_eq!(refused.limit(), Limit::Concurrency);
+    assert!(!refused.is_permanent());
     drop(permits);
     assert!(soon(second.acquire()).await.is_ok());
 }
@@ -159,10 +159,10 @@ async fn while_the_store_is_away_a_process_uses_its_share() {
     server.kill();
     until(|| limiter.status().is_share).await;
     drop(call);
-    // Two slots of four, as many as there are processes.
-    let calls = [soon(limiter.acquire()).await.unwrap(), soon(limiter.acquire()).await.unwrap()];
+    // One slot of four: there were two processes, and a part is left for a third.
+    let call = soon(limiter.acquire()).await.unwrap();
     assert_eq!(limiter.available_permits(), 0);
-    drop(calls);
+    drop(call);
     server.start_again();
     until(|| limiter.try_acquire().is_err() && limiter.status().is_connected()).await;
     assert!(!limiter.status().is_share);
