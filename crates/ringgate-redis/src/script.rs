@@ -17,8 +17,8 @@
 //!   that it has none. A process that leaves has none from the beginning of that trip on;
 //! - where tokens count as produced, a call that holds them for longer than the time to live is not covered.
 //!
-//! A share is one part of as many as there are processes, and one more: that one is always free, for a process that joins, or that comes
-//! after one that was killed. So a single process has half of all.
+//! A share is one part of as many as there are processes, and one more, and at most half of what the others do not have. So something is always
+//! free for a process that joins, or that comes after one that was killed, and a single process has half of all.
 //!
 //! # After a loss
 //!

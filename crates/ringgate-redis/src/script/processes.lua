@@ -213,7 +213,9 @@ if fallback and not leave then
     -- Nobody gets what another one may claim.
     me.told = believed
   else
-    me.told = math.max(0, math.min(math.floor(MILLION / (sharing + 2)), MILLION - shares))
+    -- Half of what is free at most: something is left for the next one, also where many have come and gone.
+    local free = math.max(0, MILLION - shares)
+    me.told = math.min(math.floor(MILLION / (sharing + 2)), math.floor(free / 2))
   end
   me.share = math.max(believed, me.told)
 end

@@ -108,7 +108,7 @@ impl Model {
         self.state.as_ref().is_none_or(|state| state.lost_until == 0)
     }
 
-    /// Whether this process has a share that this epoch may not know.
+    /// Whether a process with this answer may have a share that this epoch does not know.
     pub(crate) fn is_of_another_epoch(&self, epoch: Option<u64>) -> bool {
         epoch.is_some() && epoch != self.state.as_ref().map(|state| state.epoch)
     }
@@ -381,8 +381,8 @@ impl State {
             None => 0,
             Some(_) if trip.leave => 0,
             Some(_) if now < self.quiet_until.max(self.lost_until) => believes,
-            // One part is for those who join.
-            Some(_) => (ALL / (processes + 1)).min(ALL - others),
+            // One part is for those who join, and half of what is free.
+            Some(_) => (ALL / (processes + 1)).min((ALL - others) / 2),
         };
         share.most =
             if trip.leave || terms.fallback.is_none() { 0 } else { share.told.max(believes) };

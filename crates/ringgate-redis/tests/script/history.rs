@@ -267,16 +267,26 @@ impl<'a> World<'a> {
         self.model.lose();
     }
 
-    /// Half of the times all but one have died, so that it is the only one that can tell of a share.
+    /// Half of the times all but one have died, so that it is the only one that can tell of a share: one that uses it, if there is one. Half of the
+    /// times nobody reaches the store for a while.
     fn restart_empty_for_new_ones(&mut self) {
         if self.random.one_in(2) {
-            let last = self.pick();
+            let (time, terms) = (self.time, &self.terms);
+            let user = self.processes.iter().position(|process| process.share(time, terms) > 0);
+            let last = user.unwrap_or_else(|| self.pick());
             let others = self.processes.len() - 1;
             self.processes.swap(0, last);
             self.processes.truncate(1);
             (0..others).for_each(|_| self.join());
         }
         self.restart_empty();
+        if self.random.one_in(2) {
+            for _ in 0..20 {
+                self.time += self.random.up_to(span(&self.terms) / 8);
+                self.use_some();
+                self.check();
+            }
+        }
     }
 
     fn save(&mut self) {

@@ -99,9 +99,20 @@ fn who_comes_after_the_only_process_was_killed_gets_what_that_did_not_have() {
     assert_eq!(scene.go_on(&mut killed, slots(0, 5, 5)).fallback, 500_000);
     scene.pass(TTL);
     let reply = scene.go_on(&mut next, Trip { slots: slots(0, 5, 5).slots, ..asking(10) });
-    assert_eq!((reply.windows[0].amount, reply.slots, reply.fallback), (5, 3, 333_333));
+    assert_eq!((reply.windows[0].amount, reply.slots, reply.fallback), (5, 3, 250_000));
     live(&mut scene, FALLBACK, &mut [&mut next]);
     assert_eq!(scene.go_on(&mut next, asking(10)).windows[0].amount, 10);
+}
+
+#[test]
+fn there_is_something_left_however_many_were_killed_one_after_the_other() {
+    let mut scene = with_shares(1000, None);
+    for id in 1..=6 {
+        let mut process = Process::new(id);
+        let reply = scene.go_on(&mut process, asking(1));
+        assert_eq!((reply.windows[0].amount, reply.fallback), (1, 1_000_000 >> id), "{id}");
+        scene.pass(TTL);
+    }
 }
 
 #[test]
@@ -226,7 +237,7 @@ fn a_share_that_is_claimed_in_the_quiet_time_tells_of_others() {
     assert_eq!((reply.windows[0].amount, reply.fallback), (7, 0));
     scene.pass(1);
     let reply = scene.go_on(&mut joined, asking(3));
-    assert_eq!((reply.windows[0].amount, reply.fallback), (3, 250_000));
+    assert_eq!((reply.windows[0].amount, reply.fallback), (3, 166_667));
 }
 
 #[test]
