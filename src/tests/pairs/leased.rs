@@ -26,54 +26,37 @@ every_pair! {
 /// The preemption bound and the starts for two operations.
 #[cfg(ringgate_loom)]
 fn plan(pair: [&str; 2]) -> (usize, Vec<fn() -> Scene>) {
-    /// Operations that go through the line: two of them at a time take minutes where one waits already.
-    const LONG: &[&str] = &[
-        "acquire_small",
-        "acquire_large",
-        "cancel_the_front",
-        "poll_again",
-        "pause",
-        "close",
-        "grant",
-        "refuse_all",
+    // Minutes with one switch; the frozen thread has all of them from every start.
+    let few: Vec<fn() -> Scene> = vec![open_at_the_start, one_waits_for_a_lease];
+    let all: Vec<fn() -> Scene> = vec![
+        open_at_the_start,
+        one_waits_for_a_lease,
+        a_line_for_a_lease,
+        a_held_line_for_a_lease,
+        one_waits_for_a_slot,
     ];
-    let long = pair.iter().filter(|operation| LONG.contains(operation)).count();
-    let starts: Vec<fn() -> Scene> = match pair {
+    match pair {
         // Two that join beside one another, and ring for one another, are a scene of the bell's.
+        ["acquire_small" | "acquire_large", "acquire_small" | "acquire_large"] => (0, few),
         [
             "acquire_small" | "acquire_large",
-            "acquire_small" | "acquire_large" | "cancel_the_front" | "poll_again" | "close"
-            | "pause",
-        ]
-        | [
-            "cancel_the_front" | "poll_again" | "pause",
-            "poll_again" | "cancel_the_front" | "close" | "pause",
-        ]
-        | ["close", "close"] => {
-            return (
-                0,
-                vec![
-                    open_at_the_start,
-                    one_waits_for_a_lease,
-                    a_line_for_a_lease,
-                    a_held_line_for_a_lease,
-                    one_waits_for_a_slot,
-                    open_at_the_start,
-                ],
-            );
+            "cancel_the_front" | "poll_again" | "close" | "pause",
+        ] => (0, [all, few].concat()),
+        ["cancel_the_front", "cancel_the_front"] => (0, [few, vec![a_line_for_a_lease]].concat()),
+        ["acquire_small" | "acquire_large", "grant" | "refuse_all" | "rouse"]
+        | ["cancel_the_front" | "poll_again", "grant" | "refuse_all"] => {
+            (1, vec![open_at_the_start])
         }
-        pair if pair.contains(&"set_slots") => vec![one_waits_for_a_slot],
-        _ if long == 2 => vec![open_at_the_start],
-        _ if long == 1 => vec![open_at_the_start, one_waits_for_a_lease],
-        _ => vec![
-            open_at_the_start,
-            one_waits_for_a_lease,
-            a_line_for_a_lease,
-            a_held_line_for_a_lease,
-            one_waits_for_a_slot,
-        ],
-    };
-    (1, starts)
+        pair if pair.contains(&"set_slots") => (1, vec![one_waits_for_a_slot]),
+        ["cancel_the_front" | "poll_again", "poll_again" | "close" | "pause"] => (1, few),
+        pair if pair.iter().any(|one| ["pause", "close"].contains(one)) => {
+            (1, [few, vec![one_waits_for_a_slot]].concat())
+        }
+        pair if pair.iter().any(|one| ["time_passes", "rouse", "look_on"].contains(one)) => {
+            (1, all)
+        }
+        _ => (1, few),
+    }
 }
 
 // ---- starts --------------------------------------------------------------------------------------
