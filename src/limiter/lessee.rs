@@ -17,7 +17,8 @@ use std::sync::Arc;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash)]
 #[non_exhaustive]
 pub struct Demand {
-    /// What the first call in line needs; 0 if none is in line. For a moment it may be what another one needs.
+    /// What the first call in line needs; 0 if none is in line. It may be what another one needs for a moment, or while nobody polls
+    /// the first: a call that has not shown itself for longer than the [grace](crate::LimiterBuilder::grace) is passed over.
     pub first: u64,
     /// What all calls in line need together.
     pub in_line: u64,
@@ -243,17 +244,19 @@ impl Lessee {
     pub fn demand(&mut self, n: usize) -> Demand {
         let Some(leased) = self.limit(n) else { return Demand::default() };
         let (in_line, tried) = leased.demand().in_line_and_tried();
-        Demand { first: self.leasing.first_needs(n).min(in_line), in_line, tried }
+        let first = self.leasing.first_needs(n, self.now());
+        Demand { first: first.min(in_line), in_line, tried }
     }
 
-    /// How long the first call in line has waited; `None` if none is in line.
+    /// How long the first call in line has waited; `None` if none is in line. Who that is, is told as by [`demand`](Self::demand); zero
+    /// while nobody is known to be.
     #[must_use]
     pub fn waited(&self) -> Option<Duration> {
         if self.waiters() == 0 {
             return None;
         }
         let now = self.now();
-        let since = self.leasing.first_since().unwrap_or(now);
+        let since = self.leasing.first_since(now).unwrap_or(now);
         Some(now.saturating_duration_since(since))
     }
 

@@ -1,6 +1,8 @@
 //! What calls tell the one who grants leases, and what that one tells the line.
 
 use super::ask::Ask;
+use super::budgets::Share;
+use super::in_line::Rank;
 use super::leasing::Leasing;
 use super::panics::Panics;
 use super::shared::Core;
@@ -38,6 +40,20 @@ impl Core {
     pub(crate) fn note_refusal(&self, ask: &Ask, refused: &Refused) {
         if let Some(leasing) = self.leasing() {
             leasing.note_refusal(ask, refused);
+        }
+    }
+
+    /// A call in line is polled: for the one who grants.
+    #[inline]
+    pub(super) fn show(&self, share: Option<&Share<'_>>, rank: Rank) {
+        if let Some(Share::Leased(in_line)) = share {
+            // Longer than from one look to the next.
+            let lasts = match rank {
+                Rank::First => self.grace.duration(),
+                Rank::Stands(ahead) => 2 * self.shared_grace().between_looks(ahead),
+                Rank::Behind(ahead) => 2 * self.grace.patience(ahead),
+            };
+            in_line.show(lasts.max(self.grace.duration()), matches!(rank, Rank::Behind(_)));
         }
     }
 

@@ -11,20 +11,20 @@ use std::sync::Arc;
 use std::task::{Poll, Waker};
 use std::time::Duration;
 
-const fn s(seconds: u64) -> Duration {
+pub(crate) const fn s(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
 
 const MINUTE: Duration = s(60);
 
-struct Scene {
-    limiter: Limiter,
-    lessee: Lessee,
-    clock: ManualClock,
+pub(crate) struct Scene {
+    pub(crate) limiter: Limiter,
+    pub(crate) lessee: Lessee,
+    pub(crate) clock: ManualClock,
 }
 
 /// By a clock that the test moves.
-fn scene(limits: impl FnOnce(LimiterBuilder) -> LimiterBuilder) -> Scene {
+pub(crate) fn scene(limits: impl FnOnce(LimiterBuilder) -> LimiterBuilder) -> Scene {
     let clock = ManualClock::new();
     clock.advance(s(1_000));
     let builder = limits(Limiter::builder().margin(Duration::ZERO).clock(clock.clone()));
@@ -32,11 +32,11 @@ fn scene(limits: impl FnOnce(LimiterBuilder) -> LimiterBuilder) -> Scene {
     Scene { limiter, lessee, clock }
 }
 
-fn rate(limit: u32) -> impl FnOnce(LimiterBuilder) -> LimiterBuilder {
+pub(crate) fn rate(limit: u32) -> impl FnOnce(LimiterBuilder) -> LimiterBuilder {
     move |builder| builder.rate(Rate::new(limit, MINUTE))
 }
 
-fn tokens(limit: u64) -> impl FnOnce(LimiterBuilder) -> LimiterBuilder {
+pub(crate) fn tokens(limit: u64) -> impl FnOnce(LimiterBuilder) -> LimiterBuilder {
     move |builder| builder.tokens(limit, MINUTE)
 }
 
@@ -44,45 +44,45 @@ fn output(limit: u64) -> impl FnOnce(LimiterBuilder) -> LimiterBuilder {
     move |builder| builder.output_tokens(limit, MINUTE)
 }
 
-type Call = Pin<Box<LimiterAcquireOwned>>;
+pub(crate) type Call = Pin<Box<LimiterAcquireOwned>>;
 
 impl Scene {
-    fn after(&self, length: Duration) -> Timestamp {
+    pub(crate) fn after(&self, length: Duration) -> Timestamp {
         self.clock.now().saturating_add(length)
     }
 
     /// For ten seconds.
-    fn grant(&mut self, n: usize, amount: u64) -> Option<u64> {
+    pub(crate) fn grant(&mut self, n: usize, amount: u64) -> Option<u64> {
         let until = self.after(s(10));
         self.lessee.grant(n, amount, until)
     }
 
-    fn tries(&self) -> bool {
+    pub(crate) fn tries(&self) -> bool {
         self.limiter.try_acquire().is_ok()
     }
 
     /// A call of so much input is admitted and goes on.
-    fn takes(&self, input: u64) -> Option<ringgate::OwnedLimiterPermit> {
+    pub(crate) fn takes(&self, input: u64) -> Option<ringgate::OwnedLimiterPermit> {
         self.limiter.call().input_tokens(input).try_acquire_owned().ok()
     }
 
-    fn waits(&self, input: u64) -> Call {
+    pub(crate) fn waits(&self, input: u64) -> Call {
         let mut call = Box::pin(self.limiter.call().input_tokens(input).acquire_owned());
         assert!(poll_once(call.as_mut()).is_pending());
         call
     }
 
-    fn unused(&mut self, n: usize) -> Vec<(u64, u64)> {
+    pub(crate) fn unused(&mut self, n: usize) -> Vec<(u64, u64)> {
         self.lessee.take_unused(n, usize::MAX)
     }
 
     /// Whether `changed` completes at once.
-    fn has_changed(&mut self) -> bool {
+    pub(crate) fn has_changed(&mut self) -> bool {
         poll_once(Box::pin(self.lessee.changed()).as_mut()).is_ready()
     }
 }
 
-fn goes(call: &mut Call) -> bool {
+pub(crate) fn goes(call: &mut Call) -> bool {
     matches!(poll_once(call.as_mut()), Poll::Ready(Ok(_)))
 }
 

@@ -1,0 +1,119 @@
+//! What went wrong with leased limiters.
+
+use crate::common::{Wakes, poll_once, poll_with};
+use crate::leased::{Call, Scene, goes, rate, s, scene, tokens};
+use ringgate::time::{Clock, ManualClock, Sleep, Timestamp};
+use ringgate::{Limit, Limiter, Priority, Rate, Semaphore, Usage};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Poll, Wake, Waker};
+use std::time::Duration;
+
+const QUARTER: Duration = Duration::from_millis(250);
+
+impl Scene {
+    fn first(&mut self, n: usize) -> u64 {
+        self.lessee.demand(n).first
+    }
+}
+
+// ---- who is the first in line ------------------------------------------------------------------------
+
+/// The granter gave to a call that nobody polled, and the others went hungry.
+#[test]
+fn a_call_that_nobody_polls_was_the_first_for_ever() {
+    for granted in [0, 3] {
+        let mut scene = scene(tokens(1_000));
+        let _silent = scene.waits(30);
+        scene.clock.advance(QUARTER);
+        let mut behind = scene.waits(5);
+        assert_eq!(scene.first(0), 30);
+        // If it is a part, the silent one has a turn.
+        scene.grant(0, granted);
+        for _ in 0..8 {
+            scene.clock.advance(QUARTER);
+            assert!(!goes(&mut behind));
+        }
+        assert_eq!((scene.first(0), scene.lessee.waited()), (5, Some(s(2))), "{granted}");
+    }
+}
+
+/// The same where slots are what there is too little of.
+#[test]
+fn a_call_that_nobody_polls_was_the_first_for_a_slot_for_ever() {
+    for slots in [0, 1] {
+        let mut scene = scene(|builder| tokens(1_000)(builder).max_concurrent(4));
+        scene.grant(0, 3);
+        let _silent = scene.waits(30);
+        let mut behind = scene.waits(5);
+        assert_eq!(scene.first(0), 30);
+        scene.lessee.set_slots(slots);
+        for _ in 0..8 {
+            scene.clock.advance(QUARTER);
+            assert!(!goes(&mut behind));
+        }
+        assert_eq!(scene.first(0), 5, "{slots}");
+    }
+}
+
+/// In which order calls go, by a slot that is freed again and again.
+fn order(limiter: &Limiter, classes: &[Priority]) -> Vec<usize> {
+    let mut held = Some(limiter.try_acquire_owned().unwrap());
+    let call = |class: &Priority| Box::pin(limiter.call().priority(*class).acquire_owned());
+    let mut calls: Vec<(usize, Call)> = classes.iter().map(call).enumerate().collect();
+    for (_, call) in &mut calls {
+        assert!(poll_once(call.as_mut()).is_pending());
+    }
+    let mut order = Vec::new();
+    while !calls.is_empty() {
+        drop(held.take());
+        let went = calls.iter_mut().enumerate().find_map(|(place, (_, call))| {
+            match poll_once(call.as_mut()) {
+                Poll::Ready(decided) => Some((place, decided.unwrap())),
+                Poll::Pending => None,
+            }
+        });
+        let (place, permit) = went.expect("nobody goes");
+        held = Some(permit);
+        order.push(calls.remove(place).0);
+        for (_, call) in &mut calls {
+            assert!(poll_once(call.as_mut()).is_pending());
+        }
+    }
+    order
+}
+
+// ---- what is asked for -------------------------------------------------------------------------------
+
+// ---- time --------------------------------------------------------------------------------------------
+
+// ---- what is told ------------------------------------------------------------------------------------
+
+// ---- what is lost ------------------------------------------------------------------------------------
+
+struct Panics;
+
+impl Wake for Panics {
+    fn wake(self: Arc<Self>) {
+        panic!("the granter's waker");
+    }
+}
+
+/// One that panics when it is told to.
+#[derive(Debug, Clone)]
+struct Brittle {
+    clock: ManualClock,
+    breaks: Arc<AtomicBool>,
+}
+
+impl Clock for Brittle {
+    fn now(&self) -> Timestamp {
+        assert!(!self.breaks.load(Ordering::Relaxed), "the clock");
+        self.clock.now()
+    }
+
+    fn sleep_until(&self, deadline: Timestamp) -> Sleep {
+        self.clock.sleep_until(deadline)
+    }
+}
