@@ -22,7 +22,7 @@ pub struct Demand {
     pub first: u64,
     /// What all calls in line need together.
     pub in_line: u64,
-    /// The most that a call asked for that was refused at once, for lack of a lease, since the last look.
+    /// The most that a call asked for that was refused, at once or at the end of its timeout, for lack of a lease, since the last look.
     pub tried: u64,
 }
 
@@ -293,7 +293,7 @@ impl Lessee {
     /// Completes when something has changed since it last completed:
     ///
     /// * a call has joined the line, or another is the first in it;
-    /// * a call was refused at once for lack of a lease or a slot;
+    /// * a call was refused, at once or at the end of its timeout, for lack of a lease or a slot;
     /// * less is left of a limit than its [mark](Self::set_mark);
     /// * the limiter was paused, stopped, resumed or closed;
     /// * a [`Rouser`] was called.

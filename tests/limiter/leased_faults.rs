@@ -86,6 +86,17 @@ fn order(limiter: &Limiter, classes: &[Priority]) -> Vec<usize> {
 
 // ---- what is asked for -------------------------------------------------------------------------------
 
+/// It joined the line and left it in one poll, and nobody heard of it.
+#[test]
+fn a_call_whose_timeout_ended_at_once_was_never_asked_for() {
+    let mut scene = scene(tokens(1_000));
+    let call = scene.limiter.call().input_tokens(7).timeout(Duration::ZERO).acquire_owned();
+    let Poll::Ready(Err(refused)) = poll_once(Box::pin(call).as_mut()) else { panic!("it waits") };
+    assert_eq!(refused.limit(), Limit::Tokens);
+    assert!(scene.has_changed());
+    assert_eq!(scene.lessee.demand(0).tried, 7);
+}
+
 // ---- time --------------------------------------------------------------------------------------------
 
 // ---- what is told ------------------------------------------------------------------------------------
