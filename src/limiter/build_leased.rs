@@ -71,7 +71,7 @@ impl LimiterBuilder {
         }
         // They begin with none.
         let leased = slots.map(|_| Arc::new(Semaphore::new(0)));
-        let concurrency = Concurrency::new(slots, leased.clone().or(self.semaphore));
+        let concurrency = Concurrency::new(slots, self.semaphore).with_leased(leased.clone());
         let time = self.time.unwrap_or_default();
         let rates = self
             .rates

@@ -172,14 +172,18 @@ impl Lessee {
     ///
     /// It wakes those in line for whom there is a slot.
     ///
+    /// Slots have no end of their own: if nobody takes them back they are there, and calls hold theirs for as long as they last. A granter
+    /// who needs an end gives every call a limit with leases beside them: without a lease it does not go, whatever slots there are.
+    ///
     /// # Panics
     ///
     /// Only if a waker it calls panics; by then the slots are there.
     pub fn set_slots(&mut self, slots: usize) {
         let Some(Slots { most, permits, granted }) = &mut self.slots else { return };
         let before = core::mem::replace(granted, slots.min(*most));
-        if *granted >= before {
+        if *granted > before {
             permits.add_permits(*granted - before);
+            self.core.look_for_slots_again();
         } else {
             permits.reduce_permits(before - *granted);
         }
@@ -194,8 +198,6 @@ impl Lessee {
 
     /// All calls are refused with [`Limit::Lease`](crate::Limit::Lease), for good and those in line included, until it is called
     /// with `false`.
-    ///
-    /// Calls that wait for a slot alone are refused when they look at the time next, as with [`stop`](Limiter::stop).
     ///
     /// # Panics
     ///

@@ -57,6 +57,33 @@ fn a_call_that_nobody_polls_was_the_first_for_a_slot_for_ever() {
     }
 }
 
+/// Others behind it told nothing until they were polled for another reason.
+#[test]
+fn nobody_was_the_first_once_the_first_had_gone() {
+    for goes_itself in [false, true] {
+        let mut scene = scene(|builder| tokens(1_000)(builder).max_concurrent(4));
+        scene.grant(0, 100);
+        let mut first = scene.waits(60);
+        scene.clock.advance(Duration::from_millis(100));
+        let (wakes, mut second) = (Wakes::new(), scene.waits(20));
+        let waker = Waker::from(Arc::clone(&wakes));
+        assert!(poll_with(second.as_mut(), &waker).is_pending());
+        let _third = scene.waits(10);
+        scene.clock.advance(Duration::from_millis(100));
+        let held = goes_itself.then(|| {
+            scene.lessee.set_slots(1);
+            poll_once(first.as_mut())
+        });
+        assert!(held.as_ref().is_none_or(Poll::is_ready));
+        let before = if goes_itself { 0 } else { wakes.count() };
+        drop(first);
+        assert!(wakes.count() > before);
+        assert!(poll_with(second.as_mut(), &waker).is_pending());
+        assert_eq!(scene.first(0), 20);
+        assert_eq!(scene.lessee.waited(), Some(Duration::from_millis(100)));
+    }
+}
+
 /// In which order calls go, by a slot that is freed again and again.
 fn order(limiter: &Limiter, classes: &[Priority]) -> Vec<usize> {
     let mut held = Some(limiter.try_acquire_owned().unwrap());
@@ -82,6 +109,20 @@ fn order(limiter: &Limiter, classes: &[Priority]) -> Vec<usize> {
         }
     }
     order
+}
+
+/// They stood in line for the leased slots, where all are alike.
+#[test]
+fn priorities_did_not_hold_while_calls_waited_for_leased_slots() {
+    let mut scene = scene(|builder| builder.max_concurrent(100));
+    scene.lessee.set_slots(1);
+    let mut classes = vec![Priority::Low; 99];
+    classes.push(Priority::High);
+    let leased = order(&scene.limiter, &classes);
+    // One has watched in front.
+    assert_eq!(leased[..2], [0, 99]);
+    let plain = Limiter::builder().max_concurrent(1).build();
+    assert_eq!(leased, order(&plain, &classes));
 }
 
 // ---- what is asked for -------------------------------------------------------------------------------
