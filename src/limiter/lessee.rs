@@ -3,6 +3,7 @@
 use super::Limiter;
 use super::leased_limit::LeasedLimit;
 use super::permit::LimiterTime;
+use super::rouser::Rouser;
 use crate::limiter_core::{Core, Leased, Leasing};
 use crate::raw::leases::Granter;
 use crate::semaphore::Semaphore;
@@ -250,6 +251,12 @@ impl Lessee {
         Demand { first: first.min(in_line), in_line, tried }
     }
 
+    /// How many calls were refused for lack of a leased slot, at once or at the end of their timeout, since the last look. It forgets them.
+    /// Those do not count that a slot would not have helped: all that the builder has were granted and in use.
+    pub fn slots_tried(&mut self) -> usize {
+        usize::try_from(self.leasing.take_slots_tried()).unwrap_or(usize::MAX)
+    }
+
     /// How long the first call in line has waited; `None` if none is in line. Who that is, is told as by [`demand`](Self::demand); zero
     /// while nobody is known to be.
     #[must_use]
@@ -365,41 +372,5 @@ impl fmt::Debug for Lessee {
             .field("slots", &self.slots())
             .field("waiters", &self.waiters())
             .finish_non_exhaustive()
-    }
-}
-
-/// Makes [`Lessee::changed`] complete. From [`Lessee::rouser`].
-///
-/// ```
-/// use ringgate::{Limiter, Rate};
-///
-/// # #[tokio::main(flavor = "current_thread")]
-/// # async fn main() -> Result<(), ringgate::BuildLeasedError> {
-/// let (_, mut lessee) = Limiter::builder().rate(Rate::per_minute(60)).build_leased()?;
-/// let rouser = lessee.rouser();
-/// std::thread::spawn(move || rouser.rouse());
-/// lessee.changed().await;
-/// # Ok(())
-/// # }
-/// ```
-#[derive(Clone)]
-pub struct Rouser {
-    core: Arc<Core>,
-}
-
-impl Rouser {
-    /// Makes [`Lessee::changed`] complete, now or when it is called next.
-    ///
-    /// # Panics
-    ///
-    /// Only if the waker of that future panics.
-    pub fn rouse(&self) {
-        self.core.ring();
-    }
-}
-
-impl fmt::Debug for Rouser {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Rouser").finish_non_exhaustive()
     }
 }

@@ -39,7 +39,8 @@ impl Core {
     #[inline]
     pub(crate) fn note_refusal(&self, ask: &Ask, refused: &Refused) {
         if let Some(leasing) = self.leasing() {
-            leasing.note_refusal(ask, refused);
+            let lacks_a_slot = refused.limit() == Limit::Concurrency && self.lacks_leased_slots();
+            leasing.note_refusal(ask, refused, lacks_a_slot);
         }
     }
 
@@ -75,8 +76,11 @@ impl Core {
 
 impl Leasing {
     #[cold]
-    fn note_refusal(&self, ask: &Ask, refused: &Refused) {
+    fn note_refusal(&self, ask: &Ask, refused: &Refused, lacks_a_slot: bool) {
         let is_other = matches!(refused.limit(), Limit::Paused | Limit::Queue);
+        if lacks_a_slot {
+            self.try_for_a_slot();
+        }
         if !refused.ends_the_wait() && !is_other {
             self.note_tried(ask.tokens);
         }

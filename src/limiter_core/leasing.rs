@@ -23,6 +23,8 @@ pub(crate) struct Leasing {
     limits: Box<[Leased]>,
     /// Whether all calls are refused.
     refuses: AtomicU64,
+    /// Calls that were refused for lack of a leased slot.
+    slots_tried: AtomicU64,
     pub(super) first: First,
     bell: Bell,
 }
@@ -130,6 +132,7 @@ impl Leasing {
             time: time.clone(),
             limits: limits.into(),
             refuses: AtomicU64::new(0),
+            slots_tried: AtomicU64::new(0),
             first: First::new(),
             bell: Bell::new(),
         };
@@ -249,6 +252,18 @@ impl Leasing {
     /// Whether any of them limits tokens.
     pub(super) fn has_token_limits(&self) -> bool {
         self.limits.iter().any(|leased| !leased.rule.counts_requests())
+    }
+
+    /// A call is refused for lack of a leased slot. The caller notes it.
+    pub(super) fn try_for_a_slot(&self) {
+        // ORDERING: Relaxed: a count for information. `Bell::note` publishes it.
+        self.slots_tried.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How many were since the last time.
+    pub(crate) fn take_slots_tried(&self) -> u64 {
+        // ORDERING: Relaxed, as above.
+        self.slots_tried.swap(0, Ordering::Relaxed)
     }
 
     /// A call is refused that does not wait. What it lacks is asked for.

@@ -138,6 +138,26 @@ fn a_call_whose_timeout_ended_at_once_was_never_asked_for() {
     assert_eq!(scene.lessee.demand(0).tried, 7);
 }
 
+/// It was refused, and the granter heard that something was, but not what.
+#[test]
+fn a_try_that_lacked_a_slot_left_no_trace() {
+    let mut scene = scene(|builder| tokens(100)(builder).max_concurrent(2));
+    assert_eq!(scene.lessee.slots_tried(), 0);
+    assert!(scene.takes(0).is_none() && scene.takes(0).is_none());
+    let call = scene.limiter.acquire_timeout_owned(Duration::ZERO);
+    assert!(matches!(poll_once(Box::pin(call).as_mut()), Poll::Ready(Err(_))));
+    assert!(scene.has_changed());
+    assert_eq!((scene.lessee.slots_tried(), scene.lessee.slots_tried()), (3, 0));
+    // What they lack is a lease.
+    assert!(scene.takes(5).is_none());
+    assert_eq!((scene.lessee.slots_tried(), scene.lessee.demand(0).tried), (0, 5));
+    // All that there are.
+    scene.lessee.set_slots(2);
+    let _held = [scene.takes(0).unwrap(), scene.takes(0).unwrap()];
+    assert!(scene.takes(0).is_none());
+    assert_eq!(scene.lessee.slots_tried(), 0);
+}
+
 // ---- time --------------------------------------------------------------------------------------------
 
 // ---- what is told ------------------------------------------------------------------------------------
