@@ -57,8 +57,11 @@ pub struct Demand {
 ///
 /// # The clock
 ///
-/// A lease ends by the limiter's clock. If that jumps back by more than a second, leases would last longer: once the lessee is called
-/// after that, all of them end. A call that has read the clock just before the end may still go just after it.
+/// A lease ends by the limiter's clock. If that jumps back by more than a second, at once or in small steps, leases would last longer.
+/// Once the lessee grants, takes back or looks for [changes](Self::changed) after that, all of them end, and times that were
+/// [told](Self::not_before) are forgotten. A grant that notices the jump has a time of before it: its lease has ended, too. No lease lasts
+/// longer than the limit is [kept](LeasedLimit::kept), or an hour if that is more. A jump that the clock has caught up with by then is
+/// not seen: until then leases last longer by as much. A call that has read the clock just before the end may still go just after it.
 pub struct Lessee {
     core: Arc<Core>,
     leasing: Arc<Leasing>,
@@ -66,9 +69,12 @@ pub struct Lessee {
     /// For each limit.
     granting: Vec<Granting>,
     slots: Option<Slots>,
-    /// The newest reading of the clock.
+    /// The newest reading of the clock since it has jumped back.
     seen: Timestamp,
 }
+
+/// Unless the limit is kept for longer.
+const LONGEST_LEASE: Duration = Duration::from_secs(3_600);
 
 struct Granting {
     by: Granter,
@@ -135,7 +141,8 @@ impl Lessee {
     ///
     /// An amount above the limit counts as the limit. Seven leases of a limit are live at a time: an eighth ends the oldest, of which
     /// the rest comes back as [unused](Self::take_unused). An earlier `until` than that of older leases holds for these, too. One that has
-    /// come already is granted, and comes back.
+    /// come already is granted, and comes back. One that is later than the limit is [kept](LeasedLimit::kept), and than an hour, counts as
+    /// the later of these.
     ///
     /// It wakes those in line for whom there is room.
     ///
@@ -143,8 +150,11 @@ impl Lessee {
     ///
     /// Only if a waker it calls panics; by then the lease is granted.
     pub fn grant(&mut self, n: usize, amount: u64, until: Timestamp) -> Option<u64> {
-        self.notice_jump();
+        let now = self.now();
+        let has_jumped = self.notice_jump(now);
         let leased = self.leasing.limits().get(n)?;
+        let longest = now.saturating_add(leased.kept().max(LONGEST_LEASE));
+        let until = until.min(if has_jumped { now } else { longest });
         let Granting { by, mark } = self.granting.get_mut(n)?;
         let number = leased.leases().grant(by, amount.min(leased.rule().limit()), until)?;
         leased.set_not_before(None);
@@ -163,7 +173,7 @@ impl Lessee {
     /// Takes up to `amount` of what is left of limit `n` out of use, the oldest leases first. It comes back as
     /// [unused](Self::take_unused). Returns how much it is.
     pub fn reclaim(&mut self, n: usize, amount: u64) -> u64 {
-        let now = self.notice_jump();
+        let now = self.now_after_jumps();
         let leased = self.leasing.limits().get(n).zip(self.granting.get_mut(n));
         leased
             .map_or(0, |(leased, granting)| leased.leases().reclaim(&mut granting.by, now, amount))
@@ -217,7 +227,7 @@ impl Lessee {
     /// [count as produced](LeasedLimit::counts_as_produced) nothing is told here: see [`held`](Self::held).
     #[must_use = "what it tells is not told again"]
     pub fn take_unused(&mut self, n: usize, most: usize) -> Vec<(u64, u64)> {
-        let now = self.notice_jump();
+        let now = self.now_after_jumps();
         let leased = self.leasing.limits().get(n).zip(self.granting.get_mut(n));
         leased.map_or_else(Vec::new, |(leased, granting)| {
             leased.leases().take_unused(&mut granting.by, now, most)
@@ -316,7 +326,7 @@ impl Lessee {
         loop {
             let has_rung = self.leasing.bell().arm();
             // After it is armed: whoever changes something later rings.
-            let now = self.notice_jump();
+            let now = self.now_after_jumps();
             if self.take_low(now) || has_rung {
                 self.leasing.bell().disarm();
                 return;
@@ -351,15 +361,23 @@ impl Lessee {
         self.leasing.limits().get(n)
     }
 
-    /// Reads the clock. If it has jumped back, leases would last longer: they end.
-    fn notice_jump(&mut self) -> Timestamp {
-        let now = self.now();
-        let before = core::mem::replace(&mut self.seen, now);
-        if before.saturating_duration_since(now) > JUMP {
+    /// If the clock has jumped back, leases would last longer: they end. Returns whether it has.
+    fn notice_jump(&mut self, now: Timestamp) -> bool {
+        let has_jumped = self.seen.saturating_duration_since(now) > JUMP;
+        if has_jumped {
             for (leased, granting) in self.leasing.limits().iter().zip(&mut self.granting) {
                 leased.leases().reclaim(&mut granting.by, now, u64::MAX);
+                leased.set_not_before(None);
             }
         }
+        // Small steps back add up.
+        self.seen = if has_jumped { now } else { self.seen.max(now) };
+        has_jumped
+    }
+
+    fn now_after_jumps(&mut self) -> Timestamp {
+        let now = self.now();
+        self.notice_jump(now);
         now
     }
 }

@@ -160,6 +160,46 @@ fn a_try_that_lacked_a_slot_left_no_trace() {
 
 // ---- time --------------------------------------------------------------------------------------------
 
+/// Its end was a time of before the jump.
+#[test]
+fn a_lease_that_was_granted_just_after_a_jump_lasted_too_long() {
+    let mut scene = scene(rate(10));
+    let until = scene.after(s(10));
+    scene.clock.set(Timestamp::ZERO);
+    assert_eq!(scene.lessee.grant(0, 5, until), Some(1));
+    assert!(!scene.tries());
+    assert_eq!(scene.unused(0), [(1, 5)]);
+    // The jump has been seen by now.
+    scene.lessee.grant(0, 5, Timestamp::MAX);
+    scene.clock.advance(s(3_599));
+    assert!(scene.tries());
+    scene.clock.advance(s(1));
+    assert!(!scene.tries());
+}
+
+#[test]
+fn small_steps_back_did_not_add_up_to_a_jump() {
+    let mut scene = scene(rate(10));
+    scene.grant(0, 5);
+    let now = scene.clock.now();
+    for (step, unused) in [(900, vec![]), (1_800, vec![(1, 5)])] {
+        let back = now.as_nanos() - step * 1_000_000;
+        scene.clock.set(Timestamp::from_nanos(back));
+        assert_eq!(scene.unused(0), unused);
+    }
+}
+
+#[test]
+fn a_time_of_before_a_jump_was_told() {
+    let mut scene = scene(rate(10));
+    let at = scene.after(s(3));
+    scene.lessee.not_before(0, Some(at));
+    assert_eq!(scene.unused(0), []);
+    scene.clock.set(Timestamp::ZERO);
+    assert_eq!(scene.unused(0), []);
+    assert_eq!(scene.limiter.try_acquire().unwrap_err().retry_after(), None);
+}
+
 // ---- what is told ------------------------------------------------------------------------------------
 
 // ---- what is lost ------------------------------------------------------------------------------------
