@@ -202,6 +202,22 @@ fn a_time_of_before_a_jump_was_told() {
 
 // ---- what is told ------------------------------------------------------------------------------------
 
+/// A call of a limiter that has no limits on tokens has reserved none.
+#[test]
+fn tokens_were_counted_without_a_limit_on_them() {
+    let mut scene = scene(|builder| rate(10)(builder).max_concurrent(2));
+    scene.lessee.set_slots(2);
+    scene.grant(0, 5);
+    let plain = Limiter::builder().rate(Rate::new(10, s(60))).max_concurrent(2).build();
+    for limiter in [&plain, &scene.limiter] {
+        let first = limiter.call().tokens(Usage::new(7, 8)).try_acquire().unwrap();
+        assert_eq!(first.expected(), Usage::default());
+        let _second = limiter.call().tokens(Usage::new(1, 2)).try_acquire().unwrap();
+        first.settle(Usage::new(3, 4));
+    }
+    assert_eq!(scene.limiter.stats().tokens, plain.stats().tokens);
+}
+
 // ---- what is lost ------------------------------------------------------------------------------------
 
 struct Panics;
