@@ -218,6 +218,23 @@ fn tokens_were_counted_without_a_limit_on_them() {
     assert_eq!(scene.limiter.stats().tokens, plain.stats().tokens);
 }
 
+/// The lease's end is not known, and that was taken for later than any time.
+#[test]
+fn a_pause_hid_behind_a_lease_without_a_time() {
+    let scene = scene(|builder| tokens(1_000)(rate(10)(builder)));
+    scene.limiter.pause(s(5));
+    let refused = scene.limiter.try_acquire().unwrap_err();
+    assert_eq!((refused.limit(), refused.retry_after()), (Limit::Paused, Some(s(5))));
+    let mut call = Box::pin(scene.limiter.acquire_timeout(s(2)));
+    let Poll::Ready(Err(refused)) = poll_once(call.as_mut()) else { panic!("it waits") };
+    assert_eq!((refused.limit(), refused.retry_after()), (Limit::Paused, Some(s(5))));
+    let mut call = scene.waits(0);
+    assert!(!goes(&mut call));
+    assert_eq!(call.estimated_wait(), Some(s(5)));
+    scene.limiter.pause_until(Timestamp::MAX);
+    assert_eq!(scene.limiter.try_acquire().unwrap_err().limit(), Limit::Paused);
+}
+
 // ---- what is lost ------------------------------------------------------------------------------------
 
 struct Panics;
