@@ -237,6 +237,22 @@ fn a_pause_hid_behind_a_lease_without_a_time() {
 
 // ---- what is lost ------------------------------------------------------------------------------------
 
+/// It had its permit, and the pause had yet to be looked at.
+#[test]
+fn a_call_that_a_pause_held_back_took_of_the_leases() {
+    let shared = Arc::new(Semaphore::new(1));
+    let mut scene = scene(|builder| rate(10)(builder).semaphore(Arc::clone(&shared)));
+    scene.grant(0, 5);
+    let held = shared.try_acquire().unwrap();
+    let mut call = scene.waits(0);
+    scene.limiter.pause(s(5));
+    drop(held);
+    assert!(!goes(&mut call));
+    assert_eq!((scene.lessee.left(0), scene.unused(0)), (5, vec![]));
+    scene.clock.advance(s(5));
+    assert!(goes(&mut call));
+}
+
 struct Panics;
 
 impl Wake for Panics {
