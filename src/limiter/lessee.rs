@@ -326,7 +326,12 @@ impl Lessee {
         loop {
             let has_rung = self.leasing.bell().arm();
             // After it is armed: whoever changes something later rings.
-            let now = self.now_after_jumps();
+            let kept = has_rung.then(|| self.leasing.bell().keep());
+            let now = self.now();
+            if let Some(kept) = kept {
+                kept.end();
+            }
+            self.notice_jump(now);
             if self.take_low(now) || has_rung {
                 self.leasing.bell().disarm();
                 return;

@@ -91,9 +91,31 @@ impl Bell {
         self.word.fetch_and(!ARMED, Ordering::Relaxed);
     }
 
+    /// Keeps a ring that was heard until it is known what has changed: the clock may panic meanwhile.
+    pub(crate) fn keep(&self) -> KeptRing<'_> {
+        KeptRing(self)
+    }
+
     /// Waits for a ring.
     pub(crate) fn wait(&self) -> Waiting<'_> {
         self.rope.wait()
+    }
+}
+
+/// If it is dropped, it has rung again.
+pub(crate) struct KeptRing<'a>(&'a Bell);
+
+impl KeptRing<'_> {
+    /// What has changed is known.
+    pub(crate) fn end(self) {
+        core::mem::forget(self);
+    }
+}
+
+impl Drop for KeptRing<'_> {
+    fn drop(&mut self) {
+        // ORDERING: Relaxed: it was acquired by the one who puts it back, and that one hears it. Rings of others add to the same word.
+        self.0.word.fetch_or(RUNG, Ordering::Relaxed);
     }
 }
 

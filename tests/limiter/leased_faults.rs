@@ -278,3 +278,18 @@ impl Clock for Brittle {
         self.clock.sleep_until(deadline)
     }
 }
+
+/// It had been taken, and nobody had looked at what has changed.
+#[test]
+fn a_panic_of_the_clock_lost_a_ring() {
+    let clock = Brittle { clock: ManualClock::new(), breaks: Arc::default() };
+    let builder = Limiter::builder().rate(Rate::per_minute(60)).clock(clock.clone());
+    let (_, mut lessee) = builder.build_leased().unwrap();
+    lessee.rouser().rouse();
+    clock.breaks.store(true, Ordering::Relaxed);
+    let mut changes = || poll_once(Box::pin(lessee.changed()).as_mut()).is_ready();
+    assert!(catch_unwind(AssertUnwindSafe(&mut changes)).is_err());
+    clock.breaks.store(false, Ordering::Relaxed);
+    assert!(changes());
+    assert!(!changes());
+}
