@@ -23,6 +23,14 @@ impl Core {
         }
     }
 
+    /// The same, and what the waker panics with is kept.
+    #[inline]
+    pub(crate) fn ring_if_noted_and_catch(&self) -> Option<Panics> {
+        let bell = self.leasing()?.bell();
+        let noted = bell.untold()?;
+        Some(Panics::of(|| bell.ring_for(noted))).filter(Panics::has_any)
+    }
+
     /// Tells that something has changed. No step is open.
     pub(crate) fn ring(&self) {
         if let Some(leasing) = self.leasing() {

@@ -261,6 +261,34 @@ impl Wake for Panics {
     }
 }
 
+/// The call never had its permit, and what it had taken counted as used.
+#[test]
+fn a_panic_of_the_granters_waker_used_up_what_the_call_had_taken() {
+    for waits in [false, true] {
+        let mut scene = scene(|builder| tokens(1_000)(rate(10)(builder)).max_concurrent(2));
+        scene.lessee.set_slots(2);
+        let mut call = waits.then(|| scene.waits(30));
+        scene.grant(0, 5);
+        scene.grant(1, 100);
+        scene.lessee.set_mark(1, 80);
+        while scene.has_changed() {}
+        let limiter = scene.limiter.clone();
+        let mut changed = Box::pin(scene.lessee.changed());
+        assert!(poll_with(changed.as_mut(), &Waker::from(Arc::new(Panics))).is_pending());
+        let went = catch_unwind(AssertUnwindSafe(|| match &mut call {
+            Some(call) => poll_once(call.as_mut()).is_ready(),
+            None => limiter.call().input_tokens(30).try_acquire().is_ok(),
+        }));
+        assert!(went.is_err());
+        assert!(poll_once(changed.as_mut()).is_ready());
+        drop(changed);
+        drop(call);
+        assert_eq!((scene.lessee.left(0), scene.lessee.left(1)), (4, 70));
+        assert_eq!((scene.unused(0), scene.unused(1)), (vec![(1, 1)], vec![(1, 30)]));
+        assert_eq!((scene.limiter.available_permits(), scene.lessee.in_flight()), (2, 0));
+    }
+}
+
 /// One that panics when it is told to.
 #[derive(Debug, Clone)]
 struct Brittle {
