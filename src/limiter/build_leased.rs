@@ -33,7 +33,8 @@ impl LimiterBuilder {
     ///
     /// # Cost
     ///
-    /// A call takes one compare-and-swap and some ten loads for each limit, and one reading of the clock. 4.5 KiB for each limit.
+    /// A call takes one compare-and-swap and some ten loads for each limit, and one reading of the clock: two if slots are leased, and more
+    /// in a pause. With more than three limits each call allocates. 4.5 KiB for each limit.
     ///
     /// # Errors
     ///

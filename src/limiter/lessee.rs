@@ -208,7 +208,8 @@ impl Lessee {
     }
 
     /// All calls are refused with [`Limit::Lease`](crate::Limit::Lease), for good and those in line included, until it is called
-    /// with `false`.
+    /// with `false`. Those that stand for a permit of a shared [semaphore](crate::LimiterBuilder::semaphore) are refused when they look at
+    /// the time next, as with [`stop`](Limiter::stop).
     ///
     /// # Panics
     ///
@@ -223,7 +224,8 @@ impl Lessee {
     /// out, was [reclaimed](Self::reclaim), or calls have used less than they had reserved. The oldest leases come first.
     ///
     /// Nothing is told twice. Only the newest 512 leases are told of: what comes back of older ones is lost, so it counts as used.
-    /// So does what a call gives back of a third lease, if it was of more than two. Of limits that
+    /// So does what a call gives back of a third lease, if it was of more than two, and of the second newest what is above 2^24 − 1. It
+    /// allocates if something has come back. Of limits that
     /// [count as produced](LeasedLimit::counts_as_produced) nothing is told here: see [`held`](Self::held).
     #[must_use = "what it tells is not told again"]
     pub fn take_unused(&mut self, n: usize, most: usize) -> Vec<(u64, u64)> {
@@ -317,7 +319,7 @@ impl Lessee {
     /// * the limiter was paused, stopped, resumed or closed;
     /// * a [`Rouser`] was called.
     ///
-    /// It may also complete without a change. Of several changes it completes once.
+    /// The end of a lease is no change: whoever wants to know sleeps until then. It may also complete without a change. Of several changes it completes once.
     ///
     /// # Cancel safety
     ///
