@@ -3,6 +3,7 @@
 use super::Limiter;
 use super::leased_limit::LeasedLimit;
 use super::permit::LimiterTime;
+use super::rouser::Rouser;
 use crate::limiter_core::{Core, Leased, Leasing};
 use crate::raw::leases::Granter;
 use crate::semaphore::Semaphore;
@@ -22,7 +23,7 @@ pub struct Demand {
     pub first: u64,
     /// What all calls in line need together.
     pub in_line: u64,
-    /// The most that a call asked for that was refused at once, for lack of a lease, since the last look.
+    /// The most that a call asked for that was refused, at once or at the end of its timeout, for lack of a lease, since the last look.
     pub tried: u64,
 }
 
@@ -56,8 +57,11 @@ pub struct Demand {
 ///
 /// # The clock
 ///
-/// A lease ends by the limiter's clock. If that jumps back by more than a second, leases would last longer: once the lessee is called
-/// after that, all of them end. A call that has read the clock just before the end may still go just after it.
+/// A lease ends by the limiter's clock. If that jumps back by more than a second, at once or in small steps, leases would last longer.
+/// Once the lessee grants, takes back or looks for [changes](Self::changed) after that, all of them end, and times that were
+/// [told](Self::not_before) are forgotten. A grant that notices the jump has a time of before it: its lease has ended, too. No lease lasts
+/// longer than the limit is [kept](LeasedLimit::kept), or an hour if that is more. A jump that the clock has caught up with by then is
+/// not seen: until then leases last longer by as much. A call that has read the clock just before the end may still go just after it.
 pub struct Lessee {
     core: Arc<Core>,
     leasing: Arc<Leasing>,
@@ -65,9 +69,12 @@ pub struct Lessee {
     /// For each limit.
     granting: Vec<Granting>,
     slots: Option<Slots>,
-    /// The newest reading of the clock.
+    /// The newest reading of the clock since it has jumped back.
     seen: Timestamp,
 }
+
+/// Unless the limit is kept for longer.
+const LONGEST_LEASE: Duration = Duration::from_secs(3_600);
 
 struct Granting {
     by: Granter,
@@ -134,7 +141,8 @@ impl Lessee {
     ///
     /// An amount above the limit counts as the limit. Seven leases of a limit are live at a time: an eighth ends the oldest, of which
     /// the rest comes back as [unused](Self::take_unused). An earlier `until` than that of older leases holds for these, too. One that has
-    /// come already is granted, and comes back.
+    /// come already is granted, and comes back. One that is later than the limit is [kept](LeasedLimit::kept), and than an hour, counts as
+    /// the later of these.
     ///
     /// It wakes those in line for whom there is room.
     ///
@@ -142,8 +150,11 @@ impl Lessee {
     ///
     /// Only if a waker it calls panics; by then the lease is granted.
     pub fn grant(&mut self, n: usize, amount: u64, until: Timestamp) -> Option<u64> {
-        self.notice_jump();
+        let now = self.now();
+        let has_jumped = self.notice_jump(now);
         let leased = self.leasing.limits().get(n)?;
+        let longest = now.saturating_add(leased.kept().max(LONGEST_LEASE));
+        let until = until.min(if has_jumped { now } else { longest });
         let Granting { by, mark } = self.granting.get_mut(n)?;
         let number = leased.leases().grant(by, amount.min(leased.rule().limit()), until)?;
         leased.set_not_before(None);
@@ -162,7 +173,7 @@ impl Lessee {
     /// Takes up to `amount` of what is left of limit `n` out of use, the oldest leases first. It comes back as
     /// [unused](Self::take_unused). Returns how much it is.
     pub fn reclaim(&mut self, n: usize, amount: u64) -> u64 {
-        let now = self.notice_jump();
+        let now = self.now_after_jumps();
         let leased = self.leasing.limits().get(n).zip(self.granting.get_mut(n));
         leased
             .map_or(0, |(leased, granting)| leased.leases().reclaim(&mut granting.by, now, amount))
@@ -172,14 +183,18 @@ impl Lessee {
     ///
     /// It wakes those in line for whom there is a slot.
     ///
+    /// Slots have no end of their own: if nobody takes them back they are there, and calls hold theirs for as long as they last. A granter
+    /// who needs an end gives every call a limit with leases beside them: without a lease it does not go, whatever slots there are.
+    ///
     /// # Panics
     ///
     /// Only if a waker it calls panics; by then the slots are there.
     pub fn set_slots(&mut self, slots: usize) {
         let Some(Slots { most, permits, granted }) = &mut self.slots else { return };
         let before = core::mem::replace(granted, slots.min(*most));
-        if *granted >= before {
+        if *granted > before {
             permits.add_permits(*granted - before);
+            self.core.look_for_slots_again();
         } else {
             permits.reduce_permits(before - *granted);
         }
@@ -200,9 +215,8 @@ impl Lessee {
     }
 
     /// All calls are refused with [`Limit::Lease`](crate::Limit::Lease), for good and those in line included, until it is called
-    /// with `false`.
-    ///
-    /// Calls that wait for a slot alone are refused when they look at the time next, as with [`stop`](Limiter::stop).
+    /// with `false`. Those that stand for a permit of a shared [semaphore](crate::LimiterBuilder::semaphore) are refused when they look at
+    /// the time next, as with [`stop`](Limiter::stop).
     ///
     /// # Panics
     ///
@@ -217,11 +231,12 @@ impl Lessee {
     /// out, was [reclaimed](Self::reclaim), or calls have used less than they had reserved. The oldest leases come first.
     ///
     /// Nothing is told twice. Only the newest 512 leases are told of: what comes back of older ones is lost, so it counts as used.
-    /// So does what a call gives back of a third lease, if it was of more than two. Of limits that
+    /// So does what a call gives back of a third lease, if it was of more than two, and of the second newest what is above 2^24 − 1. It
+    /// allocates if something has come back. Of limits that
     /// [count as produced](LeasedLimit::counts_as_produced) nothing is told here: see [`held`](Self::held).
     #[must_use = "what it tells is not told again"]
     pub fn take_unused(&mut self, n: usize, most: usize) -> Vec<(u64, u64)> {
-        let now = self.notice_jump();
+        let now = self.now_after_jumps();
         let leased = self.leasing.limits().get(n).zip(self.granting.get_mut(n));
         leased.map_or_else(Vec::new, |(leased, granting)| {
             leased.leases().take_unused(&mut granting.by, now, most)
@@ -253,6 +268,12 @@ impl Lessee {
         let (in_line, tried) = leased.demand().in_line_and_tried();
         let first = self.leasing.first_needs(n, self.now());
         Demand { first: first.min(in_line), in_line, tried }
+    }
+
+    /// How many calls were refused for lack of a leased slot, at once or at the end of their timeout, since the last look. It forgets them.
+    /// Those do not count that a slot would not have helped: all that the builder has were granted and in use.
+    pub fn slots_tried(&mut self) -> usize {
+        usize::try_from(self.leasing.take_slots_tried()).unwrap_or(usize::MAX)
     }
 
     /// How long the first call in line has waited; `None` if none is in line. Who that is, is told as by [`demand`](Self::demand); zero
@@ -300,12 +321,12 @@ impl Lessee {
     /// Completes when something has changed since it last completed:
     ///
     /// * a call has joined the line, or another is the first in it;
-    /// * a call was refused at once for lack of a lease or a slot;
+    /// * a call was refused, at once or at the end of its timeout, for lack of a lease or a slot;
     /// * less is left of a limit than its [mark](Self::set_mark);
     /// * the limiter was paused, stopped, resumed or closed;
     /// * a [`Rouser`] was called.
     ///
-    /// It may also complete without a change. Of several changes it completes once.
+    /// The end of a lease is no change: whoever wants to know sleeps until then. It may also complete without a change. Of several changes it completes once.
     ///
     /// # Cancel safety
     ///
@@ -314,7 +335,12 @@ impl Lessee {
         loop {
             let has_rung = self.leasing.bell().arm();
             // After it is armed: whoever changes something later rings.
-            let now = self.notice_jump();
+            let kept = has_rung.then(|| self.leasing.bell().keep());
+            let now = self.now();
+            if let Some(kept) = kept {
+                kept.end();
+            }
+            self.notice_jump(now);
             if self.take_low(now) || has_rung {
                 self.leasing.bell().disarm();
                 return;
@@ -349,15 +375,23 @@ impl Lessee {
         self.leasing.limits().get(n)
     }
 
-    /// Reads the clock. If it has jumped back, leases would last longer: they end.
-    fn notice_jump(&mut self) -> Timestamp {
-        let now = self.now();
-        let before = core::mem::replace(&mut self.seen, now);
-        if before.saturating_duration_since(now) > JUMP {
+    /// If the clock has jumped back, leases would last longer: they end. Returns whether it has.
+    fn notice_jump(&mut self, now: Timestamp) -> bool {
+        let has_jumped = self.seen.saturating_duration_since(now) > JUMP;
+        if has_jumped {
             for (leased, granting) in self.leasing.limits().iter().zip(&mut self.granting) {
                 leased.leases().reclaim(&mut granting.by, now, u64::MAX);
+                leased.set_not_before(None);
             }
         }
+        // Small steps back add up.
+        self.seen = if has_jumped { now } else { self.seen.max(now) };
+        has_jumped
+    }
+
+    fn now_after_jumps(&mut self) -> Timestamp {
+        let now = self.now();
+        self.notice_jump(now);
         now
     }
 }
@@ -370,41 +404,5 @@ impl fmt::Debug for Lessee {
             .field("slots", &self.slots())
             .field("waiters", &self.waiters())
             .finish_non_exhaustive()
-    }
-}
-
-/// Makes [`Lessee::changed`] complete. From [`Lessee::rouser`].
-///
-/// ```
-/// use ringgate::{Limiter, Rate};
-///
-/// # #[tokio::main(flavor = "current_thread")]
-/// # async fn main() -> Result<(), ringgate::BuildLeasedError> {
-/// let (_, mut lessee) = Limiter::builder().rate(Rate::per_minute(60)).build_leased()?;
-/// let rouser = lessee.rouser();
-/// std::thread::spawn(move || rouser.rouse());
-/// lessee.changed().await;
-/// # Ok(())
-/// # }
-/// ```
-#[derive(Clone)]
-pub struct Rouser {
-    core: Arc<Core>,
-}
-
-impl Rouser {
-    /// Makes [`Lessee::changed`] complete, now or when it is called next.
-    ///
-    /// # Panics
-    ///
-    /// Only if the waker of that future panics.
-    pub fn rouse(&self) {
-        self.core.ring();
-    }
-}
-
-impl fmt::Debug for Rouser {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Rouser").finish_non_exhaustive()
     }
 }

@@ -47,19 +47,25 @@ impl Bell {
         self.noted.fetch_add(1, Ordering::Release);
     }
 
+    /// How many changes were noted, if it has yet to ring for some of them.
+    #[inline]
+    pub(crate) fn untold(&self) -> Option<u64> {
+        // ORDERING: Acquire pairs with the Release in `note`: these changes go on with the ring.
+        let noted = self.noted.load(Ordering::Acquire);
+        // ORDERING: Relaxed: a stale number rings once too often. Whoever has noted something sees its own number in `noted`.
+        (noted > self.told.load(Ordering::Relaxed)).then_some(noted)
+    }
+
     /// Rings if something has changed. No step is open.
     #[inline]
     pub(crate) fn ring_if_noted(&self) {
-        // ORDERING: Acquire pairs with the Release in `note`: these changes go on with this ring.
-        let noted = self.noted.load(Ordering::Acquire);
-        // ORDERING: Relaxed: a stale number rings once too often. Whoever has noted something sees its own number in `noted`.
-        if noted > self.told.load(Ordering::Relaxed) {
+        if let Some(noted) = self.untold() {
             self.ring_for(noted);
         }
     }
 
     #[cold]
-    fn ring_for(&self, noted: u64) {
+    pub(crate) fn ring_for(&self, noted: u64) {
         // MUTANTS: bell ring_for
         self.ring();
         // ORDERING: Relaxed: after the ring. A thread that sees the number rings no more; it reads nothing by it.
@@ -91,9 +97,31 @@ impl Bell {
         self.word.fetch_and(!ARMED, Ordering::Relaxed);
     }
 
+    /// Keeps a ring that was heard until it is known what has changed: the clock may panic meanwhile.
+    pub(crate) fn keep(&self) -> KeptRing<'_> {
+        KeptRing(self)
+    }
+
     /// Waits for a ring.
     pub(crate) fn wait(&self) -> Waiting<'_> {
         self.rope.wait()
+    }
+}
+
+/// If it is dropped, it has rung again.
+pub(crate) struct KeptRing<'a>(&'a Bell);
+
+impl KeptRing<'_> {
+    /// What has changed is known.
+    pub(crate) fn end(self) {
+        core::mem::forget(self);
+    }
+}
+
+impl Drop for KeptRing<'_> {
+    fn drop(&mut self) {
+        // ORDERING: Relaxed: it was acquired by the one who puts it back, and that one hears it. Rings of others add to the same word.
+        self.0.word.fetch_or(RUNG, Ordering::Relaxed);
     }
 }
 

@@ -1,6 +1,5 @@
 //! A call in line of a limiter with leases: what it needs is counted, and the first of all tells since when it waits.
 
-use super::budgets::Share;
 use super::demand::Shown;
 use super::leasing::{Leased, Leasing};
 use super::shared::Core;
@@ -16,22 +15,6 @@ pub(super) enum Rank {
     /// It stands for a shared permit.
     Stands(u64),
     Behind(u64),
-}
-
-impl Core {
-    /// A call in line is polled.
-    #[inline]
-    pub(super) fn show(&self, share: Option<&Share<'_>>, rank: Rank) {
-        if let Some(Share::Leased(in_line)) = share {
-            // Longer than from one look to the next.
-            let lasts = match rank {
-                Rank::First => self.grace.duration(),
-                Rank::Stands(ahead) => 2 * self.shared_grace().between_looks(ahead),
-                Rank::Behind(ahead) => 2 * self.grace.patience(ahead),
-            };
-            in_line.show(lasts.max(self.grace.duration()), matches!(rank, Rank::Behind(_)));
-        }
-    }
 }
 
 impl Leasing {
@@ -71,7 +54,7 @@ pub(super) struct InLine<'a> {
 impl InLine<'_> {
     /// It is the first, or stands in for that one, unless another has shown itself that goes before it, and has neither left nor
     /// become silent.
-    fn show(&self, lasts: Duration, stands_in: bool) {
+    pub(super) fn show(&self, lasts: Duration, stands_in: bool) {
         let (first, now) = (&self.leasing.first, self.leasing.time.now());
         let call = Shown { nth: self.nth, since: self.since, now, lasts, stands_in };
         if first.is_before(&call) {

@@ -347,7 +347,10 @@ impl Future for Queued<'_> {
         self.leave();
         Poll::Ready(match last {
             Poll::Ready(decided) => decided,
-            Poll::Pending => core.try_admit(&ask),
+            Poll::Pending => core.try_admit(&ask).inspect_err(|refused| {
+                // It may have been too short for anyone to hear that it was in line.
+                core.note_refusal(&ask, refused);
+            }),
         })
     }
 }
