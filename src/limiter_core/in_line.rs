@@ -2,7 +2,6 @@
 
 use super::demand::Shown;
 use super::leasing::{Leased, Leasing};
-use super::shared::Core;
 use crate::time::Timestamp;
 use crate::tokens::Usage;
 use core::time::Duration;
