@@ -326,13 +326,8 @@ impl Lessee {
     /// Dropping the future loses no change: the next call of it completes.
     pub async fn changed(&mut self) {
         loop {
-            let has_rung = self.leasing.bell().arm();
             // After it is armed: whoever changes something later rings.
-            let kept = has_rung.then(|| self.leasing.bell().keep());
-            let now = self.now();
-            if let Some(kept) = kept {
-                kept.end();
-            }
+            let (has_rung, now) = self.leasing.bell().arm_and(|| self.now());
             self.notice_jump(now);
             if self.take_low(now) || has_rung {
                 self.leasing.bell().disarm();
