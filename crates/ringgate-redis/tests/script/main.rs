@@ -8,10 +8,8 @@ mod ledger;
 #[path = "../common/model.rs"]
 mod model;
 mod process;
-mod processes;
 mod pushes;
 mod random;
 mod scene;
 mod server;
-mod sessions;
 mod shares;
