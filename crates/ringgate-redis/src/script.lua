@@ -80,11 +80,11 @@ local function text(n) return string.format('%.0f', n) end
 
 local version = word()
 local test_clock, test_run, test_uptime = word(), word(), word()
-local id, seq, acked = word(), whole(), whole()
+local id, seq, acked, acked_at = word(), whole(), whole(), whole()
 local known_epoch, new_epoch = word(), word()
 local vouched, slack, known_steps, ttl = whole(), whole(), whole(), whole()
 local pause, resume, leave = whole(), whole(), whole() > 0
-local slot_limit, slots_have, slots_need, slots_want = word(), whole(), whole(), whole()
+local slot_limit, slots_have, in_flight, slots_need, slots_want = word(), whole(), whole(), whole(), whole()
 local waited = whole()
 local fallback, apart, claimed, unused = word(), whole() > 0, whole(), whole() > 0
 local windows = {}
@@ -120,15 +120,17 @@ local clock, run, uptime
 local publish = 'PUBLISH'
 if test_clock ~= '' then
   clock, run, uptime = number(test_clock), test_run, number(test_uptime)
-  if not clock or not uptime then return { 'arguments' } end
+  if not clock then return { 'arguments' } end
 else
   local time = redis.call('TIME')
   clock = tonumber(time[1]) * 1000000 + tonumber(time[2])
   local info = redis.call('INFO', 'server')
-  run = string.match(info, 'run_id:(%x+)') or ''
+  run = string.match(info, 'run_id:(%x+)')
   if string.find(info, '_mode:cluster', 1, true) then publish = 'SPUBLISH' end
-  uptime = (tonumber(string.match(info, 'uptime_in_seconds:(%d+)')) or 0) * 1000000
+  uptime = tonumber(string.match(info, 'uptime_in_seconds:(%d+)') or '')
+  uptime = uptime and uptime * 1000000
 end
+if not run or run == '' or not uptime then return { 'unidentified' } end
 
 -- The state.
 

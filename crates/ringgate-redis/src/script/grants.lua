@@ -14,7 +14,7 @@ local function is_before(m)
   return m.since < me.since or (m.since == me.since and m.id < id)
 end
 
-local slots_before, slots_after, slots_others = 0, 0, 0
+local slots_before, slots_after, slots_others, slots_apart = 0, 0, 0, 0
 for _, w in ipairs(windows) do w.before, w.after, w.kept_free = 0, 0, part_of(w.limit, unknown) end
 
 local function keep_free(m)
@@ -25,9 +25,12 @@ local function keep_free(m)
   return slot_limit and part_of(slot_limit, share) or 0
 end
 
-keep_free(me)
+local slots_of_mine = keep_free(me)
 for _, m in ipairs(members) do
-  slots_others = slots_others + math.max(m.ends > now and m.slots or 0, keep_free(m))
+  local slots, kept = m.ends > now and m.slots or 0, keep_free(m)
+  slots_others = slots_others + math.max(slots, kept)
+  -- What is kept free, and is not in use as slots of those that are alive.
+  slots_apart = slots_apart + math.max(0, kept - slots)
   if m.since > 0 and m.ends > now then
     local more = math.max(0, slots_need_of(m) - m.slots)
     if is_before(m) then slots_before = slots_before + more else slots_after = slots_after + more end
@@ -88,6 +91,14 @@ end
 if not slot_limit or leave then me.slots, slots_kept = 0, 0 end
 local slots_told = me.slots
 me.slots = math.max(slots_told, math.min(slots_kept, slots_want))
+
+-- How many of those that are not kept free for others are one's part.
+
+local slots_fair = 0
+if slot_limit then
+  slots_apart = slots_apart + math.max(0, slots_of_mine - me.slots) + part_of(slot_limit, unknown)
+  slots_fair = math.floor(math.max(0, slot_limit - slots_apart) / share)
+end
 
 -- When there may be room for what it did not get: when enough cells have left, at the earliest.
 

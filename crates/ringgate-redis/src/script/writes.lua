@@ -67,7 +67,7 @@ if slots_were > slots_alive + me.slots and slots_before + slots_after > 0 then t
 
 local reply = {
   'ok', epoch, now, steps, math.max(0, paused - now), math.max(0, quiet - now), never and -1 or retry,
-  share, slots_told, slots_before + slots_after, me.told,
+  share, slots_told, slots_before + slots_after, slots_fair, me.told,
 }
 for _, w in ipairs(windows) do
   local used = math.min(w.used + w.held + w.held_by_me, LARGEST)

@@ -443,8 +443,10 @@ impl State {
         let slots_counted = me.slots;
         let fallback = me.share.told;
         let stays = !trip.leave || me.share.kept_until > now;
+        let unknown = self.unknown(&me);
         // Also what it holds counts from here on, which is nothing if it goes.
         self.members.push(me);
+        let slots_fair = self.slots_fair(terms, unknown) / processes;
         let retry = self.retry(trip, terms, goes, &granted, &others);
         let all: Vec<u64> = (0..terms.windows.len()).map(|index| self.all(index)).collect();
         if !stays {
@@ -467,6 +469,7 @@ impl State {
             processes,
             slots,
             slots_wanted: slots_needed[0] + slots_needed[1],
+            slots_fair,
             fallback,
             windows: (0..all.len())
                 .map(|index| Granted {
@@ -509,6 +512,16 @@ impl State {
     fn unknown(&self, me: &Member) -> u64 {
         let known: u64 = self.members.iter().chain([me]).map(|member| member.share.most).sum();
         if self.last < self.lost_until { ALL - known } else { 0 }
+    }
+
+    /// All that are not kept free for processes that are cut off.
+    fn slots_fair(&self, terms: &Terms, unknown: u64) -> u64 {
+        let limit = terms.slots.unwrap_or(0);
+        let apart = self.members.iter().map(|member| {
+            let slots = if member.ends > self.last { member.slots } else { 0 };
+            part(limit, self.kept_free(member)).saturating_sub(slots)
+        });
+        limit.saturating_sub(apart.sum::<u64>() + part(limit, unknown))
     }
 
     fn slots_needed(&self, me: &Member) -> [u64; 2] {
