@@ -23,8 +23,8 @@ pub use acquire::{LimiterAcquire, LimiterAcquireOwned};
 pub use build_leased::BuildLeasedError;
 pub use builder::LimiterBuilder;
 pub use call::LimiterCall;
-pub use leased_limit::LeasedLimit;
-pub use lessee::{Demand, Lessee};
+pub use leased_limit::{Demand, LeasedLimit};
+pub use lessee::Lessee;
 #[cfg(feature = "metrics")]
 pub use metrics::describe_metrics;
 pub use permit::{LimiterPermit, OwnedLimiterPermit};

@@ -1,7 +1,7 @@
 //! The one who grants leases to a limiter.
 
 use super::Limiter;
-use super::leased_limit::LeasedLimit;
+use super::leased_limit::{Demand, LeasedLimit};
 use super::permit::LimiterTime;
 use super::rouser::Rouser;
 use crate::limiter_core::{Core, Leased, Leasing};
@@ -12,20 +12,6 @@ use core::fmt;
 use core::future::Future;
 use core::time::Duration;
 use std::sync::Arc;
-
-/// What calls need of a leased limit. From [`Lessee::demand`]. The numbers are of nearly the same moment, and for information: a call may
-/// come or go meanwhile.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash)]
-#[non_exhaustive]
-pub struct Demand {
-    /// What the first call in line needs; 0 if none is in line. It may be what another one needs for a moment, or while nobody polls
-    /// the first: a call that has not shown itself for longer than the [grace](crate::LimiterBuilder::grace) is passed over.
-    pub first: u64,
-    /// What all calls in line need together.
-    pub in_line: u64,
-    /// The most that a call asked for that was refused, at once or at the end of its timeout, for lack of a lease, since the last look.
-    pub tried: u64,
-}
 
 /// The granter's side of a limiter whose limits are kept somewhere else. From [`LimiterBuilder::build_leased`](crate::LimiterBuilder::build_leased).
 ///
@@ -98,7 +84,7 @@ impl Lessee {
         let limits = leasing.limits().iter().map(LeasedLimit::of).collect();
         let granting = granters.into_iter().map(|by| Granting { by, mark: 0 }).collect();
         let slots = slots.map(|(most, permits)| Slots { most, permits, granted: 0 });
-        let seen = Timestamp::ZERO;
+        let seen = core.time().now();
         Self { core, leasing, limits, granting, slots, seen }
     }
 
@@ -326,13 +312,8 @@ impl Lessee {
     /// Dropping the future loses no change: the next call of it completes.
     pub async fn changed(&mut self) {
         loop {
-            let has_rung = self.leasing.bell().arm();
             // After it is armed: whoever changes something later rings.
-            let kept = has_rung.then(|| self.leasing.bell().keep());
-            let now = self.now();
-            if let Some(kept) = kept {
-                kept.end();
-            }
+            let (has_rung, now) = self.leasing.bell().arm_and(|| self.now());
             self.notice_jump(now);
             if self.take_low(now) || has_rung {
                 self.leasing.bell().disarm();

@@ -97,9 +97,13 @@ impl Bell {
         self.word.fetch_and(!ARMED, Ordering::Relaxed);
     }
 
-    /// Keeps a ring that was heard until it is known what has changed: the clock may panic meanwhile.
-    pub(crate) fn keep(&self) -> KeptRing<'_> {
-        KeptRing(self)
+    /// [`arm`](Self::arm), and what must not panic after it: if it does, it has rung again.
+    pub(crate) fn arm_and<R>(&self, look: impl FnOnce() -> R) -> (bool, R) {
+        let has_rung = self.arm();
+        let kept = has_rung.then(|| KeptRing(self));
+        let found = look();
+        core::mem::forget(kept);
+        (has_rung, found)
     }
 
     /// Waits for a ring.
@@ -108,15 +112,8 @@ impl Bell {
     }
 }
 
-/// If it is dropped, it has rung again.
-pub(crate) struct KeptRing<'a>(&'a Bell);
-
-impl KeptRing<'_> {
-    /// What has changed is known.
-    pub(crate) fn end(self) {
-        core::mem::forget(self);
-    }
-}
+/// A ring that was heard. If this is dropped, it has rung again.
+struct KeptRing<'a>(&'a Bell);
 
 impl Drop for KeptRing<'_> {
     fn drop(&mut self) {

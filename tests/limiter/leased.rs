@@ -479,10 +479,11 @@ fn demand_is_what_those_in_line_need() {
     };
     assert_eq!((demand(&mut scene, 0), demand(&mut scene, 1)), ((0, 0, 0), (0, 0, 0)));
     assert_eq!(scene.lessee.waited(), None);
-    let first = scene.waits(30);
+    let mut first = scene.waits(30);
     scene.clock.advance(s(2));
     let mut second = scene.waits(5);
     scene.clock.advance(s(1));
+    assert!(!goes(&mut first));
     assert_eq!((demand(&mut scene, 0), demand(&mut scene, 1)), ((1, 2, 0), (30, 35, 0)));
     assert_eq!((scene.lessee.waited(), scene.lessee.waiters()), (Some(s(3)), 2));
     assert!(scene.takes(7).is_none());
