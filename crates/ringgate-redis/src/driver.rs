@@ -16,7 +16,7 @@ mod take;
 use crate::batch::Flow;
 use crate::link::{Link, News};
 use crate::random::Random;
-use crate::script::{Ask, Reply, StoreError, Terms, Trip};
+use crate::script::{self, Ask, Reply, StoreError, Terms, Trip};
 use crate::session::{Session, Unused};
 use crate::status::Status;
 use core::fmt;
@@ -27,7 +27,7 @@ use core::time::Duration;
 use plan::{Earliest, Plan};
 use redis::ErrorKind;
 use ringgate::time::Timestamp;
-use ringgate::{LeasedLimit, Lessee};
+use ringgate::{LeasedLimit, Lessee, Limit};
 use share::Share;
 use std::collections::VecDeque;
 use tokio::sync::watch;
@@ -89,6 +89,8 @@ pub struct Driver<L> {
     /// What the store has given to it. More than it may use if others need them.
     had_slots: u64,
     slots_wanted: u64,
+    /// A call was refused for lack of a slot since the last trip.
+    slot_tried: bool,
     /// A call has gone since slots were granted last.
     used_turn: bool,
     processes: u64,
@@ -96,6 +98,8 @@ pub struct Driver<L> {
     in_flight: u64,
     /// When something was last in use.
     busy_at: u64,
+    /// Until then calls that nobody counts may give something back.
+    settled_at: u64,
     /// The store has a record of this process, or may have.
     joined: bool,
     /// When the last trip began, and what that took.
@@ -122,6 +126,8 @@ pub struct Driver<L> {
 struct Window {
     limit: u64,
     produced: bool,
+    /// Nobody counts the calls that have taken of it, and they may give back some of it for so long.
+    unsettled: u64,
     flow: Flow,
     /// When its live leases end; the newest last.
     ends: VecDeque<u64>,
@@ -151,8 +157,11 @@ impl<L: Link> Driver<L> {
     pub(crate) fn new(parts: Parts, link: L) -> (watch::Receiver<Status>, Self) {
         let Parts { lessee, terms, settings, seed } = parts;
         let mut random = Random::new(seed);
+        let counts_calls = lessee.slots().is_some();
         let (status, watched) = watch::channel(Status::new());
-        let limits = lessee.limits().iter().map(Window::new).collect();
+        let limits = lessee.limits().iter().zip(&terms.windows);
+        let limits = limits.map(|(limit, window)| Window::new(limit, window, counts_calls));
+        let limits = limits.collect();
         let now = micros(lessee.now());
         let session = Session::new(random.next(), terms, settings.assumes_unused);
         let driver = Self {
@@ -169,11 +178,13 @@ impl<L: Link> Driver<L> {
             slots_until: 0,
             had_slots: 0,
             slots_wanted: 0,
+            slot_tried: false,
             used_turn: false,
             processes: 1,
             waiters: 0,
             in_flight: 0,
             busy_at: now,
+            settled_at: 0,
             joined: false,
             began: None,
             took: 0,
@@ -306,10 +317,13 @@ impl<L: Link> Driver<L> {
 }
 
 impl Window {
-    fn new(limit: &LeasedLimit) -> Self {
+    fn new(limit: &LeasedLimit, window: &script::Window, counts_calls: bool) -> Self {
+        let produced = limit.counts_as_produced();
+        let is_settled = counts_calls || produced || limit.kind() == Limit::Rate;
         Self {
             limit: limit.limit(),
-            produced: limit.counts_as_produced(),
+            produced,
+            unsettled: if is_settled { 0 } else { window.kept },
             flow: Flow::default(),
             ends: VecDeque::new(),
             left: 0,

@@ -21,7 +21,8 @@ impl<L: Link> Driver<L> {
         }
         self.in_vain &= !was_used;
         self.used_turn |= was_used && self.slots_out() > 0;
-        let has_tries = self.limits.iter().any(|window| window.tried > 0);
+        self.slot_tried |= self.lessee.slots_tried() > 0;
+        let has_tries = self.slot_tried || self.limits.iter().any(|window| window.tried > 0);
         if was_used || has_tries || self.is_busy() {
             self.busy_at = now;
         }
@@ -54,6 +55,9 @@ impl<L: Link> Driver<L> {
         let is_produced = window.produced;
         let took =
             window.flow.look(now, self.settings.lease, Look { left, held, used, is_produced });
+        if took && window.unsettled > 0 {
+            self.settled_at = self.settled_at.max(now.saturating_add(window.unsettled));
+        }
         window.left = left;
         (window.first, window.in_line) = (demand.first, demand.in_line);
         window.tried = window.tried.max(demand.tried);
@@ -111,6 +115,6 @@ impl<L: Link> Driver<L> {
             window.flow.restart();
         }
         (self.asked, self.told_pause, self.began) = (None, None, None);
-        (self.retry_at, self.busy_at, self.slots_until) = (0, 0, 0);
+        (self.retry_at, self.busy_at, self.slots_until, self.settled_at) = (0, 0, 0, 0);
     }
 }

@@ -67,14 +67,14 @@ impl<L: Link> Driver<L> {
             due.at(self.now);
         }
         if is_closed {
-            if self.in_flight == 0 {
+            if !self.is_busy() {
                 due.at(self.now);
             }
         } else {
             if hunger.windows || self.is_low() {
                 due.at(self.asks_again_at());
             }
-            if hunger.slots {
+            if hunger.slots || self.lacks_a_slot() {
                 due.at(self.asks_for_slots_at());
             }
         }
@@ -97,7 +97,7 @@ impl<L: Link> Driver<L> {
         if !self.joined {
             return;
         }
-        if self.is_busy() {
+        if self.is_busy() || self.now < self.settled_at {
             due.at(began.saturating_add(heartbeat));
         } else if self.failures == 0 {
             due.at(self.leaves_at());
@@ -112,7 +112,8 @@ impl<L: Link> Driver<L> {
 
     /// When it gives back all it has if it stays idle.
     pub(super) fn leaves_at(&self) -> u64 {
-        self.busy_at.saturating_add(self.heartbeat().max(2 * self.settings.lease))
+        let idle = self.heartbeat().max(2 * self.settings.lease);
+        self.busy_at.saturating_add(idle).max(self.settled_at)
     }
 
     pub(super) fn heartbeat(&self) -> u64 {
@@ -121,7 +122,8 @@ impl<L: Link> Driver<L> {
 
     /// Whether calls are in line or in flight, or hold what they may use.
     pub(super) fn is_busy(&self) -> bool {
-        self.waiters > 0 || self.in_flight > 0 || self.limits.iter().any(|window| window.is_held)
+        let is_held = |window: &super::Window| window.is_held;
+        self.waiters > 0 || self.in_flight > 0 || self.limits.iter().any(is_held)
     }
 
     /// What calls in line wait for that a trip may bring.
@@ -162,6 +164,11 @@ impl<L: Link> Driver<L> {
         let limit = self.session.terms().slots.unwrap_or(0);
         let calls = self.in_flight.saturating_add(self.waiters);
         calls.min(self.level()).min(limit).max(self.in_flight.min(limit))
+    }
+
+    /// Whether a call that does not wait was refused for lack of a slot, and another one would be.
+    pub(super) fn lacks_a_slot(&self) -> bool {
+        self.slot_tried && self.waiters == 0 && self.in_flight >= self.slots && !self.refuses
     }
 
     /// Whether less is left than calls will take soon.
@@ -235,7 +242,7 @@ impl<L: Link> Driver<L> {
         if self.limits.iter().any(|window| window.left > 0) {
             self.limits.iter().filter_map(super::Window::until).for_each(|until| next.at(until));
         }
-        if is_closed && self.in_flight > 0 || self.had_slots > self.slots {
+        if is_closed && self.is_busy() || self.had_slots > self.slots {
             next.at(self.now + LOOKS);
         }
         self.share_wakes(next);

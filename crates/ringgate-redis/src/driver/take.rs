@@ -35,6 +35,7 @@ impl<L: Link> Driver<L> {
         self.plan_to_ask_again(trip, reply);
         if trip.leave {
             (self.joined, self.asked, self.busy_at) = (false, None, self.now);
+            self.session.rename(self.random.next());
         }
         let epoch = reply.epoch;
         let is_slow = self.took >= self.settings.lease;
@@ -58,7 +59,7 @@ impl<L: Link> Driver<L> {
         // Those that were granted just now are used before they are given up.
         let new = self.had_slots.saturating_sub(trip.slots.have);
         self.used_turn &= new == 0;
-        let fair = limit / self.processes;
+        let fair = reply.slots_fair.min(limit);
         let keeps = if fair == 0 && !self.used_turn { self.had_slots } else { fair.max(new) };
         let slots = if self.slots_wanted > 0 { self.had_slots.min(keeps) } else { self.had_slots };
         self.set_slots(slots);

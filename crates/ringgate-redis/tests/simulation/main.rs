@@ -6,6 +6,7 @@
 //! `RINGGATE_REDIS_SEED` runs one history, that of this seed. `RINGGATE_REDIS_HISTORIES` runs so many. `RINGGATE_REDIS_TRACE` shows trips and
 //! admissions.
 
+mod busy;
 mod ledger;
 #[allow(dead_code, reason = "other tests use all of it")]
 #[path = "../common/model.rs"]
