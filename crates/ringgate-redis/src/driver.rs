@@ -19,6 +19,7 @@ use crate::random::Random;
 use crate::script::{self, Ask, Reply, StoreError, Terms, Trip};
 use crate::session::{Session, Unused};
 use crate::status::Status;
+use crate::suspension::Suspension;
 use core::fmt;
 use core::future::{Future, poll_fn};
 use core::pin::pin;
@@ -100,12 +101,15 @@ pub struct Driver<L> {
     busy_at: u64,
     /// Until then calls that nobody counts may give something back.
     settled_at: u64,
+    suspension: Suspension,
     /// The store has a record of this process, or may have.
     joined: bool,
     /// When the last trip began, and what that took.
     began: Option<u64>,
     took: u64,
     failures: u32,
+    /// So many answers in a row came when the leases that they brought had ended.
+    late_answers: u32,
     retry_at: u64,
     asked: Option<Asked>,
     /// The last answer brought what the first call in line needed, and nothing was taken since.
@@ -147,6 +151,8 @@ struct Window {
 struct Asked {
     first: Vec<u64>,
     had_line: bool,
+    /// The store keeps something free for calls in line.
+    holds_back: bool,
     /// Not before that, unless something else is needed.
     again_at: u64,
     /// The same for slots.
@@ -185,10 +191,12 @@ impl<L: Link> Driver<L> {
             in_flight: 0,
             busy_at: now,
             settled_at: 0,
+            suspension: Suspension::new(),
             joined: false,
             began: None,
             took: 0,
             failures: 0,
+            late_answers: 0,
             retry_at: 0,
             asked: None,
             in_vain: false,

@@ -197,7 +197,6 @@ impl Session {
         (self.process, self.seq, self.acked) = (process, 0, 0);
     }
 
-
     fn tallies(&self, demand: &Demand) -> Vec<Tally> {
         let tallies = demand.tallies.iter().zip(&self.used_acked);
         tallies.map(|(&(used, held), &used_acked)| Tally { used, used_acked, held }).collect()

@@ -5,11 +5,13 @@ use crate::batch::Look;
 use crate::link::Link;
 use crate::script::MOST_RETURNS;
 use crate::session::Unused;
+use core::time::Duration;
 
 impl<L: Link> Driver<L> {
     pub(super) fn look(&mut self) {
         let now = micros(self.lessee.now());
-        if now < self.now {
+        let was_suspended = self.suspension.look() >= Duration::from_micros(self.settings.lease);
+        if now < self.now || was_suspended {
             self.forget_times();
         }
         self.now = now;
@@ -22,7 +24,9 @@ impl<L: Link> Driver<L> {
         self.in_vain &= !was_used;
         self.used_turn |= was_used && self.slots_out() > 0;
         self.slot_tried |= self.lessee.slots_tried() > 0;
+        // One that lacks a lease is refused before anybody looks for a slot.
         let has_tries = self.slot_tried || self.limits.iter().any(|window| window.tried > 0);
+        self.slot_tried = has_tries;
         if was_used || has_tries || self.is_busy() {
             self.busy_at = now;
         }
@@ -55,9 +59,6 @@ impl<L: Link> Driver<L> {
         let is_produced = window.produced;
         let took =
             window.flow.look(now, self.settings.lease, Look { left, held, used, is_produced });
-        if took && window.unsettled > 0 {
-            self.settled_at = self.settled_at.max(now.saturating_add(window.unsettled));
-        }
         window.left = left;
         (window.first, window.in_line) = (demand.first, demand.in_line);
         window.tried = window.tried.max(demand.tried);
@@ -105,7 +106,7 @@ impl<L: Link> Driver<L> {
             && self.slots_out() > self.had_slots.max(count(self.lessee.in_flight()))
     }
 
-    /// The clock has gone back: leases would last too long.
+    /// The clock has gone back, or has stood still: leases would last too long.
     fn forget_times(&mut self) {
         self.share = None;
         self.set_slots(0);

@@ -18,6 +18,9 @@ pub(super) enum Plan {
 /// have ended. That makes no trips.
 const LOOKS: u64 = 10_000;
 
+/// While the store keeps something free for calls in line, it looks so often whether they have left.
+const LINE_LOOKS: u64 = 50_000;
+
 /// What calls wait for.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Hunger {
@@ -81,7 +84,7 @@ impl<L: Link> Driver<L> {
         if let Some(renews) = self.renews_at().filter(|_| !is_closed) {
             due.at(renews.max(self.asks_again_at()));
         }
-        if self.drained_slots() > 0 {
+        if self.drained_slots() > 0 || self.line_has_gone() {
             due.at(self.now);
         }
         self.due_by_time(&mut due);
@@ -211,6 +214,15 @@ impl<L: Link> Driver<L> {
         self.asked.as_ref().map_or(self.now, |asked| asked.slots_at.max(self.now))
     }
 
+    /// The store keeps something free for calls that are not in line any more.
+    fn line_has_gone(&self) -> bool {
+        self.waiters == 0 && self.told_line()
+    }
+
+    fn told_line(&self) -> bool {
+        self.failures == 0 && self.asked.as_ref().is_some_and(|asked| asked.holds_back)
+    }
+
     /// Slots that have been given up for others, and are free now.
     pub(super) fn drained_slots(&self) -> u64 {
         if self.share.is_some() || self.had_slots <= self.slots {
@@ -244,6 +256,9 @@ impl<L: Link> Driver<L> {
         }
         if is_closed && self.is_busy() || self.had_slots > self.slots {
             next.at(self.now + LOOKS);
+        }
+        if self.told_line() {
+            next.at(self.now + LINE_LOOKS);
         }
         self.share_wakes(next);
     }

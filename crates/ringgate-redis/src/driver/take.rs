@@ -10,6 +10,8 @@ use std::sync::Arc;
 /// The first wait after a trip that failed, and after an answer that left something to wish for and told no time.
 const FIRST_RETRY: u64 = 20_000;
 const FIRST_MISS: u64 = 5_000;
+/// After so many answers that came too late the store counts as away.
+const LATE_ANSWERS: u32 = 4;
 /// The most leases of a limit that live at a time.
 const LIVE_LEASES: usize = 7;
 
@@ -39,8 +41,10 @@ impl<L: Link> Driver<L> {
         }
         let epoch = reply.epoch;
         let is_slow = self.took >= self.settings.lease;
+        self.back_off(is_slow);
+        let is_late = self.late_answers >= LATE_ANSWERS;
         self.status.send_modify(|status| {
-            status.store = StoreState::Connected;
+            status.store = if is_late { StoreState::Late } else { StoreState::Connected };
             status.epoch = Some(epoch);
             status.processes = reply.processes;
             status.is_quiet = reply.quiet > 0;
@@ -77,12 +81,18 @@ impl<L: Link> Driver<L> {
             let Some(window) = self.limits.get_mut(n) else { return };
             window.wanted = granted.wanted;
             let amount = if has_strays { 0 } else { granted.amount.min(want) };
+            // Calls in line take of it at once.
+            let mut all = self.lessee.left(n);
             if let Some(lease) = self.lessee.grant(n, amount, timestamp(until)) {
                 self.session.leased(n, lease);
                 window.leased(until);
+                all = all.saturating_add(amount);
+                if window.unsettled > 0 {
+                    self.settled_at = self.now.saturating_add(window.unsettled);
+                }
             }
             window.left = self.lessee.left(n);
-            window.flow.now_left(window.left);
+            window.flow.now_left(all);
             self.lessee.set_mark(n, super::plan::mark_of(window.flow.ahead()));
         }
     }
@@ -121,6 +131,7 @@ impl<L: Link> Driver<L> {
             self.asked = None;
             return;
         }
+        let holds_back = had_line && (lacks_slots || lacks_room);
         let told = match reply.retry {
             Some(0) => None,
             Some(retry) => Some(retry),
@@ -134,13 +145,25 @@ impl<L: Link> Driver<L> {
         // What lacked nothing may be asked for whenever more is needed.
         let windows_at = if lacks_room || lacks_ahead || is_shut { again_at } else { 0 };
         let slots_at = if lacks_slots || is_shut { again_at } else { 0 };
-        self.asked = Some(Asked { first, had_line, again_at: windows_at, slots_at });
+        self.asked = Some(Asked { first, had_line, holds_back, again_at: windows_at, slots_at });
         for n in 0..self.limits.len() {
             let lacks = trip.asks.get(n).is_some_and(|ask| reply.windows[n].amount < ask.want);
             self.lessee.not_before(n, (lacks && told.is_some()).then(|| timestamp(again_at)));
             if lacks {
                 // It rings for nothing before that.
                 self.lessee.set_mark(n, 0);
+            }
+        }
+    }
+
+    /// Trips that bring nothing of use become rarer, and calls are told.
+    fn back_off(&mut self, is_slow: bool) {
+        self.late_answers = if is_slow { self.late_answers.saturating_add(1) } else { 0 };
+        if self.late_answers > 1 {
+            let waits = (FIRST_RETRY << self.late_answers.min(12)).min(self.heartbeat());
+            self.retry_at = self.now.saturating_add(self.random.spread(waits));
+            for n in 0..self.limits.len() {
+                self.lessee.not_before(n, Some(timestamp(self.retry_at)));
             }
         }
     }

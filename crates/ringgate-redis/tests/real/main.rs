@@ -3,12 +3,12 @@
 mod proxy;
 mod server;
 
+use proxy::Proxy;
 use redis::Commands;
 use ringgate::time::{Clock, SystemClock};
 use ringgate::{Limit, Limiter, LimiterBuilder, Rate, Usage};
 use ringgate_redis::script::{StoreError, key};
 use ringgate_redis::{ConnectError, SharedLimiter, SharedLimiterBuilder, WhileAway};
-use proxy::Proxy;
 use server::Server;
 use std::future::Future;
 use std::time::Duration;

@@ -1,17 +1,14 @@
 //! Processes whose agents ask for the next call as soon as one has ended: how many trips that takes, and how much of the limits is used.
 
-use crate::ledger::{Ledger, Limited};
-use crate::network::Network;
-use crate::process::{Counts, Plan, Process};
+use crate::ledger::Limited;
+use crate::process::Plan;
 use crate::random::Random;
-use ringgate::{Limiter, LimiterBuilder, Priority, Rate, Usage};
-use ringgate_redis::{SharedLimiter, SharedLimiterBuilder, WhileAway};
-use std::cell::{Cell, RefCell};
-use std::rc::Rc;
+use crate::scene::{PLAN, SECOND, Scene};
+use ringgate::{Limiter, Rate};
+use ringgate_redis::{SharedLimiterBuilder, WhileAway};
 use std::time::Duration;
 
-const STEP: u64 = 100;
-const SECOND: u64 = 1_000_000;
+const STEP: u64 = 200;
 
 /// What they do.
 #[derive(Debug, Clone, Copy)]
@@ -32,9 +29,9 @@ struct Busy {
 const BUSY: Busy = Busy {
     processes: 8,
     agents: 8,
-    limit: 1_250,
-    window: 5 * SECOND,
-    lease: SECOND / 20,
+    limit: 250,
+    window: SECOND,
+    lease: SECOND / 50,
     takes: 300_000,
     slots: None,
     is_known: false,
@@ -52,87 +49,63 @@ struct Outcome {
 }
 
 impl Busy {
-    fn builder(&self, limits: LimiterBuilder) -> SharedLimiterBuilder {
-        let builder = SharedLimiter::builder(limits, "tests", "busy")
-            .lease(Duration::from_micros(self.lease))
-            .while_away(WhileAway::Wait);
+    fn build(&self, builder: SharedLimiterBuilder) -> SharedLimiterBuilder {
+        let builder = builder.lease(Duration::from_micros(self.lease)).while_away(WhileAway::Wait);
         if self.is_known { builder } else { builder.assume_unused() }
     }
 
     fn run(&self, seconds: u64) -> Outcome {
-        let mut random = Random::new(7);
         let rate = Rate::new(self.limit, Duration::from_micros(self.window));
         let mut limits = Limiter::builder().rate(rate);
         if let Some(slots) = self.slots {
             limits = limits.max_concurrent(slots);
         }
-        let limited = Limited {
-            limit: self.limit.into(),
-            window: self.window + self.window / 50,
-            of: |_| 1,
-            produced: false,
-        };
-        let time = Rc::new(Cell::new(1_790_000_000_000_000));
-        let terms = self.builder(limits.clone()).terms().unwrap();
-        let mut network = Network::new(3, terms, Rc::clone(&time));
-        network.delay = 400;
-        let network = Rc::new(RefCell::new(network));
-        let ledger = Ledger::new(vec![limited], self.slots, Rc::clone(&time));
-        let ledger = Rc::new(RefCell::new(ledger));
-        let process = |id| {
-            let limits = limits.clone();
-            let builder = |limits| self.builder(limits);
-            Process::new(id, builder, limits, &network, &mut random)
-        };
-        let mut processes: Vec<_> = (0..self.processes).map(process).collect();
-        let counts: Vec<_> = processes.iter().map(|_| Rc::<Counts>::default()).collect();
-        let mut calls = vec![0; processes.len()];
-        let (mut random, began) = (Random::new(9), time.get());
-        let mut since = (0, 0, vec![0; processes.len()]);
-        while time.get() < began + seconds * SECOND {
-            if time.get() == began + seconds * SECOND / 2 {
-                let trips = processes.iter().map(|process| process.limiter.status().trips).sum();
-                since = (ledger.borrow().admitted, trips, calls.clone());
-            }
-            time.set(time.get() + STEP);
-            network.borrow_mut().deliver();
-            for (n, process) in processes.iter_mut().enumerate() {
-                process.clock.advance(Duration::from_micros(STEP));
-                while counts[n].open.get() < self.agents {
-                    calls[n] += 1;
-                    let plan = Plan {
-                        tokens: Usage::default(),
-                        priority: Priority::Normal,
-                        timeout: None,
-                        takes: Duration::from_micros(self.takes / 2 + random.up_to(self.takes / 2)),
-                        used: Usage::default(),
-                        is_try: false,
-                        patience: None,
-                    };
-                    process.call(plan, &ledger, &counts[n]);
-                }
-                while process.tasks.poll_one(&mut random) {}
-            }
-        }
-        let trips: u64 = processes.iter().map(|process| process.limiter.status().trips).sum();
-        let admitted = ledger.borrow().admitted - since.0;
-        let calls: Vec<u64> =
-            calls.iter().zip(&since.2).map(|(all, before)| all - before).collect();
-        let time = seconds * SECOND / 2;
+        let window = self.window + self.window / 40;
+        let limited = Limited { limit: self.limit.into(), window, of: |_| 1, produced: false };
+        let build = |builder| self.build(builder);
+        let mut scene = Scene::new(self.processes, &limits, vec![limited], self.slots, build);
+        let mut calls = vec![0; scene.processes.len()];
+        let mut random = Random::new(9);
+        let before = self.go(&mut scene, &mut calls, &mut random, seconds / 3);
+        let after = self.go(&mut scene, &mut calls, &mut random, seconds - seconds / 3);
+        let calls: Vec<u64> = after.2.iter().zip(&before.2).map(|(all, old)| all - old).collect();
+        let (admitted, trips) = (after.0 - before.0, after.1 - before.1);
+        let time = (seconds - seconds / 3) * SECOND;
         let by_rate = u64::from(self.limit) * time / self.window;
         let by_slots =
             self.slots.map_or(u64::MAX, |slots| slots as u64 * time / (self.takes * 3 / 4));
         Outcome {
-            trips: 100 * (trips - since.1) / admitted.max(1),
+            trips: 100 * trips / admitted.max(1),
             used: 100 * admitted / by_rate.min(by_slots),
             fair: 100 * calls.iter().min().unwrap() / calls.iter().max().unwrap(),
         }
+    }
+
+    /// Calls admitted, trips, and calls of each process, so far.
+    fn go(
+        &self,
+        scene: &mut Scene,
+        calls: &mut [u64],
+        random: &mut Random,
+        seconds: u64,
+    ) -> (u64, u64, Vec<u64>) {
+        for _ in 0..seconds * SECOND / STEP {
+            for (n, calls) in calls.iter_mut().enumerate() {
+                while scene.open(n) < self.agents {
+                    *calls += 1;
+                    let takes = self.takes / 2 + random.up_to(self.takes / 2);
+                    scene.call(n, Plan { takes: Duration::from_micros(takes), ..PLAN });
+                }
+            }
+            scene.step(STEP);
+        }
+        (scene.admitted(), scene.trips(), calls.to_vec())
     }
 }
 
 #[test]
 fn show() {
-    let wide = Busy { limit: 100_000, ..BUSY };
+    let wide = Busy { limit: 20_000, ..BUSY };
     for (what, busy) in [
         ("rate", BUSY),
         ("wide", wide),
@@ -140,7 +113,7 @@ fn show() {
         ("both", Busy { slots: Some(48), takes: 250_000, ..BUSY }),
         ("slots", Busy { slots: Some(48), ..wide }),
         ("slots, long", Busy { slots: Some(48), takes: 2_000_000, ..wide }),
-        ("slots, short", Busy { slots: Some(48), takes: 20_000, limit: 1_000_000, ..BUSY }),
+        ("slots, short", Busy { slots: Some(48), takes: 20_000, limit: 200_000, ..BUSY }),
         ("few slots", Busy { slots: Some(4), takes: 40_000, ..wide }),
         ("one slot", Busy { slots: Some(1), takes: 10_000, ..wide }),
         ("slots, new store", Busy { slots: Some(48), is_known: true, ..wide }),
@@ -149,6 +122,6 @@ fn show() {
             Busy { limit: 20, window: SECOND, lease: 20_000, takes: 20_000, ..BUSY },
         ),
     ] {
-        println!("{what:20} {:?}", busy.run(16));
+        println!("{what:20} {:?}", busy.run(6));
     }
 }

@@ -7,6 +7,7 @@
 //! admissions.
 
 mod busy;
+mod faults;
 mod ledger;
 #[allow(dead_code, reason = "other tests use all of it")]
 #[path = "../common/model.rs"]
@@ -14,6 +15,7 @@ mod model;
 mod network;
 mod process;
 mod random;
+mod scene;
 mod tasks;
 mod world;
 

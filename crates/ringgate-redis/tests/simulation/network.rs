@@ -29,6 +29,8 @@ pub(crate) struct Network {
     /// One in so many requests, and answers, is lost; zero: none.
     pub(crate) losses: u64,
     pub(crate) delay: u64,
+    /// It answers with that.
+    pub(crate) fails: Option<fn() -> StoreError>,
     requests: Vec<Request>,
     answers: Vec<(u64, Weak<Call>, Answer)>,
     ears: Vec<Weak<Ear>>,
@@ -86,6 +88,7 @@ impl Network {
             down_until: 0,
             losses: 0,
             delay: 3_000,
+            fails: None,
             requests: Vec::new(),
             answers: Vec::new(),
             ears: Vec::new(),
@@ -163,6 +166,10 @@ impl Network {
                 let refused = StoreError::Away((ErrorKind::Io, "refused").into());
                 self.answer(request.call, Err(refused));
             }
+            return;
+        }
+        if let Some(error) = self.fails {
+            self.answer(request.call, Err(error()));
             return;
         }
         let (clock, uptime) = (now + self.clock_ahead, now - self.started);
