@@ -92,6 +92,8 @@ pub struct Driver<L> {
     slots_wanted: u64,
     /// A call was refused for lack of a slot since the last trip.
     slot_tried: bool,
+    /// How many slots it keeps while others want some.
+    slots_fair: u64,
     /// A call has gone since slots were granted last.
     used_turn: bool,
     processes: u64,
@@ -149,8 +151,8 @@ struct Window {
 /// What the last answered trip asked for, and when to ask again.
 #[derive(Debug)]
 struct Asked {
-    first: Vec<u64>,
-    had_line: bool,
+    /// What its first call in line needed of each window. Nothing if that waited for something else.
+    least: Vec<u64>,
     /// The store keeps something free for calls in line.
     holds_back: bool,
     /// Not before that, unless something else is needed.
@@ -185,6 +187,7 @@ impl<L: Link> Driver<L> {
             had_slots: 0,
             slots_wanted: 0,
             slot_tried: false,
+            slots_fair: 0,
             used_turn: false,
             processes: 1,
             waiters: 0,

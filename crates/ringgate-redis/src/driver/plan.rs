@@ -138,8 +138,16 @@ impl<L: Link> Driver<L> {
         let windows = misses && !self.waits_for_slots();
         Hunger {
             windows,
-            slots: self.session.terms().slots.is_some() && self.slots_needed() > self.slots,
+            slots: self.lacks_slots(),
         }
+    }
+
+    /// Whether calls in line wait for slots that it could get, and keep.
+    fn lacks_slots(&self) -> bool {
+        let gives_up = self.had_slots > self.slots;
+        let has_its_part = self.slots_wanted > 0 && self.slots >= self.slots_fair.max(1);
+        let is_limited = self.session.terms().slots.is_some();
+        is_limited && !gives_up && !has_its_part && self.slots_needed() > self.slots
     }
 
     /// Whether it would not help a call in line to have leases: the slots are in use, and no more are to be had.
@@ -204,9 +212,12 @@ impl<L: Link> Driver<L> {
     /// Not before what the last answer told, unless something else is needed now.
     fn asks_again_at(&self) -> u64 {
         let Some(asked) = &self.asked else { return self.now };
-        let firsts = self.limits.iter().map(|window| window.first);
-        let is_new =
-            self.waiters > 0 && (!asked.had_line || !asked.first.iter().copied().eq(firsts));
+        // What was not told, or is less and may fit. What is more fits no earlier than was told.
+        let is_news = |(window, &asked): (&super::Window, &u64)| {
+            let least = window.need().least;
+            least > 0 && (asked == 0 || least < asked)
+        };
+        let is_new = self.hunger().windows && self.limits.iter().zip(&asked.least).any(is_news);
         if is_new { self.now } else { asked.again_at.max(self.now) }
     }
 

@@ -10,6 +10,7 @@ use std::sync::Arc;
 /// The first wait after a trip that failed, and after an answer that left something to wish for and told no time.
 const FIRST_RETRY: u64 = 20_000;
 const FIRST_MISS: u64 = 5_000;
+const LONGEST_MISS: u64 = 500_000;
 /// After so many answers that came too late the store counts as away.
 const LATE_ANSWERS: u32 = 4;
 /// The most leases of a limit that live at a time.
@@ -66,6 +67,7 @@ impl<L: Link> Driver<L> {
         let fair = reply.slots_fair.min(limit);
         let keeps = if fair == 0 && !self.used_turn { self.had_slots } else { fair.max(new) };
         let slots = if self.slots_wanted > 0 { self.had_slots.min(keeps) } else { self.had_slots };
+        self.slots_fair = fair;
         self.set_slots(slots);
     }
 
@@ -99,6 +101,10 @@ impl<L: Link> Driver<L> {
 
     /// How much of what is in line can be had at a time, if anything.
     fn learn_part(&mut self, trip: &Trip, reply: &Reply) {
+        if trip.waited == 0 {
+            self.in_vain = false;
+            return;
+        }
         let asks = trip.asks.iter().zip(&reply.windows).filter(|(ask, _)| ask.need > 0);
         let parts = asks.map(|(ask, granted)| {
             let part = u128::from(granted.amount.min(ask.need)) * u128::from(WHOLE);
@@ -116,8 +122,6 @@ impl<L: Link> Driver<L> {
 
     /// When to make the next trip for what was not granted.
     fn plan_to_ask_again(&mut self, trip: &Trip, reply: &Reply) {
-        let first: Vec<u64> = self.limits.iter().map(|window| window.first).collect();
-        let had_line = trip.waited > 0;
         let lacks_slots = trip.slots.need > reply.slots;
         let lacks = |(ask, granted): (&crate::script::Ask, &crate::script::Granted)| {
             granted.amount < ask.need.max(ask.least)
@@ -131,7 +135,7 @@ impl<L: Link> Driver<L> {
             self.asked = None;
             return;
         }
-        let holds_back = had_line && (lacks_slots || lacks_room);
+        let holds_back = trip.waited > 0 && (lacks_slots || lacks_room);
         let told = match reply.retry {
             Some(0) => None,
             Some(retry) => Some(retry),
@@ -143,9 +147,10 @@ impl<L: Link> Driver<L> {
         }
         let again_at = self.now.saturating_add(waits);
         // What lacked nothing may be asked for whenever more is needed.
+        let least = trip.asks.iter().map(|ask| ask.least).collect();
         let windows_at = if lacks_room || lacks_ahead || is_shut { again_at } else { 0 };
         let slots_at = if lacks_slots || is_shut { again_at } else { 0 };
-        self.asked = Some(Asked { first, had_line, holds_back, again_at: windows_at, slots_at });
+        self.asked = Some(Asked { least, holds_back, again_at: windows_at, slots_at });
         for n in 0..self.limits.len() {
             let lacks = trip.asks.get(n).is_some_and(|ask| reply.windows[n].amount < ask.want);
             self.lessee.not_before(n, (lacks && told.is_some()).then(|| timestamp(again_at)));
@@ -172,7 +177,7 @@ impl<L: Link> Driver<L> {
     fn miss(&mut self) -> u64 {
         let waits = FIRST_MISS << self.misses.min(12);
         self.misses = self.misses.saturating_add(1);
-        self.random.spread(waits.min(self.heartbeat()))
+        self.random.spread(waits.min(LONGEST_MISS).min(self.heartbeat()))
     }
 
     pub(super) fn fail(&mut self, error: StoreError) -> Result<(), StoreError> {

@@ -125,3 +125,9 @@ fn show() {
         println!("{what:20} {:?}", busy.run(6));
     }
 }
+
+#[test]
+fn trace_one() {
+    let busy = Busy { slots: Some(48), takes: 250_000, ..BUSY };
+    println!("Outcome {:?}", busy.run(6));
+}
