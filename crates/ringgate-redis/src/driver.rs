@@ -132,6 +132,7 @@ pub struct Driver<L> {
 struct Window {
     limit: u64,
     produced: bool,
+    is_rate: bool,
     /// Nobody counts the calls that have taken of it, and they may give back some of it for so long.
     unsettled: u64,
     flow: Flow,
@@ -334,6 +335,7 @@ impl Window {
         Self {
             limit: limit.limit(),
             produced,
+            is_rate: limit.kind() == Limit::Rate,
             unsettled: if is_settled { 0 } else { window.kept },
             flow: Flow::default(),
             ends: VecDeque::new(),

@@ -21,6 +21,9 @@ const LOOKS: u64 = 10_000;
 /// While the store keeps something free for calls in line, it looks so often whether they have left.
 const LINE_LOOKS: u64 = 50_000;
 
+/// What comes back waits for another trip while so many leases last.
+const UNUSED_WAITS: u64 = 4;
+
 /// What calls wait for.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Hunger {
@@ -108,7 +111,10 @@ impl<L: Link> Driver<L> {
         if self.limits.iter().all(|window| window.ends.is_empty()) {
             self.collect_unused();
             if !self.unused.is_empty() && self.failures == 0 {
-                due.at(self.now);
+                // They go with a trip that is made anyway, if nobody waits for them.
+                let is_wanted = self.limits.iter().any(|window| window.wanted > 0);
+                let waits = if is_wanted { 0 } else { UNUSED_WAITS * self.settings.lease };
+                due.at(began.saturating_add(waits));
             }
         }
     }
@@ -144,10 +150,20 @@ impl<L: Link> Driver<L> {
 
     /// Whether calls in line wait for slots that it could get, and keep.
     fn lacks_slots(&self) -> bool {
-        let gives_up = self.had_slots > self.slots;
-        let has_its_part = self.slots_wanted > 0 && self.slots >= self.slots_fair.max(1);
         let is_limited = self.session.terms().slots.is_some();
-        is_limited && !gives_up && !has_its_part && self.slots_needed() > self.slots
+        is_limited && !self.has_its_slots() && self.slots_needed() > self.slots
+    }
+
+    /// Whether it would have to give up what it got beyond what it has.
+    fn has_its_slots(&self) -> bool {
+        let has_its_part = self.slots_wanted > 0 && self.slots >= self.slots_fair.max(1);
+        self.had_slots > self.slots || has_its_part
+    }
+
+    /// How many calls go while a lease lasts, about. There is always a limit on requests.
+    fn calls_ahead(&self) -> u64 {
+        let rates = self.limits.iter().filter(|window| window.is_rate);
+        rates.map(|window| window.flow.ahead()).max().unwrap_or(0)
     }
 
     /// Whether it would not help a call in line to have leases: the slots are in use, and no more are to be had.
@@ -157,7 +173,7 @@ impl<L: Link> Driver<L> {
         if self.in_flight >= level || self.in_flight >= limit {
             return true;
         }
-        self.in_flight >= self.slots && self.slots_refused()
+        self.in_flight >= self.slots && (self.has_its_slots() || self.slots_refused())
     }
 
     /// Whether the last answer left slots to wish for.
@@ -187,15 +203,16 @@ impl<L: Link> Driver<L> {
         if self.is_paused() || self.refuses {
             return false;
         }
+        let goes_on = self.calls_ahead() > 1;
         self.limits.iter().any(|window| {
             let mark = mark_of(window.flow.ahead()).min(window.limit);
-            window.left < window.tried || window.flow.flows() && window.left < mark
+            window.left < window.tried || goes_on && window.flow.flows() && window.left < mark
         })
     }
 
-    /// When leases end that are being used.
+    /// When leases end that are being used. Where a lease ends before the next call comes, that makes a trip itself.
     fn renews_at(&self) -> Option<u64> {
-        if self.is_paused() || self.refuses {
+        if self.is_paused() || self.refuses || self.calls_ahead() < 2 {
             return None;
         }
         let lead = self.lead();
