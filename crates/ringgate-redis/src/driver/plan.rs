@@ -160,6 +160,11 @@ impl<L: Link> Driver<L> {
         self.had_slots > self.slots || has_its_part
     }
 
+    /// Whether it makes trips for what no call waits for: several of them go while a lease lasts, and others do not wait for it.
+    fn takes_ahead(&self) -> bool {
+        self.calls_ahead() > 1 && self.limits.iter().all(|window| window.wanted == 0)
+    }
+
     /// How many calls go while a lease lasts, about. There is always a limit on requests.
     fn calls_ahead(&self) -> u64 {
         let rates = self.limits.iter().filter(|window| window.is_rate);
@@ -203,7 +208,7 @@ impl<L: Link> Driver<L> {
         if self.is_paused() || self.refuses {
             return false;
         }
-        let goes_on = self.calls_ahead() > 1;
+        let goes_on = self.takes_ahead();
         self.limits.iter().any(|window| {
             let mark = mark_of(window.flow.ahead()).min(window.limit);
             window.left < window.tried || goes_on && window.flow.flows() && window.left < mark
@@ -212,7 +217,7 @@ impl<L: Link> Driver<L> {
 
     /// When leases end that are being used. Where a lease ends before the next call comes, that makes a trip itself.
     fn renews_at(&self) -> Option<u64> {
-        if self.is_paused() || self.refuses || self.calls_ahead() < 2 {
+        if self.is_paused() || self.refuses || !self.takes_ahead() {
             return None;
         }
         let lead = self.lead();

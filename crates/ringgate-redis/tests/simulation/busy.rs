@@ -128,6 +128,6 @@ fn show() {
 
 #[test]
 fn trace_one() {
-    let busy = Busy { limit: 20, window: SECOND, lease: 20_000, takes: 20_000, ..BUSY };
+    let busy = Busy { slots: Some(4), takes: 40_000, limit: 20_000, ..BUSY };
     println!("Outcome {:?}", busy.run(6));
 }
