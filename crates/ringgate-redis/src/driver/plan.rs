@@ -149,7 +149,7 @@ impl<L: Link> Driver<L> {
     }
 
     /// Whether calls in line wait for slots that it could get, and keep.
-    fn lacks_slots(&self) -> bool {
+    pub(super) fn lacks_slots(&self) -> bool {
         let is_limited = self.session.terms().slots.is_some();
         is_limited && !self.has_its_slots() && self.slots_needed() > self.slots
     }
