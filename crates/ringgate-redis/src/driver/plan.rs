@@ -142,10 +142,7 @@ impl<L: Link> Driver<L> {
         }
         let misses = self.limits.iter().any(|window| window.need().need > 0);
         let windows = misses && !self.waits_for_slots();
-        Hunger {
-            windows,
-            slots: self.lacks_slots(),
-        }
+        Hunger { windows, slots: self.lacks_slots() }
     }
 
     /// Whether calls in line wait for slots that it could get, and keep.

@@ -145,7 +145,8 @@ impl<L: Link> Driver<L> {
         if told.is_some() {
             self.misses = 0;
         }
-        let again_at = self.now.saturating_add(waits);
+        // Room comes in pieces, and others take some of it: not for each of them a trip.
+        let again_at = self.now.saturating_add(waits.max(self.settings.lease / 5));
         // What lacked nothing may be asked for whenever more is needed.
         let asks = trip.asks.iter().zip(&reply.windows);
         // All that was in line has gone: who comes then needs something else.
