@@ -458,8 +458,10 @@ impl<'a> World<'a> {
             }
             _ => {
                 let began = self.time;
+                let uses_share = self.processes[index].share(began, &self.terms) > 0;
                 if let Some(reply) = self.send(&trip) {
-                    if matches!(self.style, Style::CutOff) && self.random.one_in(6) {
+                    let is_slow = uses_share || self.random.one_in(6);
+                    if matches!(self.style, Style::CutOff) && is_slow {
                         self.wait_for_the_answer(index);
                     }
                     self.answer(index, began, &trip, &reply);
