@@ -153,14 +153,17 @@ fn what_a_dead_process_needed_is_room_for_others() {
     listener.subscribe(scene.store.key()).unwrap();
     let [mut first, mut second, mut third] = [1, 2, 3].map(Process::new);
     let more = |have, need, trip| Trip { slots: slots(have, need, need).slots, ..trip };
-    scene.go(&mut second, more(0, 5, waiting(11, 50)));
+    scene.go(&mut first, more(0, 4, asking(0)));
+    scene.go(&mut second, more(0, 1, waiting(11, 50)));
     scene.pass(TTL - SECOND);
-    scene.go(&mut first, more(0, 0, asking(0)));
+    // It is kept for the second.
+    assert_eq!(scene.go(&mut first, more(4, 3, asking(0))).slots, 3);
     let reply = scene.go(&mut third, more(0, 1, waiting(1, 1)));
     assert_eq!((reply.windows[0].amount, reply.slots), (0, 0));
     scene.pass(SECOND);
-    let told = "room 0000000000000003, slots 0000000000000003";
-    assert_eq!(heard(&mut scene, &mut listener, &mut first, asking(0)), told);
+    let still = more(3, 3, asking(0));
+    let told = heard(&mut scene, &mut listener, &mut first, still);
+    assert_eq!(told, "slots 0000000000000002, room 0000000000000003, slots 0000000000000003");
 }
 
 #[test]
