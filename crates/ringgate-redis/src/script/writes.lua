@@ -99,6 +99,14 @@ local function find_first()
   return for_room, for_slots
 end
 
+-- Most trips leave nothing that somebody waits for.
+local needs_room, leaves_room = false, false
+for _, w in ipairs(windows) do
+  needs_room = needs_room or w.before + w.after > 0
+  leaves_room = leaves_room or w.limit - w.all - w.kept_free > 0
+end
+has_room = has_room and needs_room and leaves_room
+has_slots = has_slots and slot_limit and slots_before + slots_after > 0 and slots_alive + me.slots < slot_limit
 if (has_room or has_slots) and now >= quiet and now >= paused then
   local for_room, for_slots = find_first()
   if has_room and for_room then tell('room ' .. for_room) end

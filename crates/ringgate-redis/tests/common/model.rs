@@ -303,7 +303,7 @@ impl State {
             }
         }
         self.run = at.run;
-        let is_timely = is_known && self.last == clock;
+        let is_timely = is_known && may_be.contains(&clock) && self.last == clock;
         (self, Met { is_lost, is_timely, knows_epoch })
     }
 
