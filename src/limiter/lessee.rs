@@ -280,6 +280,13 @@ impl Lessee {
         usize::try_from(self.core.waiters()).unwrap_or(usize::MAX)
     }
 
+    /// How long the limiter is still paused or stopped, as [`Limiter::paused_for`]; `None` also in a ramp, where each call waits only for the one
+    /// before it.
+    #[must_use]
+    pub fn paused_for(&self) -> Option<Duration> {
+        self.core.paused_for().filter(|_| self.core.is_before_a_ramp())
+    }
+
     /// How many calls are in flight; 0 if they are not limited: nobody counts them then.
     #[must_use]
     pub fn in_flight(&self) -> usize {

@@ -25,15 +25,17 @@ impl<L: Link> Driver<L> {
             window.flow.begin_trip();
             window.tried = 0;
         }
+        self.slot_tried = false;
         // Held first: what is settled meanwhile is then told twice, and not left out.
         let held: Vec<u64> = (0..self.limits.len()).map(|n| self.lessee.held(n)).collect();
         let used = (0..self.limits.len()).map(|n| self.lessee.used(n));
         let tallies = used.zip(held).collect();
-        Demand { asks, tallies, slots, waited: self.waited(), pause: self.pause_to_tell(), leave }
+        let (waited, pause) = (self.waited(), self.pause_to_tell());
+        Demand { asks, tallies, slots, in_flight: self.in_flight, waited, pause, leave }
     }
 
     fn tried_none(&self) -> bool {
-        self.limits.iter().all(|window| window.tried == 0)
+        !self.slot_tried && self.limits.iter().all(|window| window.tried == 0)
     }
 
     /// Takes everything out of use. False if a call has come before that, or if not all of it goes with one trip.
@@ -89,7 +91,8 @@ impl<L: Link> Driver<L> {
 
     /// What calls in line need of it: of those for which there may be slots, about.
     fn need_of(&self, window: &super::Window) -> u64 {
-        let calls = self.slots_needed().max(self.slots).saturating_sub(self.in_flight).max(1);
+        let slots = if self.lacks_slots() { self.slots_needed() } else { 0 };
+        let calls = slots.max(self.slots).saturating_sub(self.in_flight).max(1);
         let limits_slots = self.session.terms().slots.is_some() && calls < self.waiters;
         let slots = if limits_slots { calls * WHOLE / self.waiters } else { WHOLE };
         let part = u128::from(window.in_line) * u128::from(self.part.min(slots));
@@ -113,6 +116,8 @@ impl<L: Link> Driver<L> {
             return SlotAsk { have: want.min(self.had_slots), need: want, want };
         }
         let need = self.slots_needed();
+        // What nobody waits for is theirs who come at the moment when there is some.
+        let need = if self.lacks_a_slot() { need.max(self.in_flight + 1) } else { need };
         let keeps = if self.now < self.leaves_at() { self.slots } else { 0 };
         let want = need.max(if self.slots_wanted > 0 { 0 } else { keeps });
         if want < self.slots {

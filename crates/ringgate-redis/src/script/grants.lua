@@ -3,11 +3,13 @@
 local was_paused = math.max(0, paused - now)
 if resume > 0 then paused = 0 end
 if pause > 0 then paused = math.max(paused, later(pause)) end
-local is_open = now >= quiet and now >= paused and not leave and not apart
+local is_open = now >= quiet and now >= paused and not leave and not is_cut
 
 -- What others need: those who have waited longer, and the rest.
 
-if waited > 0 and not apart then me.since = math.max(1, now - waited) end
+if waited > 0 and not is_cut then me.since = math.max(1, now - waited) end
+-- The same call, told by a trip that took longer or shorter: it keeps its place, or two could each take the other for the first.
+if me.since > 0 and mine and mine.since > 0 and math.abs(me.since - mine.since) <= SAME_CALL then me.since = mine.since end
 local function is_before(m)
   if m.since == 0 then return false end
   if me.since == 0 then return true end
@@ -28,7 +30,8 @@ end
 local slots_of_mine = keep_free(me)
 for _, m in ipairs(members) do
   local slots, kept = m.ends > now and m.slots or 0, keep_free(m)
-  slots_others = slots_others + math.max(slots, kept)
+  m.taken = math.max(slots, kept)
+  slots_others = slots_others + m.taken
   -- What is kept free, and is not in use as slots of those that are alive.
   slots_apart = slots_apart + math.max(0, kept - slots)
   if m.since > 0 and m.ends > now then
@@ -64,7 +67,13 @@ for i, w in ipairs(windows) do
     add_now(w, w.granted)
   end
   me.granted[i] = w.granted
-  if me.line then me.line[2 + i] = w.need - math.min(w.need, w.granted) end
+  if me.line then
+    local need = w.need - math.min(w.need, w.granted)
+    -- What the next call needs is not known.
+    me.line[2 + i], me.least[i] = need, math.min(need, can_go and 1 or w.least)
+  else
+    me.least[i] = 0
+  end
   if w.held_by_me > 0 then me.held = me.held or {} end
 end
 if me.held then
@@ -73,13 +82,15 @@ end
 
 -- Slots: they are this process's until `ttl` from now. After a loss, what it says it has is believed, and not what
 -- may be older state. If others may use a share by themselves, and this one has slots of it, it loses them; those that it
--- has now count until it has the answer.
+-- has now count until it has the answer. The calls that it has begun by itself go on: it has slots for them as long as these are kept free.
 
 if now < quiet then me.slots = slots_have end
+if is_cut then me.slots = math.min(me.slots, slots_have) end
 local slots_kept = math.min(me.slots, slots_have)
 if slot_limit then
   local room = math.max(0, slot_limit - slots_others - part_of(slot_limit, unknown))
-  me.slots = math.min(me.slots, room, slots_want)
+  local begun = now < me.kept_until and math.min(in_flight, part_of(slot_limit, me.kept)) or 0
+  me.slots = math.min(math.max(me.slots, begun), room, slots_want)
   if is_open then
     local free = math.max(0, room - me.slots - slots_before)
     local needed = math.min(math.max(0, slots_need - me.slots), free)
