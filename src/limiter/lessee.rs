@@ -353,6 +353,7 @@ impl Lessee {
     fn notice_jump(&mut self, now: Timestamp) -> bool {
         let has_jumped = self.seen.saturating_duration_since(now) > JUMP;
         if has_jumped {
+            self.leasing.forget_first();
             for (leased, granting) in self.leasing.limits().iter().zip(&mut self.granting) {
                 leased.leases().reclaim(&mut granting.by, now, u64::MAX);
                 leased.set_not_before(None);

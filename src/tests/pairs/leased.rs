@@ -48,7 +48,7 @@ fn plan(pair: [&str; 2]) -> (usize, Vec<fn() -> Scene>) {
         [
             "acquire_small" | "acquire_large",
             "cancel_the_front" | "poll_again" | "close" | "pause",
-        ] => (0, [all, few].concat()),
+        ] => (0, [all.clone(), all, few].concat()),
         ["try_small" | "try_large", "close"] | ["close", "close"] => (0, [all, few].concat()),
         ["cancel_the_front", "cancel_the_front"] => (0, [few, vec![a_line_for_a_lease]].concat()),
         ["acquire_small" | "acquire_large", "grant" | "refuse_all" | "rouse"]
