@@ -23,53 +23,63 @@ every_pair! {
     onlookers: look_on;
 }
 
-/// The preemption bound and the starts for two operations.
+/// The preemption bound and the starts for two operations. With one switch, a line or a lessee that waits take minutes beside some
+/// operations; the frozen thread has all of them from every start.
 #[cfg(ringgate_loom)]
 fn plan(pair: [&str; 2]) -> (usize, Vec<fn() -> Scene>) {
-    // Minutes with one switch; the frozen thread has all of them from every start.
+    const KEEPERS: &[&str] =
+        &["grant", "reclaim", "take_back", "set_slots", "set_mark", "refuse_all", "hear"];
     let few: Vec<fn() -> Scene> = vec![open_at_the_start, one_waits_for_a_lease];
-    let all: Vec<fn() -> Scene> = vec![
-        open_at_the_start,
-        one_waits_for_a_lease,
-        a_line_for_a_lease,
-        a_held_line_for_a_lease,
-        one_waits_for_a_slot,
-        open_and_nobody_hears,
-        one_waits_and_nobody_hears,
-        a_line_for_two_leases,
-    ];
-    if let Ok(start) = std::env::var("LEASED_START") {
-        let bound = std::env::var("LEASED_BOUND").map_or(1, |bound| bound.parse().unwrap());
-        return (bound, vec![all[start.parse::<usize>().unwrap()]]);
-    }
+    // Beside a keeper nobody hears anyway.
+    let nobody_hears: Vec<fn() -> Scene> = match pair {
+        _ if pair.iter().any(|one| KEEPERS.contains(one)) => vec![one_waits_for_two_leases],
+        _ => vec![open_and_nobody_hears, one_waits_and_nobody_hears],
+    };
+    // For those with ten executions at most from one start: there are few words that both use.
+    let many: Vec<fn() -> Scene> =
+        [few.clone(), vec![one_waits_for_a_slot], nobody_hears.clone()].concat();
+    let open: Vec<fn() -> Scene> = vec![open_at_the_start, open_as_produced, open_with_a_rate];
+    let lines: Vec<fn() -> Scene> =
+        vec![a_line_for_a_lease, a_held_line_for_a_lease, one_waits_for_two_leases];
     match pair {
-        // Two that join beside one another, and ring for one another, are a scene of the bell's.
-        ["acquire_small" | "acquire_large", "acquire_small" | "acquire_large"] => (0, few),
-        [
-            "acquire_small" | "acquire_large",
-            "cancel_the_front" | "poll_again" | "close" | "pause",
-        ] => (0, [all.clone(), all, few].concat()),
-        ["try_small" | "try_large", "close"] | ["close", "close"] => (0, [all, few].concat()),
-        ["cancel_the_front", "cancel_the_front"] => (0, [few, vec![a_line_for_a_lease]].concat()),
-        ["acquire_small" | "acquire_large", "grant" | "refuse_all" | "rouse"]
-        | ["cancel_the_front" | "poll_again", "grant" | "refuse_all"] => {
-            (1, vec![open_at_the_start])
+        // Only the stale values that one may read after the other. The switches are in a scene beside a grant.
+        ["acquire_small" | "acquire_large", "acquire_small" | "acquire_large"] => {
+            (0, vec![one_waits_for_a_lease])
         }
-        // With a line it takes minutes.
-        ["close", "grant" | "refuse_all"] => (1, vec![open_at_the_start; 2]),
-        ["try_small" | "try_large", "acquire_small" | "acquire_large"] => {
-            (1, vec![open_at_the_start])
+        ["acquire_small" | "acquire_large", "close"] => (0, few),
+        ["acquire_small" | "acquire_large", "cancel_the_front"] => {
+            (1, vec![one_waits_for_the_end_of_a_pause])
         }
-        ["close" | "pause" | "rouse" | "time_passes", "set_slots"] | ["set_slots", "look_on"] => {
-            (1, [all, few].concat())
+        ["acquire_small" | "acquire_large", "poll_again" | "pause"]
+        | ["try_small" | "try_large", "acquire_small" | "acquire_large"]
+        | ["close", "close"]
+        | ["resume", "resume"]
+        | ["cancel_the_front", "poll_again"] => (1, nobody_hears),
+        ["acquire_small" | "acquire_large" | "poll_again", "grant"]
+        | ["cancel_the_front" | "poll_again", "close"] => (1, vec![one_waits_and_nobody_hears]),
+        ["acquire_small" | "acquire_large", "resume" | "refuse_all"] => {
+            (1, vec![open_and_nobody_hears])
+        }
+        ["acquire_small" | "acquire_large", "rouse"] => (1, vec![open_at_the_start]),
+        ["cancel_the_front", "cancel_the_front"] => (1, vec![one_waits_for_a_slot]),
+        ["cancel_the_front", "grant"] => (1, vec![one_waits_for_a_lease, one_waits_for_two_leases]),
+        ["cancel_the_front" | "poll_again", "refuse_all"] => (1, vec![one_waits_for_a_lease]),
+        ["close", "set_slots"] | ["set_slots", "look_on"] => {
+            (1, vec![no_slot_is_free, no_slot_is_free_as_produced])
+        }
+        ["pause" | "resume" | "rouse" | "time_passes", "set_slots"] => {
+            (1, vec![one_waits_for_a_slot, no_slot_is_free])
         }
         pair if pair.contains(&"set_slots") => (1, vec![one_waits_for_a_slot]),
-        ["cancel_the_front" | "poll_again", "poll_again" | "close" | "pause"] => (1, few),
-        pair if pair.iter().any(|one| ["pause", "close"].contains(one)) => {
-            (1, [few, vec![one_waits_for_a_slot]].concat())
-        }
+        // A close that meets a line beside them takes minutes.
+        pair if pair.contains(&"close") => (1, open),
+        ["try_small" | "try_large", "grant"] => (1, open),
+        pair if pair.iter().any(|one| ["pause", "resume", "set_mark"].contains(one)) => (1, many),
         pair if pair.iter().any(|one| ["time_passes", "rouse", "look_on"].contains(one)) => {
-            (1, all)
+            (1, [many, lines].concat())
+        }
+        ["settle_less" | "cancel" | "end_of_a_call", "grant" | "reclaim" | "take_back"] => {
+            (1, [few, lines].concat())
         }
         _ => (1, few),
     }
@@ -274,12 +284,48 @@ fn a_line_for_a_slot() -> Scene {
 }
 
 /// Two limits are leased. There is enough for a small call, and no request.
+#[cfg(ringgate_freeze)]
 fn a_line_for_two_leases() -> Scene {
     let mut scene = Scene::beside(TokenLimit::total(LIMIT, WINDOW), None, Some(0));
     scene.line_up(SMALL);
-    #[cfg(ringgate_freeze)]
     scene.line_up(LARGE);
     quiet(scene)
+}
+
+#[cfg(ringgate_loom)]
+fn one_waits_for_two_leases() -> Scene {
+    let mut scene = Scene::beside(TokenLimit::total(LIMIT, WINDOW), None, Some(0));
+    scene.line_up(SMALL);
+    quiet(scene)
+}
+
+#[cfg(ringgate_loom)]
+fn open_with_a_rate() -> Scene {
+    quiet(Scene::beside(TokenLimit::total(LIMIT, WINDOW), None, Some(1)))
+}
+
+#[cfg(ringgate_loom)]
+fn open_as_produced() -> Scene {
+    quiet(Scene::new(TokenLimit::output(LIMIT, WINDOW), None))
+}
+
+#[cfg(ringgate_loom)]
+fn no_slot_is_free() -> Scene {
+    quiet(Scene::new(TokenLimit::total(LIMIT, WINDOW), Some(3)))
+}
+
+#[cfg(ringgate_loom)]
+fn no_slot_is_free_as_produced() -> Scene {
+    quiet(Scene::new(TokenLimit::output(LIMIT, WINDOW), Some(3)))
+}
+
+/// It looks at the time, and so does the next one.
+#[cfg(ringgate_loom)]
+fn one_waits_for_the_end_of_a_pause() -> Scene {
+    let mut scene = Scene::new(TokenLimit::total(LIMIT, WINDOW), None);
+    scene.limiter.pause(FOR_GOOD);
+    scene.line_up(SMALL);
+    Scene { looks_later: true, ..quiet(scene) }
 }
 
 #[cfg(ringgate_loom)]
@@ -291,7 +337,7 @@ fn one_waits_for_a_lease() -> Scene {
 
 #[cfg(ringgate_loom)]
 fn one_waits_for_a_slot() -> Scene {
-    let mut scene = Scene::new(TokenLimit::total(LIMIT, WINDOW), Some(3));
+    let mut scene = no_slot_is_free();
     scene.line_up(SMALL);
     quiet(scene)
 }
