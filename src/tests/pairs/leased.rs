@@ -53,7 +53,7 @@ fn plan(pair: [&str; 2]) -> (usize, Vec<fn() -> Scene>) {
         ["acquire_small" | "acquire_large", "poll_again" | "pause"]
         | ["try_small" | "try_large", "acquire_small" | "acquire_large"]
         | ["close", "close"]
-        | ["resume", "resume"]
+        | ["try_small" | "try_large" | "resume", "resume"]
         | ["cancel_the_front", "poll_again"] => (1, nobody_hears),
         ["acquire_small" | "acquire_large" | "poll_again", "grant"]
         | ["cancel_the_front" | "poll_again", "close"] => (1, vec![one_waits_and_nobody_hears]),
