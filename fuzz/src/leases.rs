@@ -26,7 +26,7 @@ const HOUR: u64 = 3_600 * SECOND;
 /// Time goes on to here: sums do not saturate yet.
 const FAR: u64 = u64::MAX / 4;
 /// All windows are shorter than an hour.
-const WINDOW: Duration = Duration::from_secs(60);
+const WINDOW: Duration = Duration::from_mins(1);
 
 /// Leases of any amounts and ends are granted, end, and are taken back, while calls of any size come, wait, give up and are settled at
 /// any use, slots come and go, all are refused, and the clock moves in both directions.
@@ -211,7 +211,7 @@ impl Scene {
     fn new(bytes: &mut Bytes) -> Option<Self> {
         let clock = ManualClock::new();
         // No look past silent calls makes up for a lost wake.
-        let builder = Limiter::builder().margin(Duration::ZERO).grace(Duration::from_secs(9_000));
+        let builder = Limiter::builder().margin(Duration::ZERO).grace(Duration::from_mins(150));
         let mut builder = builder.clock(clock.clone());
         let most_slots = if bytes.flip() { usize::MAX } else { 1 + bytes.below(4) };
         if most_slots < usize::MAX {

@@ -68,13 +68,13 @@ impl Demanded {
         }
     }
 
-    /// How many of the largest fit in what is left, `newcomer` included. The most if all of them do.
-    pub(super) fn fit(&self, left: u64, newcomer: u64) -> u64 {
+    /// How many of those in line fit in what is left, a `newcomer` included: `all` of them, or so many of the largest.
+    pub(super) fn fit(&self, left: u64, newcomer: u64, all: u64) -> u64 {
         if get(&self.in_line).saturating_add(newcomer) <= left {
-            return u64::MAX;
+            return all;
         }
         let newcomer = (newcomer > 0).then(|| size(newcomer));
-        self.largest().max(newcomer).map_or(u64::MAX, |largest| left >> largest)
+        self.largest().max(newcomer).map_or(all, |largest| (left >> largest).min(all))
     }
 
     /// The size of the largest in line.

@@ -41,6 +41,8 @@ impl Leasing {
         for leased in self.limits() {
             leased.demand().join(leased.reserves(expected));
         }
+        // Behind what it needs.
+        self.count_call();
         self.bell().note();
         InLine { leasing: self, expected, nth, since }
     }
@@ -75,6 +77,7 @@ impl InLine<'_> {
 
 impl Drop for InLine<'_> {
     fn drop(&mut self) {
+        self.leasing.count_call_out();
         for leased in self.leasing.limits() {
             leased.demand().leave(leased.reserves(self.expected));
         }

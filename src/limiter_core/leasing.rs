@@ -27,6 +27,8 @@ pub(crate) struct Leasing {
     refuses: AtomicU64,
     /// Calls that were refused for lack of a leased slot.
     slots_tried: AtomicU64,
+    /// How many calls are in line.
+    calls: AtomicU64,
     pub(super) first: First,
     bell: Bell,
 }
@@ -136,6 +138,7 @@ impl Leasing {
             limits: limits.into(),
             refuses: AtomicU64::new(0),
             slots_tried: AtomicU64::new(0),
+            calls: AtomicU64::new(0),
             first: First::new(),
             bell: Bell::new(),
         };
@@ -237,12 +240,31 @@ impl Leasing {
         asked.map(|leased| leased.leases.left(now)).min().unwrap_or(u64::MAX)
     }
 
-    /// How many of the largest calls in line would fit now, `newcomer` included. The most if all of them do.
+    /// One more is in line, and what it needs is counted.
+    pub(super) fn count_call(&self) {
+        // ORDERING: Release pairs with the Acquire in `room`: whoever counts this call counts what it needs.
+        self.calls.fetch_add(1, Ordering::Release);
+    }
+
+    pub(super) fn count_call_out(&self) {
+        // ORDERING: Relaxed: by a stale number one more has a turn, as if the call was still in line.
+        self.calls.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// How many of the calls in line would fit now, `newcomer` included: all of them, or so many of the largest. The most if none is in
+    /// line.
     pub(super) fn room(&self, newcomer: Option<Usage>) -> u64 {
         let now = self.now();
+        // ORDERING: Acquire pairs with the Release in `count_call`, and comes before what they need is looked at. Of one that joins
+        // meanwhile only that may be seen: no turn is for it, and those before it get theirs.
+        // MUTANTS: leasing room
+        let all = match self.calls.load(Ordering::Acquire) {
+            0 => u64::MAX,
+            calls => calls + u64::from(newcomer.is_some()),
+        };
         let fit = |leased: &Leased| {
             let newcomer = newcomer.map_or(0, |expected| leased.reserves(expected));
-            leased.demanded.fit(leased.leases.left(now), newcomer)
+            leased.demanded.fit(leased.leases.left(now), newcomer, all)
         };
         self.limits.iter().map(fit).min().unwrap_or(u64::MAX)
     }

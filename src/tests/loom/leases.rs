@@ -10,6 +10,7 @@ use crate::tests::loom::bound;
 use crate::tests::pairs::{Waiter, go_on};
 use crate::time::{ManualClock, Timestamp};
 use crate::{Lessee, Limiter, Rate};
+use core::time::Duration;
 use std::sync::Arc;
 
 const LATE: u64 = 90;
@@ -285,6 +286,32 @@ fn model_what_is_not_held_any_more_is_used() {
         assert_eq!(other.join().unwrap(), 1);
         assert_eq!((leases.held(&granter, at(5)), leases.used()), (2, 2));
         assert_eq!(leases.held(&granter, at(END)), 1);
+    });
+}
+
+// ---- the line ------------------------------------------------------------------------------------
+
+/// All in line fit once more is granted, and have turns; one that comes at the same time does not fit beside them. It is not to have a
+/// turn, too: it would go first, because it runs. Caught: as many turns as anybody wants if all in line fit.
+#[test]
+fn model_a_newcomer_has_no_turn_by_what_fits_of_those_in_line() {
+    model(bound(1, 2), || {
+        let window = Duration::from_nanos(10);
+        let builder = Limiter::builder().margin(Duration::ZERO).tokens(16, window);
+        let (limiter, mut lessee) = builder.clock(ManualClock::new()).build_leased().unwrap();
+        assert!(lessee.grant(0, 1, at(LATE)).is_some());
+        let call = |place, weight| {
+            Waiter::new(place, Box::pin(limiter.call().output_tokens(weight).acquire_owned()))
+        };
+        let (mut first, mut second) = (call(0, 3), call(1, 1));
+        let there = limiter.clone();
+        let other = thread::spawn(move || {
+            Waiter::new(2, Box::pin(there.call().output_tokens(3).acquire_owned()))
+        });
+        lessee.grant(0, 3, at(LATE));
+        let mut newcomer = other.join().unwrap();
+        go_on([&mut first, &mut second, &mut newcomer].into_iter());
+        assert!(first.is_over() && second.is_over() && !newcomer.is_over(), "overtaken");
     });
 }
 

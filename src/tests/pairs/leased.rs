@@ -1,68 +1,85 @@
 //! The operations of a limiter whose limits are leased, and every two of them at once. Those of the one who grants are a keeper's.
 //!
-//! There is one leased limit, on tokens, or slots as well. Where no operation has the lessee, its task waits in `changed`: it is woken
+//! There is one leased limit, on tokens, or slots or a rate as well. Where no operation has the lessee, its task waits in `changed`: it is woken
 //! if a call has joined, or was refused for lack of a lease; if less is left than the mark; by a close, a pause and a rouse. The
 //! account compares what was granted with what calls have, what is left and what has come back. The first in line may not wait for
 //! what is there.
 
 use crate::error::{Limit, Refused};
 use crate::tests::pairs::{NEWCOMER, Run, Start, Waiter, assert_in_order, every_pair, go_on};
-use crate::time::{Clock, ManualClock};
-use crate::{Lessee, Limiter, OwnedLimiterPermit, TokenLimit, Usage};
+use crate::time::{Clock, ManualClock, Timestamp};
+use crate::{Lessee, Limiter, OwnedLimiterPermit, Rate, TokenLimit, Usage};
 use core::future::Future;
 use core::pin::Pin;
 use core::time::Duration;
 
 every_pair! {
-    starts of Scene: open_at_the_start a_line_for_a_lease a_held_line_for_a_lease a_line_for_a_slot;
+    starts of Scene: open_at_the_start a_line_for_a_lease a_held_line_for_a_lease a_line_for_a_slot a_line_for_two_leases;
     operations:
         try_small try_large acquire_small acquire_large
         settle_less cancel end_of_a_call
-        cancel_the_front poll_again time_passes rouse pause close;
-    keepers: grant reclaim take_back set_slots refuse_all hear;
+        cancel_the_front poll_again time_passes rouse pause resume close;
+    keepers: grant reclaim take_back set_slots set_mark refuse_all hear;
     onlookers: look_on;
 }
 
-/// The preemption bound and the starts for two operations.
+/// The preemption bound and the starts for two operations. With one switch, a line or a lessee that waits take minutes beside some
+/// operations; the frozen thread has all of them from every start.
 #[cfg(ringgate_loom)]
 fn plan(pair: [&str; 2]) -> (usize, Vec<fn() -> Scene>) {
-    // Minutes with one switch; the frozen thread has all of them from every start.
+    const KEEPERS: &[&str] =
+        &["grant", "reclaim", "take_back", "set_slots", "set_mark", "refuse_all", "hear"];
     let few: Vec<fn() -> Scene> = vec![open_at_the_start, one_waits_for_a_lease];
-    let all: Vec<fn() -> Scene> = vec![
-        open_at_the_start,
-        one_waits_for_a_lease,
-        a_line_for_a_lease,
-        a_held_line_for_a_lease,
-        one_waits_for_a_slot,
-    ];
+    // Beside a keeper nobody hears anyway.
+    let nobody_hears: Vec<fn() -> Scene> = match pair {
+        _ if pair.iter().any(|one| KEEPERS.contains(one)) => vec![one_waits_for_two_leases],
+        _ => vec![open_and_nobody_hears, one_waits_and_nobody_hears],
+    };
+    // For those with ten executions at most from one start: there are few words that both use.
+    let many: Vec<fn() -> Scene> =
+        [few.clone(), vec![one_waits_for_a_slot], nobody_hears.clone()].concat();
+    let open: Vec<fn() -> Scene> = vec![open_at_the_start, open_as_produced, open_with_a_rate];
+    let lines: Vec<fn() -> Scene> =
+        vec![a_line_for_a_lease, a_held_line_for_a_lease, one_waits_for_two_leases];
     match pair {
-        // Two that join beside one another, and ring for one another, are a scene of the bell's.
-        ["acquire_small" | "acquire_large", "acquire_small" | "acquire_large"] => (0, few),
-        [
-            "acquire_small" | "acquire_large",
-            "cancel_the_front" | "poll_again" | "close" | "pause",
-        ] => (0, [all.clone(), all, few].concat()),
-        ["try_small" | "try_large", "close"] | ["close", "close"] => (0, [all, few].concat()),
-        ["cancel_the_front", "cancel_the_front"] => (0, [few, vec![a_line_for_a_lease]].concat()),
-        ["acquire_small" | "acquire_large", "grant" | "refuse_all" | "rouse"]
-        | ["cancel_the_front" | "poll_again", "grant" | "refuse_all"] => {
-            (1, vec![open_at_the_start])
+        // Only the stale values that one may read after the other. The switches are in a scene beside a grant.
+        ["acquire_small" | "acquire_large", "acquire_small" | "acquire_large"] => {
+            (0, vec![one_waits_for_a_lease])
         }
-        // With a line it takes minutes.
-        ["close", "grant" | "refuse_all"] => (1, vec![open_at_the_start; 2]),
-        ["try_small" | "try_large", "acquire_small" | "acquire_large"] => {
-            (1, vec![open_at_the_start])
+        ["acquire_small" | "acquire_large", "close"] => (0, few),
+        ["acquire_small" | "acquire_large", "cancel_the_front"] => {
+            (1, vec![one_waits_for_the_end_of_a_pause])
         }
-        ["close" | "pause" | "rouse" | "time_passes", "set_slots"] | ["set_slots", "look_on"] => {
-            (1, [all, few].concat())
+        ["acquire_small" | "acquire_large", "poll_again" | "pause"]
+        | ["try_small" | "try_large", "acquire_small" | "acquire_large"]
+        | ["close", "close"]
+        | ["try_small" | "try_large" | "resume", "resume"]
+        | ["cancel_the_front", "poll_again"] => (1, nobody_hears),
+        ["acquire_small" | "acquire_large" | "poll_again", "grant"]
+        | ["cancel_the_front" | "poll_again", "close"] => (1, vec![one_waits_and_nobody_hears]),
+        ["acquire_small" | "acquire_large", "resume" | "refuse_all"] => {
+            (1, vec![open_and_nobody_hears])
+        }
+        ["acquire_small" | "acquire_large", "rouse"] => (1, vec![open_at_the_start]),
+        ["cancel_the_front", "cancel_the_front"] => (1, vec![one_waits_for_a_slot]),
+        ["cancel_the_front", "grant"] => (1, vec![one_waits_for_a_lease, one_waits_for_two_leases]),
+        ["cancel_the_front" | "poll_again", "refuse_all"] => (1, vec![one_waits_for_a_lease]),
+        ["close", "set_slots"] | ["set_slots", "look_on"] => {
+            (1, vec![no_slot_is_free, no_slot_is_free_as_produced])
+        }
+        ["pause" | "resume" | "rouse" | "time_passes", "set_slots"] => {
+            (1, vec![one_waits_for_a_slot, no_slot_is_free])
         }
         pair if pair.contains(&"set_slots") => (1, vec![one_waits_for_a_slot]),
-        ["cancel_the_front" | "poll_again", "poll_again" | "close" | "pause"] => (1, few),
-        pair if pair.iter().any(|one| ["pause", "close"].contains(one)) => {
-            (1, [few, vec![one_waits_for_a_slot]].concat())
-        }
+        // A close that meets a line beside them takes minutes.
+        pair if pair.contains(&"close") => (1, open),
+        ["try_small" | "try_large", "grant"] => (1, open),
+        pair if pair.iter().any(|one| ["pause", "resume", "set_mark"].contains(one)) => (1, many),
         pair if pair.iter().any(|one| ["time_passes", "rouse", "look_on"].contains(one)) => {
-            (1, all)
+            (1, [many, lines].concat())
+        }
+        ["settle_less" | "cancel" | "end_of_a_call", "grant" | "reclaim" | "take_back"] => {
+            (1, [few, lines].concat())
         }
         _ => (1, few),
     }
@@ -87,6 +104,13 @@ const GRACE: Duration = Duration::from_millis(1);
 /// Steps in which time passes for those that a stalled call is before.
 #[cfg(ringgate_freeze)]
 const STEPS_OF_GRACE: u32 = 8;
+
+/// Tokens, and requests.
+type Amounts = [u64; 2];
+
+fn add(sums: &mut Amounts, more: Amounts) {
+    sums.iter_mut().zip(more).for_each(|(sum, more)| *sum += more);
+}
 
 /// A call that has been admitted.
 pub(crate) struct Call {
@@ -141,14 +165,18 @@ pub(crate) struct Scene {
     hearing: Option<Hearing>,
     /// Amounts count once they are settled.
     is_held: bool,
+    /// The lessee does not wait for a change while the operations run: it looks afterwards.
+    looks_later: bool,
+    /// There is a rate as well: limit 0. The one on tokens is the other one.
+    has_rate: bool,
     running: Vec<Call>,
     line: Vec<InLine>,
     /// How many calls have joined the line.
     came: u8,
-    granted: u64,
+    granted: Amounts,
     /// What calls have used that are settled, and count for.
     used: u64,
-    kept: u64,
+    kept: Amounts,
     /// Other calls were made while an operation was stalled.
     went_on: bool,
 }
@@ -156,30 +184,45 @@ pub(crate) struct Scene {
 impl Scene {
     /// With so many slots granted of four, if they are leased.
     fn new(limit: TokenLimit, slots: Option<usize>) -> Self {
+        Self::beside(limit, slots, None)
+    }
+
+    /// Beside a rate of which so many requests are left, if there is one.
+    fn beside(limit: TokenLimit, slots: Option<usize>, requests: Option<u64>) -> Self {
         let clock = ManualClock::new();
         let builder = Limiter::builder().margin(Duration::ZERO).token_limit(limit).grace(GRACE);
         let builder = match slots {
             Some(_) => builder.max_concurrent(4),
             None => builder,
         };
+        let builder = match requests {
+            Some(_) => builder.rate(Rate::new(LIMIT as u32, WINDOW)),
+            None => builder,
+        };
         let (limiter, mut lessee) = builder.clock(clock.clone()).build_leased().unwrap();
         lessee.set_slots(slots.unwrap_or(0));
         let until = clock.now().saturating_add(PASSES);
-        assert_eq!(lessee.grant(0, GRANTED, until), Some(1));
+        let has_rate = requests.is_some();
+        let tokens = usize::from(has_rate);
+        assert_eq!(lessee.grant(tokens, GRANTED, until), Some(1));
+        let requests = requests.map_or(0, |requests| requests + RUNNING.len() as u64);
+        assert_eq!(lessee.grant(0, requests, until).is_some(), has_rate);
         let running = RUNNING.map(|weight| call(&limiter, weight).unwrap()).into();
-        lessee.set_mark(0, MARK);
+        lessee.set_mark(tokens, MARK);
         Self {
             limiter,
             clock,
             lessee: Some(lessee),
             hearing: None,
             is_held: limit.counts_as_produced(),
+            looks_later: false,
+            has_rate,
             running,
             line: Vec::new(),
             came: 0,
-            granted: GRANTED,
+            granted: [GRANTED, requests],
             used: 0,
-            kept: 0,
+            kept: [0; 2],
             went_on: false,
         }
     }
@@ -192,7 +235,12 @@ impl Scene {
     }
 
     fn left(&self) -> u64 {
-        self.limiter.core().budgets().unwrap().remaining(|_| true)
+        self.limiter.core().budgets().unwrap().remaining(|limit| limit.name() != Limit::Rate)
+    }
+
+    /// The limit on tokens.
+    fn tokens(&self) -> usize {
+        usize::from(self.has_rate)
     }
 
     fn has_free_slots(&self) -> bool {
@@ -235,6 +283,51 @@ fn a_line_for_a_slot() -> Scene {
     quiet(scene)
 }
 
+/// Two limits are leased. There is enough for a small call, and no request.
+#[cfg(ringgate_freeze)]
+fn a_line_for_two_leases() -> Scene {
+    let mut scene = Scene::beside(TokenLimit::total(LIMIT, WINDOW), None, Some(0));
+    scene.line_up(SMALL);
+    scene.line_up(LARGE);
+    quiet(scene)
+}
+
+#[cfg(ringgate_loom)]
+fn one_waits_for_two_leases() -> Scene {
+    let mut scene = Scene::beside(TokenLimit::total(LIMIT, WINDOW), None, Some(0));
+    scene.line_up(SMALL);
+    quiet(scene)
+}
+
+#[cfg(ringgate_loom)]
+fn open_with_a_rate() -> Scene {
+    quiet(Scene::beside(TokenLimit::total(LIMIT, WINDOW), None, Some(1)))
+}
+
+#[cfg(ringgate_loom)]
+fn open_as_produced() -> Scene {
+    quiet(Scene::new(TokenLimit::output(LIMIT, WINDOW), None))
+}
+
+#[cfg(ringgate_loom)]
+fn no_slot_is_free() -> Scene {
+    quiet(Scene::new(TokenLimit::total(LIMIT, WINDOW), Some(3)))
+}
+
+#[cfg(ringgate_loom)]
+fn no_slot_is_free_as_produced() -> Scene {
+    quiet(Scene::new(TokenLimit::output(LIMIT, WINDOW), Some(3)))
+}
+
+/// It looks at the time, and so does the next one.
+#[cfg(ringgate_loom)]
+fn one_waits_for_the_end_of_a_pause() -> Scene {
+    let mut scene = Scene::new(TokenLimit::total(LIMIT, WINDOW), None);
+    scene.limiter.pause(FOR_GOOD);
+    scene.line_up(SMALL);
+    Scene { looks_later: true, ..quiet(scene) }
+}
+
 #[cfg(ringgate_loom)]
 fn one_waits_for_a_lease() -> Scene {
     let mut scene = Scene::new(TokenLimit::total(LIMIT, WINDOW), None);
@@ -244,15 +337,26 @@ fn one_waits_for_a_lease() -> Scene {
 
 #[cfg(ringgate_loom)]
 fn one_waits_for_a_slot() -> Scene {
-    let mut scene = Scene::new(TokenLimit::total(LIMIT, WINDOW), Some(3));
+    let mut scene = no_slot_is_free();
     scene.line_up(SMALL);
     quiet(scene)
+}
+
+#[cfg(ringgate_loom)]
+fn open_and_nobody_hears() -> Scene {
+    Scene { looks_later: true, ..open_at_the_start() }
+}
+
+#[cfg(ringgate_loom)]
+fn one_waits_and_nobody_hears() -> Scene {
+    Scene { looks_later: true, ..one_waits_for_a_lease() }
 }
 
 /// All that has changed was told.
 fn quiet(mut scene: Scene) -> Scene {
     let mut lessee = scene.lessee.take().unwrap();
-    assert_eq!(lessee.demand(0).in_line, scene.line.iter().map(|call| call.weight).sum::<u64>());
+    let in_line = scene.line.iter().map(|call| call.weight).sum::<u64>();
+    assert_eq!(lessee.demand(scene.tokens()).in_line, in_line);
     // A change may be told once more than it was.
     for _ in 0..3 {
         lessee = {
@@ -281,13 +385,15 @@ pub(crate) struct Left {
     waiting: Vec<InLine>,
     /// What a call has used that is settled, and what it counts for.
     used: u64,
-    kept: u64,
-    granted: u64,
-    back: u64,
+    kept: Amounts,
+    granted: Amounts,
+    back: Amounts,
     lessee: Option<Lessee>,
     hearing: Option<Hearing>,
     /// The lessee is to hear of it.
     is_told: bool,
+    /// A mark was set, and less was left, if no more was granted.
+    is_low: bool,
     refuses: bool,
     closed: bool,
     /// It may have kept other calls from being admitted.
@@ -346,7 +452,8 @@ fn end(
     let used = used(weight);
     on(scene, move |_| {
         end(permit);
-        Left { used, kept: used, ..Left::default() }
+        // A request counts unless the call is cancelled.
+        Left { used, kept: [used, u64::from(used > 0)], ..Left::default() }
     })
 }
 
@@ -412,6 +519,14 @@ fn pause(scene: &mut Scene) -> Run<Left> {
     })
 }
 
+/// Whether it was paused or not.
+fn resume(scene: &mut Scene) -> Run<Left> {
+    on(scene, |limiter| {
+        limiter.resume();
+        Left::default()
+    })
+}
+
 fn close(scene: &mut Scene) -> Run<Left> {
     on(scene, |limiter| {
         limiter.close();
@@ -420,48 +535,69 @@ fn close(scene: &mut Scene) -> Run<Left> {
 }
 
 /// There is one who may; if the other operation has the lessee, this one does nothing.
-fn keep(scene: &mut Scene, work: impl FnOnce(&mut Lessee) -> Left + Send + 'static) -> Run<Left> {
-    let lessee = scene.lessee.take();
+fn keep(
+    scene: &mut Scene,
+    work: impl FnOnce(&mut Lessee, usize) -> Left + Send + 'static,
+) -> Run<Left> {
+    let (lessee, tokens) = (scene.lessee.take(), scene.tokens());
     on(scene, move |_| {
         let Some(mut lessee) = lessee else { return Left::default() };
-        let left = work(&mut lessee);
+        let left = work(&mut lessee, tokens);
         Left { lessee: Some(lessee), ..left }
     })
 }
 
-/// With what is left it is enough for a large call.
+/// What is enough for a large call, with what is left; and for a request.
+fn grant_both(lessee: &mut Lessee, tokens: usize, until: Timestamp) -> Amounts {
+    assert!(lessee.grant(tokens, LARGE, until).is_some());
+    let requests = if tokens > 0 { 1 } else { 0 };
+    assert_eq!(requests > 0, tokens > 0 && lessee.grant(0, requests, until).is_some());
+    [LARGE, requests]
+}
+
+fn unused(lessee: &mut Lessee, n: usize) -> u64 {
+    lessee.take_unused(n, 9).into_iter().map(|(_, amount)| amount).sum()
+}
+
 fn grant(scene: &mut Scene) -> Run<Left> {
-    keep(scene, |lessee| {
+    keep(scene, |lessee, tokens| {
         let until = lessee.now().saturating_add(FOR_GOOD);
-        assert!(lessee.grant(0, LARGE, until).is_some());
-        Left { granted: LARGE, ..Left::default() }
+        Left { granted: grant_both(lessee, tokens, until), ..Left::default() }
     })
 }
 
 fn reclaim(scene: &mut Scene) -> Run<Left> {
-    keep(scene, |lessee| {
-        lessee.reclaim(0, LARGE);
+    keep(scene, |lessee, tokens| {
+        lessee.reclaim(tokens, LARGE);
         narrows()
     })
 }
 
 fn take_back(scene: &mut Scene) -> Run<Left> {
-    keep(scene, |lessee| {
-        let back = lessee.take_unused(0, 9).into_iter().map(|(_, amount)| amount).sum();
-        Left { back, ..Left::default() }
+    keep(scene, |lessee, tokens| {
+        let requests = if tokens > 0 { unused(lessee, 0) } else { 0 };
+        Left { back: [unused(lessee, tokens), requests], ..Left::default() }
+    })
+}
+
+/// What is left is less.
+fn set_mark(scene: &mut Scene) -> Run<Left> {
+    keep(scene, |lessee, tokens| {
+        lessee.set_mark(tokens, MARK + 1);
+        Left { is_low: true, ..Left::default() }
     })
 }
 
 /// One more.
 fn set_slots(scene: &mut Scene) -> Run<Left> {
-    keep(scene, |lessee| {
+    keep(scene, |lessee, _| {
         lessee.set_slots(4);
         Left::default()
     })
 }
 
 fn refuse_all(scene: &mut Scene) -> Run<Left> {
-    keep(scene, |lessee| {
+    keep(scene, |lessee, _| {
         lessee.refuse_all(true);
         Left { refuses: true, ..narrows() }
     })
@@ -489,7 +625,7 @@ impl Start for Scene {
 
     /// If no operation has the lessee, its task waits.
     fn begin(&mut self) {
-        while let Some(lessee) = self.lessee.take() {
+        while let Some(lessee) = self.lessee.take_if(|_| !self.looks_later) {
             let mut hearing = hearing(lessee);
             // It is told of a call that has joined for an operation.
             self.lessee = hearing.output.take();
@@ -512,11 +648,13 @@ impl Start for Scene {
         let Some(mut lessee) = lessee else { return };
         lessee.refuse_all(false);
         lessee.set_slots(4);
-        let mut granted = 0;
-        for _ in 0..2 {
+        let mut granted = [0; 2];
+        let limits = lessee.limits().len();
+        for n in (0..2).flat_map(|_| 0..limits) {
             let until = lessee.now().saturating_add(FOR_GOOD);
-            assert!(lessee.grant(0, LIMIT, until).is_some());
-            granted += LIMIT;
+            assert!(lessee.grant(n, LIMIT, until).is_some());
+            let is_rate = limits > 1 && n == 0;
+            granted[usize::from(is_rate)] += LIMIT;
         }
         // What the stalled thread may hold leaves enough for each of them.
         let mut served = Vec::new();
@@ -535,7 +673,7 @@ impl Start for Scene {
                 }
             }
         }
-        self.granted += granted;
+        add(&mut self.granted, granted);
         served.iter().for_each(|call| self.count(call));
         drop(served);
         let mut others = self.line.iter().chain(&left.waiting);
@@ -568,8 +706,8 @@ impl Start for Scene {
             ended.iter().for_each(|call| self.count(call));
             drop(ended);
             let until = lessee.now().saturating_add(FOR_GOOD);
-            assert!(lessee.grant(0, LARGE, until).is_some());
-            self.granted += LARGE;
+            let granted = grant_both(&mut lessee, self.tokens(), until);
+            add(&mut self.granted, granted);
             go_on(waiters(&mut self.line, &mut left));
             self.assert_accounted_for(&mut lessee, &mut left);
         }
@@ -579,7 +717,8 @@ impl Start for Scene {
         }
         let closed = left.iter().any(|left| left.closed);
         drop((left, self.line.drain(..)));
-        assert_eq!((self.limiter.waiters(), lessee.demand(0).in_line), (0, 0));
+        let in_line = lessee.demand(self.tokens()).in_line;
+        assert_eq!((self.limiter.waiters(), in_line), (0, 0));
         assert_eq!(lessee.waited(), None);
         assert_eq!(call(&self.limiter, self.left().min(LIMIT)).is_ok(), !closed);
         assert_eq!(self.limiter.core().nodes_in_use(), 0, "a node was not recycled");
@@ -606,7 +745,7 @@ impl Scene {
     fn count(&mut self, call: &Call) {
         let _ = &call.permit;
         self.used += call.weight;
-        self.kept += call.weight;
+        add(&mut self.kept, [call.weight, 1]);
     }
 
     /// The other operation has stalled. What this one has to tell was told.
@@ -632,17 +771,24 @@ impl Scene {
     /// The lessee's task was woken if there is a reason. Returns the lessee.
     fn assert_told(&mut self, left: &mut [Left; 2]) -> Lessee {
         let lessee = left.iter_mut().find_map(|left| left.lessee.take());
-        if let Some(lessee) = self.lessee.take().or(lessee) {
+        let lessee = self.lessee.take().or(lessee);
+        if self.went_on
+            && let Some(lessee) = lessee
+        {
             return lessee;
         }
-        let hearing = left.iter_mut().find_map(|left| left.hearing.take());
-        let mut hearing = self.hearing.take().or(hearing).unwrap();
+        // If it did not wait, it hears of it as soon as it does.
+        let waits = left.iter_mut().find_map(|left| left.hearing.take());
+        let waits = self.hearing.take().or(waits);
+        let mut hearing = waits.unwrap_or_else(|| hearing(lessee.unwrap()));
         go_on([&mut hearing].into_iter());
         let joined = all(&mut self.line, left)
             .any(|call| call.waiter.place == NEWCOMER && !call.waiter.is_over());
         let is_told = joined || left.iter().any(|left| left.is_told);
-        let is_low = self.clock.now() < crate::time::Timestamp::ZERO.saturating_add(PASSES)
-            && self.left() < MARK;
+        let is_marked = left.iter().any(|left| left.is_low);
+        let mark = if is_marked { MARK + 1 } else { MARK };
+        let is_low =
+            self.clock.now() < Timestamp::ZERO.saturating_add(PASSES) && self.left() < mark;
         assert!(hearing.is_over() || !is_told && !is_low, "the lessee is not told: {is_low}");
         if !hearing.is_over() {
             self.limiter.core().ring();
@@ -666,26 +812,32 @@ impl Scene {
     fn assert_accounted_for(&mut self, lessee: &mut Lessee, left: &mut [Left; 2]) {
         for left in left.iter_mut() {
             self.used += core::mem::take(&mut left.used);
-            self.kept += core::mem::take(&mut left.kept) + core::mem::take(&mut left.back);
-            self.granted += core::mem::take(&mut left.granted);
+            add(&mut self.kept, core::mem::take(&mut left.kept));
+            add(&mut self.kept, core::mem::take(&mut left.back));
+            add(&mut self.granted, core::mem::take(&mut left.granted));
         }
-        let runs = |call: &Option<Call>| call.as_ref().map_or(0, |call| call.weight);
-        let after_waiting = all(&mut self.line, left).map(|call| match &call.waiter.output {
-            Some(Ok(call)) => runs(call),
-            _ => 0,
-        });
-        let mut open = after_waiting.sum::<u64>();
-        open += left.iter().map(|left| runs(&left.admitted)).sum::<u64>();
-        open += self.running.iter().map(|call| call.weight).sum::<u64>();
-        let remains = self.left();
+        let mut runs = Vec::new();
+        runs.extend(all(&mut self.line, left).filter_map(|call| match &call.waiter.output {
+            Some(Ok(call)) => call.as_ref().map(|call| call.weight),
+            _ => None,
+        }));
+        let admitted = left.iter().filter_map(|left| left.admitted.as_ref());
+        runs.extend(self.running.iter().chain(admitted).map(|call| call.weight));
+        let (open, calls) = (runs.iter().sum::<u64>(), runs.len() as u64);
+        let (tokens, remains) = (self.tokens(), self.left());
         if self.is_held {
-            assert_eq!((lessee.held(0), lessee.used(0)), (open + remains, self.used));
-            assert_eq!(lessee.take_unused(0, 9), []);
+            assert_eq!((lessee.held(tokens), lessee.used(tokens)), (open + remains, self.used));
+            assert_eq!(lessee.take_unused(tokens, 9), []);
         } else {
-            let told = lessee.take_unused(0, 9).into_iter().map(|(_, amount)| amount);
-            self.kept += told.sum::<u64>();
-            assert_eq!(open + self.kept + remains, self.granted, "{open} open, {remains} remain");
-            assert_eq!(lessee.used(0), 0);
+            self.kept[0] += unused(lessee, tokens);
+            let [granted, kept] = [self.granted[0], self.kept[0]];
+            assert_eq!(open + kept + remains, granted, "{open} open, {remains} remain");
+            assert_eq!(lessee.used(tokens), 0);
+        }
+        let requests = self.has_rate.then(|| lessee.left(0));
+        if let Some(requests) = requests {
+            self.kept[1] += unused(lessee, 0);
+            assert_eq!(calls + self.kept[1] + requests, self.granted[1], "requests");
         }
 
         let closed = self.limiter.is_closed();
@@ -695,18 +847,18 @@ impl Scene {
         let refuses = closed || left.iter().any(|left| left.refuses) && !self.went_on;
         assert!(!closed || waiting().count() == 0, "a waiter missed the close");
         let needs: u64 = waiting().map(|call| call.weight).sum();
-        assert_eq!(lessee.demand(0).in_line, needs);
+        assert_eq!(lessee.demand(tokens).in_line, needs);
+        assert!(!self.has_rate || lessee.demand(0).in_line == waiting().count() as u64);
         assert_eq!(lessee.waited().is_some(), waiting().count() > 0);
         // Of two that came at the same time anyone is the first.
         let first = waiting().map(|call| call.waiter.place).min();
         let first = || waiting().filter(|call| Some(call.waiter.place) == first);
         let is_shown =
-            first().count() == 0 || first().any(|call| lessee.demand(0).first == call.weight);
-        // Those that stand for a shared slot show themselves when they are polled.
-        let is_hint = self.went_on || lessee.slots().is_some();
-        assert!(is_shown || is_hint, "not what the first needs is told");
+            first().count() == 0 || first().any(|call| lessee.demand(tokens).first == call.weight);
+        // While a thread stood still, time went on.
+        assert!(is_shown || self.went_on, "not what the first needs is told");
         let waits = slots && !refuses && first().count() > 0;
-        let waits = waits && first().all(|call| call.weight <= remains);
+        let waits = waits && first().all(|call| call.weight <= remains) && requests != Some(0);
         let waits = waits && self.limiter.paused_for().is_none();
         assert!(!waits, "the first in line waits though there is as much");
     }

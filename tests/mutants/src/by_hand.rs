@@ -937,6 +937,11 @@ const CHANGES: &[Change] = &[
         edit: Edit::Replace("found & !MOST == empty(number)", "true"),
     },
     Change {
+        name: "room: as many turns as anybody wants if all in line fit",
+        at: "leasing room",
+        edit: Edit::Replace("calls + u64::from(newcomer.is_some())", "calls.max(u64::MAX)"),
+    },
+    Change {
         name: "ring_for: told before the ring, which another may do",
         at: "bell ring_for",
         edit: Edit::Replace(

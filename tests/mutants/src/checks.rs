@@ -79,9 +79,12 @@ fn parts(file: &str) -> &'static [&'static str] {
         _ if file.starts_with("src/raw/leases") => {
             &["tests::loom::leases::", "tests::pairs::leases::"]
         }
-        "src/limiter_core/bell.rs" | "src/limiter/lessee.rs" => {
-            &["tests::loom::leases::", "tests::pairs::leased::"]
-        }
+        "src/limiter_core/bell.rs"
+        | "src/limiter_core/leased.rs"
+        | "src/limiter_core/leasing.rs"
+        | "src/limiter_core/demand.rs"
+        | "src/limiter_core/in_line.rs"
+        | "src/limiter/lessee.rs" => &["tests::loom::leases::", "tests::pairs::leased::"],
         _ if file.starts_with("src/raw/tokens") => {
             &["tests::loom::tokens::", "tests::pairs::tokens::"]
         }
