@@ -22,6 +22,9 @@ use tokio::time::{Instant, interval, timeout};
 /// Between two reports.
 const TICK: Duration = Duration::from_millis(100);
 
+/// A call may be sent so long after its admission, however small the margin is.
+const LEAST: Duration = Duration::from_millis(5);
+
 /// How long it may take to connect, and to give back what is left at the end.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -38,10 +41,10 @@ pub(crate) async fn work(
         Ok(Err(error)) => return Ok(give_up(&error.to_string())),
         Err(_) => return Ok(give_up("no connection to the store in time")),
     };
-    // The library's part of the margin is the way to the server; a call may use half of it before it is sent.
+    // The margin is for the way to the server. A call may spend half of it before it is sent.
     let provider = OpenAiCompatible::new(server, flags.terms().tokens)
         .with_user(name)
-        .sending_within(flags.margin() / 2);
+        .sending_within((flags.margin() / 2).max(LEAST));
     let limiter = shared.limiter().clone();
     let pool: Arc<Pool> =
         Arc::new(ProviderPool::with_limiter(Arc::new(provider), limiter, "one shared key"));
