@@ -398,6 +398,19 @@ impl Flags {
         self.time_to_live.unwrap_or(if self.chaos { 2 } else { 9 } * SECOND)
     }
 
+    /// For how long the store keeps a process's share free for it, from when it is not heard of any more. The process can
+    /// use it for some seconds of that.
+    pub(crate) fn share_lasts(&self) -> Duration {
+        2 * (self.terms_with_margin().window + self.lease()) + 12 * SECOND
+    }
+
+    /// How long after the store's last answer a process uses its share at the latest.
+    pub(crate) fn share_begins(&self) -> Duration {
+        let counts = self.terms_with_margin().window + self.lease();
+        // Two ticks of the window more, and some.
+        self.time_to_live() + counts + counts / 100 + 2 * SECOND
+    }
+
     /// The least share of the limit that must be used, without chaos.
     pub(crate) fn least(&self) -> f64 {
         self.least.unwrap_or(0.95)

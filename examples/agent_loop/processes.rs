@@ -28,6 +28,7 @@
 //! | the store is killed, and starts again with its data | `SIGKILL` |
 //! | the store is shut down, and starts again with nothing | `SHUTDOWN NOSAVE` |
 //! | the store is stopped for longer than it waits for a process | `SIGSTOP`, `SIGCONT` |
+//! | the store is killed, and away until all processes use their shares | `SIGKILL` |
 //! | the store forgets its scripts | `SCRIPT FLUSH` |
 //! | the store closes all connections | `CLIENT KILL` |
 //!

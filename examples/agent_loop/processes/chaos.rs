@@ -33,17 +33,19 @@ enum Blow {
     StoreKilled,
     StoreEmptied,
     StoreStopped,
+    StoreAway,
     ScriptsForgotten,
     ConnectionsCut,
 }
 
 impl Blow {
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 8] = [
         Self::ProcessKilled,
         Self::ProcessStopped,
         Self::StoreKilled,
         Self::StoreEmptied,
         Self::StoreStopped,
+        Self::StoreAway,
         Self::ScriptsForgotten,
         Self::ConnectionsCut,
     ];
@@ -57,6 +59,7 @@ impl fmt::Display for Blow {
             Self::StoreKilled => "the store is killed, and restarted with its data",
             Self::StoreEmptied => "the store is shut down, and restarted with nothing",
             Self::StoreStopped => "the store is stopped",
+            Self::StoreAway => "the store is killed, and away until all processes use their shares",
             Self::ScriptsForgotten => "the store forgets its scripts",
             Self::ConnectionsCut => "the store closes all connections",
         })
@@ -69,6 +72,8 @@ pub(crate) struct Chaos {
     time: Range<Instant>,
     /// For how long something is stopped.
     stop: Duration,
+    /// For how long the store is away, so that calls go on without it.
+    away: Duration,
     /// How long what is granted before may be used after it.
     lease: Duration,
     /// How long the store may grant nothing after it, or keep what it granted to a process that has gone.
@@ -97,6 +102,7 @@ impl Chaos {
             dice: Dice(flags.seed.unwrap_or(1)),
             time,
             stop: if flags.chaos { silence + LONGER } else { Duration::ZERO },
+            away: flags.share_begins(),
             lease,
             quiet: (terms.window + lease).max(if flags.chaos { silence } else { Duration::ZERO }),
             happened: Vec::new(),
@@ -106,7 +112,7 @@ impl Chaos {
 
     /// After something has happened calls must go on by then.
     fn patience(&self) -> Duration {
-        2 * self.quiet + self.stop + 2 * CONNECTING
+        2 * self.quiet + self.stop.max(self.away) + 2 * CONNECTING
     }
 
     pub(crate) fn outcome(self) -> Outcome {
@@ -127,22 +133,28 @@ impl Chaos {
         store: &mut Store<'_>,
         server: &MockProvider,
     ) -> Result<(), Box<dyn Error>> {
+        // A store that has just started grants nothing for a window.
+        self.wait_for_calls("the start", family, server).await;
         loop {
             for blow in self.shuffled() {
                 sleep(Duration::from_millis(300 + u64::from(self.dice.below(700)))).await;
                 if Instant::now() + self.need(blow) > self.time.end {
                     return Ok(());
                 }
-                self.deal(blow, family, store).await?;
                 self.happened.push(blow);
-                self.wait_for_calls(blow, family, server).await;
+                if blow == Blow::StoreAway {
+                    self.leave_alone(family, store, server).await?;
+                } else {
+                    self.deal(blow, family, store).await?;
+                }
+                self.wait_for_calls(&blow.to_string(), family, server).await;
             }
         }
     }
 
-    fn shuffled(&mut self) -> [Blow; 7] {
+    fn shuffled(&mut self) -> [Blow; 8] {
         let mut blows = Blow::ALL;
-        for last in (1..7_u8).rev() {
+        for last in (1..8_u8).rev() {
             let other = self.dice.below(u32::from(last) + 1);
             blows.swap(last.into(), other as usize);
         }
@@ -153,6 +165,7 @@ impl Chaos {
     fn need(&self, blow: Blow) -> Duration {
         match blow {
             Blow::ProcessStopped | Blow::StoreStopped => self.stop + self.quiet + CONNECTING,
+            Blow::StoreAway => self.away + self.quiet + 2 * CONNECTING,
             Blow::StoreKilled | Blow::StoreEmptied => self.quiet + CONNECTING,
             Blow::ProcessKilled | Blow::ScriptsForgotten | Blow::ConnectionsCut => CONNECTING,
         }
@@ -187,7 +200,7 @@ impl Chaos {
                 store.signal(Signal::Continue)?;
                 self.tell(format_args!("the store goes on"));
             }
-            Blow::StoreKilled => {
+            Blow::StoreKilled | Blow::StoreAway => {
                 self.tell(format_args!("{blow}"));
                 store.kill().await?;
                 store.restart().await?;
@@ -211,8 +224,24 @@ impl Chaos {
         Ok(())
     }
 
+    /// The store is away until all processes call without it.
+    async fn leave_alone(
+        &mut self,
+        family: &Family<'_>,
+        store: &mut Store<'_>,
+        server: &MockProvider,
+    ) -> Result<(), Box<dyn Error>> {
+        self.tell(format_args!("{}", Blow::StoreAway));
+        store.kill().await?;
+        sleep(self.away).await;
+        self.wait_for_calls("while the store is away", family, server).await;
+        store.restart().await?;
+        self.tell(format_args!("the store is there again"));
+        Ok(())
+    }
+
     /// Until the server has accepted a call of each process that no grant from before can have admitted.
-    async fn wait_for_calls(&mut self, blow: Blow, family: &Family<'_>, server: &MockProvider) {
+    async fn wait_for_calls(&mut self, event: &str, family: &Family<'_>, server: &MockProvider) {
         let over = Instant::now();
         let since = (over + self.lease).into_std();
         let too_late = (over + self.patience()).min(self.time.end);
@@ -230,7 +259,7 @@ impl Chaos {
         }
         let names: Vec<_> = silent.into_iter().collect();
         let fault = format!(
-            "{blow}: no call of {} in the {:.1} s after it",
+            "{event}: no call of {} for {:.1} s",
             names.join(", "),
             over.elapsed().as_secs_f64()
         );

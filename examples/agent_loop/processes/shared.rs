@@ -1,32 +1,30 @@
-//! The limiter that the processes share. A stand-in for now: each process has its part of the limits for itself.
+//! The limiter that the processes share.
 
 use crate::flags::Flags;
-use core::error::Error;
-use ringgate::Limiter;
+use core::time::Duration;
+use ringgate_redis::{ConnectError, SharedLimiter, WhileAway};
 
-/// A limiter whose limits are kept in the store.
-pub(crate) type Shared = StandIn;
-
-#[derive(Clone)]
-pub(crate) struct StandIn(Limiter);
-
-impl StandIn {
-    pub(crate) fn limiter(&self) -> &Limiter {
-        &self.0
-    }
-}
+/// A limiter whose rates, tokens and slots are kept in the store.
+pub(crate) type Shared = SharedLimiter;
 
 /// Makes it.
-#[expect(clippy::unused_async, reason = "a stand-in")]
-pub(crate) async fn connect(flags: &Flags, _store: &str) -> Result<Shared, Box<dyn Error>> {
-    Ok(StandIn(flags.part_of_limiter()))
+pub(crate) async fn connect(flags: &Flags, store: &str) -> Result<Shared, ConnectError> {
+    let share = WhileAway::Share { after: Duration::ZERO, lasts: flags.share_lasts() };
+    let builder = SharedLimiter::builder(flags.builder(), "agents", "demo")
+        .lease(flags.lease())
+        .time_to_live(flags.time_to_live())
+        .while_away(share);
+    // The store was started for this run. If it loses its state on the way, that does not hold.
+    let builder = if flags.chaos { builder } else { builder.assume_unused() };
+    builder.connect(store).await
 }
 
 /// How many requests it has sent to the store.
-pub(crate) fn trips(_: &Shared) -> u64 {
-    0
+pub(crate) fn trips(shared: &Shared) -> u64 {
+    shared.status().trips
 }
 
 /// Gives back what it has.
-#[expect(clippy::unused_async, reason = "a stand-in")]
-pub(crate) async fn leave(_: Shared) {}
+pub(crate) async fn leave(shared: Shared) {
+    shared.leave().await;
+}

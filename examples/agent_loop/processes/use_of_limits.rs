@@ -36,7 +36,7 @@ fn mean(entries: &[(Instant, u64)], window: Duration, time: &Range<Instant>) -> 
         let inside = (*at + window).min(last).saturating_duration_since((*at).max(first));
         as_float(*amount) * inside.div_duration_f64(length)
     };
-    Some(entries.iter().map(counted).sum())
+    Some(entries.iter().map(counted).fold(0.0, |sum, counted| sum + counted))
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a share to read")]
