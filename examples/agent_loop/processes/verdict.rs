@@ -147,7 +147,6 @@ impl Verdict {
         writeln!(f, "trips       {per_call:.3} for each call: {trips} to the store")
     }
 
-    #[expect(clippy::cast_precision_loss, reason = "numbers to read")]
     fn write_processes(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "calls/s    ")?;
         for row in &self.rows {
@@ -155,11 +154,11 @@ impl Verdict {
             f.write_str(if row.life.killed { " (killed)" } else { "" })?;
         }
         writeln!(f)?;
-        let calls = self.rows.iter().filter(|row| !row.life.killed).map(|row| row.accepted);
-        let (least, most) = (calls.clone().min().unwrap_or(0), calls.max().unwrap_or(0));
-        let fairness = least as f64 / most.max(1) as f64;
-        write!(f, "fairness    {fairness:.2}: least calls of a process {least}, most {most}")?;
-        writeln!(f, "{}", if self.chaos { " (some lived for less time)" } else { "" })
+        let rates = self.rows.iter().filter(|row| !row.life.killed).map(Row::rate);
+        let least = rates.clone().min_by(f64::total_cmp).unwrap_or(0.0);
+        let most = rates.max_by(f64::total_cmp).unwrap_or(0.0);
+        let fairness = least / most.max(f64::EPSILON);
+        writeln!(f, "fairness    {fairness:.2}: the process with least calls to the one with most")
     }
 
     fn write_chaos(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
