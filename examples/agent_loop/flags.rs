@@ -371,22 +371,6 @@ impl Flags {
         self.builder_with(&self.terms().token_limits())
     }
 
-    /// STAND-IN: the part of one process.
-    pub(crate) fn part_of_limiter(&self) -> Limiter {
-        let Terms { limit, window, concurrency, tokens } = self.terms();
-        let n = self.processes.unwrap_or(1);
-        let builder = Limiter::builder().rate(Rate::new(limit / u32::from(n), window));
-        let builder = builder.margin(self.margin()).max_concurrent(concurrency / usize::from(n));
-        let part = match tokens {
-            Counting::Uncounted => Counting::Uncounted,
-            Counting::AtArrival { total } => Counting::AtArrival { total: total / u64::from(n) },
-            Counting::AsSent { input, output } => {
-                Counting::AsSent { input: input / u64::from(n), output: output / u64::from(n) }
-            }
-        };
-        limits(part, window).into_iter().fold(builder, LimiterBuilder::token_limit).build()
-    }
-
     /// How long a lease lasts.
     pub(crate) fn lease(&self) -> Duration {
         let default = (self.terms().window / 100).max(Duration::from_millis(20));

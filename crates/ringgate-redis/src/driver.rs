@@ -1,0 +1,343 @@
+//! The future that keeps a limiter supplied: one owner of the leases, of the process's state and of the way to the store.
+//!
+//! Its loop: look at what calls need and have used (`look`), decide when the next trip is due and why (`plan`), wait for that or for
+//! news, make the trip (`ask`) with what is needed and what goes back (`gather`), and take over the answer (`take`). While the store
+//! is away it grants from the process's share (`share`). Pauses go both ways (`pauses`).
+//!
+//! All times in here are in microseconds of the limiter's clock.
+
+mod gather;
+mod look;
+mod pauses;
+mod plan;
+mod share;
+mod take;
+
+use crate::batch::Flow;
+use crate::link::{Link, News};
+use crate::random::Random;
+use crate::script::{Ask, Reply, StoreError, Terms, Trip};
+use crate::session::{Session, Unused};
+use crate::status::Status;
+use core::fmt;
+use core::future::{Future, poll_fn};
+use core::pin::pin;
+use core::task::Poll;
+use core::time::Duration;
+use plan::{Earliest, Plan};
+use redis::ErrorKind;
+use ringgate::time::Timestamp;
+use ringgate::{LeasedLimit, Lessee};
+use share::Share;
+use std::collections::VecDeque;
+use tokio::sync::watch;
+
+/// Between the beginnings of two trips there is at least so much.
+const GAP: u64 = 1_000;
+
+/// What a shared limiter is built of.
+#[derive(Debug)]
+pub(crate) struct Parts {
+    pub(crate) lessee: Lessee,
+    pub(crate) terms: Terms,
+    pub(crate) settings: Settings,
+    pub(crate) seed: u64,
+}
+
+/// In microseconds.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Settings {
+    pub(crate) lease: u64,
+    pub(crate) response: u64,
+    /// How long calls wait at least before they use the process's share.
+    pub(crate) after: u64,
+    pub(crate) assumes_unused: bool,
+}
+
+/// Keeps a [`SharedLimiter`](crate::SharedLimiter) supplied with leases. From
+/// [`SharedLimiterBuilder::driver`](crate::SharedLimiterBuilder::driver); [`connect`](crate::SharedLimiterBuilder::connect) spawns it.
+///
+/// # Cancel safety
+///
+/// If the future of [`run`](Self::run) is dropped, or not polled, the limiter goes on with the leases that it has until they end, and
+/// then calls wait. What it had goes back to the others when the time to live is over.
+///
+/// # Cost
+///
+/// A trip for each batch of calls; three in a time to live while calls are in flight and nothing else happens; none while the limiter is idle.
+#[must_use = "a limiter without its driver gets no leases"]
+pub struct Driver<L> {
+    lessee: Lessee,
+    /// Away while a trip is under way.
+    link: Option<L>,
+    session: Session,
+    settings: Settings,
+    random: Random,
+    status: watch::Sender<Status>,
+    limits: Vec<Window>,
+    /// Not sent yet.
+    unused: Vec<Unused>,
+    /// The last reading of the clock.
+    now: u64,
+    /// What the limiter may use, and until when.
+    slots: u64,
+    slots_until: u64,
+    /// What the store has given to it. More than it may use if others need them.
+    had_slots: u64,
+    slots_wanted: u64,
+    processes: u64,
+    waiters: u64,
+    in_flight: u64,
+    /// When something was last in use.
+    busy_at: u64,
+    /// The store has a record of this process, or may have.
+    joined: bool,
+    /// When the last trip began, and what that took.
+    began: Option<u64>,
+    took: u64,
+    failures: u32,
+    retry_at: u64,
+    asked: Option<Asked>,
+    /// Answers in a row that left something to wish for and told no time.
+    misses: u32,
+    pushed: Option<News>,
+    told_pause: Option<u64>,
+    refuses: bool,
+    share: Option<Share>,
+}
+
+/// What the driver knows of one limit.
+#[derive(Debug)]
+struct Window {
+    limit: u64,
+    produced: bool,
+    flow: Flow,
+    /// When its live leases end; the newest last.
+    ends: VecDeque<u64>,
+    left: u64,
+    first: u64,
+    in_line: u64,
+    /// Counted as produced: calls hold some of it.
+    is_held: bool,
+    /// Refused to tries since the last trip.
+    tried: u64,
+    /// What others in line needed at the last answer.
+    wanted: u64,
+}
+
+/// What the last answered trip asked for, and when to ask again.
+#[derive(Debug)]
+struct Asked {
+    first: Vec<u64>,
+    had_line: bool,
+    /// Not before that, unless something else is needed.
+    again_at: u64,
+}
+
+impl<L: Link> Driver<L> {
+    pub(crate) fn new(parts: Parts, link: L) -> (watch::Receiver<Status>, Self) {
+        let Parts { lessee, terms, settings, seed } = parts;
+        let mut random = Random::new(seed);
+        let (status, watched) = watch::channel(Status::new());
+        let limits = lessee.limits().iter().map(Window::new).collect();
+        let now = micros(lessee.now());
+        let session = Session::new(random.next(), terms, settings.assumes_unused);
+        let driver = Self {
+            lessee,
+            link: Some(link),
+            session,
+            settings,
+            random,
+            status,
+            limits,
+            unused: Vec::new(),
+            now,
+            slots: 0,
+            slots_until: 0,
+            had_slots: 0,
+            slots_wanted: 0,
+            processes: 1,
+            waiters: 0,
+            in_flight: 0,
+            busy_at: now,
+            joined: false,
+            began: None,
+            took: 0,
+            failures: 0,
+            retry_at: 0,
+            asked: None,
+            misses: 0,
+            pushed: None,
+            told_pause: None,
+            refuses: false,
+            share: None,
+        };
+        (watched, driver)
+    }
+
+    /// Runs until the limiter is [closed](crate::SharedLimiter::close) and its last call has ended; then it gives back all it has.
+    pub async fn run(mut self) {
+        loop {
+            self.look();
+            match self.plan() {
+                Plan::Trip => drop(self.trip().await),
+                Plan::At(at) => self.wait(Some(at)).await,
+                Plan::Idle => self.wait(None).await,
+                Plan::Over => break,
+            }
+        }
+        self.status.send_modify(|status| status.has_left = true);
+    }
+
+    /// A first trip, which tells whether the store can be used.
+    pub(crate) async fn greet(&mut self) -> Result<(), StoreError> {
+        self.look();
+        self.trip().await
+    }
+
+    /// Whether the store cannot be used until somebody mends it.
+    pub(crate) fn refuses(&self) -> bool {
+        self.refuses
+    }
+
+    async fn trip(&mut self) -> Result<(), StoreError> {
+        let now = self.now;
+        let demand = self.gather();
+        let next_epoch = self.random.next();
+        let trip = self.session.begin(now, &demand, &mut self.unused, next_epoch);
+        self.began = Some(now);
+        self.joined = true;
+        self.status.send_modify(|status| status.trips += 1);
+        let answer = self.ask(&trip, now).await;
+        self.now = self.now.max(micros(self.lessee.now()));
+        match answer {
+            Ok(reply) => self.take(&trip, &reply),
+            Err(error) => self.fail(error),
+        }
+    }
+
+    /// Waits for the answer, but not for longer than it may take.
+    async fn ask(&mut self, trip: &Trip, began: u64) -> Result<Reply, StoreError> {
+        let no_answer = |reason| StoreError::Away((ErrorKind::Io, reason).into());
+        let Some(mut link) = self.link.take() else { return Err(no_answer("a trip was dropped")) };
+        let answer = self.answer_of(&mut link, trip, began).await;
+        self.link = Some(link);
+        answer.unwrap_or_else(|| Err(no_answer("no answer in time")))
+    }
+
+    /// Meanwhile slots end when they end, and calls are served from the share.
+    async fn answer_of(
+        &mut self,
+        link: &mut L,
+        trip: &Trip,
+        began: u64,
+    ) -> Option<Result<Reply, StoreError>> {
+        let deadline = began.saturating_add(self.settings.response);
+        let mut answer = pin!(link.trip(trip));
+        loop {
+            self.look();
+            if self.now >= deadline || self.now < began {
+                return None;
+            }
+            let mut wakes = Earliest(Some(deadline));
+            self.wakes_in_trip(&mut wakes);
+            let until = wakes.0.unwrap_or(deadline).max(self.now + 1);
+            let mut sleep = pin!(self.lessee.sleep(Duration::from_micros(until - self.now)));
+            let shares = self.share.is_some();
+            let mut changed = pin!(self.lessee.changed());
+            let answered = poll_fn(|cx| {
+                if let Poll::Ready(answer) = answer.as_mut().poll(cx) {
+                    return Poll::Ready(Some(answer));
+                }
+                if shares && changed.as_mut().poll(cx).is_ready() {
+                    return Poll::Ready(None);
+                }
+                sleep.as_mut().poll(cx).map(|()| None)
+            });
+            if let Some(answer) = answered.await {
+                return Some(answer);
+            }
+        }
+    }
+
+    /// Waits until then, or until something changes.
+    async fn wait(&mut self, until: Option<u64>) {
+        let length = until.map(|until| Duration::from_micros(until.saturating_sub(self.now)));
+        let mut sleep = pin!(length.map(|length| self.lessee.sleep(length)));
+        let mut changed = pin!(self.lessee.changed());
+        let hears = self.joined;
+        let mut pushed = pin!(self.link.as_mut().filter(|_| hears).map(Link::pushed));
+        let news = poll_fn(|cx| {
+            if let Some(pushed) = pushed.as_mut().as_pin_mut()
+                && let Poll::Ready(news) = pushed.poll(cx)
+            {
+                return Poll::Ready(Some(news));
+            }
+            if changed.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(None);
+            }
+            match sleep.as_mut().as_pin_mut() {
+                Some(sleep) => sleep.poll(cx).map(|()| None),
+                None => Poll::Pending,
+            }
+        });
+        let news = news.await;
+        // A pause is not forgotten for the sake of room.
+        if self.pushed != Some(News::Pause) {
+            self.pushed = news.or(self.pushed);
+        }
+    }
+}
+
+impl Window {
+    fn new(limit: &LeasedLimit) -> Self {
+        Self {
+            limit: limit.limit(),
+            produced: limit.counts_as_produced(),
+            flow: Flow::default(),
+            ends: VecDeque::new(),
+            left: 0,
+            first: 0,
+            in_line: 0,
+            is_held: false,
+            tried: 0,
+            wanted: 0,
+        }
+    }
+
+    /// When the newest lease ends.
+    fn until(&self) -> Option<u64> {
+        self.ends.back().copied()
+    }
+
+    /// What is missing for the calls in line, of all of them and of the first.
+    fn need(&self) -> Ask {
+        let need = self.in_line.max(self.first).min(self.limit).saturating_sub(self.left);
+        let least = self.first.saturating_sub(self.left);
+        Ask { least, need, want: need }
+    }
+}
+
+/// Rounded down: a lease is used no longer than it may be.
+fn micros(at: Timestamp) -> u64 {
+    at.as_nanos() / 1000
+}
+
+fn timestamp(micros: u64) -> Timestamp {
+    Timestamp::from_nanos(micros.saturating_mul(1000))
+}
+
+fn count(number: usize) -> u64 {
+    u64::try_from(number).unwrap_or(u64::MAX)
+}
+
+/// Omits the link.
+impl<L> fmt::Debug for Driver<L> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Driver")
+            .field("session", &self.session)
+            .field("limits", &self.limits)
+            .field("slots", &self.slots)
+            .finish_non_exhaustive()
+    }
+}

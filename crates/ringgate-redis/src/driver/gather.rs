@@ -1,0 +1,121 @@
+//! What a trip asks for, and what goes back with it.
+
+use super::{Driver, count, micros};
+use crate::link::Link;
+use crate::script::{Ask, MOST_RETURNS, SlotAsk};
+use crate::session::Demand;
+use core::time::Duration;
+
+impl<L: Link> Driver<L> {
+    pub(super) fn gather(&mut self) -> Demand {
+        let is_closed = self.lessee.limiter().is_closed();
+        let is_idle = self.now >= self.leaves_at() && self.tried_none();
+        let leave = (is_closed || is_idle) && !self.is_busy() && self.gives_back_all();
+        if !leave {
+            self.give_back_what_others_need();
+        }
+        self.collect_unused();
+        let asks = (0..self.limits.len()).map(|n| self.ask_of(n, leave)).collect();
+        let slots = self.slot_ask(leave);
+        for window in &mut self.limits {
+            window.flow.begin_trip();
+            window.tried = 0;
+        }
+        // Held first: what is settled meanwhile is then told twice, and not left out.
+        let held: Vec<u64> = (0..self.limits.len()).map(|n| self.lessee.held(n)).collect();
+        let used = (0..self.limits.len()).map(|n| self.lessee.used(n));
+        let tallies = used.zip(held).collect();
+        Demand { asks, tallies, slots, waited: self.waited(), pause: self.pause_to_tell(), leave }
+    }
+
+    fn tried_none(&self) -> bool {
+        self.limits.iter().all(|window| window.tried == 0)
+    }
+
+    /// Takes everything out of use. False if a call has come before that, or if not all of it goes with one trip.
+    fn gives_back_all(&mut self) -> bool {
+        self.set_slots(0);
+        self.reclaim_all();
+        self.waiters = count(self.lessee.waiters());
+        self.in_flight = count(self.lessee.in_flight());
+        self.collect_unused();
+        !self.is_busy() && self.unused.len() < MOST_RETURNS
+    }
+
+    /// Where no call of this process is in line, and others are.
+    fn give_back_what_others_need(&mut self) {
+        if self.waiters > 0 {
+            return;
+        }
+        for (n, window) in self.limits.iter_mut().enumerate() {
+            let back = window.wanted.min(window.left);
+            if back > 0 {
+                self.lessee.reclaim(n, back);
+                window.left = self.lessee.left(n);
+                window.flow.now_left(window.left);
+                window.wanted -= back;
+            }
+        }
+    }
+
+    fn ask_of(&self, n: usize, leave: bool) -> Ask {
+        let Some(window) = self.limits.get(n).filter(|_| !leave && !self.refuses) else {
+            return Ask::default();
+        };
+        // What is about to end will not be used.
+        let soon = self.now.saturating_add(self.lead());
+        let left = if window.until().is_some_and(|until| until > soon) { window.left } else { 0 };
+        let (least, need) = if self.hunger().any() && !self.waits_for_slots() {
+            let need = window.in_line.max(window.first).min(window.limit).saturating_sub(left);
+            (window.first.saturating_sub(left).min(need), need)
+        } else {
+            (0, 0)
+        };
+        let ahead = if self.is_paused() { 0 } else { window.flow.ahead().max(window.tried) };
+        let target = window.in_line.saturating_add(ahead).min(window.limit);
+        let want = if self.is_paused() { need } else { target.saturating_sub(left).max(need) };
+        Ask { least, need, want }
+    }
+
+    /// What is given up is not used from here on: so it is taken out of use first.
+    fn slot_ask(&mut self, leave: bool) -> SlotAsk {
+        if leave || self.session.terms().slots.is_none() {
+            return SlotAsk::default();
+        }
+        if self.share.is_some() {
+            // It is apart: none of the store's are in use, but calls that were admitted go on.
+            let need = self.in_flight;
+            return SlotAsk { have: 0, need, want: need };
+        }
+        if self.slots < self.had_slots {
+            // Others need them.
+            self.in_flight = count(self.lessee.in_flight());
+            let want = self.in_flight.max(self.slots);
+            return SlotAsk { have: want.min(self.had_slots), need: want, want };
+        }
+        let need = self.slots_needed();
+        let keeps = if self.now < self.leaves_at() { self.slots } else { 0 };
+        let want = need.max(if self.slots_wanted > 0 { 0 } else { keeps });
+        if want < self.slots {
+            self.set_slots(want);
+            self.in_flight = count(self.lessee.in_flight());
+        }
+        let want = want.max(self.in_flight.min(self.had_slots));
+        SlotAsk { have: self.had_slots.min(want), need: need.min(want), want }
+    }
+
+    /// Of calls for which there is no room here.
+    fn waited(&self) -> u64 {
+        if !self.hunger().any() {
+            return 0;
+        }
+        let waited = self.lessee.waited().unwrap_or(Duration::ZERO);
+        u64::try_from(waited.as_micros()).unwrap_or(u64::MAX).max(1)
+    }
+
+    /// Reads the clock, for what has just happened.
+    pub(super) fn read_clock(&mut self) -> u64 {
+        self.now = self.now.max(micros(self.lessee.now()));
+        self.now
+    }
+}

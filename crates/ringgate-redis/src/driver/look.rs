@@ -1,0 +1,100 @@
+//! What calls need and have used, and what has ended.
+
+use super::{Driver, count, micros};
+use crate::batch::Look;
+use crate::link::Link;
+use crate::script::MOST_RETURNS;
+use crate::session::Unused;
+
+impl<L: Link> Driver<L> {
+    pub(super) fn look(&mut self) {
+        let now = micros(self.lessee.now());
+        if now < self.now {
+            self.forget_times();
+        }
+        self.now = now;
+        self.waiters = count(self.lessee.waiters());
+        self.in_flight = count(self.lessee.in_flight());
+        let mut was_used = false;
+        for n in 0..self.limits.len() {
+            was_used |= self.look_at(n);
+        }
+        if was_used || self.is_busy() {
+            self.busy_at = now;
+        }
+        if now >= self.slots_until && self.share.is_none() {
+            self.had_slots = 0;
+            if self.slots > 0 {
+                self.set_slots(0);
+            }
+        }
+        self.look_at_share();
+    }
+
+    /// Whether calls have taken any of it since the last look, or tried to.
+    fn look_at(&mut self, n: usize) -> bool {
+        let now = self.now;
+        // Held first: what is settled meanwhile is then told twice, and not left out.
+        let held = self.lessee.held(n);
+        let used = self.lessee.used(n);
+        let left = self.lessee.left(n);
+        let demand = self.lessee.demand(n);
+        let Some(window) = self.limits.get_mut(n) else { return false };
+        let before = window.ends.len();
+        while window.ends.front().is_some_and(|&ends| ends <= now) {
+            window.ends.pop_front();
+        }
+        if window.ends.len() < before {
+            // What of it has run out and what was taken cannot be told apart.
+            window.flow.now_left(left);
+        }
+        let is_produced = window.produced;
+        let took = window.flow.look(now, self.settings.lease, Look { left, held, used, is_produced });
+        window.left = left;
+        (window.first, window.in_line) = (demand.first, demand.in_line);
+        window.tried = window.tried.max(demand.tried);
+        window.is_held = is_produced && held > left;
+        demand.tried > 0 || took
+    }
+
+    /// What has come back, as much as one trip takes.
+    pub(super) fn collect_unused(&mut self) {
+        for n in 0..self.limits.len() {
+            let most = MOST_RETURNS.saturating_sub(self.unused.len());
+            if most == 0 {
+                return;
+            }
+            let unused = self.lessee.take_unused(n, most);
+            let unused = unused.into_iter();
+            self.unused.extend(unused.map(|(lease, amount)| Unused { window: n, lease, amount }));
+        }
+    }
+
+    /// Takes all that is left out of use.
+    pub(super) fn reclaim_all(&mut self) {
+        for (n, window) in self.limits.iter_mut().enumerate() {
+            self.lessee.reclaim(n, u64::MAX);
+            window.ends.clear();
+            window.left = self.lessee.left(n);
+            window.flow.now_left(window.left);
+        }
+    }
+
+    pub(super) fn set_slots(&mut self, slots: u64) {
+        self.slots = slots;
+        self.lessee.set_slots(usize::try_from(slots).unwrap_or(usize::MAX));
+    }
+
+    /// The clock has gone back: leases would last too long.
+    fn forget_times(&mut self) {
+        self.share = None;
+        self.set_slots(0);
+        self.reclaim_all();
+        self.session.forget_times();
+        for window in &mut self.limits {
+            window.flow.restart();
+        }
+        (self.asked, self.told_pause, self.began) = (None, None, None);
+        (self.retry_at, self.busy_at, self.slots_until) = (0, 0, 0);
+    }
+}

@@ -1,0 +1,160 @@
+//! What an answer changes, and what none does.
+
+use super::{Asked, Driver, timestamp};
+use crate::link::Link;
+use crate::script::{Reply, StoreError, Trip};
+use crate::status::StoreState;
+use redis::ErrorKind;
+use std::sync::Arc;
+
+/// The first wait after a trip that failed, and after an answer that left something to wish for and told no time.
+const FIRST_RETRY: u64 = 20_000;
+const FIRST_MISS: u64 = 5_000;
+/// The most leases of a limit that live at a time.
+const LIVE_LEASES: usize = 7;
+
+impl<L: Link> Driver<L> {
+    pub(super) fn take(&mut self, trip: &Trip, reply: &Reply) -> Result<(), StoreError> {
+        let now = self.read_clock();
+        let Some(began) = self.session.complete(now, trip.seq, reply) else {
+            let error = (ErrorKind::Io, "the clock has gone back");
+            return self.fail(StoreError::Away(error.into()));
+        };
+        self.end_share();
+        (self.failures, self.retry_at, self.pushed) = (0, 0, None);
+        self.took = now - began;
+        if self.refuses {
+            self.refuses = false;
+            self.lessee.refuse_all(false);
+        }
+        self.processes = reply.processes.max(1);
+        self.take_slots(trip, reply, began);
+        self.take_grants(trip, reply, began);
+        self.take_pause(trip.pause, reply);
+        self.plan_to_ask_again(trip, reply);
+        if trip.leave {
+            (self.joined, self.asked, self.busy_at) = (false, None, self.now);
+        }
+        let epoch = reply.epoch;
+        self.status.send_modify(|status| {
+            status.store = StoreState::Connected;
+            status.epoch = Some(epoch);
+            status.processes = reply.processes;
+            status.is_quiet = reply.quiet > 0;
+            status.is_share = false;
+        });
+        Ok(())
+    }
+
+    fn take_slots(&mut self, trip: &Trip, reply: &Reply, began: u64) {
+        let Some(limit) = self.session.terms().slots else { return };
+        self.slots_until = began.saturating_add(self.session.terms().time_to_live);
+        // No more than it has asked for, whatever is said.
+        self.had_slots = reply.slots.min(trip.slots.want.max(trip.slots.have)).min(limit);
+        self.slots_wanted = reply.slots_wanted;
+        // Those that were granted just now are used before they are given up.
+        let new = self.had_slots.saturating_sub(trip.slots.have);
+        let fair = (limit / self.processes).max(new);
+        let slots = if self.slots_wanted > 0 { self.had_slots.min(fair) } else { self.had_slots };
+        self.set_slots(slots);
+    }
+
+    fn take_grants(&mut self, trip: &Trip, reply: &Reply, began: u64) {
+        let until = began.saturating_add(self.settings.lease);
+        for (n, granted) in reply.windows.iter().enumerate() {
+            self.lessee.tell_used(n, granted.used);
+            let want = trip.asks.get(n).map_or(0, |ask| ask.want.max(ask.need));
+            let Some(window) = self.limits.get_mut(n) else { return };
+            window.wanted = granted.wanted;
+            let amount = granted.amount.min(want);
+            if let Some(lease) = self.lessee.grant(n, amount, timestamp(until)) {
+                self.session.leased(n, lease);
+                window.leased(until);
+            }
+            window.left = self.lessee.left(n);
+            window.flow.now_left(window.left);
+            self.lessee.set_mark(n, super::plan::mark_of(window.flow.ahead()));
+        }
+    }
+
+    /// When to make the next trip for what was not granted.
+    fn plan_to_ask_again(&mut self, trip: &Trip, reply: &Reply) {
+        let first: Vec<u64> = self.limits.iter().map(|window| window.first).collect();
+        let had_line = trip.waited > 0;
+        let lacks_slots = trip.slots.need > reply.slots;
+        let lacks = |(ask, granted): (&crate::script::Ask, &crate::script::Granted)| {
+            granted.amount < ask.need.max(ask.least)
+        };
+        let lacks_room = trip.asks.iter().zip(&reply.windows).any(lacks);
+        let lacks_ahead = trip.asks.iter().zip(&reply.windows);
+        let lacks_ahead = lacks_ahead.map(|(ask, granted)| granted.amount < ask.want).any(|lacks| lacks);
+        let is_shut = reply.quiet > 0 || reply.paused > 0;
+        if trip.apart || !(lacks_slots || lacks_room || lacks_ahead || is_shut) {
+            self.misses = 0;
+            self.asked = None;
+            return;
+        }
+        let told = match reply.retry {
+            Some(0) => None,
+            Some(retry) => Some(retry),
+            None => Some(self.heartbeat()),
+        };
+        let waits = told.unwrap_or_else(|| self.miss());
+        if told.is_some() {
+            self.misses = 0;
+        }
+        let again_at = self.now.saturating_add(waits);
+        self.asked = Some(Asked { first, had_line, again_at });
+        for n in 0..self.limits.len() {
+            let lacks = trip.asks.get(n).is_some_and(|ask| reply.windows[n].amount < ask.want);
+            self.lessee.not_before(n, (lacks && told.is_some()).then(|| timestamp(again_at)));
+            if lacks {
+                // It rings for nothing before that.
+                self.lessee.set_mark(n, 0);
+            }
+        }
+    }
+
+    /// The next wait if no time is known: twice the last one, up to a heartbeat.
+    fn miss(&mut self) -> u64 {
+        let waits = FIRST_MISS << self.misses.min(12);
+        self.misses = self.misses.saturating_add(1);
+        self.random.spread(waits.min(self.heartbeat()))
+    }
+
+    pub(super) fn fail(&mut self, error: StoreError) -> Result<(), StoreError> {
+        let now = self.read_clock();
+        self.session.abandon();
+        self.pushed = None;
+        self.asked = None;
+        self.failures = self.failures.saturating_add(1);
+        // A later trip has arrived: it is this one, repeated on its way. The next one will do.
+        let is_temporary = error.is_temporary() || matches!(error, StoreError::Stale | StoreError::Other(_));
+        let waits = if is_temporary {
+            let longest = self.heartbeat().min(2_000_000);
+            (FIRST_RETRY << self.failures.min(12)).min(longest)
+        } else {
+            self.refuses = true;
+            self.lessee.refuse_all(true);
+            self.heartbeat()
+        };
+        self.retry_at = now.saturating_add(self.random.spread(waits));
+        let error = Arc::new(error);
+        let told = Arc::clone(&error);
+        self.status.send_modify(|status| {
+            status.failed_trips += 1;
+            status.store =
+                if is_temporary { StoreState::Away(told) } else { StoreState::Failed(told) };
+        });
+        Err(Arc::unwrap_or_clone(error))
+    }
+}
+
+impl super::Window {
+    pub(super) fn leased(&mut self, until: u64) {
+        if self.ends.len() == LIVE_LEASES {
+            self.ends.pop_front();
+        }
+        self.ends.push_back(until);
+    }
+}

@@ -1,0 +1,76 @@
+//! Limits that many processes share, by leases from Redis or Valkey.
+//!
+//! A [`SharedLimiter`] is a ringgate [`Limiter`](ringgate::Limiter) whose limits are kept in a store, for all processes that give
+//! the same limits and the same name. A call takes from a lease, in this process and without a lock; the store is asked once for a
+//! batch of calls.
+//!
+//! ```no_run
+//! use ringgate::{Limiter, Rate};
+//! use ringgate_redis::SharedLimiter;
+//!
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! let limits = Limiter::builder().rate(Rate::per_minute(500)).max_concurrent(16);
+//! let limiter =
+//!     SharedLimiter::builder(limits, "agents", "large-model").connect("redis://127.0.0.1/").await?;
+//! let permit = limiter.acquire().await?;
+//! // … the call …
+//! # drop(permit);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # What holds
+//!
+//! No window contains more than its limit, in whatever processes: also while trips are late, lost or repeated, while processes are
+//! stopped or killed, and after the store was restarted with older state or none, or replaced by a replica. A store that may have
+//! forgotten something grants nothing until that cannot matter any more: for the longest window and a lease. A lease ends by a
+//! monotonic clock, from before it was asked for, and is looked at by each call.
+//!
+//! What does not hold: two stores that both take themselves for the primary grant twice (`min-replicas-to-write`), and so does one
+//! that runs on while its keys are deleted or evicted (`noeviction`: they all have a time to live). A step of the store's clock is
+//! noticed by the next trip of a process that has had an answer since the last step; if another one comes first, one forwards is believed.
+//! Calls in flight of a process that is cut off for longer than its time to live do not count against the slots of others.
+//!
+//! # While the store is away
+//!
+//! Calls go on with the leases that there are, then they wait in line; their timeouts hold. Then, by default, each process uses its share of
+//! the limits by itself ([`WhileAway`]), so that all of them together never use more than the limits.
+//!
+//! # For the store
+//!
+//! Redis 7 or Valkey 8, or later. One hash for each limit, `ringgate:{namespace:name}`, of at most some 10 KB for each window, that expires a day after it
+//! has last mattered. What the store's user must be allowed is told in [`script`].
+//!
+//! # Cost
+//!
+//! A call costs what it costs in a limiter of one process with limits on tokens. A trip takes the store 0.14 ms with one process and one window,
+//! 0.2 with eight and two. Lock-freedom is claimed for calls only: the task that makes trips is one owner of its state.
+//!
+//! # Cancel safety
+//!
+//! Futures of calls can be dropped at any point, and so can the [driver](Driver): then leases end, and calls wait.
+//!
+//! # Errors
+//!
+//! [`ConnectError`], [`ConfigError`], [`StoreError`](script::StoreError). Nothing that comes from the store makes it panic.
+
+mod batch;
+mod builder;
+mod connect;
+mod driver;
+mod error;
+mod ledger;
+mod limiter;
+mod link;
+mod random;
+pub mod script;
+mod session;
+mod status;
+
+pub use builder::{SharedLimiterBuilder, WhileAway};
+pub use connect::StoreClient;
+pub use driver::Driver;
+pub use error::{ConfigError, ConnectError};
+pub use limiter::SharedLimiter;
+pub use link::{Link, News};
+pub use status::{Status, StoreState};

@@ -1,0 +1,229 @@
+//! The store's part: one script, and typed calls of it.
+//!
+//! A [`Trip`] is one call of the script by one process: it gives back, asks, renews its slots and tells for how long its first call
+//! in line has waited. `script.lua` says what the store does with it. All times are in microseconds, and all amounts are at most
+//! [`LARGEST`]: larger ones are as large as that.
+//!
+//! # Errors
+//!
+//! Nothing of what the store answers is trusted: what cannot be read is [`StoreError::Unreadable`].
+
+mod arguments;
+mod error;
+mod key;
+mod reply;
+
+pub use error::StoreError;
+pub use key::key;
+pub use reply::{Granted, Reply};
+
+use redis::aio::ConnectionLike;
+use redis::{Script, Value};
+
+/// The largest number that the script takes: 2^52.
+pub const LARGEST: u64 = 1 << 52;
+
+/// The limits that processes share. All of them must have the same.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Terms {
+    /// Requests and tokens in time.
+    pub windows: Vec<Window>,
+    /// Calls in flight.
+    pub slots: Option<u64>,
+    /// How long a process that is not heard of keeps its slots.
+    pub time_to_live: u64,
+    /// For how long a process that the store does not hear of may use its share by itself, once its time to live is over. Meanwhile the store
+    /// keeps that share free. `None`: processes that are cut off wait, and nothing is kept free.
+    pub fallback: Option<u64>,
+}
+
+/// At most `limit` in any `kept`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Window {
+    /// The most that it contains.
+    pub limit: u64,
+    /// The window, the margin, and the length of a lease.
+    pub kept: u64,
+    /// How exactly time is kept. What is granted counts for up to two ticks longer than `kept`.
+    pub tick: u64,
+    /// Whether the provider counts tokens as they are produced, and not at the start of the call: what is granted then counts as held, until it is
+    /// told as used or given up.
+    pub produced: bool,
+}
+
+/// What a process asks of a window, or of the slots.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Ask {
+    /// What its first call in line needs. Less than that is not granted.
+    pub least: u64,
+    /// What all its calls in line need.
+    pub need: u64,
+    /// That, and what it would take ahead.
+    pub want: u64,
+}
+
+/// What a process asks of the slots.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct SlotAsk {
+    /// Those that it has, by its own clock.
+    pub have: u64,
+    /// How many it must have for its calls in flight and in line.
+    pub need: u64,
+    /// That, and what it would take ahead. If it has more, the rest goes back.
+    pub want: u64,
+}
+
+/// Something that is not used of a grant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Return {
+    /// Which window.
+    pub window: usize,
+    /// The limit's [time](Reply::now) at the grant.
+    pub granted_at: u64,
+    /// How much of it.
+    pub amount: u64,
+}
+
+/// What a process has used of a window, and what it holds. All of it is told with each trip; a trip that is lost loses nothing.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// All that counts from when it is told, since the process began: of a window that counts at the start, what was used beyond what was granted
+    /// for it; of one that counts as produced, all that was used. Whatever the limit.
+    pub used: u64,
+    /// The `used` of the trip [`acked`](Trip::acked).
+    pub used_acked: u64,
+    /// Only of a window that counts as produced: what was granted in answers that it has, and has neither been used nor given up.
+    pub held: u64,
+}
+
+/// The most that one trip gives back. What is above that goes with the next one.
+pub const MOST_RETURNS: usize = 64;
+
+/// What changes for all processes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Pause {
+    /// Nothing.
+    #[default]
+    Keep,
+    /// Nothing is granted for so long. A longer pause stays.
+    For(u64),
+    /// A pause ends.
+    End,
+}
+
+/// One call of the script.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Trip {
+    /// Which process: a random number.
+    pub process: u64,
+    /// Which trip of it, from 1 on. One that is not later than another that has arrived is [stale](StoreError::Stale).
+    pub seq: u64,
+    /// The last trip that it has an answer to. What a later one was granted goes back: its answer must not be used any more.
+    pub acked: u64,
+    /// The epoch of that answer.
+    pub epoch: Option<u64>,
+    /// The name of the next epoch, if this trip begins one: a random number.
+    pub next_epoch: u64,
+    /// What the limit's [time](Reply::now) is at least, by this process's own clock: that of an answer, and what has passed since
+    /// it came. Zero if it does not know.
+    pub vouched: u64,
+    /// How much later it may be: the time from that trip's beginning to its answer, and what this trip may take to arrive.
+    pub slack: u64,
+    /// The [steps](Reply::steps) of that answer.
+    pub steps: u64,
+    /// For how long its first call in line has waited. Zero if there is none.
+    pub waited: u64,
+    /// A pause for all.
+    pub pause: Pause,
+    /// The process goes. Its slots are free, and nothing is granted. It has no share any more, whether an answer comes or not.
+    pub leave: bool,
+    /// The process may be using its share by itself, or has given it up only with this trip's answer: nothing is granted. To be told with each
+    /// trip that begins later than the time to live after the beginning of the last answered one.
+    pub apart: bool,
+    /// The [share](Reply::fallback) that it may use by itself: that of its last answer. Zero if it has none, has left, or if the time for it
+    /// is over.
+    pub fallback: u64,
+    /// The user vouches for it that a limit that the store does not know has not been used before: a limit that begins with this trip does not
+    /// wait until what may have been forgotten cannot matter any more. Only for a process that has had no answer yet.
+    pub unused: bool,
+    /// Of the slots.
+    pub slots: SlotAsk,
+    /// Of each window.
+    pub asks: Vec<Ask>,
+    /// Of each window.
+    pub tallies: Vec<Tally>,
+    /// What goes back. Nothing of windows that count as produced.
+    pub returns: Vec<Return>,
+}
+
+/// In the place of the store's own clock and identity.
+#[doc(hidden)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Injected {
+    pub clock: u64,
+    pub run: u64,
+    pub uptime: u64,
+}
+
+/// The script, to be made once.
+#[derive(Debug, Clone)]
+pub struct Store {
+    script: Script,
+    key: String,
+    terms: Terms,
+}
+
+impl Store {
+    /// For the limit of this name.
+    #[must_use]
+    pub fn new(namespace: &str, name: &str, terms: Terms) -> Self {
+        let script = Script::new(include_str!("script.lua"));
+        Self { script, key: key(namespace, name), terms }
+    }
+
+    /// Where the limit is kept.
+    #[must_use]
+    pub fn key(&self) -> &str {
+        &self.key
+    }
+
+    /// Makes a trip. If the store does not have the script, it is loaded and called again.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`]: the store's own, those of the connection, and what is wrong with the limit's state. Whether an
+    /// interrupted trip has arrived is not known: the next one tells by [`acked`](Trip::acked).
+    ///
+    /// # Cancel safety
+    ///
+    /// As after an interruption.
+    pub async fn call(
+        &self,
+        connection: &mut impl ConnectionLike,
+        trip: &Trip,
+    ) -> Result<Reply, StoreError> {
+        let arguments = arguments::of(&self.terms, trip, None);
+        let mut call = self.script.key(self.key.as_str());
+        let answer: Value = call.arg(arguments).invoke_async(connection).await?;
+        Reply::read(&answer, self.terms.windows.len())
+    }
+
+    /// [`call`](Self::call), of a blocking connection and with another time.
+    #[doc(hidden)]
+    pub fn call_at(
+        &self,
+        connection: &mut dyn redis::ConnectionLike,
+        trip: &Trip,
+        injected: impl Into<Option<Injected>>,
+    ) -> Result<Reply, StoreError> {
+        let arguments = arguments::of(&self.terms, trip, injected.into());
+        let answer: Value = self.script.key(self.key.as_str()).arg(arguments).invoke(connection)?;
+        Reply::read(&answer, self.terms.windows.len())
+    }
+
+    /// The same key with other limits.
+    #[must_use]
+    pub fn with_terms(&self, terms: Terms) -> Self {
+        Self { terms, ..self.clone() }
+    }
+}

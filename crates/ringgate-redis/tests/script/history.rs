@@ -1,0 +1,386 @@
+//! Processes, a store and a network, by a seed: every answer is compared with the model's, and what is spent with the limits.
+
+use crate::ledger::Ledger;
+use crate::model::Model;
+use crate::random::Random;
+use redis::{Commands, Connection};
+use ringgate_redis::script::{
+    Ask, Injected, Pause, Reply, Return, SlotAsk, Store, StoreError, Terms, Trip, Window,
+};
+
+/// Shorter steps of the store's clock are not noticed.
+const NOTICED: u64 = SLACK + 2000;
+const SLACK: u64 = 100_000;
+
+pub(crate) struct World<'a> {
+    random: Random,
+    connection: &'a mut Connection,
+    store: Store,
+    terms: Terms,
+    model: Model,
+    ledger: Ledger,
+    /// The true time, and when the server was started.
+    time: u64,
+    started: u64,
+    /// What the server's clock is ahead.
+    clock_ahead: u64,
+    run: u64,
+    processes: Vec<Process>,
+    delayed: Vec<Trip>,
+    saved: Option<(Vec<u8>, Model)>,
+    /// By how much the clock has stepped since the last trip. The next one is that of a process that knows better, or time
+    /// would go back.
+    step: i64,
+    last_trip: u64,
+    pub(crate) seen: Seen,
+}
+
+/// How often something happened, to see that histories contain it.
+#[derive(Debug, Default)]
+pub(crate) struct Seen {
+    pub(crate) granted: u64,
+    pub(crate) refused: u64,
+    pub(crate) stale: u64,
+    pub(crate) returned: u64,
+    pub(crate) epochs: u64,
+    pub(crate) jumps: u64,
+    pub(crate) slots: u64,
+    pub(crate) pauses: u64,
+}
+
+impl Seen {
+    pub(crate) fn add(&mut self, other: &Self) {
+        self.granted += other.granted;
+        self.refused += other.refused;
+        self.stale += other.stale;
+        self.returned += other.returned;
+        self.epochs += other.epochs;
+        self.jumps += other.jumps;
+        self.slots += other.slots;
+        self.pauses += other.pauses;
+    }
+
+    pub(crate) fn has_everything(&self) -> bool {
+        let Self { granted, refused, stale, returned, epochs, jumps, slots, pauses } = *self;
+        [granted, refused, stale, returned, epochs, jumps, slots, pauses].iter().all(|&n| n > 20)
+    }
+}
+
+#[derive(Debug, Default)]
+struct Process {
+    id: u64,
+    seq: u64,
+    acked: u64,
+    epoch: Option<u64>,
+    steps: u64,
+    /// The limit's time less the true one.
+    ahead: i128,
+    slots: u64,
+    slots_until: u64,
+    waiting_since: Option<u64>,
+    grants: Vec<Return>,
+}
+
+impl<'a> World<'a> {
+    pub(crate) fn new(seed: u64, store: &Store, connection: &'a mut Connection) -> Self {
+        let mut random = Random::new(seed);
+        let terms = terms(&mut random);
+        let store = store.with_terms(terms.clone());
+        let _: () = connection.del(store.key()).unwrap();
+        let time = 1_790_000_000_000_000 + random.up_to(1_000_000);
+        let mut world = Self {
+            connection,
+            store,
+            model: Model::new(terms.clone()),
+            ledger: Ledger::new(terms.clone()),
+            terms,
+            time,
+            started: time - 1_000_000_000_000,
+            clock_ahead: 1_000_000_000_000,
+            run: random.next(),
+            processes: Vec::new(),
+            delayed: Vec::new(),
+            saved: None,
+            step: 0,
+            last_trip: time,
+            seen: Seen::default(),
+            random,
+        };
+        for _ in 0..=world.random.up_to(5) {
+            world.join();
+        }
+        world
+    }
+
+    pub(crate) fn step(&mut self) {
+        self.pass_time();
+        match self.random.up_to(99) {
+            0..=1 => self.jump(),
+            2 => self.restart_empty(),
+            3 => self.fail_over(),
+            4..=5 => self.save(),
+            6 => self.replace_a_process(),
+            7..=9 => self.deliver_a_delayed_trip(),
+            _ => self.make_a_trip(),
+        }
+        self.check_slots();
+    }
+
+    fn join(&mut self) {
+        let id = self.random.next();
+        self.processes.push(Process { id, ..Process::default() });
+    }
+
+    fn replace_a_process(&mut self) {
+        let gone = self.pick();
+        self.processes.swap_remove(gone);
+        self.join();
+    }
+
+    fn pick(&mut self) -> usize {
+        let last = self.processes.len() as u64 - 1;
+        usize::try_from(self.random.up_to(last)).unwrap()
+    }
+
+    fn pass_time(&mut self) {
+        let window = self.terms.windows[0];
+        let most = match self.random.up_to(9) {
+            0 => 2 * window.kept,
+            1..=3 => window.kept / 4,
+            4..=6 => window.tick,
+            _ => 3,
+        };
+        self.time += self.random.up_to(most);
+    }
+
+    fn jump(&mut self) {
+        let has_witness = (0..self.processes.len()).any(|index| self.is_witness(index));
+        if self.step != 0 || !has_witness {
+            return;
+        }
+        self.seen.jumps += 1;
+        let length = NOTICED + self.random.one_of([2_000_000, 3_000_000_000]);
+        self.step = i64::try_from(length).unwrap();
+        if self.random.one_in(2) {
+            self.step = -self.step;
+        }
+        self.clock_ahead = self.clock_ahead.saturating_add_signed(self.step);
+        if self.random.one_in(2) {
+            // Met by a process that knows nothing.
+            self.replace_a_process();
+            self.make_a_trip_of(self.processes.len() - 1);
+        }
+    }
+
+    fn restart(&mut self) {
+        self.run = self.random.next();
+        self.started = self.time;
+        self.delayed.clear();
+        // Whatever the clock does, nothing is granted at first.
+        self.step = 0;
+    }
+
+    fn restart_empty(&mut self) {
+        self.restart();
+        let _: () = self.connection.del(self.store.key()).unwrap();
+        self.model.lose();
+    }
+
+    fn save(&mut self) {
+        let dumped: Option<Vec<u8>> =
+            redis::cmd("DUMP").arg(self.store.key()).query(self.connection).unwrap();
+        self.saved = dumped.map(|dumped| (dumped, self.model.clone()));
+    }
+
+    /// To a server that has what was saved, or nothing.
+    fn fail_over(&mut self) {
+        let Some((dumped, model)) = self.saved.clone() else { return self.restart_empty() };
+        self.restart();
+        let mut restore = redis::cmd("RESTORE");
+        restore.arg(self.store.key()).arg(0).arg(dumped).arg("REPLACE");
+        let _: () = restore.query(self.connection).unwrap();
+        self.model = model;
+    }
+
+    fn injected(&self) -> Injected {
+        let clock = self.time + self.clock_ahead;
+        Injected { clock, run: self.run, uptime: self.time - self.started }
+    }
+
+    fn deliver_a_delayed_trip(&mut self) {
+        if let Some(trip) = self.delayed.pop()
+            && self.step == 0
+        {
+            self.send(&trip);
+        }
+    }
+
+    fn make_a_trip(&mut self) {
+        let index = self.pick();
+        self.make_a_trip_of(index);
+    }
+
+    fn make_a_trip_of(&mut self, index: usize) {
+        let goes_back = (self.time - self.last_trip).checked_add_signed(self.step).is_none();
+        let may_go = self.step == 0 || goes_back || self.is_witness(index);
+        if !may_go {
+            return;
+        }
+        let trip = self.trip(index);
+        match self.random.up_to(19) {
+            // On its way for long.
+            0 => self.delayed.push(trip),
+            // Arrived, and the answer is lost.
+            1 => drop(self.send(&trip)),
+            // Twice.
+            2 => {
+                let is_known = self.send(&trip).is_some() && !trip.leave;
+                assert!(self.send(&trip).is_none() || !is_known, "it counts twice");
+            }
+            _ => {
+                if let Some(reply) = self.send(&trip) {
+                    self.answer(index, &trip, &reply);
+                }
+            }
+        }
+    }
+
+    /// Whether the script believes this process.
+    fn is_witness(&self, index: usize) -> bool {
+        let process = &self.processes[index];
+        process.epoch.is_some_and(|epoch| self.model.believes(epoch, process.steps))
+    }
+
+    fn trip(&mut self, index: usize) -> Trip {
+        let asks: Vec<Ask> = (0..self.terms.windows.len()).map(|window| self.ask(window)).collect();
+        let lag = self.random.up_to(1000);
+        let pause = match self.random.up_to(39) {
+            0 => Pause::For(self.random.up_to(self.terms.windows[0].kept)),
+            1..=2 => Pause::End,
+            _ => Pause::Keep,
+        };
+        let limit = self.terms.slots.unwrap_or(10);
+        let (need, more) = (self.random.up_to(limit), self.random.up_to(limit));
+        let leave = self.random.one_in(60);
+        let is_waiting = self.random.one_in(2);
+        let time = self.time;
+        let process = &mut self.processes[index];
+        process.seq += 1;
+        process.waiting_since =
+            is_waiting.then(|| process.waiting_since.unwrap_or(time.saturating_sub(lag + 1)));
+        let waited = process.waiting_since.map_or(0, |since| time - since);
+        let have = if time < process.slots_until { process.slots } else { 0 };
+        let want = if leave { 0 } else { need + more };
+        // What goes back is not used any more from here on.
+        process.slots = have.min(want);
+        let vouched =
+            process.epoch.map_or(0, |_| i128::from(time) + process.ahead - i128::from(lag));
+        let vouched = u64::try_from(vouched).unwrap_or(0);
+        let (process_id, seq, acked) = (process.id, process.seq, process.acked);
+        let (epoch, steps) = (process.epoch, process.steps);
+        let slots = SlotAsk { have: process.slots, need: need.min(want), want };
+        let returns = self.returns(index);
+        Trip {
+            process: process_id,
+            seq,
+            acked,
+            epoch,
+            next_epoch: self.random.next(),
+            vouched,
+            slack: SLACK,
+            steps,
+            waited,
+            pause,
+            leave,
+            slots,
+            asks,
+            returns,
+            ..Trip::default()
+        }
+    }
+
+    fn ask(&mut self, window: usize) -> Ask {
+        let limit = self.terms.windows[window].limit;
+        let most = self.random.one_of([limit + 1, limit / 3 + 1, 1]);
+        let mut sizes = [0, 0, 0].map(|_| self.random.up_to(most));
+        sizes.sort_unstable();
+        let [least, need, want] = sizes;
+        Ask { least, need, want }
+    }
+
+    /// Some of what it has not spent.
+    fn returns(&mut self, index: usize) -> Vec<Return> {
+        if !self.random.one_in(3) {
+            return Vec::new();
+        }
+        let Some(mut back) = self.processes[index].grants.pop() else { return Vec::new() };
+        back.amount = self.random.up_to(back.amount);
+        let id = self.processes[index].id;
+        self.ledger.give_back(id, back.window, back.granted_at, back.amount);
+        self.seen.returned += back.amount;
+        vec![back]
+    }
+
+    fn send(&mut self, trip: &Trip) -> Option<Reply> {
+        let at = self.injected();
+        let expected = self.model.trip(trip, at);
+        let real = match self.store.call_at(self.connection, trip, at) {
+            Ok(reply) => Some(reply),
+            Err(StoreError::Stale) => None,
+            Err(error) => panic!("{error}: {trip:?}"),
+        };
+        assert_eq!(real, expected, "\n{trip:?}\n{at:?}\n{:?}", self.terms);
+        if real.is_some() {
+            self.step = 0;
+            self.last_trip = self.time;
+        }
+        self.seen.stale += u64::from(real.is_none());
+        self.seen.pauses += u64::from(real.as_ref().is_some_and(|reply| reply.paused > 0));
+        real
+    }
+
+    fn answer(&mut self, index: usize, trip: &Trip, reply: &Reply) {
+        let process = &mut self.processes[index];
+        process.acked = trip.seq;
+        if process.epoch != Some(reply.epoch) {
+            self.seen.epochs += u64::from(process.epoch.is_some());
+            process.epoch = Some(reply.epoch);
+            process.grants.clear();
+        }
+        let ahead = i128::from(reply.now) - i128::from(self.time);
+        process.ahead = ahead;
+        process.steps = reply.steps;
+        process.slots = reply.slots;
+        process.slots_until = self.time + self.terms.time_to_live;
+        self.seen.slots += reply.slots;
+        for (window, granted) in reply.windows.iter().enumerate() {
+            let amount = granted.amount;
+            self.seen.granted += amount;
+            self.seen.refused += u64::from(amount < trip.asks[window].need);
+            if amount > 0 {
+                self.ledger.grant(process.id, window, reply.now, self.time, amount);
+                process.grants.push(Return { window, granted_at: reply.now, amount });
+            }
+        }
+    }
+
+    fn check_slots(&self) {
+        let Some(limit) = self.terms.slots else { return };
+        let alive = self.processes.iter().filter(|process| self.time < process.slots_until);
+        let held: u64 = alive.map(|process| process.slots).sum();
+        assert!(held <= limit, "{held} slots of {limit}: {:?}", self.processes);
+    }
+}
+
+fn terms(random: &mut Random) -> Terms {
+    let window = |random: &mut Random| {
+        let kept = 1 + random.up_to(2_000_000);
+        let ticks = random.one_of([3, 40, 1000]);
+        let limit = random.one_of([3, 30, 30_000]);
+        let tick = kept.div_ceil(1 + random.up_to(ticks));
+        Window { limit: random.up_to(limit), kept, tick, produced: false }
+    };
+    let windows = (0..=random.up_to(2)).map(|_| window(random)).collect();
+    let slots = random.one_in(2).then(|| random.up_to(12));
+    Terms { windows, slots, time_to_live: 1000 + random.up_to(3_000_000), fallback: None }
+}

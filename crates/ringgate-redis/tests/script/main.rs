@@ -1,0 +1,13 @@
+//! The store's script, on a real server: `valkey-server` or `redis-server`, from the path.
+
+mod cases;
+mod faults;
+mod histories;
+mod history;
+mod ledger;
+mod model;
+mod processes;
+mod random;
+mod scene;
+mod server;
+mod sessions;
