@@ -189,7 +189,7 @@ impl SharedLimiterBuilder {
     }
 
     fn lease_of(&self, lessee: &Lessee) -> Result<Duration, ConfigError> {
-        let shortest = lessee.limits().iter().map(|limit| limit.window()).min().unwrap_or_default();
+        let shortest = lessee.limits().iter().map(ringgate::LeasedLimit::window).min().unwrap_or_default();
         let default = (shortest / 50).clamp(Duration::from_millis(20), Duration::from_secs(2));
         let lease = self.lease.unwrap_or(default);
         if lease < SHORTEST_LEASE || lease > LONGEST_TIME_TO_LIVE / 3 {
@@ -208,10 +208,12 @@ impl SharedLimiterBuilder {
 
     /// Sets for how long shares are kept, and returns what calls wait at least.
     fn share_of(&self, terms: &mut Terms) -> Result<u64, ConfigError> {
-        let counts = |window: &Window| window.kept + 2 * window.tick;
-        let longest = terms.windows.iter().map(counts).max().unwrap_or(0);
         // Before it begins, and after it has ended.
-        let least = longest.saturating_mul(2).saturating_add(2_000_000);
+        terms.fallback = Some(0);
+        let wait = terms.share_begins(0).unwrap_or(0);
+        let least = wait.saturating_sub(terms.time_to_live).saturating_mul(2);
+        let longest = terms.windows.iter().map(|window| window.kept).max().unwrap_or(0);
+        terms.fallback = None;
         match self.while_away {
             Some(WhileAway::Wait) => Ok(0),
             None if longest > micros(LONGEST_SHARED) => Ok(0),

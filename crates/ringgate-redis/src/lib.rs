@@ -39,7 +39,8 @@
 //! # For the store
 //!
 //! Redis 7 or Valkey 8, or later. One hash for each limit, `ringgate:{namespace:name}`, of at most some 10 KB for each window, that expires a day after it
-//! has last mattered. What the store's user must be allowed is told in [`script`].
+//! has last mattered. A user needs the keys `~ringgate:{namespace:*` and the commands
+//! `+evalsha +script|load +time +info +hmget +hlen +pttl +hset +hdel +pexpire`.
 //!
 //! # Cost
 //!

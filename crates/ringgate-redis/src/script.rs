@@ -23,6 +23,9 @@ use redis::{Script, Value};
 /// The largest number that the script takes: 2^52.
 pub const LARGEST: u64 = 1 << 52;
 
+/// What a request may take to arrive. One that takes longer does not count as a sign of life: see `timely` in the script.
+const ON_ITS_WAY: u64 = 1_000_000;
+
 /// The limits that processes share. All of them must have the same.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Terms {
@@ -35,6 +38,34 @@ pub struct Terms {
     /// For how long a process that the store does not hear of may use its share by itself, once its time to live is over. Meanwhile the store
     /// keeps that share free. `None`: processes that are cut off wait, and nothing is kept free.
     pub fallback: Option<u64>,
+}
+
+impl Terms {
+    /// Until all that was granted before, or used by itself by a process that was cut off, matters no more.
+    fn settled(&self) -> u64 {
+        let windows = self.windows.iter().map(|window| {
+            let held = if window.produced { self.time_to_live } else { 0 };
+            window.kept.saturating_add(window.tick.saturating_mul(2)).saturating_add(held)
+        });
+        windows.fold(self.time_to_live, u64::max)
+    }
+
+    /// When a process may begin to use its [share](Reply::fallback) by itself: `plain_began` is when the last trip began that it has sent
+    /// without [`apart`](Trip::apart), whether that has arrived or not, or that it has an answer to. `None` if there are no shares.
+    #[must_use]
+    pub fn share_begins(&self, plain_began: u64) -> Option<u64> {
+        self.fallback?;
+        let wait = self.time_to_live.saturating_add(self.settled()).saturating_add(ON_ITS_WAY);
+        Some(plain_began.saturating_add(wait))
+    }
+
+    /// When it must have ended: `answered_began` is when the last trip began that it has an answer to. It also ends with any answer, and
+    /// before another trip is sent without `apart`.
+    #[must_use]
+    pub fn share_ends(&self, answered_began: u64) -> Option<u64> {
+        let length = self.time_to_live.saturating_add(self.fallback?);
+        Some(answered_began.saturating_add(length.saturating_sub(self.settled())))
+    }
 }
 
 /// At most `limit` in any `kept`.
@@ -165,6 +196,15 @@ pub struct Injected {
     pub uptime: u64,
 }
 
+/// One script, in parts so that each can be read for itself.
+const SCRIPT: &str = concat!(
+    include_str!("script.lua"),
+    include_str!("script/processes.lua"),
+    include_str!("script/windows.lua"),
+    include_str!("script/grants.lua"),
+    include_str!("script/writes.lua"),
+);
+
 /// The script, to be made once.
 #[derive(Debug, Clone)]
 pub struct Store {
@@ -177,7 +217,7 @@ impl Store {
     /// For the limit of this name.
     #[must_use]
     pub fn new(namespace: &str, name: &str, terms: Terms) -> Self {
-        let script = Script::new(include_str!("script.lua"));
+        let script = Script::new(SCRIPT);
         Self { script, key: key(namespace, name), terms }
     }
 

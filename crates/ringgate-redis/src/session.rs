@@ -9,9 +9,6 @@ use std::collections::VecDeque;
 /// What a request may take to arrive. What the store's clock steps by less than this and the time of a trip is not noticed.
 const ON_ITS_WAY: u64 = 200_000;
 
-/// As long as that after its last trip in which it was not apart a process does not count on its share.
-const LATEST_ARRIVAL: u64 = 1_000_000;
-
 /// A share is believed only if its answer took no longer.
 const SHARE_BELIEVED: u64 = 1_000_000;
 
@@ -89,7 +86,7 @@ pub(crate) struct Session {
     used_acked: Vec<u64>,
     /// When the last trip began that has an answer, unless it has left by it.
     answered: Option<u64>,
-    /// When the last trip began in which it was not apart.
+    /// When the last trip began in which it was not apart, or that it has an answer to.
     joined: Option<u64>,
     share: u64,
     assumes_unused: bool,
@@ -228,6 +225,7 @@ impl Session {
         let is_believed = !trip.leave && now.saturating_sub(trip.began) < SHARE_BELIEVED;
         self.share = if is_believed { reply.fallback.min(1_000_000) } else { 0 };
         self.answered = (!trip.leave).then_some(trip.began);
+        self.joined = self.joined.max(Some(trip.began));
         Some(trip.began)
     }
 
@@ -260,29 +258,17 @@ impl Session {
     ///
     /// Not before so long `after` the last answer.
     pub(crate) fn fallback(&self, after: u64) -> Option<Fallback> {
-        let begins = self
-            .joined?
-            .saturating_add(LATEST_ARRIVAL)
-            .saturating_add(self.terms.time_to_live)
-            .saturating_add(self.longest())
-            .saturating_add(1)
-            .max(self.answered?.saturating_add(after));
+        let begins = self.terms.share_begins(self.joined?)?.saturating_add(1);
+        let begins = begins.max(self.answered?.saturating_add(after));
         let ends = self.ends()?;
         (self.share > 0 && begins < ends).then_some(Fallback { begins, ends, share: self.share })
     }
 
     fn ends(&self) -> Option<u64> {
-        let ends = self.answered?.saturating_add(self.terms.time_to_live);
-        Some(ends.saturating_add(self.terms.fallback?).saturating_sub(self.longest()))
+        self.terms.share_ends(self.answered?)
     }
 
     fn share_ends(&self, now: u64) -> bool {
         self.ends().is_none_or(|ends| now >= ends)
-    }
-
-    /// How long what is granted may count.
-    fn longest(&self) -> u64 {
-        let windows = self.terms.windows.iter();
-        windows.map(|window| window.kept.saturating_add(2 * window.tick)).max().unwrap_or(0)
     }
 }

@@ -86,8 +86,8 @@ impl<L: Link> Driver<L> {
             granted.amount < ask.need.max(ask.least)
         };
         let lacks_room = trip.asks.iter().zip(&reply.windows).any(lacks);
-        let lacks_ahead = trip.asks.iter().zip(&reply.windows);
-        let lacks_ahead = lacks_ahead.map(|(ask, granted)| granted.amount < ask.want).any(|lacks| lacks);
+        let mut asks = trip.asks.iter().zip(&reply.windows);
+        let lacks_ahead = asks.any(|(ask, granted)| granted.amount < ask.want);
         let is_shut = reply.quiet > 0 || reply.paused > 0;
         if trip.apart || !(lacks_slots || lacks_room || lacks_ahead || is_shut) {
             self.misses = 0;
@@ -128,8 +128,7 @@ impl<L: Link> Driver<L> {
         self.pushed = None;
         self.asked = None;
         self.failures = self.failures.saturating_add(1);
-        // A later trip has arrived: it is this one, repeated on its way. The next one will do.
-        let is_temporary = error.is_temporary() || matches!(error, StoreError::Stale | StoreError::Other(_));
+        let is_temporary = may_pass(&error);
         let waits = if is_temporary {
             let longest = self.heartbeat().min(2_000_000);
             (FIRST_RETRY << self.failures.min(12)).min(longest)
@@ -147,6 +146,19 @@ impl<L: Link> Driver<L> {
                 if is_temporary { StoreState::Away(told) } else { StoreState::Failed(told) };
         });
         Err(Arc::unwrap_or_clone(error))
+    }
+}
+
+/// Whether the next trip may do better without anybody's help.
+fn may_pass(error: &StoreError) -> bool {
+    match error {
+        // A later trip has arrived: it is this one, repeated on its way.
+        StoreError::Stale => true,
+        StoreError::Other(error) => {
+            let is_wrong = matches!(error.kind(), ErrorKind::AuthenticationFailed | ErrorKind::InvalidClientConfig);
+            !is_wrong && !matches!(error.code(), Some("NOAUTH" | "WRONGPASS"))
+        }
+        error => error.is_temporary(),
     }
 }
 

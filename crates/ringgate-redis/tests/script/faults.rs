@@ -7,7 +7,7 @@ use ringgate_redis::script::{
 };
 
 /// What the documentation says that a user must be allowed.
-const COMMANDS: &str = "+evalsha +script|load +time +info +hmget +hlen +hset +hdel +pexpire";
+const COMMANDS: &str = "+evalsha +script|load +time +info +hmget +hlen +pttl +hset +hdel +pexpire";
 
 fn all_fields(scene: &mut Scene) -> Vec<(String, String)> {
     let key = scene.store.key().to_owned();

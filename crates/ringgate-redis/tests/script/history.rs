@@ -2,6 +2,7 @@
 
 use crate::ledger::Ledger;
 use crate::model::Model;
+use crate::process::Process;
 use crate::random::Random;
 use redis::{Commands, Connection};
 use ringgate_redis::script::{
@@ -32,6 +33,7 @@ pub(crate) struct World<'a> {
     /// would go back.
     step: i64,
     last_trip: u64,
+    is_unused: bool,
     pub(crate) seen: Seen,
 }
 
@@ -46,6 +48,11 @@ pub(crate) struct Seen {
     pub(crate) jumps: u64,
     pub(crate) slots: u64,
     pub(crate) pauses: u64,
+    pub(crate) apart: u64,
+    pub(crate) by_themselves: u64,
+    pub(crate) produced: u64,
+    pub(crate) beyond: u64,
+    pub(crate) published: u64,
 }
 
 impl Seen {
@@ -58,27 +65,20 @@ impl Seen {
         self.jumps += other.jumps;
         self.slots += other.slots;
         self.pauses += other.pauses;
+        self.apart += other.apart;
+        self.by_themselves += other.by_themselves;
+        self.produced += other.produced;
+        self.beyond += other.beyond;
+        self.published += other.published;
     }
 
     pub(crate) fn has_everything(&self) -> bool {
-        let Self { granted, refused, stale, returned, epochs, jumps, slots, pauses } = *self;
-        [granted, refused, stale, returned, epochs, jumps, slots, pauses].iter().all(|&n| n > 20)
+        let Self { granted, refused, stale, returned, epochs, jumps, slots, pauses, .. } = *self;
+        let Self { apart, by_themselves, produced, beyond, published, .. } = *self;
+        let first = [granted, refused, stale, returned, epochs, jumps, slots, pauses];
+        let second = [apart, by_themselves, produced, beyond, published];
+        first.iter().chain(&second).all(|&n| n > 20)
     }
-}
-
-#[derive(Debug, Default)]
-struct Process {
-    id: u64,
-    seq: u64,
-    acked: u64,
-    epoch: Option<u64>,
-    steps: u64,
-    /// The limit's time less the true one.
-    ahead: i128,
-    slots: u64,
-    slots_until: u64,
-    waiting_since: Option<u64>,
-    grants: Vec<Return>,
 }
 
 impl<'a> World<'a> {
@@ -103,6 +103,7 @@ impl<'a> World<'a> {
             saved: None,
             step: 0,
             last_trip: time,
+            is_unused: random.one_in(4),
             seen: Seen::default(),
             random,
         };
@@ -121,14 +122,16 @@ impl<'a> World<'a> {
             4..=5 => self.save(),
             6 => self.replace_a_process(),
             7..=9 => self.deliver_a_delayed_trip(),
+            10..=12 => self.cut_off(),
+            13..=34 => self.use_some(),
             _ => self.make_a_trip(),
         }
-        self.check_slots();
+        self.check();
     }
 
     fn join(&mut self) {
         let id = self.random.next();
-        self.processes.push(Process { id, ..Process::default() });
+        self.processes.push(Process::new(id, &self.terms));
     }
 
     fn replace_a_process(&mut self) {
@@ -174,6 +177,8 @@ impl<'a> World<'a> {
 
     fn restart(&mut self) {
         self.run = self.random.next();
+        // Nobody can say that any more.
+        self.is_unused = false;
         self.started = self.time;
         self.delayed.clear();
         // Whatever the clock does, nothing is granted at first.
@@ -202,6 +207,44 @@ impl<'a> World<'a> {
         self.model = model;
     }
 
+    /// A process, or half of it: requests arrive, and answers do not.
+    fn cut_off(&mut self) {
+        let longest = 4 * (self.terms.windows[0].kept + self.terms.time_to_live + 1_000_000);
+        let (index, until) = (self.pick(), self.time + self.random.up_to(longest));
+        let process = &mut self.processes[index];
+        if self.random.one_in(2) {
+            process.cut_until = until;
+        } else {
+            process.half_cut_until = until;
+        }
+    }
+
+    /// Of what is counted as produced, of what calls need beyond what was granted, and of what a process may use by itself.
+    fn use_some(&mut self) {
+        let index = self.pick();
+        let (terms, time) = (&self.terms, self.time);
+        let process = &mut self.processes[index];
+        for (window, of) in terms.windows.iter().enumerate() {
+            let held = process.tallies[window].held;
+            let used = self.random.up_to(held);
+            let given_up = if self.random.one_in(3) { self.random.up_to(held - used) } else { 0 };
+            process.let_go(window, used + given_up);
+            process.tallies[window].used += used;
+            self.ledger.spend(process.id, window, time, used);
+            self.seen.produced += used;
+            if self.random.one_in(20) {
+                let beyond = self.random.up_to(of.limit / 4 + 1);
+                process.tallies[window].used += beyond;
+                self.seen.beyond += beyond;
+            }
+            let most = process.may_use(window, time, terms);
+            let amount = if self.random.one_in(2) { most } else { self.random.up_to(most) };
+            process.use_by_itself(window, time, amount, terms);
+            self.ledger.spend(process.id, window, time, amount);
+            self.seen.by_themselves += amount;
+        }
+    }
+
     fn injected(&self) -> Injected {
         let clock = self.time + self.clock_ahead;
         Injected { clock, run: self.run, uptime: self.time - self.started }
@@ -227,11 +270,22 @@ impl<'a> World<'a> {
             return;
         }
         let trip = self.trip(index);
+        self.seen.apart += u64::from(trip.apart);
+        let process = &self.processes[index];
+        if self.time < process.cut_until && self.step == 0 {
+            // Some arrive late.
+            if self.random.one_in(8) {
+                self.delayed.push(trip);
+            }
+            return;
+        }
+        let is_unheard = self.time < process.half_cut_until;
         match self.random.up_to(19) {
             // On its way for long.
             0 => self.delayed.push(trip),
             // Arrived, and the answer is lost.
             1 => drop(self.send(&trip)),
+            _ if is_unheard => drop(self.send(&trip)),
             // Twice.
             2 => {
                 let is_known = self.send(&trip).is_some() && !trip.leave;
@@ -280,7 +334,7 @@ impl<'a> World<'a> {
         let (epoch, steps) = (process.epoch, process.steps);
         let slots = SlotAsk { have: process.slots, need: need.min(want), want };
         let returns = self.returns(index);
-        Trip {
+        let trip = Trip {
             process: process_id,
             seq,
             acked,
@@ -295,8 +349,10 @@ impl<'a> World<'a> {
             slots,
             asks,
             returns,
+            unused: self.is_unused,
             ..Trip::default()
-        }
+        };
+        self.processes[index].tell(self.time, &self.terms, trip)
     }
 
     fn ask(&mut self, window: usize) -> Ask {
@@ -334,6 +390,7 @@ impl<'a> World<'a> {
             self.step = 0;
             self.last_trip = self.time;
         }
+        self.seen.published += self.model.published().len() as u64;
         self.seen.stale += u64::from(real.is_none());
         self.seen.pauses += u64::from(real.as_ref().is_some_and(|reply| reply.paused > 0));
         real
@@ -341,7 +398,7 @@ impl<'a> World<'a> {
 
     fn answer(&mut self, index: usize, trip: &Trip, reply: &Reply) {
         let process = &mut self.processes[index];
-        process.acked = trip.seq;
+        process.answer(self.time, trip, reply, &self.terms);
         if process.epoch != Some(reply.epoch) {
             self.seen.epochs += u64::from(process.epoch.is_some());
             process.epoch = Some(reply.epoch);
@@ -357,17 +414,24 @@ impl<'a> World<'a> {
             let amount = granted.amount;
             self.seen.granted += amount;
             self.seen.refused += u64::from(amount < trip.asks[window].need);
-            if amount > 0 {
+            if amount > 0 && !self.terms.windows[window].produced {
                 self.ledger.grant(process.id, window, reply.now, self.time, amount);
                 process.grants.push(Return { window, granted_at: reply.now, amount });
             }
         }
     }
 
-    fn check_slots(&self) {
-        let Some(limit) = self.terms.slots else { return };
-        let alive = self.processes.iter().filter(|process| self.time < process.slots_until);
-        let held: u64 = alive.map(|process| process.slots).sum();
+    fn check(&mut self) {
+        let (terms, time) = (&self.terms, self.time);
+        for process in &mut self.processes {
+            process.drop_what_it_held_too_long(time, terms);
+        }
+        for window in 0..terms.windows.len() {
+            let held = self.processes.iter().map(|process| process.tallies[window].held);
+            self.ledger.check(window, time, held.sum());
+        }
+        let held: u64 = self.processes.iter().map(|process| process.slots(time, terms)).sum();
+        let limit = terms.slots.unwrap_or(0);
         assert!(held <= limit, "{held} slots of {limit}: {:?}", self.processes);
     }
 }
@@ -378,9 +442,12 @@ fn terms(random: &mut Random) -> Terms {
         let ticks = random.one_of([3, 40, 1000]);
         let limit = random.one_of([3, 30, 30_000]);
         let tick = kept.div_ceil(1 + random.up_to(ticks));
-        Window { limit: random.up_to(limit), kept, tick, produced: false }
+        let produced = random.one_in(3);
+        Window { limit: random.up_to(limit), kept, tick, produced }
     };
     let windows = (0..=random.up_to(2)).map(|_| window(random)).collect();
     let slots = random.one_in(2).then(|| random.up_to(12));
-    Terms { windows, slots, time_to_live: 1000 + random.up_to(3_000_000), fallback: None }
+    let time_to_live = 1000 + random.up_to(3_000_000);
+    let fallback = (!random.one_in(3)).then(|| random.up_to(30_000_000));
+    Terms { windows, slots, time_to_live, fallback }
 }

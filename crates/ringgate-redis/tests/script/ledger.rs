@@ -33,12 +33,22 @@ impl Ledger {
         at: u64,
         amount: u64,
     ) {
+        self.grants[window].push(Spent { process, granted_at, at, amount });
+        self.check(window, at, 0);
+    }
+
+    /// A process has used something that comes from no lease, or was held.
+    pub(crate) fn spend(&mut self, process: u64, window: usize, at: u64, amount: u64) {
+        self.grants[window].push(Spent { process, granted_at: u64::MAX, at, amount });
+    }
+
+    /// With what processes hold.
+    pub(crate) fn check(&mut self, window: usize, now: u64, held: u64) {
         let grants = &mut self.grants[window];
-        grants.push(Spent { process, granted_at, at, amount });
         let window = self.terms.windows[window];
-        grants.retain(|grant| grant.at + window.kept > at);
-        let sum: u64 = grants.iter().map(|grant| grant.amount).sum();
-        assert!(sum <= window.limit, "{sum} of {} in {}: {grants:?}", window.limit, window.kept);
+        grants.retain(|grant| grant.amount > 0 && grant.at + window.kept > now);
+        let sum: u64 = grants.iter().map(|grant| grant.amount).sum::<u64>() + held;
+        assert!(sum <= window.limit, "{sum} ({held} held) of {window:?}: {grants:?}");
     }
 
     /// It has not spent so much of one of its grants, and will not.

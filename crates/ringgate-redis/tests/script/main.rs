@@ -5,7 +5,9 @@ mod faults;
 mod histories;
 mod history;
 mod ledger;
+#[path = "../common/model.rs"]
 mod model;
+mod process;
 mod processes;
 mod random;
 mod scene;

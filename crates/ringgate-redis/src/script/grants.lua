@@ -1,0 +1,112 @@
+-- Pause.
+
+local was_paused = math.max(0, paused - now)
+if resume > 0 then paused = 0 end
+if pause > 0 then paused = math.max(paused, later(pause)) end
+local is_open = now >= quiet and now >= paused and not leave and not apart
+
+-- What others need: those who have waited longer, and the rest.
+
+if waited > 0 and not apart then me.since = math.max(1, now - waited) end
+local function is_before(m)
+  if m.since == 0 then return false end
+  if me.since == 0 then return true end
+  return m.since < me.since or (m.since == me.since and m.id < id)
+end
+
+local slots_before, slots_after, slots_others = 0, 0, 0
+for _, w in ipairs(windows) do w.before, w.after, w.kept_free = 0, 0, part_of(w.limit, unknown) end
+
+local function keep_free(m)
+  local share = kept_free(m)
+  if share > 0 then
+    for _, w in ipairs(windows) do w.kept_free = w.kept_free + part_of(w.limit, share) end
+  end
+  return slot_limit and part_of(slot_limit, share) or 0
+end
+
+keep_free(me)
+for _, m in ipairs(members) do
+  slots_others = slots_others + math.max(m.ends > now and m.slots or 0, keep_free(m))
+  if m.since > 0 and m.ends > now then
+    local more = math.max(0, m.slots_need - m.slots)
+    if is_before(m) then slots_before = slots_before + more else slots_after = slots_after + more end
+    for i, w in ipairs(windows) do
+      if is_before(m) then w.before = w.before + need_of(m, i) else w.after = w.after + need_of(m, i) end
+    end
+  end
+end
+
+-- Requests and tokens: all that the first call needs, or nothing. Beyond what those in line need, one share of what nobody waits for.
+
+local can_go, never = is_open, false
+for _, w in ipairs(windows) do
+  w.room = math.max(0, w.limit - w.used - w.held - w.held_by_me - w.kept_free)
+  w.free = math.max(0, w.room - w.before)
+  if w.free < w.least then can_go = false end
+  if w.least > w.limit then never = true end
+end
+local share = alive + 1
+for i, w in ipairs(windows) do
+  w.granted = 0
+  if can_go then
+    w.granted = math.min(w.need, w.free)
+    local rest = math.max(0, w.free - w.need - w.after)
+    w.granted = w.granted + math.min(w.want - w.need, math.floor(rest / share))
+  end
+  if w.produced then
+    w.held_by_me = math.min(w.held_by_me + w.granted, LARGEST)
+  else
+    add_now(w, w.granted)
+  end
+  me.granted[i] = w.granted
+  me.list[HEAD - 1 + 2 * i] = me.since > 0 and w.need - math.min(w.need, w.granted) or 0
+  me.list[HEAD + 2 * i] = w.held_by_me
+end
+
+-- Slots: they are this process's until `ttl` from now. After a loss, what it says it has is believed, and not what
+-- may be older state. If others may use a share by themselves, and this one has slots of it, it loses them.
+
+if now < quiet then me.slots = slots_have end
+if slot_limit then
+  local room = math.max(0, slot_limit - slots_others - part_of(slot_limit, unknown))
+  me.slots = math.min(me.slots, room, slots_want)
+  if is_open then
+    local free = math.max(0, room - me.slots - slots_before)
+    local needed = math.min(math.max(0, slots_need - me.slots), free)
+    local rest = math.max(0, free - needed - slots_after)
+    local ahead = slots_want - math.max(slots_need, me.slots)
+    me.slots = me.slots + needed + math.min(ahead, math.floor(rest / share))
+  end
+end
+if not slot_limit or leave then me.slots = 0 end
+me.slots_need = me.since > 0 and slots_need or 0
+
+-- When there may be room for what it did not get: when enough cells have left, at the earliest.
+
+local retry = math.max(0, quiet - now, paused - now)
+for _, w in ipairs(windows) do
+  local all = w.used + w.held + w.held_by_me + w.kept_free
+  local missing = w.before + (can_go and 1 or w.least) - (w.limit - all)
+  if (not can_go or w.need > w.granted) and missing > 0 then
+    local names, oldest = {}, math.floor(w.oldest / BLOCK)
+    for b = oldest, math.floor(w.newest / BLOCK) do names[#names + 1] = block_name(w, b) end
+    local values, freed, leaves = redis.call('HMGET', key, unpack(names)), 0, nil
+    for n, name in ipairs(names) do
+      if not blocks[name] then read_block(name, values[n]) end
+      if is_broken then break end
+      local first = (oldest + n - 1) * BLOCK
+      for place = 0, BLOCK - 1 do
+        local sum = blocks[name][place] or 0
+        if sum > 0 then leaves = (first + place + 1 + w.back) * w.tick - now end
+        freed = freed + sum
+        if freed >= missing then break end
+      end
+      if freed >= missing then break end
+    end
+    -- It is not known when others in line have what they need, or give back what they hold: at the next trip that renews.
+    if freed < missing then leaves = math.floor(ttl / 3) end
+    retry = math.max(retry, leaves)
+  end
+end
+

@@ -1,0 +1,213 @@
+-- The processes. Each is two lists, `what others must know:what only its own trips need`:
+--   id, ends, slots, slots needed, since, share, from, kept, kept until, and for each window: needed, held
+--   joined, seq, told, time of the last grant, and for each window: last grant, used
+-- `since` is when its first call in line began to wait, or 0. It has its slots until `ends`.
+--
+-- Shares. While a process is cut off it may use its share of each limit by itself: of a millionth, `told` in its last answer, if that has
+-- arrived, and `share` at most. All shares together are never more than all. A process that is cut off says so (`apart`), or is not
+-- heard of in time: its share is kept free from `from` on, until `fallback` after `ends`. When it is back, what it may have used by itself is
+-- kept free until that has left the windows: `kept` until `kept until`.
+
+local HEAD, TAIL = 9, 4
+local form = '^(%x+)' .. string.rep(',(%d+)', HEAD - 1 + 2 * #windows) .. ':([%d,]+)$'
+
+local function parse(record)
+  local f = { string.match(record, form) }
+  local count = HEAD + 2 * #windows
+  if #f ~= count + 1 then return nil end
+  for i = 2, count do
+    local n = tonumber(f[i])
+    if n > LARGEST then return nil end
+    f[i] = n
+  end
+  return {
+    id = f[1], ends = f[2], slots = f[3], slots_need = f[4], since = f[5], share = f[6], from = f[7], kept = f[8],
+    kept_until = f[9], list = f, own = f[count + 1], record = record,
+  }
+end
+
+local function need_of(m, i) return m.list[HEAD - 1 + 2 * i] end
+local function held_of(m, i) return m.list[HEAD + 2 * i] end
+
+-- What only its own trips need.
+local function parse_own(m)
+  local f = {}
+  for n in string.gmatch(m.own, '%d+') do f[#f + 1] = number(n) end
+  if #f ~= TAIL + 2 * #windows then return false end
+  m.joined, m.seq, m.told, m.granted_at = f[1], f[2], f[3], f[4]
+  m.granted, m.used = {}, {}
+  for i = 1, #windows do m.granted[i], m.used[i] = f[TAIL - 1 + 2 * i], f[TAIL + 2 * i] end
+  return true
+end
+
+local function record_of(m)
+  local f = { m.id }
+  for i, name in ipairs({ 'ends', 'slots', 'slots_need', 'since', 'share', 'from', 'kept', 'kept_until' }) do
+    f[i + 1] = text(m[name])
+  end
+  for i = 1, #windows do
+    f[HEAD - 1 + 2 * i] = text(need_of(m, i))
+    f[HEAD + 2 * i] = text(held_of(m, i))
+  end
+  return table.concat(f, ',') .. ':' .. m.own
+end
+
+local function own_of(m)
+  local f = { text(m.joined), text(m.seq), text(m.told), text(m.granted_at) }
+  for i = 1, #windows do
+    f[TAIL - 1 + 2 * i] = text(m.granted[i])
+    f[TAIL + 2 * i] = text(m.used[i])
+  end
+  return table.concat(f, ',')
+end
+
+local all, mine = {}, nil
+for part in string.gmatch(state.m or '', '[^|]+') do
+  local m = parse(part)
+  if not m then return { 'broken' } end
+  all[#all + 1] = m
+  if m.id == id then mine = m end
+end
+if mine then
+  if not parse_own(mine) then return { 'broken' } end
+  if mine.seq >= seq then return { 'stale' } end
+end
+
+-- Has state been lost? Another server than the one that wrote last may have older state: one that was restarted, or a replica
+-- that took over. So may one that does not know what this process has an answer for. Nothing is granted until all that
+-- it may have forgotten has left the windows. A hash that is not there is nothing unusual if the server has run for longer.
+
+local span = ttl
+for _, w in ipairs(windows) do
+  -- What is held is used within the time to live.
+  span = math.max(span, w.kept + 2 * w.tick + (w.produced and ttl or 0))
+end
+
+local is_lost = not is_new and state.r ~= run
+if mine and known_epoch == state.e and acked > mine.seq then is_lost = true end
+local epoch = state.e
+if is_new or is_lost then epoch = new_epoch end
+
+-- The limit's time. It must never pass faster than true time, not even to catch up: what was granted meanwhile would leave too early.
+-- The server's clock may step. A process knows what the limit's time was at its last answer, and by its own clock what has passed
+-- since: together that is `vouched`, too little by `slack` at most. If the server's clock has not stepped since that answer, but says
+-- less, or more by `slack`, it has stepped now, and the process is believed. A step that is met first by a process without
+-- such an answer is not noticed, except that time never goes back.
+
+-- A trip is timely if by this it cannot have been under way for longer than MOST_SLACK.
+
+local now, is_timely = clock + offset, false
+if vouched > 0 and known_epoch == state.e and known_steps == steps and not is_lost then
+  if now < vouched or now > vouched + math.min(slack, MOST_SLACK) then now = vouched else is_timely = true end
+end
+now = math.max(now, last)
+if now ~= clock + offset then is_timely = false end
+if now > LARGEST then return { 'arguments' } end
+if not is_new and now ~= clock + offset then steps = steps + 1 end
+offset = now - clock
+
+local function later(length) return math.min(now + length, LARGEST) end
+
+if is_new then
+  quiet = later(math.max(0, span - uptime))
+  lost = fallback and later(math.max(0, ttl + fallback - uptime)) or 0
+  -- The user says that there is nothing that may have been forgotten.
+  if unused and known_epoch == '' and acked == 0 then quiet, lost = now, 0 end
+end
+if is_lost then
+  quiet = later(span)
+  lost = fallback and later(ttl + fallback) or 0
+end
+
+-- Those that have not been heard of for too long are forgotten. What they hold counts as used now.
+
+local function is_forgotten(m)
+  return now >= m.ends + (m.share > 0 and fallback or 0) and now >= m.kept_until
+end
+
+local members, alive, sharing, slots_alive, slots_were, shares = {}, 0, 0, 0, 0, 0
+for _, w in ipairs(windows) do w.held, w.were_held, w.left_behind = 0, 0, 0 end
+for _, m in ipairs(all) do
+  if is_lost then
+    -- It may be older state. What each of them may use by itself it will say.
+    m.share, m.kept, m.kept_until, m.record = 0, 0, 0, nil
+  end
+  if m.ends > last then slots_were = slots_were + m.slots end
+  local forgotten = is_forgotten(m)
+  for i, w in ipairs(windows) do
+    if w.produced then
+      w.were_held = w.were_held + held_of(m, i)
+      if m ~= mine and forgotten then w.left_behind = w.left_behind + held_of(m, i) end
+      if m ~= mine and not forgotten then w.held = w.held + held_of(m, i) end
+    end
+  end
+  if m ~= mine and not forgotten then
+    members[#members + 1] = m
+    shares = shares + m.share
+    if m.ends > now then
+      alive = alive + 1
+      slots_alive = slots_alive + m.slots
+    end
+    if m.ends > now or m.share > 0 then sharing = sharing + 1 end
+  end
+end
+if #members >= MEMBERS and not leave then return { 'full' } end
+
+-- This one.
+
+local me = {
+  id = id, joined = now, seq = seq, ends = later(ttl), slots = 0, since = 0, granted_at = now, told = 0, share = 0, from = now,
+  kept = 0, kept_until = 0, granted = {}, used = {}, list = {},
+}
+if mine and not is_forgotten(mine) then
+  me.joined, me.from = mine.joined, mine.from
+  if mine.ends > now then me.slots = mine.slots end
+  if mine.kept_until > now then me.kept, me.kept_until = mine.kept, mine.kept_until end
+end
+-- The last grant that it has no answer for: it goes back.
+local unanswered = mine and mine.seq > acked and mine or nil
+
+-- What it may take for its share at most. In another epoch it knows that better.
+local believed, is_claimed = 0, false
+if fallback and acked > 0 then
+  if known_epoch == state.e and not is_lost then
+    if mine and not is_forgotten(mine) then believed = mine.seq == acked and mine.told or mine.share end
+  else
+    believed = math.max(mine and mine.share or 0, math.min(claimed, MILLION - shares))
+    is_claimed = believed > 0
+  end
+end
+if believed > 0 and (apart or is_claimed or now >= me.from) then
+  -- It may have used its share until now.
+  me.kept, me.kept_until = math.max(me.kept, believed), later(span)
+end
+if apart or is_claimed then
+  me.from = math.min(me.from, now)
+elseif is_timely or believed == 0 then
+  me.from = later(ttl)
+end
+if fallback and not leave then
+  if now < lost then
+    me.told = believed
+  else
+    me.told = math.max(0, math.min(math.floor(MILLION / (sharing + 1)), MILLION - shares))
+  end
+  me.share = math.max(believed, me.told)
+end
+
+-- What is kept free of a limit: the shares of those who may use them by themselves, and all that those may use who are not known.
+
+local unknown = now < lost and math.max(0, MILLION - shares - me.share) or 0
+
+local function kept_free(m)
+  local share = now >= m.from and m.share or 0
+  if now < m.kept_until and m.kept > share then share = m.kept end
+  return share
+end
+
+-- Exact, also where the product is not.
+local function part_of(limit, share)
+  local millions = math.floor(limit / MILLION)
+  return millions * share + math.floor((limit - millions * MILLION) * share / MILLION)
+end
+

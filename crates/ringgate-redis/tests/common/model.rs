@@ -1,0 +1,589 @@
+//! What the script is to do, as a list of grants. Written from its head, plain and slow. Needs no server: a simulation may use it in the
+//! place of the store.
+
+use ringgate_redis::script::{
+    Ask, Granted, Injected, LARGEST, Pause, Reply, Tally, Terms, Trip, Window,
+};
+
+/// All of a limit, in millionths.
+const ALL: u64 = 1_000_000;
+/// More than that, and a trip tells nothing of the time.
+const MOST_SLACK: u64 = 1_000_000;
+
+/// What the store knows of one limit.
+#[derive(Debug, Clone)]
+pub(crate) struct Model {
+    terms: Terms,
+    state: Option<State>,
+    told: Vec<&'static str>,
+}
+
+#[derive(Debug, Clone)]
+struct State {
+    epoch: u64,
+    run: u64,
+    /// The limit's time at the last trip, and what it was ahead of the server's clock.
+    last: u64,
+    ahead: i64,
+    steps: u64,
+    quiet_until: u64,
+    paused_until: u64,
+    /// Until then there may be processes with shares that the store does not know.
+    lost_until: u64,
+    /// For each window.
+    grants: Vec<Vec<Grant>>,
+    members: Vec<Member>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Grant {
+    tick: u64,
+    amount: u64,
+}
+
+#[derive(Debug, Clone)]
+struct Member {
+    id: u64,
+    joined: u64,
+    seq: u64,
+    ends: u64,
+    slots: u64,
+    slots_need: u64,
+    /// When its first call in line began to wait.
+    since: Option<u64>,
+    need: Vec<u64>,
+    granted_at: u64,
+    granted: Vec<u64>,
+    used: Vec<u64>,
+    held: Vec<u64>,
+    share: Share,
+}
+
+/// What a process may use by itself.
+#[derive(Debug, Clone, Copy, Default)]
+struct Share {
+    /// By the last answer, and at most.
+    told: u64,
+    most: u64,
+    /// From then on it is kept free.
+    from: u64,
+    /// What it may have used is kept free until then.
+    kept: u64,
+    kept_until: u64,
+}
+
+/// How a trip stands to the state that it meets.
+#[derive(Debug, Clone, Copy)]
+struct Met {
+    is_lost: bool,
+    is_timely: bool,
+    knows_epoch: bool,
+}
+
+/// What others need, before this process's turn and after it, and what is kept free.
+#[derive(Debug, Clone, Copy)]
+struct Others {
+    before: u64,
+    after: u64,
+    kept_free: u64,
+}
+
+impl Model {
+    pub(crate) fn new(terms: Terms) -> Self {
+        Self { terms, state: None, told: Vec::new() }
+    }
+
+    /// The store has lost it.
+    pub(crate) fn lose(&mut self) {
+        self.state = None;
+    }
+
+    /// Whether a process with this answer is believed about the time.
+    pub(crate) fn believes(&self, epoch: u64, steps: u64) -> bool {
+        self.state.as_ref().is_some_and(|state| (state.epoch, state.steps) == (epoch, steps))
+    }
+
+    /// What was published by the last trip.
+    pub(crate) fn published(&self) -> &[&'static str] {
+        &self.told
+    }
+
+    /// `None` if the trip is stale.
+    pub(crate) fn trip(&mut self, trip: &Trip, at: Injected) -> Option<Reply> {
+        self.told.clear();
+        let terms = self.terms.clone();
+        let (mut state, met, last) = match self.state.clone() {
+            None => {
+                let is_not_lost = Met { is_lost: false, is_timely: false, knows_epoch: false };
+                (State::new(trip, at, &terms), is_not_lost, 0)
+            }
+            Some(state) => {
+                let last = state.last;
+                let (state, met) = state.at(trip, at, &terms);
+                (state, met, last)
+            }
+        };
+        let now = state.last;
+        let mine = state.members.iter().position(|member| member.id == trip.process);
+        if mine.is_some_and(|mine| state.members[mine].seq >= trip.seq) {
+            return None;
+        }
+        state.leave_windows(&terms);
+        let slots = state.members.iter().filter(|member| member.ends > last);
+        let slots_were = slots.map(|member| member.slots).sum();
+        let all_were: Vec<u64> = (0..terms.windows.len()).map(|index| state.all(index)).collect();
+        let was_paused = state.paused_until.saturating_sub(now);
+
+        let mine = mine.map(|mine| state.members.swap_remove(mine));
+        state.forget(&terms);
+        let me = state.tell(trip, &terms, mine, met);
+        state.pause(trip.pause);
+        let reply = state.serve(trip, &terms, me, slots_were, &all_were, &mut self.told);
+        if was_paused != reply.paused {
+            self.told.push("pause");
+        }
+        self.told.sort_unstable();
+        self.state = Some(state);
+        Some(reply)
+    }
+}
+
+fn span(terms: &Terms) -> u64 {
+    let kept = terms.windows.iter().map(|window| {
+        let held = if window.produced { terms.time_to_live } else { 0 };
+        window.kept + 2 * window.tick + held
+    });
+    kept.chain([terms.time_to_live]).max().unwrap()
+}
+
+/// A grant of this tick counts until then.
+fn counts_until(window: Window, tick: u64) -> u64 {
+    (tick + 1 + window.kept.div_ceil(window.tick)) * window.tick
+}
+
+fn signed(number: u64) -> i64 {
+    i64::try_from(number).unwrap()
+}
+
+fn later(now: u64, length: u64) -> u64 {
+    now.saturating_add(length).min(LARGEST)
+}
+
+/// Rounded down.
+fn part(limit: u64, share: u64) -> u64 {
+    u64::try_from(u128::from(limit) * u128::from(share) / u128::from(ALL)).unwrap()
+}
+
+fn ask(trip: &Trip, index: usize) -> Ask {
+    trip.asks.get(index).copied().unwrap_or_default()
+}
+
+fn tally(trip: &Trip, index: usize) -> Tally {
+    trip.tallies.get(index).copied().unwrap_or_default()
+}
+
+impl State {
+    fn new(trip: &Trip, at: Injected, terms: &Terms) -> Self {
+        let is_unused = trip.unused && trip.epoch.is_none() && trip.acked == 0;
+        let since = |length: u64| if is_unused { 0 } else { length.saturating_sub(at.uptime) };
+        let lost = terms.fallback.map(|length| later(at.clock, since(terms.time_to_live + length)));
+        Self {
+            epoch: trip.next_epoch,
+            run: at.run,
+            last: at.clock,
+            ahead: 0,
+            steps: 0,
+            quiet_until: later(at.clock, since(span(terms))),
+            paused_until: 0,
+            lost_until: lost.unwrap_or(0),
+            grants: vec![Vec::new(); terms.windows.len()],
+            members: Vec::new(),
+        }
+    }
+
+    /// The time of this trip, and whether another epoch begins.
+    fn at(mut self, trip: &Trip, at: Injected, terms: &Terms) -> (Self, Met) {
+        let knows_epoch = trip.epoch == Some(self.epoch);
+        let is_behind = |member: &Member| member.id == trip.process && trip.acked > member.seq;
+        let is_lost = self.run != at.run || knows_epoch && self.members.iter().any(is_behind);
+        let clock = u64::try_from((signed(at.clock) + self.ahead).max(0)).unwrap();
+        let may_be = trip.vouched..=trip.vouched + trip.slack.min(MOST_SLACK);
+        let is_known = trip.vouched > 0 && knows_epoch && trip.steps == self.steps && !is_lost;
+        let now = if is_known && !may_be.contains(&clock) { trip.vouched } else { clock };
+        self.last = now.max(self.last);
+        self.steps += u64::from(self.last != clock);
+        self.ahead = signed(self.last) - signed(at.clock);
+        if is_lost {
+            self.epoch = trip.next_epoch;
+            self.quiet_until = later(self.last, span(terms));
+            let length = terms.fallback.map(|length| terms.time_to_live + length);
+            self.lost_until = length.map_or(0, |length| later(self.last, length));
+            for Member { share, .. } in &mut self.members {
+                *share = Share { told: share.told, from: share.from, ..Share::default() };
+            }
+        }
+        self.run = at.run;
+        let is_timely = is_known && self.last == clock;
+        (self, Met { is_lost, is_timely, knows_epoch })
+    }
+
+    fn leave_windows(&mut self, terms: &Terms) {
+        for (grants, window) in self.grants.iter_mut().zip(&terms.windows) {
+            grants.retain(|grant| counts_until(*window, grant.tick) > self.last);
+        }
+    }
+
+    fn is_forgotten(&self, member: &Member, terms: &Terms) -> bool {
+        let share = member.share;
+        let longer = terms.fallback.filter(|_| share.most > 0).unwrap_or(0);
+        self.last >= member.ends + longer && self.last >= share.kept_until
+    }
+
+    /// Those that have not been heard of for too long. What they hold counts as used.
+    fn forget(&mut self, terms: &Terms) {
+        let members = std::mem::take(&mut self.members);
+        let (gone, kept): (Vec<_>, Vec<_>) =
+            members.into_iter().partition(|member| self.is_forgotten(member, terms));
+        self.members = kept;
+        for member in gone {
+            for (index, &held) in member.held.iter().enumerate() {
+                self.add(index, terms, held);
+            }
+        }
+    }
+
+    fn add(&mut self, index: usize, terms: &Terms, amount: u64) {
+        let amount = amount.min(LARGEST - self.used(index));
+        let tick = self.last / terms.windows[index].tick;
+        self.grants[index].push(Grant { tick, amount });
+    }
+
+    fn give_back(&mut self, window: usize, tick: u64, mut amount: u64) {
+        for grant in self.grants[window].iter_mut().filter(|grant| grant.tick == tick) {
+            let back = amount.min(grant.amount);
+            grant.amount -= back;
+            amount -= back;
+        }
+    }
+
+    /// In a window, without what is held.
+    fn used(&self, window: usize) -> u64 {
+        self.grants[window].iter().map(|grant| grant.amount).sum()
+    }
+
+    /// With that.
+    fn all(&self, window: usize) -> u64 {
+        let held = self.members.iter().map(|member| member.held[window]);
+        self.used(window) + held.sum::<u64>()
+    }
+
+    /// What a trip tells: what comes back, what was used, and what its process may have used by itself.
+    fn tell(&mut self, trip: &Trip, terms: &Terms, mine: Option<Member>, met: Met) -> Member {
+        let now = self.last;
+        let known = mine.as_ref().filter(|mine| !self.is_forgotten(mine, terms)).cloned();
+        let joined = known.as_ref().map_or(now, |known| known.joined);
+        let starts = |index: usize| !terms.windows[index].produced;
+        if let Some(mine) = mine.as_ref().filter(|mine| mine.seq > trip.acked) {
+            for (index, &amount) in mine.granted.iter().enumerate().filter(|(n, _)| starts(*n)) {
+                self.give_back(index, mine.granted_at / terms.windows[index].tick, amount);
+            }
+        }
+        for back in trip.returns.iter().filter(|back| back.granted_at >= joined) {
+            let tick = back.granted_at / terms.windows[back.window].tick;
+            self.give_back(back.window, tick, back.amount);
+        }
+        let (mut used, mut held) = (Vec::new(), Vec::new());
+        for index in 0..terms.windows.len() {
+            let tally = tally(trip, index);
+            let before = mine.as_ref().map_or(tally.used_acked, |mine| mine.used[index]);
+            self.add(index, terms, tally.used.saturating_sub(before));
+            used.push(tally.used);
+            let holds = if starts(index) { 0 } else { tally.held };
+            if trip.leave {
+                self.add(index, terms, holds);
+            }
+            held.push(if trip.leave { 0 } else { holds });
+        }
+        let share = self.share(trip, terms, mine.as_ref(), known.as_ref(), met);
+        let had = known.filter(|known| known.ends > now).map_or(0, |known| known.slots);
+        Member {
+            id: trip.process,
+            joined,
+            seq: trip.seq,
+            ends: later(now, terms.time_to_live),
+            slots: had,
+            slots_need: trip.slots.need,
+            since: (trip.waited > 0 && !trip.apart).then(|| now.saturating_sub(trip.waited).max(1)),
+            need: Vec::new(),
+            granted_at: now,
+            granted: Vec::new(),
+            used,
+            held,
+            share,
+        }
+    }
+
+    fn share(
+        &self,
+        trip: &Trip,
+        terms: &Terms,
+        mine: Option<&Member>,
+        known: Option<&Member>,
+        met: Met,
+    ) -> Share {
+        let now = self.last;
+        let mut share = known.map_or(Share { from: now, ..Share::default() }, |known| known.share);
+        if share.kept_until <= now {
+            (share.kept, share.kept_until) = (0, 0);
+        }
+        let others: u64 = self.members.iter().map(|member| member.share.most).sum();
+        let knows = met.knows_epoch && !met.is_lost;
+        // What it believes at most.
+        let believes = match (terms.fallback, known) {
+            (None, _) => 0,
+            _ if trip.acked == 0 => 0,
+            (_, Some(known)) if knows && known.seq == trip.acked => known.share.told,
+            (_, Some(known)) if knows => known.share.most,
+            (_, None) if knows => 0,
+            _ => mine.map_or(0, |mine| mine.share.most).max(trip.fallback.min(ALL - others)),
+        };
+        let may_use = trip.apart || believes > 0 && !knows;
+        if believes > 0 && (may_use || now >= share.from) {
+            share.kept = share.kept.max(believes);
+            share.kept_until = later(now, span(terms));
+        }
+        if may_use {
+            share.from = share.from.min(now);
+        } else if met.is_timely || believes == 0 {
+            share.from = later(now, terms.time_to_live);
+        }
+        let shares = |member: &&Member| member.ends > now || member.share.most > 0;
+        let processes = self.members.iter().filter(shares).count() as u64 + 1;
+        share.told = match terms.fallback {
+            None => 0,
+            Some(_) if trip.leave => 0,
+            Some(_) if now < self.lost_until => believes,
+            Some(_) => (ALL / processes).min(ALL - others),
+        };
+        share.most =
+            if trip.leave || terms.fallback.is_none() { 0 } else { share.told.max(believes) };
+        share
+    }
+
+    fn pause(&mut self, pause: Pause) {
+        match pause {
+            Pause::Keep => {}
+            Pause::For(0) => {}
+            Pause::For(length) => {
+                self.paused_until = self.paused_until.max(later(self.last, length));
+            }
+            Pause::End => self.paused_until = 0,
+        }
+    }
+
+    fn serve(
+        &mut self,
+        trip: &Trip,
+        terms: &Terms,
+        mut me: Member,
+        slots_were: u64,
+        all_were: &[u64],
+        told: &mut Vec<&'static str>,
+    ) -> Reply {
+        let now = self.last;
+        let is_open =
+            now >= self.quiet_until && now >= self.paused_until && !trip.leave && !trip.apart;
+        let windows = 0..terms.windows.len();
+        let others: Vec<Others> =
+            windows.clone().map(|index| self.others(&me, terms, index)).collect();
+        let slots_needed = self.slots_needed(&me);
+        let alive = self.members.iter().filter(|member| member.ends > now);
+        let processes = alive.clone().count() as u64 + 1;
+        let slots_alive: u64 = alive.map(|member| member.slots).sum();
+
+        let (goes, granted) = self.grants(trip, terms, &me, is_open, &others);
+        for (index, &amount) in granted.iter().enumerate() {
+            if terms.windows[index].produced {
+                me.held[index] = (me.held[index] + amount).min(LARGEST);
+            } else {
+                self.add(index, terms, amount);
+            }
+        }
+        me.slots = self.slots(trip, terms, &me, is_open, slots_needed);
+        me.need =
+            windows.map(|index| ask(trip, index).need.saturating_sub(granted[index])).collect();
+        me.granted.clone_from(&granted);
+        if trip.leave {
+            (me.slots, me.since) = (0, None);
+            (me.ends, me.share.from) = (now, now);
+        }
+        let slots = me.slots;
+        let fallback = me.share.told;
+        let stays = !trip.leave || me.share.kept_until > now;
+        // Also what it holds counts from here on, which is nothing if it goes.
+        self.members.push(me);
+        let retry = self.retry(trip, terms, goes, &granted, &others);
+        let all: Vec<u64> = (0..terms.windows.len()).map(|index| self.all(index)).collect();
+        if !stays {
+            self.members.pop();
+        }
+        if slots_were > slots_alive + slots && slots_needed[0] + slots_needed[1] > 0 {
+            told.push("slots");
+        }
+        let wanted = |index: usize| others[index].before + others[index].after;
+        if (0..all.len()).any(|index| all_were[index] > all[index] && wanted(index) > 0) {
+            told.push("room");
+        }
+        Reply {
+            epoch: self.epoch,
+            now,
+            steps: self.steps,
+            paused: self.paused_until.saturating_sub(now),
+            quiet: self.quiet_until.saturating_sub(now),
+            retry,
+            processes,
+            slots,
+            slots_wanted: slots_needed[0] + slots_needed[1],
+            fallback,
+            windows: (0..all.len())
+                .map(|index| Granted {
+                    amount: granted[index],
+                    used: all[index].min(LARGEST),
+                    wanted: wanted(index).min(LARGEST),
+                })
+                .collect(),
+        }
+    }
+
+    /// Whether another one has waited longer, if it waits.
+    fn is_before(&self, member: &Member, me: &Member) -> Option<bool> {
+        let theirs = member.since.filter(|_| member.ends > self.last)?;
+        Some(me.since.is_none_or(|since| (theirs, member.id) < (since, me.id)))
+    }
+
+    fn others(&self, me: &Member, terms: &Terms, index: usize) -> Others {
+        let needs = |before: bool| -> u64 {
+            let those = self.members.iter().filter(|one| self.is_before(one, me) == Some(before));
+            those.map(|one| one.need[index]).sum()
+        };
+        let limit = terms.windows[index].limit;
+        let all = self.members.iter().chain([me]);
+        let kept_free: u64 = all.map(|member| part(limit, self.kept_free(member))).sum();
+        let kept_free = kept_free + part(limit, self.unknown(me));
+        Others { before: needs(true), after: needs(false), kept_free }
+    }
+
+    /// What a process may be using by itself, or have used.
+    fn kept_free(&self, member: &Member) -> u64 {
+        let share = member.share;
+        let now = self.last;
+        let may_use = if now >= share.from { share.most } else { 0 };
+        let may_have = if now < share.kept_until { share.kept } else { 0 };
+        may_use.max(may_have)
+    }
+
+    /// What processes may be using that the store has lost.
+    fn unknown(&self, me: &Member) -> u64 {
+        let known: u64 = self.members.iter().chain([me]).map(|member| member.share.most).sum();
+        if self.last < self.lost_until { ALL - known } else { 0 }
+    }
+
+    fn slots_needed(&self, me: &Member) -> [u64; 2] {
+        [true, false].map(|before| {
+            let those = self.members.iter().filter(|one| self.is_before(one, me) == Some(before));
+            those.map(|one| one.slots_need.saturating_sub(one.slots)).sum()
+        })
+    }
+
+    /// Whether the first call can go, and how much of each window is granted.
+    fn grants(
+        &self,
+        trip: &Trip,
+        terms: &Terms,
+        me: &Member,
+        is_open: bool,
+        others: &[Others],
+    ) -> (bool, Vec<u64>) {
+        let alive = self.members.iter().filter(|member| member.ends > self.last);
+        let share = alive.count() as u64 + 1;
+        let windows = 0..terms.windows.len();
+        let free = |index: usize| {
+            let taken = self.all(index) + me.held[index] + others[index].kept_free;
+            let room = terms.windows[index].limit.saturating_sub(taken);
+            room.saturating_sub(others[index].before)
+        };
+        let goes = is_open && windows.clone().all(|index| free(index) >= ask(trip, index).least);
+        let granted = windows.map(|index| {
+            let (ask, free) = (ask(trip, index), free(index));
+            let ahead = free.saturating_sub(ask.need + others[index].after) / share;
+            if goes { ask.need.min(free) + ahead.min(ask.want - ask.need) } else { 0 }
+        });
+        (goes, granted.collect())
+    }
+
+    fn slots(
+        &self,
+        trip: &Trip,
+        terms: &Terms,
+        me: &Member,
+        is_open: bool,
+        needed: [u64; 2],
+    ) -> u64 {
+        let Some(limit) = terms.slots else { return 0 };
+        let ask = trip.slots;
+        let now = self.last;
+        let had = if now < self.quiet_until { ask.have } else { me.slots };
+        let mut taken = part(limit, self.unknown(me));
+        let mut alive = 0;
+        for member in &self.members {
+            let has = if member.ends > now { member.slots } else { 0 };
+            taken += has.max(part(limit, self.kept_free(member)));
+            alive += u64::from(member.ends > now);
+        }
+        let room = limit.saturating_sub(taken);
+        let had = had.min(room).min(ask.want);
+        if !is_open {
+            return had;
+        }
+        let free = room.saturating_sub(had + needed[0]);
+        let more = ask.need.saturating_sub(had).min(free);
+        let ahead = free.saturating_sub(more + needed[1]) / (alive + 1);
+        had + more + ahead.min(ask.want - ask.need.max(had))
+    }
+
+    /// When the first moment may be at which more could be granted.
+    fn retry(
+        &self,
+        trip: &Trip,
+        terms: &Terms,
+        goes: bool,
+        granted: &[u64],
+        others: &[Others],
+    ) -> Option<u64> {
+        let mut at = self.quiet_until.max(self.paused_until).max(self.last);
+        for (index, window) in terms.windows.iter().enumerate() {
+            let ask = ask(trip, index);
+            if ask.least > window.limit {
+                return None;
+            }
+            let more = if goes { u64::from(ask.need > granted[index]) } else { ask.least };
+            if goes && more == 0 {
+                continue;
+            }
+            let others = others[index].before + others[index].kept_free;
+            let fits = |all: u64| all + more + others <= window.limit;
+            let mut all = self.all(index);
+            if fits(all) {
+                continue;
+            }
+            let mut grants = self.grants[index].clone();
+            grants.sort_by_key(|grant| grant.tick);
+            let leaves = grants.iter().filter(|grant| grant.amount > 0).find_map(|grant| {
+                all -= grant.amount;
+                fits(all).then(|| counts_until(*window, grant.tick))
+            });
+            at = at.max(leaves.unwrap_or(self.last + terms.time_to_live / 3));
+        }
+        Some(at - self.last)
+    }
+}
