@@ -105,13 +105,16 @@ pub enum Limit {
     Paused,
     /// None: the provider has [stopped](crate::Limiter::stop) all calls.
     Stopped(StopReason),
+    /// None: whoever grants the leases of its limits refuses all calls
+    /// ([`Lessee::refuse_all`](crate::Lessee::refuse_all)).
+    Lease,
     /// None: the limiter, or the semaphore it shares, is closed.
     Closed,
 }
 
 impl Limit {
     /// One of each, in the order of [`kind`](Self::kind). All reasons of a stop are one.
-    pub(crate) const KINDS: [Self; 9] = [
+    pub(crate) const KINDS: [Self; 10] = [
         Self::Rate,
         Self::Concurrency,
         Self::Tokens,
@@ -120,6 +123,7 @@ impl Limit {
         Self::Queue,
         Self::Paused,
         Self::Stopped(StopReason::Other),
+        Self::Lease,
         Self::Closed,
     ];
 
@@ -134,7 +138,8 @@ impl Limit {
             Self::Queue => 5,
             Self::Paused => 6,
             Self::Stopped(_) => 7,
-            Self::Closed => 8,
+            Self::Lease => 8,
+            Self::Closed => 9,
         }
     }
 
@@ -149,6 +154,7 @@ impl Limit {
             Self::Queue => "queue",
             Self::Paused => "paused",
             Self::Stopped(_) => "stopped",
+            Self::Lease => "lease",
             Self::Closed => "closed",
         }
     }
@@ -165,6 +171,7 @@ impl fmt::Display for Limit {
             Self::OutputTokens => "output tokens",
             Self::Queue => "queue",
             Self::Paused => "paused",
+            Self::Lease => "lease",
             Self::Closed => "closed",
         })
     }
@@ -177,6 +184,8 @@ enum Wait {
     Exactly(u64),
     /// When another call returns a permit or leaves the line: no time is known.
     Open,
+    /// When more is granted: no time is known.
+    Granted,
     Never,
     /// Never, because it asks for more than the limit.
     OverLimit(OverLimit),
@@ -238,6 +247,11 @@ impl Refused {
         Self { limit, wait: Wait::Open }
     }
 
+    /// More has to be granted first.
+    pub(crate) fn until_granted(limit: Limit) -> Self {
+        Self { limit, wait: Wait::Granted }
+    }
+
     pub(crate) fn over(limit: Limit, asked: u64, most: u64) -> Self {
         Self { limit, wait: Wait::OverLimit(OverLimit { asked, limit: most }) }
     }
@@ -259,7 +273,7 @@ impl Refused {
     pub fn retry_after(&self) -> Option<Duration> {
         match self.wait {
             Wait::Exactly(wait) => Some(Duration::from_nanos(wait)),
-            Wait::Open | Wait::Never | Wait::OverLimit(_) => None,
+            Wait::Open | Wait::Granted | Wait::Never | Wait::OverLimit(_) => None,
         }
     }
 
@@ -283,7 +297,7 @@ impl Refused {
     pub fn over_limit(&self) -> Option<OverLimit> {
         match self.wait {
             Wait::OverLimit(over) => Some(over),
-            Wait::Exactly(_) | Wait::Open | Wait::Never => None,
+            Wait::Exactly(_) | Wait::Open | Wait::Granted | Wait::Never => None,
         }
     }
 
@@ -299,6 +313,7 @@ impl fmt::Display for Refused {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.limit {
             Limit::Closed => return f.write_str("the limiter is closed"),
+            Limit::Lease => return f.write_str("no leases are granted: all calls are refused"),
             Limit::Paused => f.write_str("the limiter is paused: ")?,
             Limit::Stopped(reason) => write!(f, "the provider has stopped all calls, {reason}: ")?,
             Limit::Queue => {
@@ -315,6 +330,7 @@ impl fmt::Display for Refused {
         match self.wait {
             Wait::Exactly(wait) => write!(f, "retry in {:?}", Duration::from_nanos(wait)),
             Wait::Open => f.write_str("retry when a call in flight has ended"),
+            Wait::Granted => f.write_str("retry when more is granted"),
             Wait::OverLimit(OverLimit { asked, limit }) => {
                 write!(f, "{asked} asked for, {limit} allowed")
             }

@@ -118,9 +118,10 @@ pub use hold::{HeldFuture, HeldStream, StalledError};
 #[cfg(feature = "metrics")]
 pub use limiter::describe_metrics;
 pub use limiter::{
-    LimitStats, Limiter, LimiterAcquire, LimiterAcquireOwned, LimiterBuilder, LimiterCall,
-    LimiterPermit, LimiterReservation, LimiterSnapshot, LimiterStats, ObservedAnswers,
-    OwnedLimiterPermit, OwnedLimiterReservation, Priority, RefusedCalls, TokenStats, WaitingCalls,
+    BuildLeasedError, Demand, LeasedLimit, Lessee, LimitStats, Limiter, LimiterAcquire,
+    LimiterAcquireOwned, LimiterBuilder, LimiterCall, LimiterPermit, LimiterReservation,
+    LimiterSnapshot, LimiterStats, ObservedAnswers, OwnedLimiterPermit, OwnedLimiterReservation,
+    Priority, RefusedCalls, Rouser, TokenStats, WaitingCalls,
 };
 pub use policy::RateLimitPolicy;
 pub use pool::{PoolStream, ProviderPool};

@@ -1,9 +1,12 @@
 //! A limiter: rates and concurrency behind one line.
 
 mod acquire;
+mod build_leased;
 mod builder;
 mod call;
 mod lease;
+mod leased_limit;
+mod lessee;
 #[cfg(feature = "metrics")]
 mod metrics;
 mod observe;
@@ -16,8 +19,11 @@ mod wait;
 
 pub use crate::limiter_core::Priority;
 pub use acquire::{LimiterAcquire, LimiterAcquireOwned};
+pub use build_leased::BuildLeasedError;
 pub use builder::LimiterBuilder;
 pub use call::LimiterCall;
+pub use leased_limit::LeasedLimit;
+pub use lessee::{Demand, Lessee, Rouser};
 #[cfg(feature = "metrics")]
 pub use metrics::describe_metrics;
 pub use permit::{LimiterPermit, OwnedLimiterPermit};
@@ -31,7 +37,7 @@ pub(crate) use permit::LimiterTime;
 
 use crate::error::Limit;
 use crate::error::NoSuchRateError;
-use crate::limiter_core::Core;
+use crate::limiter_core::{Budgets, Core};
 use crate::rate::Rate;
 use core::fmt;
 use core::time::Duration;
@@ -264,7 +270,7 @@ impl Limiter {
     /// ```
     #[must_use]
     pub fn has_token_limits(&self) -> bool {
-        self.core.budgets().is_some()
+        self.core.budgets().is_some_and(Budgets::has_token_limits)
     }
 
     /// How many tokens, input and output together, the tightest of the limits on them has room for now; `u64::MAX` if there is none.
@@ -295,6 +301,9 @@ impl Limiter {
     /// [paused](Self::pause), as with the other numbers.
     #[must_use]
     pub fn remaining(&self) -> u32 {
+        if self.core.leasing().is_some() {
+            return u32::try_from(self.remaining_of(Limit::Rate)).unwrap_or(u32::MAX);
+        }
         self.core.remaining()
     }
 

@@ -62,16 +62,16 @@ impl Limiter {
 #[derive(Debug, Clone)]
 #[must_use = "a builder does nothing until `build` is called"]
 pub struct LimiterBuilder {
-    rates: Vec<(u32, Duration)>,
-    token_limits: Vec<TokenLimit>,
-    margin: Margin,
-    max_concurrent: Option<usize>,
-    semaphore: Option<Arc<Semaphore>>,
-    max_waiters: Option<usize>,
-    grace: Duration,
-    time: Option<Time>,
-    past: Option<Box<Past>>,
-    name: Option<Arc<str>>,
+    pub(super) rates: Vec<(u32, Duration)>,
+    pub(super) token_limits: Vec<TokenLimit>,
+    pub(super) margin: Margin,
+    pub(super) max_concurrent: Option<usize>,
+    pub(super) semaphore: Option<Arc<Semaphore>>,
+    pub(super) max_waiters: Option<usize>,
+    pub(super) grace: Duration,
+    pub(super) time: Option<Time>,
+    pub(super) past: Option<Box<Past>>,
+    pub(super) name: Option<Arc<str>>,
 }
 
 impl LimiterBuilder {

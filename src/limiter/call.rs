@@ -151,6 +151,8 @@ impl<'a> LimiterCall<'a> {
             Err(refused) => {
                 core.count_refusal(refused.limit());
                 core.tell_refusal(&refused);
+                core.note_refusal(&self.ask, &refused);
+                core.ring_if_noted();
                 Err(refused)
             }
         }

@@ -48,6 +48,8 @@ impl<H: Deref<Target = Core>> Held<H> {
         // Last: the clock may panic, and then the slot and the tokens are given back.
         if let Some(unsettled) = &held.unsettled {
             held.lease.begin(&unsettled.core);
+            // It runs a waker, which may panic, too.
+            unsettled.core.ring_if_noted();
         }
         held
     }
@@ -312,6 +314,12 @@ impl OwnedLimiterPermit {
 
 /// A limiter's clock.
 pub(crate) struct LimiterTime(Arc<Core>);
+
+impl LimiterTime {
+    pub(super) fn new(core: Arc<Core>) -> Self {
+        Self(core)
+    }
+}
 
 impl Deref for LimiterTime {
     type Target = Time;

@@ -90,6 +90,8 @@ pub struct RefusedCalls {
     pub paused: u64,
     /// [`Limit::Stopped`], for any reason.
     pub stopped: u64,
+    /// [`Limit::Lease`].
+    pub lease: u64,
     /// [`Limit::Closed`].
     pub closed: u64,
 }
@@ -107,6 +109,7 @@ impl RefusedCalls {
             Limit::Queue => self.queue,
             Limit::Paused => self.paused,
             Limit::Stopped(_) => self.stopped,
+            Limit::Lease => self.lease,
             Limit::Closed => self.closed,
         }
     }
@@ -116,7 +119,7 @@ impl RefusedCalls {
     pub fn total(&self) -> u64 {
         let Self { rate, concurrency, tokens, input_tokens, output_tokens, .. } = self;
         let limits = [rate, concurrency, tokens, input_tokens, output_tokens];
-        let others = [&self.queue, &self.paused, &self.stopped, &self.closed];
+        let others = [&self.queue, &self.paused, &self.stopped, &self.lease, &self.closed];
         limits.into_iter().chain(others).fold(0, |sum, count| sum.saturating_add(*count))
     }
 }
@@ -270,6 +273,7 @@ impl LimiterStats {
             queue: by(Limit::Queue),
             paused: by(Limit::Paused),
             stopped: by(Limit::Stopped(StopReason::Other)),
+            lease: by(Limit::Lease),
             closed: by(Limit::Closed),
         };
         let [cool_downs, ramps, overloads, stops] = counts.signals;

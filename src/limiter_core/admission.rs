@@ -1,8 +1,8 @@
 //! One call's way through the limiter, as a future that tells its place in line.
 
 use super::ask::Ask;
-use super::budgets::Kept;
 use super::going::{Deadline, Queued};
+use super::reserved::Kept;
 use super::shared::Core;
 use crate::coop;
 #[cfg(any(feature = "tracing", feature = "metrics"))]
@@ -105,6 +105,7 @@ impl<H: Handle> Admission<H> {
                 if let Some(core) = core {
                     core.count_refusal(refused.limit());
                     core.tell_refusal(&refused);
+                    core.ring_if_noted();
                 }
                 Err(refused)
             }
@@ -124,7 +125,14 @@ impl<H: Handle> Admission<H> {
                 }
             }
         }
-        self.queued.as_mut().map_or(Poll::Pending, |queued| queued.as_mut().poll(cx).map_ok(K::of))
+        let Some(queued) = &mut self.queued else { return Poll::Pending };
+        let decided = queued.as_mut().poll(cx).map_ok(K::of);
+        if decided.is_pending()
+            && let Some(core) = &self.core
+        {
+            core.ring_if_noted();
+        }
+        decided
     }
 
     /// The call takes its place in line, and decides at the next poll: the task's budget is spent, or it has yet to give back what it
@@ -141,6 +149,9 @@ impl<H: Handle> Admission<H> {
             && let Err(refused) = queued.as_mut().take_place(cx)
         {
             (self.queued, self.undelivered) = (None, Some(refused));
+        }
+        if let Some(core) = &self.core {
+            core.ring_if_noted();
         }
     }
 
@@ -175,7 +186,9 @@ impl<H: Handle> Admission<H> {
         if let Some(deadline) = &deadline {
             let wait = core.estimate_for_newcomer(&self.ask);
             if wait.is_some_and(|wait| !wait.is_over_by(deadline.at)) {
-                return Poll::Ready(Err(core.refusal(wait)));
+                let refused = core.refusal(wait);
+                core.note_refusal(&self.ask, &refused);
+                return Poll::Ready(Err(refused));
             }
         }
         match Queued::new(core, self.ask, deadline, waits) {

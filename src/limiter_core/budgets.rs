@@ -6,19 +6,23 @@ mod quotas;
 
 use super::ceiling::Ceiling;
 use super::counts::{Count, Counted};
+use super::in_line::InLine;
+use super::leasing::Leasing;
 use super::not_until::NotUntil;
+use super::reserved::Reserved;
 use super::watch::Watch;
-use crate::error::NoSuchRateError;
+use crate::error::{Limit, NoSuchRateError};
 use crate::rate::Margin;
-use crate::raw::tokens::Mark;
+use crate::raw::leases::Granter;
 use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::time::{Time, Timestamp};
 use crate::tokens::{TokenCounter, TokenLimit, Usage};
 use core::mem;
 use core::time::Duration;
 use smallvec::SmallVec;
+use std::sync::Arc;
 
-/// The limits on tokens of one limiter; at least one.
+/// The limits on tokens of one limiter; at least one, or all its limits if they are leased.
 #[derive(Debug)]
 pub(crate) struct Budgets {
     all: Vec<Budget>,
@@ -27,6 +31,8 @@ pub(crate) struct Budgets {
     margin: Margin,
     in_line: Shares,
     pub(super) watch: Watch,
+    /// If it has some, all of its limits are leased: then `all` is empty.
+    leased: Option<Arc<Leasing>>,
 }
 
 #[derive(Debug)]
@@ -52,86 +58,6 @@ impl Budget {
     }
 }
 
-/// What a call has reserved in each budget. Whoever has it settles it.
-#[derive(Debug, Default)]
-pub(crate) struct Reserved {
-    expected: Usage,
-    /// Few limiters have more limits on tokens than fit here.
-    taken: SmallVec<[Mark; 3]>,
-    /// When the rate admitted it, or the latest of them that counts from its admission.
-    stamp: Option<Timestamp>,
-}
-
-/// What an admission hands over: what was reserved; where there are no budgets its stamp, because a permit without tokens should
-/// not cost more than before there were any; or nothing, where nobody asks.
-pub(crate) trait Kept {
-    fn of(reserved: Reserved) -> Self;
-    fn stamped(stamp: Stamp) -> Self;
-}
-
-impl Kept for () {
-    #[inline]
-    fn of(_: Reserved) -> Self {}
-
-    #[inline]
-    fn stamped(_: Stamp) -> Self {}
-}
-
-impl Kept for Stamp {
-    #[inline]
-    fn of(reserved: Reserved) -> Self {
-        Self(reserved.stamp.map_or(0, Timestamp::as_nanos))
-    }
-
-    #[inline]
-    fn stamped(stamp: Stamp) -> Self {
-        stamp
-    }
-}
-
-impl Kept for Reserved {
-    #[inline]
-    fn of(reserved: Reserved) -> Self {
-        reserved
-    }
-
-    #[inline]
-    fn stamped(stamp: Stamp) -> Self {
-        Self::of_rate(stamp)
-    }
-}
-
-/// When the rate admitted a call, in ns of its time; 0 if there is no rate (or it is the clock's first instant). That is the clock's time, unless it has jumped back.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Stamp(pub(super) u64);
-
-impl Reserved {
-    /// Of a call without tokens.
-    #[inline]
-    pub(crate) fn of_rate(stamp: Stamp) -> Self {
-        Self::default().with_stamp(stamp)
-    }
-
-    #[inline]
-    pub(crate) fn with_stamp(self, Stamp(stamp): Stamp) -> Self {
-        if stamp == 0 { self } else { Self { stamp: Some(Timestamp::from_nanos(stamp)), ..self } }
-    }
-
-    pub(crate) fn expected(&self) -> Usage {
-        self.expected
-    }
-
-    pub(crate) fn stamp(&self) -> Option<Timestamp> {
-        self.stamp
-    }
-
-    /// Whether there is nothing to settle.
-    #[inline]
-    pub(crate) fn is_settled(&self) -> bool {
-        self.taken.is_empty()
-    }
-}
-
 impl Budgets {
     /// `None` if there are none. A window of zero is no limit.
     pub(crate) fn new(limits: &[TokenLimit], margin: Margin, time: &Time) -> Option<Box<Self>> {
@@ -148,7 +74,42 @@ impl Budgets {
 
     fn of(all: Vec<Budget>, margin: Margin) -> Self {
         let has_held = all.iter().any(|budget| budget.window.counts_as_produced());
-        Self { all, has_held, margin, in_line: Shares::default(), watch: Watch::default() }
+        let (in_line, watch) = (Shares::default(), Watch::default());
+        Self { all, has_held, margin, in_line, watch, leased: None }
+    }
+
+    /// Limits that are leased, perhaps none, and the right to grant each.
+    pub(crate) fn leased(
+        limits: impl Iterator<Item = TokenLimit>,
+        margin: Margin,
+        time: &Time,
+    ) -> (Box<Self>, Vec<Granter>) {
+        let (leasing, granters) = Leasing::new(limits, margin, time);
+        let has_held = leasing.has_held();
+        let budgets =
+            Self { has_held, leased: Some(Arc::new(leasing)), ..Self::of(vec![], margin) };
+        (Box::new(budgets), granters)
+    }
+
+    /// Those that are leased, if they are.
+    pub(crate) fn leasing(&self) -> Option<&Arc<Leasing>> {
+        self.leased.as_ref()
+    }
+
+    /// Whether tokens are limited. If not, it has leases of requests alone.
+    pub(crate) fn has_token_limits(&self) -> bool {
+        self.leased.as_ref().is_none_or(|leasing| leasing.has_token_limits())
+    }
+
+    /// Whether all calls are refused by whoever grants the leases.
+    pub(super) fn refuses(&self) -> bool {
+        self.leased.as_ref().is_some_and(|leasing| leasing.refuses())
+    }
+
+    /// What those are refused as that only others keep from going.
+    pub(super) fn name(&self) -> Limit {
+        let leased = self.leased.as_ref().is_some();
+        if leased && !self.has_token_limits() { Limit::Rate } else { Limit::Tokens }
     }
 
     /// What the first limit counts by, and the margin in its window. There is one.
@@ -180,6 +141,9 @@ impl Budgets {
 
     /// Whether all budgets have room; the longest wait if not. Writes nothing.
     pub(super) fn peek(&self, expected: Usage) -> Result<(), NotUntil> {
+        if let Some(leasing) = &self.leased {
+            return leasing.peek(expected);
+        }
         let mut longest: Option<NotUntil> = None;
         for Budget { rule, window, .. } in &self.all {
             if let Err(not_now) = window.peek(rule.reserves(expected)) {
@@ -197,6 +161,10 @@ impl Budgets {
         expected: Usage,
         into: &mut Reserved,
     ) -> Result<(), (NotUntil, bool)> {
+        if let Some(leasing) = &self.leased {
+            // What is given back is not for those in line.
+            return leasing.reserve(expected, into).map_err(|busy| (busy, false));
+        }
         if self.all.len() > 1 {
             // Of two budgets the second may refuse: the first is left as it was.
             self.peek(expected).map_err(|busy| (busy, false))?;
@@ -258,6 +226,11 @@ impl Budgets {
         at: Option<Timestamp>,
         actual: impl Fn(TokenLimit, u64) -> u64,
     ) -> bool {
+        if let Some(leasing) = &self.leased {
+            leasing.settle_each(reserved, actual);
+            // What comes back is granted anew.
+            return false;
+        }
         let mut may_fit = false;
         for (Budget { rule, window, .. }, taken) in self.all.iter().zip(reserved.taken) {
             let weight = rule.reserves(reserved.expected);
@@ -273,17 +246,26 @@ impl Budgets {
 
     /// How much can be reserved now, in the tightest of the limits that are told by this name.
     pub(crate) fn remaining(&self, is_asked_for: impl Fn(TokenLimit) -> bool) -> u64 {
+        if let Some(leasing) = &self.leased {
+            return leasing.remaining(is_asked_for);
+        }
         let asked = self.all.iter().filter(|budget| is_asked_for(budget.rule));
         asked.map(|budget| budget.window.remaining()).min().unwrap_or(u64::MAX)
     }
 
-    /// Counts a call in line, by the largest part of a limit that it needs.
-    pub(super) fn join(&self, expected: Usage) -> Option<Counted<'_>> {
-        self.share(expected).map(|share| self.in_line.0[share].count())
+    /// Counts the `nth` call in line, by the largest part of a limit that it needs.
+    pub(super) fn join(&self, expected: Usage, nth: u64) -> Option<Share<'_>> {
+        if let Some(leasing) = &self.leased {
+            return Some(Share::Leased(leasing.join(expected, nth)));
+        }
+        self.share(expected).map(|share| Share::Counted(self.in_line.0[share].count()))
     }
 
     /// How many of the largest calls in line would fit now, `newcomer` included. The most if none of them needs tokens.
     pub(super) fn room(&self, newcomer: Option<Usage>) -> u64 {
+        if let Some(leasing) = &self.leased {
+            return leasing.room(newcomer);
+        }
         let newcomer = newcomer.and_then(|expected| self.share(expected));
         let Some(share) = self.in_line.largest().into_iter().chain(newcomer).min() else {
             return u64::MAX;
@@ -305,6 +287,21 @@ impl Budgets {
         };
         let shares = self.all.iter().filter_map(share);
         shares.min().map(|share| share.min(SHARES - 1))
+    }
+}
+
+/// A call in line, counted by what it needs until this is dropped.
+pub(super) enum Share<'a> {
+    Counted(#[expect(dead_code, reason = "its drop counts")] Counted<'a>),
+    Leased(InLine<'a>),
+}
+
+impl Share<'_> {
+    /// The call is the first in line.
+    pub(super) fn show_first(&self) {
+        if let Self::Leased(in_line) = self {
+            in_line.show();
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Limiters do, where a call goes out to its user or comes back. Windows by themselves have no tally.
 
-use super::budgets::Reserved;
+use super::reserved::Reserved;
 use super::shared::Core;
 use super::tally::Counts;
 use crate::error::Limit;

@@ -1,8 +1,8 @@
 //! Admission without a place in line, and the end of an admitted call.
 
 use super::ask::Ask;
-use super::budgets::{Kept, Reserved, Stamp};
 use super::not_until::NotUntil;
+use super::reserved::{Kept, Reserved, Stamp};
 use super::reserving::Tokens;
 use super::shared::Core;
 use super::slot::Slot;

@@ -1,6 +1,7 @@
 //! What the limiter says about later times.
 
 use super::ask::Ask;
+use super::budgets::Budgets;
 use super::not_until::NotUntil;
 use super::shared::Core;
 use crate::error::{Limit, Refused};
@@ -17,7 +18,8 @@ impl Core {
                 self.rate().is_none() || !budgets.watch.lasts(self.time.now(), self.grace).is_zero()
             }) =>
             {
-                Refused::for_now(Limit::Tokens, self.grace.turn_ends_in())
+                let limit = self.budgets().map_or(Limit::Tokens, Budgets::name);
+                Refused::for_now(limit, self.grace.turn_ends_in())
             }
             None => Refused::for_now(Limit::Rate, self.grace.turn_ends_in()),
         };

@@ -1,11 +1,12 @@
 //! A call in line, and how it goes: it takes its slot and its stamp, or waits again.
 
 use super::ask::Ask;
-use super::budgets::Reserved;
+use super::budgets::Share;
 use super::counts::Counted;
 use super::hand_out::Reason;
 use super::line::{Lane, Number};
 use super::place::{Found, Place, Stand};
+use super::reserved::Reserved;
 use super::reserving::Tokens;
 use super::shared::Core;
 use super::slot::Slot;
@@ -26,7 +27,7 @@ pin_project! {
         pub(super) number: Number<'a>,
         pub(super) counted: Option<Counted<'a>>,
         // Among those that need as large a part of the tokens.
-        pub(super) share: Option<Counted<'a>>,
+        pub(super) share: Option<Share<'a>>,
         // It is in line only because its task's budget was spent. It takes one of the limited places when it
         // really has to wait.
         pub(super) has_yet_to_be_counted: bool,
@@ -104,6 +105,9 @@ impl Queued<'_> {
             polled = claim.poll(cx);
         }
         let Poll::Ready(permit) = polled else {
+            if let Some(share) = &self.share {
+                share.show_first();
+            }
             let stand = Stand::new(core, claim, self.number.ahead());
             let before = mem::replace(self.as_mut().project().state, State::Standing(stand));
             self.project().alarm.set(None);

@@ -14,6 +14,7 @@
 //! turn like any other, finds no room, and stays there.
 
 use super::ask::Ask;
+use super::budgets::Budgets;
 use super::panics::Panics;
 use super::shared::Core;
 use crate::semaphore::Semaphore;
@@ -202,6 +203,10 @@ impl Core {
     /// How many calls could go now, `newcomer` included: so many that the largest of them fit. `None` if the rate or the
     /// budgets may admit none before some time.
     fn room(&self, newcomer: Option<Usage>) -> Option<u64> {
+        // All go, each with its refusal.
+        if self.budgets().is_some_and(Budgets::refuses) {
+            return Some(u64::MAX);
+        }
         let room = self.room_beside_tokens()?;
         match self.budgets() {
             None => Some(room),

@@ -36,4 +36,9 @@ impl Core {
     pub(crate) fn concurrency_limit(&self) -> Option<u32> {
         self.gate.level().map(|seen| seen.limit)
     }
+
+    /// How many calls are in flight; 0 if they are not limited by slots of its own.
+    pub(crate) fn in_flight(&self) -> u32 {
+        self.gate.level().map_or(0, |seen| seen.in_flight)
+    }
 }

@@ -24,6 +24,10 @@ pub(crate) struct NotUntil {
 enum By {
     Rate,
     Tokens(NotNow, Limit),
+    /// The limit's lease, or an amount above the limit (what was asked for, and the most).
+    Lease(Limit, Option<(u64, u64)>),
+    /// All calls are refused.
+    Refusal,
     Pause,
     Stop(StopReason),
 }
@@ -42,6 +46,24 @@ impl NotUntil {
         let free_at = not_now.free_at();
         let not_before = free_at.filter(|_| !not_now.is_held()).unwrap_or(Timestamp::ZERO);
         Self { free_at, now: not_now.now(), not_before, by: By::Tokens(not_now, limit) }
+    }
+
+    /// By the lack of a lease, until more may be granted; `None` if that time is not known.
+    pub(super) fn by_lease(now: Timestamp, until: Option<Timestamp>, limit: Limit) -> Self {
+        let free_at = Some(until.unwrap_or(Timestamp::MAX));
+        let not_before = until.unwrap_or(Timestamp::ZERO);
+        Self { free_at, now, not_before, by: By::Lease(limit, None) }
+    }
+
+    /// By a leased limit that is less than what was asked for.
+    pub(super) fn over(now: Timestamp, limit: Limit, asked: u64, most: u64) -> Self {
+        let by = By::Lease(limit, Some((asked, most)));
+        Self { free_at: None, now, not_before: Timestamp::MAX, by }
+    }
+
+    /// By whoever grants leases: no call goes.
+    pub(super) fn by_refusal(now: Timestamp) -> Self {
+        Self { free_at: None, now, not_before: Timestamp::MAX, by: By::Refusal }
     }
 
     /// By a pause. Nobody waits until a stop is over: for the line that is never.
@@ -93,6 +115,11 @@ impl From<NotUntil> for Refused {
     fn from(not_until: NotUntil) -> Self {
         match (not_until.by, not_until.free_at) {
             (By::Tokens(not_now, limit), _) => not_now.refused(limit),
+            (By::Refusal, _) => Self::for_ever(Limit::Lease),
+            (By::Lease(Limit::Rate, Some(_)), _) => Self::for_ever(Limit::Rate),
+            (By::Lease(limit, Some((asked, most))), _) => Self::over(limit, asked, most),
+            (By::Lease(limit, None), None | Some(Timestamp::MAX)) => Self::until_granted(limit),
+            (By::Lease(limit, None), Some(_)) => Self::for_now(limit, not_until.wait().max(1)),
             (By::Stop(reason), _) if not_until.not_before == Timestamp::MAX => {
                 Self::for_ever(Limit::Stopped(reason))
             }

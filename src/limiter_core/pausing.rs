@@ -20,11 +20,13 @@ const FEW: u64 = 16;
 impl Core {
     /// Admits no call for so long, unless it is paused for longer.
     pub(crate) fn pause(&self, length: Duration) {
+        let _rings = self.rings_after();
         self.pause.extend(End::After(in_nanos(length)), Kind::Pause, &self.watched());
     }
 
     /// The same, and calls go one after another when it is over, closer and closer until so much time has passed.
     pub(crate) fn pause_then_ramp(&self, length: Duration, over: Duration) {
+        let _rings = self.rings_after();
         let over = in_nanos(over);
         let ramp = (in_nanos(length), over, self.full_speed_gap(over));
         self.pause.extend_with_ramp(ramp, &self.watched());
@@ -32,6 +34,7 @@ impl Core {
 
     /// Refuses all calls, also those in line, for so long; without an end until it is resumed.
     pub(crate) fn stop(&self, reason: StopReason, length: Option<Duration>) {
+        let _rings = self.rings_after();
         let end = length.map_or(End::At(Timestamp::MAX), |length| End::After(in_nanos(length)));
         self.pause.extend(end, Kind::Stop(reason), &self.watched());
         // MUTANTS: stop
@@ -48,12 +51,14 @@ impl Core {
 
     /// The same until a time. The end of time is never reached.
     pub(crate) fn pause_until(&self, until: Timestamp) {
+        let _rings = self.rings_after();
         self.pause.extend(End::At(until), Kind::Pause, &self.watched());
     }
 
     /// Ends a pause, and wakes the first in line and others for whom there is room. Also if there is none: whoever has ended it may
     /// have stopped before it woke them.
     pub(crate) fn resume(&self) {
+        let _rings = self.rings_after();
         self.pause.end();
         // MUTANTS: resume
         self.look_at_the_rate_again();
@@ -61,6 +66,7 @@ impl Core {
 
     /// The same, and calls go one after another from now on, closer and closer until so much time has passed.
     pub(crate) fn resume_over(&self, over: Duration) {
+        let _rings = self.rings_after();
         let over = in_nanos(over);
         self.pause.end_with_ramp((over, self.full_speed_gap(over)), &self.watched());
         self.look_at_the_rate_again();
@@ -75,6 +81,7 @@ impl Core {
                 (0..log.rules()).filter_map(|n| Some((self.ceilings.allowed(n)?, log.rule(n)?.1)));
             rules.map(|(limit, window)| in_nanos(window) / limit.max(1)).max().unwrap_or(0)
         });
+        let gap = self.leasing().map_or(gap, |leasing| leasing.full_speed_gap());
         let calls = self.concurrency_limit().map_or(0, u64::from).max(self.waiters());
         if gap > 0 { gap } else { over / calls.max(FEW).saturating_mul(2) }
     }

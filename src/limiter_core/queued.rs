@@ -7,12 +7,12 @@
 //! | `Done` | – | – |
 
 use super::ask::Ask;
-use super::budgets::Reserved;
 use super::going::{Deadline, Queued, State, Turn};
 use super::hand_out::Reason;
 use super::line::Lane;
 use super::not_until::NotUntil;
 use super::place::{Found, Place, Stood};
+use super::reserved::Reserved;
 use super::shared::Core;
 use crate::error::Refused;
 use crate::time::Timestamp;
@@ -55,7 +55,7 @@ impl<'a> Queued<'a> {
             ask,
             number,
             counted,
-            share: core.budgets().and_then(|budgets| budgets.join(ask.tokens)),
+            share: core.budgets().and_then(|budgets| budgets.join(ask.tokens, nth)),
             has_yet_to_be_counted: !is_counted && is_limited,
             state: State::Waiting(Place::new(core, lane, nth)),
             unused_since: None,
@@ -242,6 +242,9 @@ impl<'a> Queued<'a> {
         if core.is_closed() {
             // Whoever closes the limiter has yet to close the line, and may be silent.
             return Err(Refused::closed());
+        }
+        if is_first && let Some(share) = this.share {
+            share.show_first();
         }
         let by_rate = core.peek_for(this.ask);
         let waits_for_rate = is_first && by_rate.is_err();

@@ -1,8 +1,9 @@
 //! A call's tokens: reserved, settled, given back.
 
 use super::ask::Ask;
-use super::budgets::{Budgets, Reserved};
+use super::budgets::Budgets;
 use super::not_until::NotUntil;
+use super::reserved::Reserved;
 use super::shared::Core;
 use crate::error::Refused;
 use crate::raw::window::Reservation;

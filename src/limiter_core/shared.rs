@@ -1,7 +1,7 @@
 //! What all clones of a limiter share, and what can be decided without a place in line.
 
 use super::ask::Ask;
-use super::budgets::{Budgets, Stamp};
+use super::budgets::Budgets;
 use super::ceilings::Ceilings;
 use super::concurrency::Concurrency;
 use super::counts::Counted;
@@ -14,6 +14,7 @@ use super::panics::Panics;
 use super::pause::Pause;
 use super::priority::Priority;
 use super::queue::QueueLimit;
+use super::reserved::Stamp;
 use super::tally::Tally;
 use super::untold::Untold;
 use crate::error::{NoSuchRateError, Refused};
@@ -111,6 +112,7 @@ impl Core {
 
     /// Refuses every call in line and every later one.
     pub(crate) fn close(&self) {
+        let _rings = self.rings_after();
         // MUTANTS: close
         // First: a call that has a turn, or gets one meanwhile, sees this and leaves.
         self.gate.close();

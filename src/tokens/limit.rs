@@ -47,6 +47,9 @@ enum Counts {
     /// Input and output together, as they are produced.
     #[cfg_attr(feature = "serde", serde(skip))]
     Produced,
+    /// Calls: each counts as one, whatever it uses. A rate that is leased.
+    #[cfg_attr(feature = "serde", serde(skip))]
+    Requests,
 }
 
 /// What is not written, because it is as usual.
@@ -94,6 +97,11 @@ impl TokenLimit {
         Self::new(Counts::Produced, limit, window)
     }
 
+    /// Calls, from their admission on.
+    pub(crate) const fn requests(limit: u64, window: Duration) -> Self {
+        Self::new(Counts::Requests, limit, window)
+    }
+
     /// The same limit, where a call that uses less than it expected gets nothing back: for providers that count a call at its
     /// arrival, for good.
     #[must_use]
@@ -129,12 +137,22 @@ impl TokenLimit {
         matches!(self.counts, Counts::Output | Counts::Produced)
     }
 
+    pub(crate) fn counts_requests(self) -> bool {
+        matches!(self.counts, Counts::Requests)
+    }
+
+    /// The same, of at most so much.
+    pub(crate) fn at_most(self, most: u64) -> Self {
+        Self { limit: self.limit.min(most), ..self }
+    }
+
     /// What its refusals are told as.
     pub(crate) fn name(self) -> Limit {
         match self.counts {
             Counts::Total | Counts::Produced => Limit::Tokens,
             Counts::Input => Limit::InputTokens,
             Counts::Output => Limit::OutputTokens,
+            Counts::Requests => Limit::Rate,
         }
     }
 
@@ -145,6 +163,7 @@ impl TokenLimit {
             Counts::Total | Counts::Produced => expected.total(),
             Counts::Input => expected.input,
             Counts::Output => expected.output,
+            Counts::Requests => 1,
         }
     }
 

@@ -4,6 +4,7 @@ mod bells;
 mod calls;
 #[path = "../common/mod.rs"]
 mod common;
+mod leased;
 mod level;
 mod line;
 mod observe;

@@ -2,16 +2,18 @@
 
 use super::{Budget, Budgets};
 use crate::limiter_core::in_use::InUse;
+use crate::limiter_core::leasing::Leasing;
 
 impl Budgets {
     /// How many there are.
     pub(in crate::limiter_core) fn len(&self) -> usize {
-        self.all.len()
+        self.all.len() + self.leasing().map_or(0, |leasing| leasing.limits().len())
     }
 
     /// Each, in the user's order.
     pub(in crate::limiter_core) fn in_use(&self) -> impl Iterator<Item = InUse> {
-        self.all.iter().map(|Budget { rule, window, ceiling, .. }| {
+        let leased = self.leasing().into_iter().flat_map(|leasing| leased_in_use(leasing));
+        let counted = self.all.iter().map(|Budget { rule, window, ceiling, .. }| {
             let kept = window.rule();
             InUse {
                 kind: rule.name(),
@@ -21,6 +23,19 @@ impl Budgets {
                 used: window.used(),
                 left: window.remaining(),
             }
-        })
+        });
+        counted.chain(leased)
     }
+}
+
+fn leased_in_use(leasing: &Leasing) -> impl Iterator<Item = InUse> {
+    let now = leasing.now();
+    leasing.limits().iter().map(move |leased| InUse {
+        kind: leased.rule().name(),
+        limit: leased.rule().limit(),
+        configured: leased.rule().limit(),
+        window: Some(leased.rule().window()),
+        used: leased.used(),
+        left: leased.leases().left(now),
+    })
 }

@@ -1,5 +1,6 @@
 //! What callers get: an admission to be settled, or why there is none.
 
+use crate::raw::mark::Mark;
 use crate::time::Timestamp;
 use core::time::Duration;
 
@@ -48,10 +49,6 @@ pub(super) struct Place {
     /// The last moment of the tick, in the time that all wheels share.
     pub(super) end: u64,
 }
-
-/// What a settlement needs of an admission or a reservation besides its weight, in two words. It can be settled once.
-#[derive(Debug)]
-pub(crate) struct Mark(u64, u64);
 
 impl Admission {
     /// The same without the weight and the stamp.

@@ -1,0 +1,140 @@
+//! What calls need of leased limits, for the one who grants them. All of it is hints.
+
+use crate::raw::leases::MOST;
+use crate::sync::atomic::{AtomicU64, Ordering};
+use crate::time::Timestamp;
+use core::array;
+
+/// A call that needs at most one has size 0, at most two 1, at most four 2, and so on.
+const SIZES: usize = 41;
+
+/// No call is the first.
+const NONE: u64 = u64::MAX;
+
+/// What calls need of one limit.
+#[derive(Debug)]
+pub(crate) struct Demanded {
+    /// All in line together.
+    in_line: AtomicU64,
+    /// How many in line are of each size.
+    sizes: [AtomicU64; SIZES],
+    /// The first in line.
+    first: AtomicU64,
+    /// The most that was refused to one that does not wait.
+    tried: AtomicU64,
+}
+
+fn get(number: &AtomicU64) -> u64 {
+    // ORDERING: Relaxed: a hint.
+    number.load(Ordering::Relaxed)
+}
+
+fn set(number: &AtomicU64, value: u64) {
+    // ORDERING: Relaxed, as in `get`.
+    number.store(value, Ordering::Relaxed);
+}
+
+fn size(weight: u64) -> usize {
+    let bits = u64::BITS - weight.saturating_sub(1).leading_zeros();
+    usize::try_from(bits).unwrap_or(SIZES).min(SIZES - 1)
+}
+
+impl Demanded {
+    pub(super) fn new() -> Self {
+        let zero = || AtomicU64::new(0);
+        Self { in_line: zero(), sizes: array::from_fn(|_| zero()), first: zero(), tried: zero() }
+    }
+
+    pub(super) fn join(&self, weight: u64) {
+        if weight > 0 {
+            // ORDERING: Relaxed, as in `get`.
+            self.in_line.fetch_add(weight.min(MOST), Ordering::Relaxed);
+            // ORDERING: Relaxed, as in `get`.
+            self.sizes[size(weight)].fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    pub(super) fn leave(&self, weight: u64) {
+        if weight > 0 {
+            // ORDERING: Relaxed, as in `get`.
+            self.in_line.fetch_sub(weight.min(MOST), Ordering::Relaxed);
+            // ORDERING: Relaxed, as in `get`.
+            self.sizes[size(weight)].fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
+    /// How many of the largest fit in what is left, `newcomer` included. The most if all of them do.
+    pub(super) fn fit(&self, left: u64, newcomer: u64) -> u64 {
+        if get(&self.in_line).saturating_add(newcomer) <= left {
+            return u64::MAX;
+        }
+        let in_line = self.sizes.iter().rposition(|size| get(size) > 0);
+        let newcomer = (newcomer > 0).then(|| size(newcomer));
+        in_line.max(newcomer).map_or(u64::MAX, |largest| left >> largest)
+    }
+
+    pub(super) fn try_for(&self, weight: u64) {
+        // ORDERING: Relaxed, as in `get`.
+        self.tried.fetch_max(weight, Ordering::Relaxed);
+    }
+
+    pub(super) fn set_first(&self, weight: u64) {
+        set(&self.first, weight);
+    }
+
+    pub(super) fn first(&self) -> u64 {
+        get(&self.first)
+    }
+
+    /// All in line, and what was tried since the last time.
+    pub(crate) fn in_line_and_tried(&self) -> (u64, u64) {
+        // ORDERING: Relaxed, as in `get`.
+        (get(&self.in_line), self.tried.swap(0, Ordering::Relaxed))
+    }
+}
+
+/// The call that has shown itself as the first in line.
+#[derive(Debug)]
+pub(super) struct First {
+    /// Its number in line.
+    by: AtomicU64,
+    /// Since when it waits, in ns.
+    since: AtomicU64,
+}
+
+impl First {
+    pub(super) fn new() -> Self {
+        Self { by: AtomicU64::new(NONE), since: AtomicU64::new(0) }
+    }
+
+    /// A call that is first has shown itself; returns whether another had before, or none.
+    pub(super) fn show(&self, nth: u64, since: Timestamp) -> bool {
+        set(&self.since, since.as_nanos());
+        let is_new = get(&self.by) != nth;
+        if is_new {
+            set(&self.by, nth);
+        }
+        is_new
+    }
+
+    /// Whether an older call than the `nth` has shown itself, and has not left.
+    pub(super) fn is_before(&self, nth: u64) -> bool {
+        get(&self.by) < nth
+    }
+
+    /// The `nth` call has left the line.
+    pub(super) fn end_by(&self, nth: u64) {
+        // ORDERING: Relaxed, as in `get`.
+        let _ = self.by.compare_exchange(nth, NONE, Ordering::Relaxed, Ordering::Relaxed);
+    }
+
+    /// Whether any has shown itself.
+    pub(super) fn is_any(&self) -> bool {
+        get(&self.by) != NONE
+    }
+
+    /// Since when it waits.
+    pub(super) fn since(&self) -> Timestamp {
+        Timestamp::from_nanos(get(&self.since))
+    }
+}

@@ -1,0 +1,73 @@
+//! What calls tell the one who grants leases, and what that one tells the line.
+
+use super::ask::Ask;
+use super::leasing::Leasing;
+use super::panics::Panics;
+use super::shared::Core;
+use crate::error::{Limit, Refused};
+
+impl Core {
+    /// What its leases are granted by; `None` if its limits are its own.
+    #[inline]
+    pub(crate) fn leasing(&self) -> Option<&Leasing> {
+        self.budgets()?.leasing().map(|leasing| &**leasing)
+    }
+
+    /// Tells what has been noted. No step is open: it runs the waker of the one who grants.
+    #[inline]
+    pub(crate) fn ring_if_noted(&self) {
+        if let Some(leasing) = self.leasing() {
+            leasing.bell().ring_if_noted();
+        }
+    }
+
+    /// Tells that something has changed. No step is open.
+    pub(crate) fn ring(&self) {
+        if let Some(leasing) = self.leasing() {
+            leasing.bell().ring();
+        }
+    }
+
+    /// Tells that something has changed once the step is done, even if a waker panics in it.
+    pub(super) fn rings_after(&self) -> RingsAfter<'_> {
+        RingsAfter(self.leasing())
+    }
+
+    /// A call that does not wait is refused: for the lack of a lease or a slot, unless waiting would not help.
+    #[cold]
+    pub(crate) fn note_refusal(&self, ask: &Ask, refused: &Refused) {
+        let Some(leasing) = self.leasing() else { return };
+        let is_other = matches!(refused.limit(), Limit::Paused | Limit::Queue);
+        if !refused.ends_the_wait() && !is_other {
+            leasing.note_tried(ask.tokens);
+        }
+    }
+
+    /// More was granted: wakes the first in line, and others for whom there is room.
+    pub(crate) fn look_for_leases_again(&self) {
+        if let Some(budgets) = self.budgets() {
+            self.look_for_tokens_again(budgets);
+        }
+    }
+
+    /// All calls are refused from now on, those in line included, or no longer.
+    pub(crate) fn refuse_all(&self, refuses: bool) {
+        if let Some(leasing) = self.leasing() {
+            leasing.refuse_all(refuses);
+            self.look_at_the_rate_again();
+        }
+    }
+}
+
+/// Rings when it is dropped.
+pub(super) struct RingsAfter<'a>(Option<&'a Leasing>);
+
+impl Drop for RingsAfter<'_> {
+    fn drop(&mut self) {
+        if let Some(leasing) = self.0 {
+            let mut panics = Panics::default();
+            panics.catch(|| leasing.bell().ring());
+            panics.resume();
+        }
+    }
+}

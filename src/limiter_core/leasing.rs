@@ -1,0 +1,265 @@
+//! Limits that are kept somewhere else. What may be used of them comes in leases.
+//!
+//! A limiter has either limits that it counts itself or these. Rates are among them, as limits of which each call takes one. Beside
+//! the leases (`raw/leases.rs`) there are only hints here: what calls in line need (`demand.rs`), when there will be more.
+
+use super::bell::Bell;
+use super::demand::{Demanded, First};
+use super::not_until::NotUntil;
+use super::reserved::Reserved;
+use crate::rate::Margin;
+use crate::raw::leases::{Granter, MOST, RawLeases};
+use crate::sync::atomic::{AtomicU64, Ordering};
+use crate::time::{Time, Timestamp, in_nanos};
+use crate::tokens::{TokenLimit, Usage};
+use core::mem;
+use core::time::Duration;
+
+/// All leased limits of one limiter; perhaps none, if only slots are leased.
+#[derive(Debug)]
+pub(crate) struct Leasing {
+    pub(super) time: Time,
+    /// Rates first.
+    limits: Box<[Leased]>,
+    /// Whether all calls are refused.
+    refuses: AtomicU64,
+    pub(super) first: First,
+    bell: Bell,
+}
+
+/// One leased limit.
+#[derive(Debug)]
+pub(crate) struct Leased {
+    rule: TokenLimit,
+    kept: Duration,
+    leases: RawLeases,
+    /// In ns; 0 if it is not known.
+    not_before: AtomicU64,
+    /// What others use, and we: for information.
+    told_used: AtomicU64,
+    demanded: Demanded,
+}
+
+impl Leased {
+    fn new(rule: TokenLimit, margin: Margin) -> (Self, Granter) {
+        let (leases, granter) = RawLeases::with_granter(rule.counts_as_produced());
+        let rule = rule.at_most(MOST);
+        let leased = Self {
+            rule,
+            kept: margin.add_to(rule.window()),
+            leases,
+            not_before: AtomicU64::new(0),
+            told_used: AtomicU64::new(0),
+            demanded: Demanded::new(),
+        };
+        (leased, granter)
+    }
+
+    pub(crate) fn rule(&self) -> TokenLimit {
+        self.rule
+    }
+
+    pub(crate) fn demand(&self) -> &Demanded {
+        &self.demanded
+    }
+
+    /// The window with its margin.
+    pub(crate) fn kept(&self) -> Duration {
+        self.kept
+    }
+
+    pub(crate) fn leases(&self) -> &RawLeases {
+        &self.leases
+    }
+
+    /// From then on there may be more; `None` if that is not known.
+    pub(crate) fn set_not_before(&self, at: Option<Timestamp>) {
+        // ORDERING: Relaxed: the time alone. It is told, and decides nothing.
+        self.not_before.store(at.map_or(0, Timestamp::as_nanos), Ordering::Relaxed);
+    }
+
+    /// What all use, for information.
+    pub(crate) fn tell_used(&self, used: u64) {
+        // ORDERING: Relaxed: a number for information.
+        self.told_used.store(used, Ordering::Relaxed);
+    }
+
+    pub(super) fn reserves(&self, expected: Usage) -> u64 {
+        self.rule.reserves(expected)
+    }
+
+    /// Why the weight does not fit at this time.
+    #[cold]
+    fn lack(&self, now: Timestamp) -> NotUntil {
+        // ORDERING: Relaxed, as in `set_not_before`.
+        let at = Timestamp::from_nanos(self.not_before.load(Ordering::Relaxed));
+        NotUntil::by_lease(now, Some(at).filter(|at| *at > now), self.rule.name())
+    }
+
+    /// An error if the weight never fits.
+    fn check(&self, now: Timestamp, weight: u64) -> Result<(), NotUntil> {
+        let limit = self.rule.limit();
+        if weight <= limit {
+            return Ok(());
+        }
+        Err(NotUntil::over(now, self.rule.name(), weight, limit))
+    }
+
+    fn peek(&self, now: Timestamp, weight: u64) -> Result<(), NotUntil> {
+        self.check(now, weight)?;
+        self.leases.peek(now, weight).map_err(|_| self.lack(now))
+    }
+
+    /// What all use, as it was told.
+    pub(super) fn used(&self) -> u64 {
+        // ORDERING: Relaxed, as in `tell_used`.
+        self.told_used.load(Ordering::Relaxed)
+    }
+}
+
+impl Leasing {
+    /// The limits, and the right to grant leases of each. Those whose window is zero are none.
+    pub(super) fn new(
+        rules: impl Iterator<Item = TokenLimit>,
+        margin: Margin,
+        time: &Time,
+    ) -> (Self, Vec<Granter>) {
+        let rules = rules.filter(|rule| !rule.window().is_zero());
+        let (limits, granters): (Vec<_>, _) = rules.map(|rule| Leased::new(rule, margin)).unzip();
+        let leasing = Self {
+            time: time.clone(),
+            limits: limits.into(),
+            refuses: AtomicU64::new(0),
+            first: First::new(),
+            bell: Bell::new(),
+        };
+        (leasing, granters)
+    }
+
+    pub(crate) fn bell(&self) -> &Bell {
+        &self.bell
+    }
+
+    pub(crate) fn limits(&self) -> &[Leased] {
+        &self.limits
+    }
+
+    pub(super) fn has_held(&self) -> bool {
+        self.limits.iter().any(|leased| leased.rule.counts_as_produced())
+    }
+
+    /// From now on all calls are refused, or no longer.
+    pub(super) fn refuse_all(&self, refuses: bool) {
+        // ORDERING: Relaxed: the caller wakes the line, by `Gate::change` and the count of turns. Those publish it to all who are in
+        // line, or join it afterwards.
+        self.refuses.swap(u64::from(refuses), Ordering::Relaxed);
+    }
+
+    pub(super) fn refuses(&self) -> bool {
+        // ORDERING: Relaxed, as above.
+        self.refuses.load(Ordering::Relaxed) != 0
+    }
+
+    /// The clock, if there is anything to ask it for.
+    pub(super) fn now(&self) -> Timestamp {
+        if self.limits.is_empty() { Timestamp::ZERO } else { self.time.now() }
+    }
+
+    fn check_refusal(&self) -> Result<(), NotUntil> {
+        if self.refuses() { Err(NotUntil::by_refusal(self.time.now())) } else { Ok(()) }
+    }
+
+    /// Whether all have room; the longest wait if not. Writes nothing.
+    pub(super) fn peek(&self, expected: Usage) -> Result<(), NotUntil> {
+        self.check_refusal()?;
+        self.peek_at(self.now(), expected)
+    }
+
+    fn peek_at(&self, now: Timestamp, expected: Usage) -> Result<(), NotUntil> {
+        let mut longest: Option<NotUntil> = None;
+        for leased in &self.limits {
+            if let Err(busy) = leased.peek(now, leased.reserves(expected)) {
+                longest = Some(longest.map_or(busy, |longest| longest.or_later(busy)));
+            }
+        }
+        longest.map_or(Ok(()), Err)
+    }
+
+    /// Takes of all or of none. What was taken of the first ones, if a later one refuses, comes back to whoever grants.
+    pub(super) fn reserve(&self, expected: Usage, into: &mut Reserved) -> Result<(), NotUntil> {
+        self.check_refusal()?;
+        let now = self.now();
+        if self.limits.len() > 1 {
+            self.peek_at(now, expected)?;
+        }
+        into.expected = expected;
+        for leased in &self.limits {
+            let weight = leased.reserves(expected);
+            let taken = leased.check(now, weight);
+            let taken =
+                taken.and_then(|()| leased.leases.take(now, weight).map_err(|_| leased.lack(now)));
+            match taken {
+                Ok(taken) => {
+                    into.taken.push(taken.mark);
+                    if taken.is_low {
+                        self.bell.note();
+                    }
+                }
+                Err(busy) => {
+                    self.settle_each(mem::take(into), |_, _| 0);
+                    return Err(busy);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Counts what was used in the place of what was reserved.
+    pub(super) fn settle_each(&self, reserved: Reserved, actual: impl Fn(TokenLimit, u64) -> u64) {
+        for (leased, mark) in self.limits.iter().zip(reserved.taken) {
+            let weight = leased.reserves(reserved.expected);
+            leased.leases.settle(&mark, weight, actual(leased.rule, weight));
+        }
+    }
+
+    /// How much is left of the tightest that is asked for.
+    pub(super) fn remaining(&self, is_asked_for: impl Fn(TokenLimit) -> bool) -> u64 {
+        let now = self.now();
+        let asked = self.limits.iter().filter(|leased| is_asked_for(leased.rule));
+        asked.map(|leased| leased.leases.left(now)).min().unwrap_or(u64::MAX)
+    }
+
+    /// How many of the largest calls in line would fit now, `newcomer` included. The most if all of them do.
+    pub(super) fn room(&self, newcomer: Option<Usage>) -> u64 {
+        let now = self.now();
+        let fit = |leased: &Leased| {
+            let newcomer = newcomer.map_or(0, |expected| leased.reserves(expected));
+            leased.demanded.fit(leased.leases.left(now), newcomer)
+        };
+        self.limits.iter().map(fit).min().unwrap_or(u64::MAX)
+    }
+
+    /// What lies between two calls at full speed, in ns, by the slowest of the rates; 0 without one.
+    pub(super) fn full_speed_gap(&self) -> u64 {
+        let rates = self.limits.iter().map(|leased| leased.rule);
+        let rates = rates.filter(|rule| rule.counts_requests());
+        rates.map(|rule| in_nanos(rule.window()) / rule.limit().max(1)).max().unwrap_or(0)
+    }
+
+    /// Whether any of them limits tokens.
+    pub(super) fn has_token_limits(&self) -> bool {
+        self.limits.iter().any(|leased| !leased.rule.counts_requests())
+    }
+
+    /// A call is refused that does not wait. What it lacks is asked for.
+    pub(super) fn note_tried(&self, expected: Usage) {
+        let now = self.now();
+        for leased in &self.limits {
+            let weight = leased.reserves(expected);
+            if weight <= leased.rule.limit() && leased.leases.peek(now, weight).is_err() {
+                leased.demanded.try_for(weight);
+            }
+        }
+        self.bell.note();
+    }
+}
