@@ -8,8 +8,6 @@ mod ledger;
 #[path = "../common/model.rs"]
 mod model;
 mod process;
-mod processes;
 mod random;
 mod scene;
 mod server;
-mod sessions;
