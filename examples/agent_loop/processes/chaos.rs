@@ -133,7 +133,6 @@ impl Chaos {
         store: &mut Store<'_>,
         server: &MockProvider,
     ) -> Result<(), Box<dyn Error>> {
-        // A store that has just started grants nothing for a window.
         self.wait_for_calls("the start", family, server).await;
         loop {
             for blow in self.shuffled() {

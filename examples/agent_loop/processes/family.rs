@@ -24,7 +24,6 @@ const LAST_ANSWERS: Duration = Duration::from_secs(15);
 
 /// All processes with agents.
 pub(crate) struct Family<'a> {
-    flags: &'a Flags,
     store: &'a str,
     server: &'a str,
     guard: &'a Guard,
@@ -58,13 +57,13 @@ pub(crate) struct Life {
 impl<'a> Family<'a> {
     /// Starts them, and waits until they are ready.
     pub(crate) async fn start(
-        flags: &'a Flags,
+        flags: &Flags,
         store: &'a str,
         server: &'a str,
         guard: &'a Guard,
     ) -> Result<Self, Box<dyn Error>> {
         let (members, dead) = (Vec::new(), Vec::new());
-        let mut family = Self { flags, store, server, guard, members, dead };
+        let mut family = Self { store, server, guard, members, dead };
         for place in 0..flags.processes.unwrap_or(1).into() {
             let member = family.spawn(place, 0)?;
             family.members.push(member);
@@ -200,6 +199,11 @@ impl Member {
 fn name(place: usize, life: u32) -> String {
     let place = place + 1;
     if life == 0 { place.to_string() } else { format!("{place}.{life}") }
+}
+
+/// Whether this process has not taken the place of another one.
+pub(crate) fn is_first(name: &str) -> bool {
+    !name.contains('.')
 }
 
 /// Reads what a process tells, to its end.

@@ -7,15 +7,20 @@ use ringgate_redis::{ConnectError, SharedLimiter, WhileAway};
 /// A limiter whose rates, tokens and slots are kept in the store.
 pub(crate) type Shared = SharedLimiter;
 
-/// Makes it.
-pub(crate) async fn connect(flags: &Flags, store: &str) -> Result<Shared, ConnectError> {
+/// Makes it. `is_first`: the process was there when the store was started.
+pub(crate) async fn connect(
+    flags: &Flags,
+    store: &str,
+    is_first: bool,
+) -> Result<Shared, ConnectError> {
     let share = WhileAway::Share { after: Duration::ZERO, lasts: flags.share_lasts() };
     let builder = SharedLimiter::builder(flags.builder(), "agents", "demo")
         .lease(flags.lease())
         .time_to_live(flags.time_to_live())
         .while_away(share);
-    // The store was started for this run. If it loses its state on the way, that does not hold.
-    let builder = if flags.chaos { builder } else { builder.assume_unused() };
+    // Nobody has used anything before these. A process that comes later cannot know: a store that is new to it may have
+    // forgotten all.
+    let builder = if is_first { builder.assume_unused() } else { builder };
     builder.connect(store).await
 }
 

@@ -1,5 +1,6 @@
 //! One of the processes: agents behind a limiter that is shared with the others.
 
+use super::family;
 use super::orders::Orders;
 use super::report::{Phase, Report};
 use super::shared::{self, Shared};
@@ -36,11 +37,12 @@ pub(crate) async fn work(
     server: &str,
 ) -> Result<ExitCode, Box<dyn Error>> {
     let orders = Orders::listen();
-    let shared = match timeout(PATIENCE, shared::connect(flags, store)).await {
-        Ok(Ok(shared)) => shared,
-        Ok(Err(error)) => return Ok(give_up(&error.to_string())),
-        Err(_) => return Ok(give_up("no connection to the store in time")),
-    };
+    let shared =
+        match timeout(PATIENCE, shared::connect(flags, store, family::is_first(name))).await {
+            Ok(Ok(shared)) => shared,
+            Ok(Err(error)) => return Ok(give_up(&error.to_string())),
+            Err(_) => return Ok(give_up("no connection to the store in time")),
+        };
     // The margin is for the way to the server. A call may spend half of it before it is sent.
     let provider = OpenAiCompatible::new(server, flags.terms().tokens)
         .with_user(name)
