@@ -182,6 +182,13 @@ impl Lessee {
         }
     }
 
+    /// How many more slots may be in use than [`set_slots`](Self::set_slots) allows: those of calls that were in flight, or were about to go, when
+    /// it was called with less. So as many slots are in use at most as were set, and this many.
+    #[must_use]
+    pub fn slots_owed(&self) -> usize {
+        self.slots.as_ref().map_or(0, |slots| slots.permits.permits_owed())
+    }
+
     /// Refusals by limit `n` tell this time, until the next grant of it or until it has come. `None`: no time is known.
     pub fn not_before(&mut self, n: usize, at: Option<Timestamp>) {
         if let Some(leased) = self.limit(n) {

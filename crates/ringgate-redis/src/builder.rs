@@ -181,8 +181,9 @@ impl SharedLimiterBuilder {
     /// Each call needs a lease that ends: so a process that was stopped for long begins none by slots that it no longer has.
     fn build_leased(&self) -> Result<Lessee, ConfigError> {
         let build = |limiter: LimiterBuilder| limiter.build_leased().map_err(ConfigError::Limiter);
-        let (_, lessee) = build(self.limiter.clone())?;
-        if lessee.limits().iter().any(|limit| limit.kind() == Limit::Rate) {
+        if let Ok((_, lessee)) = build(self.limiter.clone())
+            && lessee.limits().iter().any(|limit| limit.kind() == Limit::Rate)
+        {
             return Ok(lessee);
         }
         Ok(build(self.limiter.clone().rate(Rate::per_minute(u32::MAX)))?.1)

@@ -39,7 +39,7 @@ impl<L: Link> Driver<L> {
         self.waiters = count(self.lessee.waiters());
         self.in_flight = count(self.lessee.in_flight());
         self.collect_unused();
-        !self.is_busy() && self.unused.len() < MOST_RETURNS
+        !self.is_busy() && self.slots_out() == 0 && self.unused.len() < MOST_RETURNS
     }
 
     /// Where no call of this process is in line, and others are.
@@ -59,7 +59,7 @@ impl<L: Link> Driver<L> {
     }
 
     fn ask_of(&self, n: usize, leave: bool) -> Ask {
-        let Some(window) = self.limits.get(n).filter(|_| !leave && !self.refuses) else {
+        let Some(window) = self.limits.get(n).filter(|_| !leave && !self.refuses && !self.has_strays()) else {
             return Ask::default();
         };
         // What is about to end will not be used.
@@ -89,8 +89,7 @@ impl<L: Link> Driver<L> {
         }
         if self.slots < self.had_slots {
             // Others need them.
-            self.in_flight = count(self.lessee.in_flight());
-            let want = self.in_flight.max(self.slots);
+            let want = self.slots_out();
             return SlotAsk { have: want.min(self.had_slots), need: want, want };
         }
         let need = self.slots_needed();
@@ -98,9 +97,8 @@ impl<L: Link> Driver<L> {
         let want = need.max(if self.slots_wanted > 0 { 0 } else { keeps });
         if want < self.slots {
             self.set_slots(want);
-            self.in_flight = count(self.lessee.in_flight());
         }
-        let want = want.max(self.in_flight.min(self.had_slots));
+        let want = want.max(self.slots_out());
         SlotAsk { have: self.had_slots.min(want), need: need.min(want), want }
     }
 

@@ -85,6 +85,18 @@ impl<L: Link> Driver<L> {
         self.lessee.set_slots(usize::try_from(slots).unwrap_or(usize::MAX));
     }
 
+    /// The most slots that may be in use: those that were set, and those of calls that went before or are about to go.
+    pub(super) fn slots_out(&self) -> u64 {
+        self.slots.saturating_add(count(self.lessee.slots_owed()))
+    }
+
+    /// Calls are about to go with slots that the store has given to others. Without leases they give them up.
+    pub(super) fn has_strays(&self) -> bool {
+        self.session.terms().slots.is_some()
+            && self.share.is_none()
+            && self.slots_out() > self.had_slots.max(count(self.lessee.in_flight()))
+    }
+
     /// The clock has gone back: leases would last too long.
     fn forget_times(&mut self) {
         self.share = None;

@@ -194,7 +194,7 @@ impl<L: Link> Driver<L> {
         if self.share.is_some() || self.had_slots <= self.slots {
             return 0;
         }
-        self.had_slots.saturating_sub(self.in_flight.max(self.slots))
+        self.had_slots.saturating_sub(self.slots_out())
     }
 
     /// The same while a trip is under way.

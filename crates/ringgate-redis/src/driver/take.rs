@@ -61,12 +61,16 @@ impl<L: Link> Driver<L> {
 
     fn take_grants(&mut self, trip: &Trip, reply: &Reply, began: u64) {
         let until = began.saturating_add(self.settings.lease);
+        let has_strays = self.has_strays();
+        if has_strays {
+            self.reclaim_all();
+        }
         for (n, granted) in reply.windows.iter().enumerate() {
             self.lessee.tell_used(n, granted.used);
             let want = trip.asks.get(n).map_or(0, |ask| ask.want.max(ask.need));
             let Some(window) = self.limits.get_mut(n) else { return };
             window.wanted = granted.wanted;
-            let amount = granted.amount.min(want);
+            let amount = if has_strays { 0 } else { granted.amount.min(want) };
             if let Some(lease) = self.lessee.grant(n, amount, timestamp(until)) {
                 self.session.leased(n, lease);
                 window.leased(until);
