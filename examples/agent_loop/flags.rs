@@ -385,14 +385,24 @@ impl Flags {
     /// For how long the store keeps a process's share free for it, from when it is not heard of any more. The process can
     /// use it for some seconds of that.
     pub(crate) fn share_lasts(&self) -> Duration {
-        2 * (self.terms_with_margin().window + self.lease()) + 12 * SECOND
+        2 * self.settles() + 12 * SECOND
     }
 
     /// How long after the store's last answer a process uses its share at the latest.
     pub(crate) fn share_begins(&self) -> Duration {
+        self.time_to_live() + self.settles() + 2 * SECOND
+    }
+
+    /// How long what was granted before a process lost the store counts after it, at most.
+    fn settles(&self) -> Duration {
         let counts = self.terms_with_margin().window + self.lease();
-        // Two ticks of the window more, and some.
-        self.time_to_live() + counts + counts / 100 + 2 * SECOND
+        let held = match self.terms().tokens {
+            // What a call holds of it counts until it is settled, or the process forgotten.
+            Counting::AsSent { .. } => self.time_to_live(),
+            _ => Duration::ZERO,
+        };
+        // Two ticks of the window more.
+        (counts + counts / 100 + held).max(self.time_to_live())
     }
 
     /// The least share of the limit that must be used, without chaos.

@@ -13,11 +13,15 @@ pub(crate) async fn connect(
     store: &str,
     is_first: bool,
 ) -> Result<Shared, ConnectError> {
-    let share = WhileAway::Share { after: Duration::ZERO, lasts: flags.share_lasts() };
     let builder = SharedLimiter::builder(flags.builder(), "agents", "demo")
         .lease(flags.lease())
-        .time_to_live(flags.time_to_live())
-        .while_away(share);
+        .time_to_live(flags.time_to_live());
+    // The share of a process that was killed is free again so much later. By default that is a minute at least.
+    let builder = if flags.chaos {
+        builder.while_away(WhileAway::Share { after: Duration::ZERO, lasts: flags.share_lasts() })
+    } else {
+        builder
+    };
     // Nobody has used anything before these. A process that comes later cannot know: a store that is new to it may have
     // forgotten all.
     let builder = if is_first { builder.assume_unused() } else { builder };
