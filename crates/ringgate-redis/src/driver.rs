@@ -85,6 +85,8 @@ pub struct Driver<L> {
     /// What the store has given to it. More than it may use if others need them.
     had_slots: u64,
     slots_wanted: u64,
+    /// A call has gone since slots were granted last.
+    used_turn: bool,
     processes: u64,
     waiters: u64,
     in_flight: u64,
@@ -156,6 +158,7 @@ impl<L: Link> Driver<L> {
             slots_until: 0,
             had_slots: 0,
             slots_wanted: 0,
+            used_turn: false,
             processes: 1,
             waiters: 0,
             in_flight: 0,

@@ -65,16 +65,31 @@ impl<L: Link> Driver<L> {
         // What is about to end will not be used.
         let soon = self.now.saturating_add(self.lead());
         let left = if window.until().is_some_and(|until| until > soon) { window.left } else { 0 };
-        let (least, need) = if self.hunger().any() && !self.waits_for_slots() {
-            let need = window.in_line.max(window.first).min(window.limit).saturating_sub(left);
+        let waits_for_slots = self.waits_for_slots();
+        let (least, need) = if self.hunger().any() && !waits_for_slots {
+            let need = self.need_of(window).saturating_sub(left);
             (window.first.saturating_sub(left).min(need), need)
         } else {
             (0, 0)
         };
-        let ahead = if self.is_paused() { 0 } else { window.flow.ahead().max(window.tried) };
-        let target = window.in_line.saturating_add(ahead).min(window.limit);
-        let want = if self.is_paused() { need } else { target.saturating_sub(left).max(need) };
-        Ask { least, need, want }
+        if self.is_paused() || waits_for_slots && self.in_flight == 0 {
+            return Ask { least, need, want: need };
+        }
+        let ahead = window.flow.ahead().max(window.tried);
+        let target = if waits_for_slots { ahead } else { self.need_of(window).saturating_add(ahead) };
+        Ask { least, need, want: target.min(window.limit).saturating_sub(left).max(need) }
+    }
+
+    /// What calls in line need of it: of those for which there may be slots, about.
+    fn need_of(&self, window: &super::Window) -> u64 {
+        let calls = self.slots_needed().max(self.slots).saturating_sub(self.in_flight).max(1);
+        let part = if self.session.terms().slots.is_some() && calls < self.waiters {
+            let part = u128::from(window.in_line) * u128::from(calls) / u128::from(self.waiters);
+            u64::try_from(part).unwrap_or(u64::MAX)
+        } else {
+            window.in_line
+        };
+        part.max(window.first).min(window.limit)
     }
 
     /// What is given up is not used from here on: so it is taken out of use first.

@@ -19,6 +19,7 @@ impl<L: Link> Driver<L> {
         for n in 0..self.limits.len() {
             was_used |= self.look_at(n);
         }
+        self.used_turn |= was_used && self.slots_out() > 0;
         if was_used || self.is_busy() {
             self.busy_at = now;
         }

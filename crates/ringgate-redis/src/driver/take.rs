@@ -54,8 +54,10 @@ impl<L: Link> Driver<L> {
         self.slots_wanted = reply.slots_wanted;
         // Those that were granted just now are used before they are given up.
         let new = self.had_slots.saturating_sub(trip.slots.have);
-        let fair = (limit / self.processes).max(new);
-        let slots = if self.slots_wanted > 0 { self.had_slots.min(fair) } else { self.had_slots };
+        self.used_turn &= new == 0;
+        let fair = limit / self.processes;
+        let keeps = if fair == 0 && !self.used_turn { self.had_slots } else { fair.max(new) };
+        let slots = if self.slots_wanted > 0 { self.had_slots.min(keeps) } else { self.had_slots };
         self.set_slots(slots);
     }
 
