@@ -10,7 +10,7 @@ use futures_util::{StreamExt, stream};
 use ringgate::time::{ManualClock, SystemClock};
 use ringgate::{
     EventStream, Feedback, Limiter, Provider, ProviderPool, Quota, QuotaKind, QuotaWindow, Rate,
-    RateLimitPolicy, Refused, Semaphore, SlidingWindow,
+    RateLimitPolicy, Refused, Semaphore, SlidingWindow, Usage,
 };
 use std::hint::black_box;
 use std::pin::Pin;
@@ -186,6 +186,27 @@ fn a_refusal_behind_a_line_allocates_nothing() {
     refuses(hourly(10).build());
     refuses(hourly(10_000).build());
     refuses(hourly(10).rate(Rate::per_day(20)).rate(Rate::per_day(30)).build());
+}
+
+/// Broken by: a list of the leases that a call is of.
+#[test]
+fn a_limiter_with_leases_allocates_nothing_for_calls_and_settlements() {
+    let builder = Limiter::builder().rate(Rate::per_minute(1_000_000)).clock(ManualClock::new());
+    let builder = builder.tokens(1_000_000, MINUTE).output_tokens(1_000_000, MINUTE);
+    let (limiter, mut lessee) = builder.max_concurrent(8).build_leased().unwrap();
+    let until = lessee.now().saturating_add(MINUTE);
+    lessee.set_slots(8);
+    let call = limiter.call().input_tokens(3).output_tokens(4);
+    // Refused, while the granter waits for it.
+    assert_eq!(of_many(|| call.try_acquire().unwrap_err()), 0);
+    for n in 0..3 {
+        assert_eq!(of_many(|| lessee.grant(n, 100_000, until).unwrap()), 0);
+    }
+    lessee.set_mark(0, u64::MAX);
+    let used = Usage::new(1, 2);
+    assert_eq!(of_many(|| call.try_acquire().unwrap().settle(used)), 0);
+    assert_eq!(of_many(|| call.try_acquire_owned().unwrap().cancel()), 0);
+    assert_eq!(of_many(|| drop(at_once(call.acquire()).unwrap())), 0);
 }
 
 /// A runtime whose timers the calls use: those outside of any runtime allocate.

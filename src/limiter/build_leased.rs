@@ -5,7 +5,6 @@ use super::builder::LimiterBuilder;
 use super::lessee::Lessee;
 use crate::limiter_core::{Budgets, Concurrency, Core};
 use crate::semaphore::Semaphore;
-use crate::time::Time;
 use crate::tokens::TokenLimit;
 use core::fmt;
 use std::error::Error;
@@ -73,7 +72,7 @@ impl LimiterBuilder {
         // They begin with none.
         let leased = slots.map(|_| Arc::new(Semaphore::new(0)));
         let concurrency = Concurrency::new(slots, leased.clone().or(self.semaphore));
-        let time = self.time.unwrap_or_else(Time::default);
+        let time = self.time.unwrap_or_default();
         let rates = self
             .rates
             .iter()

@@ -17,7 +17,7 @@ use std::sync::Arc;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash)]
 #[non_exhaustive]
 pub struct Demand {
-    /// What the first call in line needs; 0 if none is in line.
+    /// What the first call in line needs; 0 if none is in line. For a moment it may be what another one needs.
     pub first: u64,
     /// What all calls in line need together.
     pub in_line: u64,
@@ -31,7 +31,8 @@ pub struct Demand {
 /// limiter's clock. Limits are named by their index in [`limits`](Self::limits); one that is not there has no leases and no demand.
 ///
 /// What it does never waits for a call, and no call waits for it: a granter that stops in the middle of a grant holds up nobody. If it is
-/// dropped, calls go on while there are leases, and then wait for good (with a timeout, until that ends).
+/// dropped, calls go on while there are leases, and then wait for good (with a timeout, until that ends). What it
+/// [refuses](Self::refuse_all) then stays refused.
 ///
 /// ```
 /// use ringgate::{Limiter, Rate};

@@ -51,7 +51,7 @@ pub struct LimiterStats {
     pub in_flight: Option<u64>,
     /// How many calls may be in flight now, as [`Limiter::concurrency_limit`]; `None` if that is not limited.
     pub concurrency_limit: Option<u64>,
-    /// How many permits of the shared semaphore are free, for all who use it; `None` without one.
+    /// How many permits of the shared semaphore are free, for all who use it, or how many leased slots; `None` without one.
     pub shared_permits: Option<u64>,
     /// Each limit: the rates in the order of the builder, then those on tokens in theirs, then `max_concurrent`. What limits nothing is
     /// left out.
@@ -171,9 +171,10 @@ pub struct LimitStats {
     /// The window of time, without the margin; `None` of calls in flight.
     pub window: Option<Duration>,
     /// How much counts now: admissions in the window, tokens in it (those held for output included), or calls in flight. More than
-    /// `limit` after that was lowered, or if more tokens were used than expected.
+    /// `limit` after that was lowered, or if more tokens were used than expected. Of a [leased](crate::Lessee) limit it is what
+    /// [was told](crate::Lessee::tell_used) of all processes.
     pub used: u64,
-    /// How much more it has room for now, by itself.
+    /// How much more it has room for now, by itself; of a leased limit what is left of leases.
     pub left: u64,
 }
 

@@ -6,7 +6,11 @@ use crate::time::Timestamp;
 use core::array;
 
 /// A call that needs at most one has size 0, at most two 1, at most four 2, and so on.
+#[cfg(not(ringgate_loom))]
 const SIZES: usize = 41;
+/// Few, so that a model can begin each execution with new ones.
+#[cfg(ringgate_loom)]
+const SIZES: usize = 4;
 
 /// No call is the first.
 const NONE: u64 = u64::MAX;
@@ -68,9 +72,18 @@ impl Demanded {
         if get(&self.in_line).saturating_add(newcomer) <= left {
             return u64::MAX;
         }
-        let in_line = self.sizes.iter().rposition(|size| get(size) > 0);
         let newcomer = (newcomer > 0).then(|| size(newcomer));
-        in_line.max(newcomer).map_or(u64::MAX, |largest| left >> largest)
+        self.largest().max(newcomer).map_or(u64::MAX, |largest| left >> largest)
+    }
+
+    /// The size of the largest in line.
+    fn largest(&self) -> Option<usize> {
+        self.sizes.iter().rposition(|size| get(size) > 0)
+    }
+
+    /// At least what any in line needs.
+    pub(super) fn any(&self) -> u64 {
+        self.largest().map_or(0, |size| get(&self.in_line).min(1 << size))
     }
 
     pub(super) fn try_for(&self, weight: u64) {

@@ -1,6 +1,6 @@
 //! A call in line of a limiter with leases: what it needs is counted, and the first of all tells since when it waits.
 
-use super::leasing::Leasing;
+use super::leasing::{Leased, Leasing};
 use crate::time::Timestamp;
 use crate::tokens::Usage;
 
@@ -10,10 +10,12 @@ impl Leasing {
         self.first.is_any().then(|| self.first.since())
     }
 
-    /// What the first in line needs of the `n`-th limit.
+    /// What the first in line needs of the `n`-th limit. If none has shown itself, as much as any in line needs.
     pub(crate) fn first_needs(&self, n: usize) -> u64 {
-        let needs = self.limits().get(n).map_or(0, |leased| leased.demand().first());
-        if self.first.is_any() { needs } else { 0 }
+        let needs = |leased: &Leased| {
+            if self.first.is_any() { leased.demand().first() } else { leased.demand().any() }
+        };
+        self.limits().get(n).map_or(0, needs)
     }
 
     /// Counts a call in line.

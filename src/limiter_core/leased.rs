@@ -34,12 +34,10 @@ impl Core {
     }
 
     /// A call that does not wait is refused: for the lack of a lease or a slot, unless waiting would not help.
-    #[cold]
+    #[inline]
     pub(crate) fn note_refusal(&self, ask: &Ask, refused: &Refused) {
-        let Some(leasing) = self.leasing() else { return };
-        let is_other = matches!(refused.limit(), Limit::Paused | Limit::Queue);
-        if !refused.ends_the_wait() && !is_other {
-            leasing.note_tried(ask.tokens);
+        if let Some(leasing) = self.leasing() {
+            leasing.note_refusal(ask, refused);
         }
     }
 
@@ -55,6 +53,16 @@ impl Core {
         if let Some(leasing) = self.leasing() {
             leasing.refuse_all(refuses);
             self.look_at_the_rate_again();
+        }
+    }
+}
+
+impl Leasing {
+    #[cold]
+    fn note_refusal(&self, ask: &Ask, refused: &Refused) {
+        let is_other = matches!(refused.limit(), Limit::Paused | Limit::Queue);
+        if !refused.ends_the_wait() && !is_other {
+            self.note_tried(ask.tokens);
         }
     }
 }

@@ -55,9 +55,10 @@ impl NotUntil {
         Self { free_at, now, not_before, by: By::Lease(limit, None) }
     }
 
-    /// By a leased limit that is less than what was asked for.
+    /// By a leased limit that is less than what was asked for; of a rate that is zero.
     pub(super) fn over(now: Timestamp, limit: Limit, asked: u64, most: u64) -> Self {
-        let by = By::Lease(limit, Some((asked, most)));
+        let is_rate = limit == Limit::Rate;
+        let by = if is_rate { By::Rate } else { By::Lease(limit, Some((asked, most))) };
         Self { free_at: None, now, not_before: Timestamp::MAX, by }
     }
 
@@ -116,7 +117,6 @@ impl From<NotUntil> for Refused {
         match (not_until.by, not_until.free_at) {
             (By::Tokens(not_now, limit), _) => not_now.refused(limit),
             (By::Refusal, _) => Self::for_ever(Limit::Lease),
-            (By::Lease(Limit::Rate, Some(_)), _) => Self::for_ever(Limit::Rate),
             (By::Lease(limit, Some((asked, most))), _) => Self::over(limit, asked, most),
             (By::Lease(limit, None), None | Some(Timestamp::MAX)) => Self::until_granted(limit),
             (By::Lease(limit, None), Some(_)) => Self::for_now(limit, not_until.wait().max(1)),

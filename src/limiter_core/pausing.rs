@@ -6,6 +6,7 @@
 //!
 //! A stop is a limit that admits no call: those in line get turns at once, and each leaves with its refusal.
 
+use super::leasing::Leasing;
 use super::not_until::NotUntil;
 use super::pause::{End, Paused, Watched};
 use super::pause_word::Kind;
@@ -81,7 +82,7 @@ impl Core {
                 (0..log.rules()).filter_map(|n| Some((self.ceilings.allowed(n)?, log.rule(n)?.1)));
             rules.map(|(limit, window)| in_nanos(window) / limit.max(1)).max().unwrap_or(0)
         });
-        let gap = self.leasing().map_or(gap, |leasing| leasing.full_speed_gap());
+        let gap = self.leasing().map_or(gap, Leasing::full_speed_gap);
         let calls = self.concurrency_limit().map_or(0, u64::from).max(self.waiters());
         if gap > 0 { gap } else { over / calls.max(FEW).saturating_mul(2) }
     }

@@ -152,9 +152,11 @@ impl<'a> Queued<'a> {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Reserved, Refused>>> {
-        let State::Standing(stand) = self.as_mut().project().state else {
-            return Poll::Ready(None);
-        };
+        let this = self.as_mut().project();
+        let State::Standing(stand) = this.state else { return Poll::Ready(None) };
+        if let Some(share) = this.share {
+            share.show_first();
+        }
         let permit = match stand.poll(cx) {
             Poll::Ready(Stood::Closed) => return Poll::Ready(Some(Err(Refused::closed()))),
             Poll::Ready(Stood::Permit(permit)) => Some(permit),
@@ -233,11 +235,11 @@ impl<'a> Queued<'a> {
 
     /// Sleeps until it is time to look for room. An error if that is never.
     fn sleep(
-        self: Pin<&mut Self>,
+        mut self: Pin<&mut Self>,
         is_first: bool,
         cx: &mut Context<'_>,
     ) -> Result<Poll<()>, Refused> {
-        let mut this = self.project();
+        let mut this = self.as_mut().project();
         let core = *this.core;
         if core.is_closed() {
             // Whoever closes the limiter has yet to close the line, and may be silent.
@@ -284,17 +286,30 @@ impl<'a> Queued<'a> {
             this.alarm.set(None);
             return Ok(Poll::Pending);
         }
+        Ok(self.sleep_until(at, now, waits_for_rate, cx))
+    }
+
+    /// Sleeps until then, or until the alarm that is set.
+    fn sleep_until(
+        self: Pin<&mut Self>,
+        at: Timestamp,
+        now: Timestamp,
+        waits_for_rate: bool,
+        cx: &mut Context<'_>,
+    ) -> Poll<()> {
+        let mut this = self.project();
+        let core = *this.core;
         let set = this.alarm.as_ref().as_pin_ref().map(|alarm| alarm.deadline());
         // One that looks whether others are silent keeps its time, else it would never come.
         if set.is_none_or(|set| if waits_for_rate { set != at } else { set > at }) {
             this.alarm.set(Some(core.time.sleep_until(at, now)));
         }
-        let Some(alarm) = this.alarm.as_mut().as_pin_mut() else { return Ok(Poll::Pending) };
+        let Some(alarm) = this.alarm.as_mut().as_pin_mut() else { return Poll::Pending };
         let rung = alarm.poll(cx);
         if rung.is_ready() {
             this.alarm.set(None);
         }
-        Ok(rung)
+        rung
     }
 }
 

@@ -5,6 +5,8 @@ mod calls;
 #[path = "../common/mod.rs"]
 mod common;
 mod leased;
+mod leased_oracle;
+mod leased_threads;
 mod level;
 mod line;
 mod observe;

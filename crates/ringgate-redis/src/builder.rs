@@ -190,7 +190,8 @@ impl SharedLimiterBuilder {
     }
 
     fn lease_of(&self, lessee: &Lessee) -> Result<Duration, ConfigError> {
-        let shortest = lessee.limits().iter().map(ringgate::LeasedLimit::window).min().unwrap_or_default();
+        let shortest =
+            lessee.limits().iter().map(ringgate::LeasedLimit::window).min().unwrap_or_default();
         let default = (shortest / 50).clamp(Duration::from_millis(20), Duration::from_secs(2));
         let lease = self.lease.unwrap_or(default);
         if lease < SHORTEST_LEASE || lease > LONGEST_TIME_TO_LIVE / 3 {

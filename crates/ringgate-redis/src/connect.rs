@@ -17,7 +17,6 @@ use tokio::runtime::Handle;
 use tokio::sync::Notify;
 
 /// Where the store is: what [`connect_with`](SharedLimiterBuilder::connect_with) takes.
-#[derive(Clone)]
 #[non_exhaustive]
 pub enum StoreClient {
     /// One server, or something that looks like one.
@@ -76,7 +75,10 @@ impl SharedLimiterBuilder {
     /// # Cancel safety
     ///
     /// Nothing is spawned if the future is dropped.
-    pub async fn connect(self, store: impl IntoConnectionInfo) -> Result<SharedLimiter, ConnectError> {
+    pub async fn connect(
+        self,
+        store: impl IntoConnectionInfo,
+    ) -> Result<SharedLimiter, ConnectError> {
         let client = Client::open(store).map_err(ConnectError::Client)?;
         self.connect_with(client).await
     }
@@ -159,8 +161,7 @@ impl Pushes {
 impl StoreLink {
     fn new(store: Store, client: StoreClient, timeout: Duration) -> Result<Self, ConnectError> {
         let news = Arc::new(Pushes::default());
-        let connection =
-            Connection::new(client, timeout, &news).map_err(ConnectError::Client)?;
+        let connection = Connection::new(client, timeout, &news).map_err(ConnectError::Client)?;
         Ok(Self { store, connection, news, hears: false, deaf_for: 0, patience: 1 })
     }
 

@@ -39,7 +39,10 @@ impl fmt::Display for ConfigError {
                 write!(f, "a time to live of {length:?} is less than three leases, or too long")
             }
             Self::ResponseTimeout(timeout) => {
-                write!(f, "a response timeout of {timeout:?} is not within a third of the time to live")
+                write!(
+                    f,
+                    "a response timeout of {timeout:?} is not within a third of the time to live"
+                )
             }
             Self::Share(least) => write!(f, "a share must last for at least {least:?}"),
         }

@@ -188,7 +188,10 @@ impl SharedLimiter {
     ///
     /// As there.
     #[track_caller]
-    pub fn blocking_acquire_timeout(&self, timeout: Duration) -> Result<LimiterPermit<'_>, Refused> {
+    pub fn blocking_acquire_timeout(
+        &self,
+        timeout: Duration,
+    ) -> Result<LimiterPermit<'_>, Refused> {
         self.limiter.blocking_acquire_timeout(timeout)
     }
 

@@ -21,6 +21,9 @@ pub struct Status {
     pub is_share: bool,
     /// Whether the store grants nothing for a while, because it may have forgotten what it granted before.
     pub is_quiet: bool,
+    /// Whether the last trip took longer than a lease lasts, so that nothing of it could be used: then give a longer
+    /// [lease](crate::SharedLimiterBuilder::lease) to all processes.
+    pub is_slow: bool,
     /// Whether this process has given back all it had, for good.
     pub has_left: bool,
 }
@@ -49,6 +52,7 @@ impl Status {
             failed_trips: 0,
             is_share: false,
             is_quiet: false,
+            is_slow: false,
             has_left: false,
         }
     }

@@ -59,7 +59,9 @@ impl<L: Link> Driver<L> {
     }
 
     fn ask_of(&self, n: usize, leave: bool) -> Ask {
-        let Some(window) = self.limits.get(n).filter(|_| !leave && !self.refuses && !self.has_strays()) else {
+        let Some(window) =
+            self.limits.get(n).filter(|_| !leave && !self.refuses && !self.has_strays())
+        else {
             return Ask::default();
         };
         // What is about to end will not be used.
@@ -76,7 +78,8 @@ impl<L: Link> Driver<L> {
             return Ask { least, need, want: need };
         }
         let ahead = window.flow.ahead().max(window.tried);
-        let target = if waits_for_slots { ahead } else { self.need_of(window).saturating_add(ahead) };
+        let target =
+            if waits_for_slots { ahead } else { self.need_of(window).saturating_add(ahead) };
         Ask { least, need, want: target.min(window.limit).saturating_sub(left).max(need) }
     }
 

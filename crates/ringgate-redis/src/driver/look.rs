@@ -50,7 +50,8 @@ impl<L: Link> Driver<L> {
             window.flow.now_left(left);
         }
         let is_produced = window.produced;
-        let took = window.flow.look(now, self.settings.lease, Look { left, held, used, is_produced });
+        let took =
+            window.flow.look(now, self.settings.lease, Look { left, held, used, is_produced });
         window.left = left;
         (window.first, window.in_line) = (demand.first, demand.in_line);
         window.tried = window.tried.max(demand.tried);

@@ -50,7 +50,8 @@ impl<L: Link> Driver<L> {
         }
         if reply.paused == 0 {
             let ends = self.pause_ends().unwrap_or(0);
-            let was_told = self.told_pause.take().is_some_and(|told| ends <= told.saturating_add(SAME));
+            let was_told =
+                self.told_pause.take().is_some_and(|told| ends <= told.saturating_add(SAME));
             if was_told && ends > self.now.saturating_add(SAME) {
                 self.lessee.limiter().resume();
             }

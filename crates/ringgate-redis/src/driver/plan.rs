@@ -126,7 +126,10 @@ impl<L: Link> Driver<L> {
         }
         let misses = self.limits.iter().any(|window| window.need().need > 0);
         let windows = misses && !self.waits_for_slots();
-        Hunger { windows, slots: self.session.terms().slots.is_some() && self.slots_needed() > self.slots }
+        Hunger {
+            windows,
+            slots: self.session.terms().slots.is_some() && self.slots_needed() > self.slots,
+        }
     }
 
     /// Whether it would not help a call in line to have leases: the slots are in use, and no more are to be had.
@@ -141,7 +144,8 @@ impl<L: Link> Driver<L> {
 
     /// Whether the last answer left slots to wish for.
     fn slots_refused(&self) -> bool {
-        self.asked.as_ref().is_some_and(|asked| asked.again_at > 0) && self.slots_needed() > self.slots
+        self.asked.as_ref().is_some_and(|asked| asked.again_at > 0)
+            && self.slots_needed() > self.slots
     }
 
     /// How many calls the limiter lets be in flight by itself.
@@ -172,7 +176,8 @@ impl<L: Link> Driver<L> {
             return None;
         }
         let lead = self.lead();
-        let used = self.limits.iter().filter(|window| window.flow.flows() && window.flow.ahead() > 0);
+        let used =
+            self.limits.iter().filter(|window| window.flow.flows() && window.flow.ahead() > 0);
         used.filter_map(super::Window::until).map(|until| until.saturating_sub(lead)).min()
     }
 
@@ -185,7 +190,8 @@ impl<L: Link> Driver<L> {
     fn asks_again_at(&self) -> u64 {
         let Some(asked) = &self.asked else { return self.now };
         let firsts = self.limits.iter().map(|window| window.first);
-        let is_new = self.waiters > 0 && (!asked.had_line || !asked.first.iter().copied().eq(firsts));
+        let is_new =
+            self.waiters > 0 && (!asked.had_line || !asked.first.iter().copied().eq(firsts));
         if is_new { self.now } else { asked.again_at.max(self.now) }
     }
 

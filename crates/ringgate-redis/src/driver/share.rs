@@ -74,7 +74,9 @@ impl<L: Link> Driver<L> {
             if (0..rooms.len()).all(fits) {
                 self.serve_line(&mut share, &rooms);
             } else {
-                let leaves = (0..rooms.len()).filter(|&n| !fits(n)).filter_map(|n| share.ledgers[n].leaves());
+                let leaves = (0..rooms.len())
+                    .filter(|&n| !fits(n))
+                    .filter_map(|n| share.ledgers[n].leaves());
                 share.wake = leaves.max();
             }
         } else if self.waiters == 0 {

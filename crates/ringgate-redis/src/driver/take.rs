@@ -36,12 +36,14 @@ impl<L: Link> Driver<L> {
             (self.joined, self.asked, self.busy_at) = (false, None, self.now);
         }
         let epoch = reply.epoch;
+        let is_slow = self.took >= self.settings.lease;
         self.status.send_modify(|status| {
             status.store = StoreState::Connected;
             status.epoch = Some(epoch);
             status.processes = reply.processes;
             status.is_quiet = reply.quiet > 0;
             status.is_share = false;
+            status.is_slow = is_slow;
         });
         Ok(())
     }
@@ -161,7 +163,10 @@ fn may_pass(error: &StoreError) -> bool {
         // A later trip has arrived: it is this one, repeated on its way.
         StoreError::Stale => true,
         StoreError::Other(error) => {
-            let is_wrong = matches!(error.kind(), ErrorKind::AuthenticationFailed | ErrorKind::InvalidClientConfig);
+            let is_wrong = matches!(
+                error.kind(),
+                ErrorKind::AuthenticationFailed | ErrorKind::InvalidClientConfig
+            );
             !is_wrong && !matches!(error.code(), Some("NOAUTH" | "WRONGPASS"))
         }
         error => error.is_temporary(),

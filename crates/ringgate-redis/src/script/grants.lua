@@ -65,9 +65,11 @@ for i, w in ipairs(windows) do
 end
 
 -- Slots: they are this process's until `ttl` from now. After a loss, what it says it has is believed, and not what
--- may be older state. If others may use a share by themselves, and this one has slots of it, it loses them.
+-- may be older state. If others may use a share by themselves, and this one has slots of it, it loses them; those that it
+-- has now count until it has the answer.
 
 if now < quiet then me.slots = slots_have end
+local slots_kept = math.min(me.slots, slots_have)
 if slot_limit then
   local room = math.max(0, slot_limit - slots_others - part_of(slot_limit, unknown))
   me.slots = math.min(me.slots, room, slots_want)
@@ -79,7 +81,9 @@ if slot_limit then
     me.slots = me.slots + needed + math.min(ahead, math.floor(rest / share))
   end
 end
-if not slot_limit or leave then me.slots = 0 end
+if not slot_limit or leave then me.slots, slots_kept = 0, 0 end
+local slots_told = me.slots
+me.slots = math.max(slots_told, math.min(slots_kept, slots_want))
 me.slots_need = me.since > 0 and slots_need or 0
 
 -- When there may be room for what it did not get: when enough cells have left, at the earliest.

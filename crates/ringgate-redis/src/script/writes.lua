@@ -67,7 +67,7 @@ end
 
 local reply = {
   'ok', epoch, now, steps, math.max(0, paused - now), math.max(0, quiet - now), never and -1 or retry,
-  share, me.slots, slots_before + slots_after, me.told,
+  share, slots_told, slots_before + slots_after, me.told,
 }
 for _, w in ipairs(windows) do
   local used = math.min(w.used + w.held + w.held_by_me, LARGEST)

@@ -409,7 +409,11 @@ impl State {
                 self.add(index, terms, amount);
             }
         }
-        me.slots = self.slots(trip, terms, &me, is_open, slots_needed);
+        let slots = self.slots(trip, terms, &me, is_open, slots_needed);
+        // What it has now counts until it has the answer, also if that tells it of fewer.
+        let has = trip.slots.have.min(trip.slots.want);
+        let had = if now < self.quiet_until { has } else { me.slots.min(has) };
+        me.slots = if terms.slots.is_some() { slots.max(had) } else { 0 };
         me.need =
             windows.map(|index| ask(trip, index).need.saturating_sub(granted[index])).collect();
         me.granted.clone_from(&granted);
@@ -417,7 +421,8 @@ impl State {
             (me.slots, me.since) = (0, None);
             (me.ends, me.share.from) = (now, now);
         }
-        let slots = me.slots;
+        let slots = if trip.leave { 0 } else { slots };
+        let slots_counted = me.slots;
         let fallback = me.share.told;
         let stays = !trip.leave || me.share.kept_until > now;
         // Also what it holds counts from here on, which is nothing if it goes.
@@ -427,7 +432,7 @@ impl State {
         if !stays {
             self.members.pop();
         }
-        if slots_were > slots_alive + slots && slots_needed[0] + slots_needed[1] > 0 {
+        if slots_were > slots_alive + slots_counted && slots_needed[0] + slots_needed[1] > 0 {
             told.push("slots");
         }
         let wanted = |index: usize| others[index].before + others[index].after;

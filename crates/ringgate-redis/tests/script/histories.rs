@@ -1,40 +1,52 @@
 //! Random histories: thousands of steps, each answer as the model's.
 
-use crate::history::{Seen, World};
+use crate::history::{Seen, Style, World};
 use crate::server::Server;
-use redis::Connection;
 use ringgate_redis::script::{Store, Terms};
 use std::env;
 
 const HISTORIES: u64 = 60;
 const STEPS: u64 = 250;
+const WITHOUT_A_SERVER: u64 = 300;
+const LONG: u64 = 2000;
 
 /// `RINGGATE_REDIS_SEED` runs one history, that of this seed. `RINGGATE_REDIS_HISTORIES` runs so many.
-#[test]
-fn the_script_does_what_the_model_does_and_never_admits_too_much() {
-    let server = Server::start();
-    let mut connection = server.connect();
-    let store = Store::new("tests", "histories", Terms::default());
+fn play_all(most: u64, mut play: impl FnMut(u64) -> Seen) {
     let number = |name| env::var(name).ok().and_then(|number| number.parse::<u64>().ok());
     let seeds = match number("RINGGATE_REDIS_SEED") {
         Some(seed) => seed..seed + 1,
-        None => 0..number("RINGGATE_REDIS_HISTORIES").unwrap_or(HISTORIES),
+        None => 0..number("RINGGATE_REDIS_HISTORIES").unwrap_or(most),
     };
     let is_one = seeds.end - seeds.start == 1;
     let mut all = Seen::default();
     for seed in seeds {
-        all.add(&play(seed, &store, &mut connection));
+        // Shown if the test fails.
+        println!("RINGGATE_REDIS_SEED={seed}");
+        all.add(&play(seed));
     }
     println!("{all:?}");
     assert!(is_one || all.has_everything(), "something never happened: {all:?}");
 }
 
-fn play(seed: u64, store: &Store, connection: &mut Connection) -> Seen {
-    // Shown if the test fails.
-    println!("RINGGATE_REDIS_SEED={seed}");
-    let mut world = World::new(seed, store, connection);
-    for _ in 0..STEPS {
-        world.step();
-    }
+fn play(mut world: World<'_>, steps: u64) -> Seen {
+    (0..steps).for_each(|_| world.step());
     world.seen
+}
+
+#[test]
+fn the_script_does_what_the_model_does_and_never_admits_too_much() {
+    let server = Server::start();
+    let mut connection = server.connect();
+    let store = Store::new("tests", "histories", Terms::default());
+    play_all(HISTORIES, |seed| {
+        let style = if seed % 3 == 2 { Style::CutOff } else { Style::Mixed };
+        play(World::new(seed, style, &store, Some(&mut connection)), STEPS)
+    });
+}
+
+/// By the model alone: the script does the same.
+#[test]
+fn processes_that_are_cut_off_use_no_more_than_what_is_kept_free_for_them() {
+    let store = Store::new("tests", "histories", Terms::default());
+    play_all(WITHOUT_A_SERVER, |seed| play(World::new(seed, Style::CutOff, &store, None), LONG));
 }

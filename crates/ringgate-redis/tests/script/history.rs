@@ -15,7 +15,9 @@ const SLACK: u64 = 100_000;
 
 pub(crate) struct World<'a> {
     random: Random,
-    connection: &'a mut Connection,
+    /// Without one the model answers alone, which takes no time.
+    connection: Option<&'a mut Connection>,
+    style: Style,
     store: Store,
     terms: Terms,
     model: Model,
@@ -35,6 +37,13 @@ pub(crate) struct World<'a> {
     last_trip: u64,
     is_unused: bool,
     pub(crate) seen: Seen,
+}
+
+/// Of what a history is made.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Style {
+    Mixed,
+    CutOff,
 }
 
 /// How often something happened, to see that histories contain it.
@@ -82,14 +91,25 @@ impl Seen {
 }
 
 impl<'a> World<'a> {
-    pub(crate) fn new(seed: u64, store: &Store, connection: &'a mut Connection) -> Self {
+    pub(crate) fn new(
+        seed: u64,
+        style: Style,
+        store: &Store,
+        mut connection: Option<&'a mut Connection>,
+    ) -> Self {
         let mut random = Random::new(seed);
-        let terms = terms(&mut random);
+        let terms = match style {
+            Style::Mixed => terms(&mut random),
+            Style::CutOff => short_terms(&mut random),
+        };
         let store = store.with_terms(terms.clone());
-        let _: () = connection.del(store.key()).unwrap();
+        if let Some(connection) = &mut connection {
+            let _: () = connection.del(store.key()).unwrap();
+        }
         let time = 1_790_000_000_000_000 + random.up_to(1_000_000);
         let mut world = Self {
             connection,
+            style,
             store,
             model: Model::new(terms.clone()),
             ledger: Ledger::new(terms.clone()),
@@ -114,6 +134,9 @@ impl<'a> World<'a> {
     }
 
     pub(crate) fn step(&mut self) {
+        if matches!(self.style, Style::CutOff) {
+            return self.step_cut_off();
+        }
         self.pass_time();
         match self.random.up_to(99) {
             0..=1 => self.jump(),
@@ -124,6 +147,24 @@ impl<'a> World<'a> {
             7..=9 => self.deliver_a_delayed_trip(),
             10..=12 => self.cut_off(),
             13..=34 => self.use_some(),
+            _ => self.make_a_trip(),
+        }
+        self.check();
+    }
+
+    /// Of processes that take all they get, and are cut off for long.
+    fn step_cut_off(&mut self) {
+        let most = self.random.one_of([1, 1, 10, 3]) * self.terms.time_to_live / 20;
+        self.time += self.random.up_to(most);
+        match self.random.up_to(399) {
+            0..=1 => self.jump(),
+            2 => self.restart_empty(),
+            3 => self.fail_over(),
+            4 => self.save(),
+            5 => self.replace_a_process(),
+            6..=9 => self.deliver_a_delayed_trip(),
+            10..=15 => self.cut_off(),
+            16..=149 => self.use_some(),
             _ => self.make_a_trip(),
         }
         self.check();
@@ -187,29 +228,39 @@ impl<'a> World<'a> {
 
     fn restart_empty(&mut self) {
         self.restart();
-        let _: () = self.connection.del(self.store.key()).unwrap();
+        if let Some(connection) = &mut self.connection {
+            let _: () = connection.del(self.store.key()).unwrap();
+        }
         self.model.lose();
     }
 
     fn save(&mut self) {
-        let dumped: Option<Vec<u8>> =
-            redis::cmd("DUMP").arg(self.store.key()).query(self.connection).unwrap();
-        self.saved = dumped.map(|dumped| (dumped, self.model.clone()));
+        let dump = |connection: &mut &mut Connection| {
+            let dumped = redis::cmd("DUMP").arg(self.store.key()).query(*connection);
+            dumped.unwrap()
+        };
+        let dumped: Option<Option<Vec<u8>>> = self.connection.as_mut().map(dump);
+        self.saved = match dumped {
+            None => Some((Vec::new(), self.model.clone())),
+            Some(dumped) => dumped.map(|dumped| (dumped, self.model.clone())),
+        };
     }
 
     /// To a server that has what was saved, or nothing.
     fn fail_over(&mut self) {
         let Some((dumped, model)) = self.saved.clone() else { return self.restart_empty() };
         self.restart();
-        let mut restore = redis::cmd("RESTORE");
-        restore.arg(self.store.key()).arg(0).arg(dumped).arg("REPLACE");
-        let _: () = restore.query(self.connection).unwrap();
+        if let Some(connection) = &mut self.connection {
+            let mut restore = redis::cmd("RESTORE");
+            restore.arg(self.store.key()).arg(0).arg(dumped).arg("REPLACE");
+            let _: () = restore.query(*connection).unwrap();
+        }
         self.model = model;
     }
 
     /// A process, or half of it: requests arrive, and answers do not.
     fn cut_off(&mut self) {
-        let longest = 4 * (self.terms.windows[0].kept + self.terms.time_to_live + 1_000_000);
+        let longest = 6 * (self.terms.windows[0].kept + self.terms.time_to_live + 1_000_000);
         let (index, until) = (self.pick(), self.time + self.random.up_to(longest));
         let process = &mut self.processes[index];
         if self.random.one_in(2) {
@@ -314,7 +365,10 @@ impl<'a> World<'a> {
             _ => Pause::Keep,
         };
         let limit = self.terms.slots.unwrap_or(10);
-        let (need, more) = (self.random.up_to(limit), self.random.up_to(limit));
+        let (mut need, more) = (self.random.up_to(limit), self.random.up_to(limit));
+        if matches!(self.style, Style::CutOff) && self.random.one_in(2) {
+            need = limit;
+        }
         let leave = self.random.one_in(60);
         let is_waiting = self.random.one_in(2);
         let time = self.time;
@@ -357,6 +411,9 @@ impl<'a> World<'a> {
 
     fn ask(&mut self, window: usize) -> Ask {
         let limit = self.terms.windows[window].limit;
+        if matches!(self.style, Style::CutOff) && !self.random.one_in(3) {
+            return Ask { least: 0, need: limit, want: limit };
+        }
         let most = self.random.one_of([limit + 1, limit / 3 + 1, 1]);
         let mut sizes = [0, 0, 0].map(|_| self.random.up_to(most));
         sizes.sort_unstable();
@@ -380,10 +437,13 @@ impl<'a> World<'a> {
     fn send(&mut self, trip: &Trip) -> Option<Reply> {
         let at = self.injected();
         let expected = self.model.trip(trip, at);
-        let real = match self.store.call_at(self.connection, trip, at) {
-            Ok(reply) => Some(reply),
-            Err(StoreError::Stale) => None,
-            Err(error) => panic!("{error}: {trip:?}"),
+        let real = match &mut self.connection {
+            None => expected.clone(),
+            Some(connection) => match self.store.call_at(*connection, trip, at) {
+                Ok(reply) => Some(reply),
+                Err(StoreError::Stale) => None,
+                Err(error) => panic!("{error}: {trip:?}"),
+            },
         };
         assert_eq!(real, expected, "\n{trip:?}\n{at:?}\n{:?}", self.terms);
         if real.is_some() {
@@ -434,6 +494,22 @@ impl<'a> World<'a> {
         let limit = terms.slots.unwrap_or(0);
         assert!(held <= limit, "{held} slots of {limit}: {:?}", self.processes);
     }
+}
+
+/// In which cutting off takes long enough to matter.
+fn short_terms(random: &mut Random) -> Terms {
+    let kept = 1 + random.up_to(1_000_000);
+    let tick = kept.div_ceil(random.one_of([2, 20, 1000]));
+    let window = |random: &mut Random| Window {
+        limit: 1 + random.up_to(12),
+        kept,
+        tick,
+        produced: random.one_in(3),
+    };
+    let windows = (0..=random.up_to(1)).map(|_| window(random)).collect();
+    let time_to_live = random.one_of([200_000, 1_000_000, 3_000_000]);
+    let fallback = Some(random.up_to(20 * (1_000_000 + kept + time_to_live)));
+    Terms { windows, slots: Some(1 + random.up_to(12)), time_to_live, fallback }
 }
 
 fn terms(random: &mut Random) -> Terms {

@@ -11,3 +11,4 @@ mod process;
 mod random;
 mod scene;
 mod server;
+mod shares;

@@ -49,6 +49,16 @@ impl Scene {
         reply
     }
 
+    /// [`go`](Self::go), of a process that knows the time and its share.
+    pub(crate) fn go_on(&mut self, process: &mut Process, trip: Trip) -> Reply {
+        let vouched = if process.acked > 0 { self.at.clock } else { 0 };
+        let (steps, fallback) = (process.steps, process.fallback.max(trip.fallback));
+        let trip = process.next(Trip { vouched, slack: SECOND / 10, steps, fallback, ..trip });
+        let reply = self.call(&trip).unwrap();
+        process.take(&trip, &reply);
+        reply
+    }
+
     /// How much one more is granted at once.
     pub(crate) fn take(&mut self, process: &mut Process, amount: u64) -> u64 {
         self.go(process, asking(amount)).windows[0].amount
@@ -62,23 +72,27 @@ pub(crate) struct Process {
     seq: u64,
     acked: u64,
     epoch: Option<u64>,
+    steps: u64,
+    pub(crate) fallback: u64,
 }
 
 impl Process {
     pub(crate) fn new(id: u64) -> Self {
-        Self { id, seq: 0, acked: 0, epoch: None }
+        Self { id, seq: 0, acked: 0, epoch: None, steps: 0, fallback: 0 }
     }
 
     pub(crate) fn next(&mut self, trip: Trip) -> Trip {
         self.seq += 1;
         let next_epoch = self.id << 32 | self.seq;
-        let Self { id: process, seq, acked, epoch } = *self;
+        let Self { id: process, seq, acked, epoch, .. } = *self;
         Trip { process, seq, acked, epoch, next_epoch, ..trip }
     }
 
     pub(crate) fn take(&mut self, trip: &Trip, reply: &Reply) {
         self.acked = trip.seq;
         self.epoch = Some(reply.epoch);
+        self.steps = reply.steps;
+        self.fallback = reply.fallback;
     }
 }
 

@@ -81,7 +81,10 @@ impl Ledger {
         }
         let Limited { limit, window, produced, .. } = limited;
         self.fullest = self.fullest.max(100 * sum / limit.max(1));
-        assert!(sum <= limit, "{sum} of {limit} in {window} (limit {n}, produced: {produced}): {used:?}");
+        assert!(
+            sum <= limit,
+            "{sum} of {limit} in {window} (limit {n}, produced: {produced}): {used:?}"
+        );
     }
 
     /// A call has ended, and has used no more than it had reserved.

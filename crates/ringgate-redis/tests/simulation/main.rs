@@ -18,7 +18,7 @@ use network::Seen;
 use std::env;
 use world::World;
 
-const HISTORIES: u64 = 150;
+const HISTORIES: u64 = 30;
 
 #[test]
 fn processes_keep_the_limits_and_nobody_hangs() {
@@ -37,8 +37,10 @@ fn processes_keep_the_limits_and_nobody_hangs() {
         world.end();
         let (seen, admitted, by_itself, refused) = world.seen();
         let Seen { trips, granted, lost, repeated, late, steps, restarts, apart, pushes } = seen;
-        let numbers =
-            [trips, granted, lost, repeated, late, steps, restarts, apart, pushes, admitted, by_itself, refused];
+        let numbers = [
+            trips, granted, lost, repeated, late, steps, restarts, apart, pushes, admitted,
+            by_itself, refused,
+        ];
         for (sum, number) in all.iter_mut().zip(numbers) {
             *sum += number;
         }

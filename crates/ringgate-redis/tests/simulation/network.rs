@@ -101,12 +101,11 @@ impl Network {
     pub(crate) fn restart(&mut self) {
         self.seen.restarts += 1;
         self.run += 1;
-        match self.saved.take().filter(|_| self.random.one_in(2)) {
-            Some(saved) => self.model = saved,
-            None => {
-                self.model.lose();
-                self.started = self.time.get();
-            }
+        if let Some(saved) = self.saved.take().filter(|_| self.random.one_in(2)) {
+            self.model = saved;
+        } else {
+            self.model.lose();
+            self.started = self.time.get();
         }
         self.step = 0;
         self.requests.clear();
@@ -141,7 +140,8 @@ impl Network {
             let request = self.requests.swap_remove(index);
             self.arrive(request);
         }
-        let (come, rest) = std::mem::take(&mut self.answers).into_iter().partition(|(at, ..)| *at <= now);
+        let (come, rest) =
+            std::mem::take(&mut self.answers).into_iter().partition(|(at, ..)| *at <= now);
         self.answers = rest;
         for (_, call, answer) in come {
             let Some(call) = Weak::<Call>::upgrade(&call) else {
@@ -177,7 +177,8 @@ impl Network {
             None => Err(StoreError::Stale),
             Some(reply) => {
                 self.step = 0;
-                self.seen.granted += reply.windows.iter().map(|granted| granted.amount).sum::<u64>();
+                self.seen.granted +=
+                    reply.windows.iter().map(|granted| granted.amount).sum::<u64>();
                 self.push();
                 Ok(reply)
             }

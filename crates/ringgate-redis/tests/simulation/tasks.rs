@@ -37,7 +37,8 @@ impl Tasks {
 
     /// Polls one that was woken. False if there is none.
     pub(crate) fn poll_one(&mut self, random: &mut Random) -> bool {
-        let woken = self.0.iter().enumerate().filter(|(_, task)| task.flag.0.load(Ordering::SeqCst));
+        let woken =
+            self.0.iter().enumerate().filter(|(_, task)| task.flag.0.load(Ordering::SeqCst));
         let woken: Vec<usize> = woken.map(|(index, _)| index).collect();
         let Some(last) = woken.len().checked_sub(1) else { return false };
         let index = woken[usize::try_from(random.up_to(last as u64)).unwrap()];

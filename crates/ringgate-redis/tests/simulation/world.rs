@@ -10,10 +10,10 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::Duration;
 
-const STEPS: u64 = 1500;
-/// In the end: so many steps, of this length.
-const LAST_STEPS: u64 = 60_000;
-const LAST_STEP: u64 = 2_000;
+const STEPS: u64 = 800;
+/// In the end: so many steps, each a part of a lease: a trip must take less than that.
+const LAST_STEPS: u64 = 20_000;
+const PART: u32 = 6;
 
 #[derive(Debug, Clone)]
 struct Setting {
@@ -141,7 +141,11 @@ impl World {
     pub(crate) fn run(&mut self) {
         for _ in 0..STEPS {
             let now = self.time.get();
-            let most = if now < self.long_until { 30_000 } else { self.random.one_of([100, 2_000, 10_000]) };
+            let most = if now < self.long_until {
+                30_000
+            } else {
+                self.random.one_of([100, 2_000, 10_000])
+            };
             let length = 1 + self.random.up_to(most);
             self.pass(length);
             self.act();
@@ -317,11 +321,12 @@ impl World {
     }
 
     fn wait(&mut self, what: &str, is_done: impl Fn(&Self) -> bool) {
+        let step = u64::try_from((self.setting.lease / PART).as_micros()).unwrap();
         for _ in 0..LAST_STEPS {
             if is_done(self) {
                 return;
             }
-            self.pass(LAST_STEP);
+            self.pass(step);
         }
         let limiters: Vec<_> = self.processes.iter().map(|process| &process.limiter).collect();
         panic!("{what}: {} calls, {limiters:#?}", self.counts.open.get());
@@ -329,6 +334,11 @@ impl World {
 
     pub(crate) fn seen(&self) -> (Seen, u64, u64, u64) {
         let admitted = self.ledger.borrow().admitted;
-        (self.network.borrow().seen, admitted, self.counts.by_itself.get(), self.counts.refused.get())
+        (
+            self.network.borrow().seen,
+            admitted,
+            self.counts.by_itself.get(),
+            self.counts.refused.get(),
+        )
     }
 }
