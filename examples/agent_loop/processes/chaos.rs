@@ -134,12 +134,16 @@ impl Chaos {
         server: &MockProvider,
     ) -> Result<(), Box<dyn Error>> {
         self.wait_for_calls("the start", family, server).await;
-        loop {
+        let mut is_time = true;
+        while is_time {
+            is_time = false;
             for blow in self.shuffled() {
-                sleep(Duration::from_millis(300 + u64::from(self.dice.below(700)))).await;
-                if Instant::now() + self.need(blow) > self.time.end {
-                    return Ok(());
+                let pause = Duration::from_millis(200 + u64::from(self.dice.below(400)));
+                if Instant::now() + pause + self.need(blow) > self.time.end {
+                    continue;
                 }
+                sleep(pause).await;
+                is_time = true;
                 self.happened.push(blow);
                 if blow == Blow::StoreAway {
                     self.leave_alone(family, store, server).await?;
@@ -149,6 +153,7 @@ impl Chaos {
                 self.wait_for_calls(&blow.to_string(), family, server).await;
             }
         }
+        Ok(())
     }
 
     fn shuffled(&mut self) -> [Blow; 8] {
@@ -233,7 +238,7 @@ impl Chaos {
         self.tell(format_args!("{}", Blow::StoreAway));
         store.kill().await?;
         sleep(self.away).await;
-        self.wait_for_calls("while the store is away", family, server).await;
+        self.wait_for_calls("the store is away", family, server).await;
         store.restart().await?;
         self.tell(format_args!("the store is there again"));
         Ok(())
