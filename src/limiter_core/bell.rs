@@ -76,3 +76,22 @@ impl Bell {
         self.rope.wait()
     }
 }
+
+#[cfg(all(test, not(any(ringgate_loom, ringgate_shuttle))))]
+mod tests {
+    use super::Bell;
+
+    /// Otherwise whoever waits later would look as often in vain. Broken by: `arm` that leaves the rope as it is.
+    #[test]
+    fn rings_that_were_heard_otherwise_do_not_add_up() {
+        let bell = Bell::new();
+        assert!(!bell.arm());
+        for _ in 0..10 {
+            bell.ring();
+            assert_eq!(bell.rope.available_permits(), 1);
+            assert!(bell.arm());
+            assert_eq!(bell.rope.available_permits(), 0);
+        }
+        assert!(!bell.arm());
+    }
+}

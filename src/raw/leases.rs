@@ -25,7 +25,8 @@
 //! ```
 //!
 //! A lease that has run out moves the beginning of what is left to its cap, whether `spent` has been moved there or not. So
-//! nothing has to happen at its end. Whoever takes next skips what has run out, in the same exchange.
+//! nothing has to happen at its end. Older leases end with it: what is left is one piece. Whoever takes next skips what has run
+//! out, in the same exchange.
 //!
 //! # Invariants
 //!

@@ -17,6 +17,9 @@ const PRODUCED: usize = 2;
 
 type Amounts = [u64; 3];
 
+/// Of which leases an amount is, and how much of each.
+type Parts = Vec<(usize, u64)>;
+
 #[derive(Debug, Default, Clone)]
 struct Lease {
     left: u64,
@@ -72,7 +75,7 @@ impl Book {
     }
 
     /// The oldest first. Returns what it is of.
-    fn take(&mut self, mut amount: u64) -> Vec<(usize, u64)> {
+    fn take(&mut self, mut amount: u64) -> Parts {
         let mut parts = Vec::new();
         for (number, lease) in self.leases.iter_mut().enumerate() {
             let part = lease.left.min(amount);
@@ -114,7 +117,7 @@ struct Scene {
     clock: ManualClock,
     books: [Book; 3],
     slots: usize,
-    calls: Vec<(OwnedLimiterPermit, Amounts, [Vec<(usize, u64)>; 3])>,
+    calls: Vec<(OwnedLimiterPermit, Amounts, [Parts; 3])>,
     line: VecDeque<(Pin<Box<LimiterAcquireOwned>>, Amounts)>,
     told: [BTreeMap<usize, u64>; 3],
     /// How often the first was asked for, and how often another was told.

@@ -6,9 +6,10 @@ use crate::error::ConnectError;
 use crate::link::{Link, News};
 use crate::script::{Reply, Store, StoreError, Trip};
 use core::fmt;
-use core::future::poll_fn;
-use core::pin::pin;
+use core::future::{Future, poll_fn};
+use core::pin::{Pin, pin};
 use core::sync::atomic::{AtomicBool, Ordering};
+use core::task::Poll;
 use core::time::Duration;
 use redis::aio::{ConnectionManager, ConnectionManagerConfig};
 use redis::{Client, IntoConnectionInfo, ProtocolVersion, PushInfo, PushKind, RedisError, Value};
@@ -110,6 +111,8 @@ impl SharedLimiterBuilder {
     }
 }
 
+type Boxed<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
 /// The way to a real store.
 pub(crate) struct StoreLink {
     store: Store,
@@ -174,13 +177,15 @@ impl StoreLink {
             return;
         }
         let key = self.store.key();
-        self.hears = match &mut self.connection {
-            Connection::Single(manager) => manager.subscribe(key).await.is_ok(),
+        // Boxed: the client's futures are deep, and users hold this one in theirs.
+        let subscribed: Boxed<'_, Result<(), RedisError>> = match &mut self.connection {
+            Connection::Single(manager) => Box::pin(manager.subscribe(key)),
             #[cfg(feature = "cluster")]
-            Connection::Cluster(cluster) => cluster.ssubscribe(key).await.is_ok(),
+            Connection::Cluster(cluster) => Box::pin(cluster.ssubscribe(key)),
             #[cfg(feature = "sentinel")]
-            Connection::Sentinel(sentinel) => sentinel.subscribe(key).await.is_ok(),
+            Connection::Sentinel(sentinel) => Box::pin(sentinel.subscribe(key)),
         };
+        self.hears = subscribed.await.is_ok();
         if self.hears {
             self.patience = 1;
         } else {
@@ -192,13 +197,14 @@ impl StoreLink {
 
 impl Link for StoreLink {
     async fn trip(&mut self, trip: &Trip) -> Result<Reply, StoreError> {
-        match &mut self.connection {
-            Connection::Single(manager) => self.store.call(manager, trip).await,
+        let answer: Boxed<'_, Result<Reply, StoreError>> = match &mut self.connection {
+            Connection::Single(manager) => Box::pin(self.store.call(manager, trip)),
             #[cfg(feature = "cluster")]
-            Connection::Cluster(cluster) => self.store.call(cluster, trip).await,
+            Connection::Cluster(cluster) => Box::pin(self.store.call(cluster, trip)),
             #[cfg(feature = "sentinel")]
-            Connection::Sentinel(sentinel) => sentinel.trip(&self.store, trip).await,
-        }
+            Connection::Sentinel(sentinel) => Box::pin(sentinel.trip(&self.store, trip)),
+        };
+        answer.await
     }
 
     async fn pushed(&mut self) -> News {
@@ -208,8 +214,6 @@ impl Link for StoreLink {
             // While it subscribes it hears already.
             let mut subscribed = pin!(self.subscribe());
             let first = poll_fn(|cx| {
-                use core::future::Future;
-                use core::task::Poll;
                 if let Poll::Ready(news) = pushed.as_mut().poll(cx) {
                     return Poll::Ready(Some(news));
                 }

@@ -35,6 +35,9 @@ use tokio::sync::watch;
 /// Between the beginnings of two trips there is at least so much.
 const GAP: u64 = 1_000;
 
+/// All of what is needed.
+const WHOLE: u64 = 1024;
+
 /// What a shared limiter is built of.
 #[derive(Debug)]
 pub(crate) struct Parts {
@@ -100,6 +103,9 @@ pub struct Driver<L> {
     failures: u32,
     retry_at: u64,
     asked: Option<Asked>,
+    /// Of what all calls in line need, about so much can be had at a time, in [`WHOLE`]ths: what one limit refuses is not to be taken of
+    /// the others.
+    part: u64,
     /// Answers in a row that left something to wish for and told no time.
     misses: u32,
     pushed: Option<News>,
@@ -169,6 +175,7 @@ impl<L: Link> Driver<L> {
             failures: 0,
             retry_at: 0,
             asked: None,
+            part: WHOLE,
             misses: 0,
             pushed: None,
             told_pause: None,

@@ -39,8 +39,10 @@
 //! # For the store
 //!
 //! Redis 7 or Valkey 8, or later. One hash for each limit, `ringgate:{namespace:name}`, of at most some 10 KB for each window, that expires a day after it
-//! has last mattered. A user needs the keys `~ringgate:{namespace:*` and the commands
-//! `+evalsha +script|load +time +info +hmget +hlen +pttl +hset +hdel +pexpire`.
+//! has last mattered. What a store's user must be allowed is told in [`script`](script#what-a-store-needs-to-allow).
+//!
+//! A store that has started lately may have forgotten something: it grants nothing for the longest window and, with shares, for as long as
+//! these last. [`assume_unused`](SharedLimiterBuilder::assume_unused) is for stores that are known to be new.
 //!
 //! # Cost
 //!

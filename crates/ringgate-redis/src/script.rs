@@ -1,8 +1,35 @@
 //! The store's part: one script, and typed calls of it.
 //!
 //! A [`Trip`] is one call of the script by one process: it gives back, asks, renews its slots and tells for how long its first call
-//! in line has waited. `script.lua` says what the store does with it. All times are in microseconds, and all amounts are at most
+//! in line has waited. `script.lua` and its parts say what the store does with it. All times are in microseconds, and all amounts are at most
 //! [`LARGEST`]: larger ones are as large as that.
+//!
+//! # A process that is cut off
+//!
+//! With [`Terms::fallback`] each process has a share of all limits and of the slots ([`Reply::fallback`]), and all shares together are never more
+//! than all. From [`Terms::share_begins`] until [`Terms::share_ends`] it may use its share by itself: at most that part of each limit, rounded
+//! down, in any [`kept`](Window::kept), and so many slots. The store keeps it free meanwhile, and what was used of it for as long as that
+//! counts. So that both agree:
+//!
+//! - it tells [`apart`](Trip::apart) with each trip that begins later than the time to live after the beginning of the last answered one;
+//! - it stops at once when it has an answer, and before it sends a trip without `apart`;
+//! - it believes the share only of an answer that came within a second from the beginning of its trip; an answer that comes later says
+//!   that it has none. A process that leaves has none from the beginning of that trip on;
+//! - where tokens count as produced, a call that holds them for longer than the time to live is not covered.
+//!
+//! After the store has lost its state each process tells the share that it believes in ([`Trip::fallback`]). What nobody has told is kept free for as
+//! long as a process may use it that has not been heard of. So a limit on a new server waits for the time to live and the
+//! fallback, unless its user vouches for it ([`Trip::unused`]).
+//!
+//! # What is published
+//!
+//! `room`, `slots` or `pause` on the channel of the key's name, when a trip brings something that others wait for, or changes a pause: to ask
+//! earlier, if it arrives. In a cluster these are sharded messages. A user who may not publish can do all else.
+//!
+//! # What a store needs to allow
+//!
+//! The keys `~ringgate:{namespace:*`, the commands `+evalsha +script|load +time +info +hmget +hlen +pttl +hset +hdel +pexpire`, and for what is
+//! published `&ringgate:*` and `+publish +subscribe`, in a cluster `+spublish +ssubscribe`.
 //!
 //! # Errors
 //!

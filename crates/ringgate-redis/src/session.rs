@@ -272,3 +272,6 @@ impl Session {
         self.ends().is_none_or(|ends| now >= ends)
     }
 }
+
+#[cfg(test)]
+mod tests;

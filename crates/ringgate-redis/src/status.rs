@@ -6,6 +6,7 @@ use std::sync::Arc;
 /// How a [`SharedLimiter`](crate::SharedLimiter) and its store get on. From [`SharedLimiter::status`](crate::SharedLimiter::status).
 #[derive(Debug, Clone)]
 #[non_exhaustive]
+#[expect(clippy::struct_excessive_bools, reason = "each is told by itself")]
 pub struct Status {
     /// Whether the store answers.
     pub store: StoreState,

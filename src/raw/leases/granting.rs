@@ -29,7 +29,6 @@ impl RawLeases {
         let amount = amount.min(MOST);
         let number = by.newest.checked_add(1)?;
         let cap = by.cap.checked_add(amount).filter(|_| amount > 0)?;
-        self.line.end_by(by.newest, until);
         if let Some(oldest) = number.checked_sub(LIVE).filter(|oldest| *oldest > 0) {
             // The beginning of time: nothing has run out.
             self.pass_to(Timestamp::ZERO, |view| view.end_of(oldest));

@@ -64,10 +64,9 @@ impl View {
         cap.unwrap_or(self.spent)
     }
 
-    /// Where the `nth` newest lease begins, or later if it is spent up to there.
+    /// Where the `nth` newest lease begins; before what is spent if it does so there.
     fn begin(&self, nth: usize) -> u64 {
-        let known = self.caps[..self.read].get(nth + 1).copied();
-        known.unwrap_or(self.spent).max(self.spent)
+        self.caps[..self.read].get(nth + 1).copied().unwrap_or(0)
     }
 
     /// The leases of a part of the line, the newest first: their numbers, and how much of each lies there. The part is not before what
@@ -122,6 +121,7 @@ impl Line {
                 view.caps[view.read] = cap;
                 view.read += 1;
                 if until <= now.as_nanos() {
+                    // Older ones end with it.
                     view.begins = view.begins.max(cap);
                 }
                 if cap <= spent {
@@ -161,18 +161,5 @@ impl Line {
         slot.until.store(until.as_nanos(), Ordering::Release);
         // ORDERING: Release publishes the slot, and that older leases are spent, to the Acquire in `newest`.
         self.newest.store(number, Ordering::Release);
-    }
-
-    /// Lets the newest leases run out by then, if they would later. One thread only, the one that shows them.
-    pub(super) fn end_by(&self, newest: u64, until: Timestamp) {
-        let oldest = newest.saturating_sub(LIVE - 1).max(1);
-        for number in oldest..=newest {
-            let slot = self.slot(number);
-            // ORDERING: Relaxed: this thread has written it.
-            if slot.until.load(Ordering::Relaxed) > until.as_nanos() {
-                // ORDERING: Release, as in `show`. A look that finds the later time was made before.
-                slot.until.store(until.as_nanos(), Ordering::Release);
-            }
-        }
     }
 }

@@ -1,6 +1,6 @@
 //! What an answer changes, and what none does.
 
-use super::{Asked, Driver, timestamp};
+use super::{Asked, Driver, WHOLE, timestamp};
 use crate::link::Link;
 use crate::script::{Reply, StoreError, Trip};
 use crate::status::StoreState;
@@ -30,6 +30,7 @@ impl<L: Link> Driver<L> {
         self.processes = reply.processes.max(1);
         self.take_slots(trip, reply, began);
         self.take_grants(trip, reply, began);
+        self.learn_part(trip, reply);
         self.take_pause(trip.pause, reply);
         self.plan_to_ask_again(trip, reply);
         if trip.leave {
@@ -82,6 +83,20 @@ impl<L: Link> Driver<L> {
             window.left = self.lessee.left(n);
             window.flow.now_left(window.left);
             self.lessee.set_mark(n, super::plan::mark_of(window.flow.ahead()));
+        }
+    }
+
+    /// How much of what is in line can be had at a time, if anything.
+    fn learn_part(&mut self, trip: &Trip, reply: &Reply) {
+        let asks = trip.asks.iter().zip(&reply.windows).filter(|(ask, _)| ask.need > 0);
+        let parts = asks.map(|(ask, granted)| {
+            let part = u128::from(granted.amount.min(ask.need)) * u128::from(WHOLE);
+            u64::try_from(part / u128::from(ask.need)).unwrap_or(WHOLE)
+        });
+        match parts.min() {
+            Some(WHOLE) => self.part = (2 * self.part).min(WHOLE),
+            Some(part) if part > 0 => self.part = (self.part * part / WHOLE).max(1),
+            _ => {}
         }
     }
 

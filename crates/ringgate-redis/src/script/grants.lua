@@ -29,7 +29,7 @@ keep_free(me)
 for _, m in ipairs(members) do
   slots_others = slots_others + math.max(m.ends > now and m.slots or 0, keep_free(m))
   if m.since > 0 and m.ends > now then
-    local more = math.max(0, m.slots_need - m.slots)
+    local more = math.max(0, slots_need_of(m) - m.slots)
     if is_before(m) then slots_before = slots_before + more else slots_after = slots_after + more end
     for i, w in ipairs(windows) do
       if is_before(m) then w.before = w.before + need_of(m, i) else w.after = w.after + need_of(m, i) end
@@ -47,6 +47,7 @@ for _, w in ipairs(windows) do
   if w.least > w.limit then never = true end
 end
 local share = alive + 1
+if me.since > 0 then me.line = { me.since, slots_need } end
 for i, w in ipairs(windows) do
   w.granted = 0
   if can_go then
@@ -60,8 +61,11 @@ for i, w in ipairs(windows) do
     add_now(w, w.granted)
   end
   me.granted[i] = w.granted
-  me.list[HEAD - 1 + 2 * i] = me.since > 0 and w.need - math.min(w.need, w.granted) or 0
-  me.list[HEAD + 2 * i] = w.held_by_me
+  if me.line then me.line[2 + i] = w.need - math.min(w.need, w.granted) end
+  if w.held_by_me > 0 then me.held = me.held or {} end
+end
+if me.held then
+  for i, w in ipairs(windows) do me.held[i] = w.held_by_me end
 end
 
 -- Slots: they are this process's until `ttl` from now. After a loss, what it says it has is believed, and not what
@@ -84,7 +88,6 @@ end
 if not slot_limit or leave then me.slots, slots_kept = 0, 0 end
 local slots_told = me.slots
 me.slots = math.max(slots_told, math.min(slots_kept, slots_want))
-me.slots_need = me.since > 0 and slots_need or 0
 
 -- When there may be room for what it did not get: when enough cells have left, at the earliest.
 

@@ -1,6 +1,6 @@
--- The processes. Each is two lists, `what others must know:what only its own trips need`:
---   id, ends, slots, slots needed, since, share, from, kept, kept until, and for each window: needed, held
---   joined, seq, told, time of the last grant, and for each window: last grant, used
+-- The processes. Each is `what others must know:what only its own trips need`. Lists between semicolons are left out if they say nothing:
+--   id,ends,slots,share,from;kept,kept until;since,slots needed,needed of each window;held of each window
+--   joined,seq,told,time of the last grant, and for each window: last grant,used
 -- `since` is when its first call in line began to wait, or 0. It has its slots until `ends`.
 --
 -- Shares. While a process is cut off it may use its share of each limit by itself: of a millionth, `told` in its last answer, if that has
@@ -8,57 +8,74 @@
 -- heard of in time: its share is kept free from `from` on, until `fallback` after `ends`. When it is back, what it may have used by itself is
 -- kept free until that has left the windows: `kept` until `kept until`.
 
-local HEAD, TAIL = 9, 4
-local form = '^(%x+)' .. string.rep(',(%d+)', HEAD - 1 + 2 * #windows) .. ':([%d,]+)$'
+local form = '^(%x+),(%d+),(%d+),(%d+),(%d+);([%d,]*);([%d,]*);([%d,]*):(.+)$'
 
-local function parse(record)
-  local f = { string.match(record, form) }
-  local count = HEAD + 2 * #windows
-  if #f ~= count + 1 then return nil end
-  for i = 2, count do
-    local n = tonumber(f[i])
-    if n > LARGEST then return nil end
-    f[i] = n
+-- A list of so many.
+local function numbers(list, count)
+  local f, most = {}, 0
+  for n in string.gmatch(list, '%d+') do
+    n = tonumber(n)
+    f[#f + 1] = n
+    if n > most then most = n end
   end
-  return {
-    id = f[1], ends = f[2], slots = f[3], slots_need = f[4], since = f[5], share = f[6], from = f[7], kept = f[8],
-    kept_until = f[9], list = f, own = f[count + 1], record = record,
-  }
+  return #f == count and most <= LARGEST and f or nil
 end
 
-local function need_of(m, i) return m.list[HEAD - 1 + 2 * i] end
-local function held_of(m, i) return m.list[HEAD + 2 * i] end
+local function parse(part)
+  local id, ends, slots, share, from, kept, line, held, own = string.match(part, form)
+  if not id then return nil end
+  ends, slots, share, from = tonumber(ends), tonumber(slots), tonumber(share), tonumber(from)
+  if ends > LARGEST or slots > LARGEST or share > MILLION or from > LARGEST then return nil end
+  local m = {
+    id = id, ends = ends, slots = slots, share = share, from = from, kept = 0, kept_until = 0, since = 0, own = own, record = part,
+  }
+  if kept ~= '' then
+    local f = numbers(kept, 2)
+    if not f then return nil end
+    m.kept, m.kept_until = f[1], f[2]
+  end
+  if line ~= '' then
+    m.line = numbers(line, 2 + #windows)
+    if not m.line then return nil end
+    m.since = m.line[1]
+  end
+  if held ~= '' then
+    m.held = numbers(held, #windows)
+    if not m.held then return nil end
+  end
+  return m
+end
 
--- What only its own trips need.
-local function parse_own(m)
-  local f = {}
-  for n in string.gmatch(m.own, '%d+') do f[#f + 1] = number(n) end
-  if #f ~= TAIL + 2 * #windows then return false end
-  m.joined, m.seq, m.told, m.granted_at = f[1], f[2], f[3], f[4]
-  m.granted, m.used = {}, {}
-  for i = 1, #windows do m.granted[i], m.used[i] = f[TAIL - 1 + 2 * i], f[TAIL + 2 * i] end
-  return true
+local function slots_need_of(m) return m.line and m.line[2] or 0 end
+local function need_of(m, i) return m.line and m.line[2 + i] or 0 end
+local function held_of(m, i) return m.held and m.held[i] or 0 end
+
+local function list_of(f)
+  local parts = {}
+  for i, n in ipairs(f or {}) do parts[i] = text(n) end
+  return table.concat(parts, ',')
 end
 
 local function record_of(m)
-  local f = { m.id }
-  for i, name in ipairs({ 'ends', 'slots', 'slots_need', 'since', 'share', 'from', 'kept', 'kept_until' }) do
-    f[i + 1] = text(m[name])
-  end
-  for i = 1, #windows do
-    f[HEAD - 1 + 2 * i] = text(need_of(m, i))
-    f[HEAD + 2 * i] = text(held_of(m, i))
-  end
-  return table.concat(f, ',') .. ':' .. m.own
+  local kept = m.kept > 0 and { m.kept, m.kept_until } or nil
+  local head = m.id .. ',' .. list_of({ m.ends, m.slots, m.share, m.from })
+  return table.concat({ head, list_of(kept), list_of(m.line), list_of(m.held) }, ';') .. ':' .. m.own
+end
+
+-- What only its own trips need.
+local function parse_own(m)
+  local f = numbers(m.own, 4 + 2 * #windows)
+  if not f then return false end
+  m.joined, m.seq, m.told, m.granted_at = f[1], f[2], f[3], f[4]
+  m.granted, m.used = {}, {}
+  for i = 1, #windows do m.granted[i], m.used[i] = f[3 + 2 * i], f[4 + 2 * i] end
+  return true
 end
 
 local function own_of(m)
-  local f = { text(m.joined), text(m.seq), text(m.told), text(m.granted_at) }
-  for i = 1, #windows do
-    f[TAIL - 1 + 2 * i] = text(m.granted[i])
-    f[TAIL + 2 * i] = text(m.used[i])
-  end
-  return table.concat(f, ',')
+  local f = { m.joined, m.seq, m.told, m.granted_at }
+  for i = 1, #windows do f[3 + 2 * i], f[4 + 2 * i] = m.granted[i], m.used[i] end
+  return list_of(f)
 end
 
 local all, mine = {}, nil
@@ -125,6 +142,10 @@ local function is_forgotten(m)
   return now >= m.ends + (m.share > 0 and fallback or 0) and now >= m.kept_until
 end
 
+local produced = {}
+for i, w in ipairs(windows) do
+  if w.produced then produced[#produced + 1] = i end
+end
 local members, alive, sharing, slots_alive, slots_were, shares = {}, 0, 0, 0, 0, 0
 for _, w in ipairs(windows) do w.held, w.were_held, w.left_behind = 0, 0, 0 end
 for _, m in ipairs(all) do
@@ -134,12 +155,11 @@ for _, m in ipairs(all) do
   end
   if m.ends > last then slots_were = slots_were + m.slots end
   local forgotten = is_forgotten(m)
-  for i, w in ipairs(windows) do
-    if w.produced then
-      w.were_held = w.were_held + held_of(m, i)
-      if m ~= mine and forgotten then w.left_behind = w.left_behind + held_of(m, i) end
-      if m ~= mine and not forgotten then w.held = w.held + held_of(m, i) end
-    end
+  for _, i in ipairs(produced) do
+    local w, held = windows[i], held_of(m, i)
+    w.were_held = w.were_held + held
+    if m ~= mine and forgotten then w.left_behind = w.left_behind + held end
+    if m ~= mine and not forgotten then w.held = w.held + held end
   end
   if m ~= mine and not forgotten then
     members[#members + 1] = m
@@ -157,7 +177,7 @@ if #members >= MEMBERS and not leave then return { 'full' } end
 
 local me = {
   id = id, joined = now, seq = seq, ends = later(ttl), slots = 0, since = 0, granted_at = now, told = 0, share = 0, from = now,
-  kept = 0, kept_until = 0, granted = {}, used = {}, list = {},
+  kept = 0, kept_until = 0, granted = {}, used = {},
 }
 if mine and not is_forgotten(mine) then
   me.joined, me.from = mine.joined, mine.from

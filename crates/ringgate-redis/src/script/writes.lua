@@ -7,7 +7,7 @@ if not leave then
   members[#members + 1] = me
 elseif me.kept_until > now then
   -- Gone, but what it has used by itself still counts.
-  me.ends, me.from, me.slots, me.since = now, now, 0, 0
+  me.ends, me.from, me.line = now, now, nil
   members[#members + 1] = me
 end
 local records = {}
@@ -57,13 +57,13 @@ if life_left < life - DAY / 2 then redis.call('PEXPIRE', key, text(life)) end
 local function tell(what) redis.pcall(publish, key, what) end
 
 if was_paused ~= math.max(0, paused - now) then tell('pause') end
-if slots_were > slots_alive + me.slots and slots_before + slots_after > 0 then tell('slots') end
 for _, w in ipairs(windows) do
   if w.was > w.used + w.held + w.held_by_me and w.before + w.after > 0 then
     tell('room')
     break
   end
 end
+if slots_were > slots_alive + me.slots and slots_before + slots_after > 0 then tell('slots') end
 
 local reply = {
   'ok', epoch, now, steps, math.max(0, paused - now), math.max(0, quiet - now), never and -1 or retry,

@@ -136,7 +136,7 @@ impl Model {
 
         let mine = mine.map(|mine| state.members.swap_remove(mine));
         state.forget(&terms);
-        let me = state.tell(trip, &terms, mine, met);
+        let me = state.tell(trip, &terms, mine.as_ref(), met);
         state.pause(trip.pause);
         let reply = state.serve(trip, &terms, me, slots_were, &all_were, &mut self.told);
         if was_paused != reply.paused {
@@ -278,12 +278,12 @@ impl State {
     }
 
     /// What a trip tells: what comes back, what was used, and what its process may have used by itself.
-    fn tell(&mut self, trip: &Trip, terms: &Terms, mine: Option<Member>, met: Met) -> Member {
+    fn tell(&mut self, trip: &Trip, terms: &Terms, mine: Option<&Member>, met: Met) -> Member {
         let now = self.last;
-        let known = mine.as_ref().filter(|mine| !self.is_forgotten(mine, terms)).cloned();
-        let joined = known.as_ref().map_or(now, |known| known.joined);
+        let known = mine.filter(|mine| !self.is_forgotten(mine, terms));
+        let joined = known.map_or(now, |known| known.joined);
         let starts = |index: usize| !terms.windows[index].produced;
-        if let Some(mine) = mine.as_ref().filter(|mine| mine.seq > trip.acked) {
+        if let Some(mine) = mine.filter(|mine| mine.seq > trip.acked) {
             for (index, &amount) in mine.granted.iter().enumerate().filter(|(n, _)| starts(*n)) {
                 self.give_back(index, mine.granted_at / terms.windows[index].tick, amount);
             }
@@ -295,7 +295,7 @@ impl State {
         let (mut used, mut held) = (Vec::new(), Vec::new());
         for index in 0..terms.windows.len() {
             let tally = tally(trip, index);
-            let before = mine.as_ref().map_or(tally.used_acked, |mine| mine.used[index]);
+            let before = mine.map_or(tally.used_acked, |mine| mine.used[index]);
             self.add(index, terms, tally.used.saturating_sub(before));
             used.push(tally.used);
             let holds = if starts(index) { 0 } else { tally.held };
@@ -304,7 +304,7 @@ impl State {
             }
             held.push(if trip.leave { 0 } else { holds });
         }
-        let share = self.share(trip, terms, mine.as_ref(), known.as_ref(), met);
+        let share = self.share(trip, terms, mine, known, met);
         let had = known.filter(|known| known.ends > now).map_or(0, |known| known.slots);
         Member {
             id: trip.process,
@@ -372,8 +372,7 @@ impl State {
 
     fn pause(&mut self, pause: Pause) {
         match pause {
-            Pause::Keep => {}
-            Pause::For(0) => {}
+            Pause::Keep | Pause::For(0) => {}
             Pause::For(length) => {
                 self.paused_until = self.paused_until.max(later(self.last, length));
             }

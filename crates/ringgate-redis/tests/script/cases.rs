@@ -1,7 +1,7 @@
 //! Cases by hand: what the store promises.
 
-use crate::scene::{Process, SECOND, Scene, TTL, asking, slots};
-use ringgate_redis::script::{Ask, Injected, Pause, Return, Trip};
+use crate::scene::{Process, SECOND, Scene, TTL, asking, slots, terms};
+use ringgate_redis::script::{Ask, Injected, Pause, Return, Terms, Trip};
 
 #[test]
 fn a_grant_counts_for_its_whole_time_and_two_ticks_more_at_most() {
@@ -105,6 +105,21 @@ fn the_slots_of_a_killed_process_come_back_within_their_time_to_live() {
     assert_eq!(scene.go(&mut other, slots(0, 4, 4)).slots, 4);
     // If it was only away, it has none any more.
     assert_eq!(scene.go(&mut killed, slots(0, 4, 4)).slots, 0);
+}
+
+#[test]
+fn slots_go_to_who_has_waited_longest_also_where_nothing_else_is_limited() {
+    let mut scene = Scene::new(10, None);
+    let no_windows = Terms { windows: Vec::new(), ..terms(1, Some(4)) };
+    scene.store = scene.store.with_terms(no_windows);
+    let mut processes = [1, 2, 3].map(Process::new);
+    let asks = |have, need, waited| Trip { asks: vec![], waited, ..slots(have, need, need) };
+    assert_eq!(scene.go(&mut processes[0], asks(0, 4, 1)).slots, 4);
+    assert_eq!(scene.go(&mut processes[1], asks(0, 3, 5 * SECOND)).slots, 0);
+    assert_eq!(scene.go(&mut processes[2], asks(0, 2, SECOND)).slots_wanted, 3);
+    assert_eq!(scene.go(&mut processes[0], asks(4, 0, 0)).slots_wanted, 5);
+    assert_eq!(scene.go(&mut processes[2], asks(0, 2, SECOND)).slots, 1);
+    assert_eq!(scene.go(&mut processes[1], asks(0, 3, 5 * SECOND)).slots, 3);
 }
 
 #[test]

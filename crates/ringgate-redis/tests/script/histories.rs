@@ -2,6 +2,7 @@
 
 use crate::history::{Seen, Style, World};
 use crate::server::Server;
+use redis::{Commands, PubSub};
 use ringgate_redis::script::{Store, Terms};
 use std::env;
 
@@ -28,9 +29,21 @@ fn play_all(most: u64, mut play: impl FnMut(u64) -> Seen) {
     assert!(is_one || all.has_everything(), "something never happened: {all:?}");
 }
 
-fn play(mut world: World<'_>, steps: u64) -> Seen {
+fn play(world: &mut World<'_>, steps: u64) -> Seen {
     (0..steps).for_each(|_| world.step());
     world.seen
+}
+
+/// All that arrives until the end that this test publishes.
+fn heard(listener: &mut PubSub<'_>) -> Vec<String> {
+    let mut heard = Vec::new();
+    loop {
+        let message: String = listener.get_message().unwrap().get_payload().unwrap();
+        if message == "end" {
+            return heard;
+        }
+        heard.push(message);
+    }
 }
 
 #[test]
@@ -38,9 +51,17 @@ fn the_script_does_what_the_model_does_and_never_admits_too_much() {
     let server = Server::start();
     let mut connection = server.connect();
     let store = Store::new("tests", "histories", Terms::default());
+    let mut listener = server.connect();
+    let mut listener = listener.as_pubsub();
+    listener.subscribe(store.key()).unwrap();
     play_all(HISTORIES, |seed| {
         let style = if seed % 3 == 2 { Style::CutOff } else { Style::Mixed };
-        play(World::new(seed, style, &store, Some(&mut connection)), STEPS)
+        let mut world = World::new(seed, style, &store, Some(&mut connection));
+        let seen = play(&mut world, STEPS);
+        let published = world.published;
+        let _: () = connection.publish(store.key(), "end").unwrap();
+        assert_eq!(heard(&mut listener), published);
+        seen
     });
 }
 
@@ -48,5 +69,7 @@ fn the_script_does_what_the_model_does_and_never_admits_too_much() {
 #[test]
 fn processes_that_are_cut_off_use_no_more_than_what_is_kept_free_for_them() {
     let store = Store::new("tests", "histories", Terms::default());
-    play_all(WITHOUT_A_SERVER, |seed| play(World::new(seed, Style::CutOff, &store, None), LONG));
+    play_all(WITHOUT_A_SERVER, |seed| {
+        play(&mut World::new(seed, Style::CutOff, &store, None), LONG)
+    });
 }

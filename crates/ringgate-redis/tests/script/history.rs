@@ -35,6 +35,7 @@ pub(crate) struct World<'a> {
     /// would go back.
     step: i64,
     last_trip: u64,
+    pub(crate) published: Vec<&'static str>,
     is_unused: bool,
     pub(crate) seen: Seen,
 }
@@ -47,7 +48,7 @@ pub(crate) enum Style {
 }
 
 /// How often something happened, to see that histories contain it.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone, Copy)]
 pub(crate) struct Seen {
     pub(crate) granted: u64,
     pub(crate) refused: u64,
@@ -123,6 +124,7 @@ impl<'a> World<'a> {
             saved: None,
             step: 0,
             last_trip: time,
+            published: Vec::new(),
             is_unused: random.one_in(4),
             seen: Seen::default(),
             random,
@@ -235,11 +237,10 @@ impl<'a> World<'a> {
     }
 
     fn save(&mut self) {
-        let dump = |connection: &mut &mut Connection| {
-            let dumped = redis::cmd("DUMP").arg(self.store.key()).query(*connection);
-            dumped.unwrap()
-        };
-        let dumped: Option<Option<Vec<u8>>> = self.connection.as_mut().map(dump);
+        let dumped: Option<Option<Vec<u8>>> = self
+            .connection
+            .as_mut()
+            .map(|connection| redis::cmd("DUMP").arg(self.store.key()).query(*connection).unwrap());
         self.saved = match dumped {
             None => Some((Vec::new(), self.model.clone())),
             Some(dumped) => dumped.map(|dumped| (dumped, self.model.clone())),
@@ -451,6 +452,7 @@ impl<'a> World<'a> {
             self.last_trip = self.time;
         }
         self.seen.published += self.model.published().len() as u64;
+        self.published.extend(self.model.published());
         self.seen.stale += u64::from(real.is_none());
         self.seen.pauses += u64::from(real.as_ref().is_some_and(|reply| reply.paused > 0));
         real

@@ -8,6 +8,7 @@ mod ledger;
 #[path = "../common/model.rs"]
 mod model;
 mod process;
+mod pushes;
 mod random;
 mod scene;
 mod server;

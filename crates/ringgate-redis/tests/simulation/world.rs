@@ -12,7 +12,7 @@ use std::time::Duration;
 
 const STEPS: u64 = 800;
 /// In the end: so many steps, each a part of a lease: a trip must take less than that.
-const LAST_STEPS: u64 = 20_000;
+const LAST_STEPS: u64 = 60_000;
 const PART: u32 = 6;
 
 #[derive(Debug, Clone)]
@@ -200,7 +200,7 @@ impl World {
         let now = self.time.get();
         let index = self.pick();
         match self.random.up_to(999) {
-            0..=199 => self.call(index, false),
+            0..=199 if self.counts.open.get() < 30 => self.call(index),
             200..=203 => self.kill(index),
             204..=209 => {
                 let length = self.random.one_of([20_000, 300_000, 3_000_000]);
@@ -228,7 +228,7 @@ impl World {
         }
     }
 
-    fn call(&mut self, index: usize, is_plain: bool) {
+    fn call(&mut self, index: usize) {
         let random = &mut self.random;
         let most = random.one_of([1, 10, self.setting.most_tokens]).min(self.setting.most_tokens);
         let total = random.up_to(most);
@@ -243,7 +243,7 @@ impl World {
             random.one_in(6).then(|| Duration::from_micros(random.up_to(length)))
         };
         let length = random.one_of([0, 2_000, 50_000]);
-        let mut plan = Plan {
+        let plan = Plan {
             tokens,
             priority: [Priority::High, Priority::Normal, Priority::Low]
                 [usize::try_from(random.up_to(2)).unwrap()],
@@ -253,9 +253,6 @@ impl World {
             is_try: random.one_in(8),
             patience: maybe(random, 100_000),
         };
-        if is_plain {
-            (plan.timeout, plan.patience, plan.is_try) = (None, None, false);
-        }
         self.processes[index].call(plan, &self.ledger, &self.counts);
     }
 
