@@ -67,7 +67,8 @@ impl SharedLimiterBuilder {
     /// Connects to the store at this address, such as `redis://user:password@host:6379/0` (`rediss` for TLS, with one of the features for it), and
     /// spawns the [driver](crate::Driver) on tokio.
     ///
-    /// A store that is not there is no error: calls wait until it is.
+    /// A store that is not there is no error: calls wait until it is. The driver ends when the limiter was [closed](SharedLimiter::close) and its calls have
+    /// ended, or with the runtime; while the limiter is idle it does nothing.
     ///
     /// # Errors
     ///

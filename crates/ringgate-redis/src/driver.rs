@@ -69,6 +69,7 @@ pub(crate) struct Settings {
 ///
 /// A trip for each batch of calls; three in a time to live while calls are in flight and nothing else happens; none while the limiter is idle.
 #[must_use = "a limiter without its driver gets no leases"]
+#[expect(clippy::struct_excessive_bools, reason = "each is known by itself")]
 pub struct Driver<L> {
     lessee: Lessee,
     /// Away while a trip is under way.
@@ -103,6 +104,8 @@ pub struct Driver<L> {
     failures: u32,
     retry_at: u64,
     asked: Option<Asked>,
+    /// The last answer brought what the first call in line needed, and nothing was taken since.
+    in_vain: bool,
     /// Of what all calls in line need, about so much can be had at a time, in [`WHOLE`]ths: what one limit refuses is not to be taken of
     /// the others.
     part: u64,
@@ -175,6 +178,7 @@ impl<L: Link> Driver<L> {
             failures: 0,
             retry_at: 0,
             asked: None,
+            in_vain: false,
             part: WHOLE,
             misses: 0,
             pushed: None,

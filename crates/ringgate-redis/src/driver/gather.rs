@@ -11,6 +11,10 @@ impl<L: Link> Driver<L> {
         let is_closed = self.lessee.limiter().is_closed();
         let is_idle = self.now >= self.leaves_at() && self.tried_none();
         let leave = (is_closed || is_idle) && !self.is_busy() && self.gives_back_all();
+        if self.in_vain && self.limits.iter().any(|window| window.need().least > 0) {
+            // What came earlier has ended before the rest came. All of it together, then.
+            self.reclaim_all();
+        }
         if !leave {
             self.give_back_what_others_need();
         }

@@ -19,8 +19,10 @@ impl<L: Link> Driver<L> {
         for n in 0..self.limits.len() {
             was_used |= self.look_at(n);
         }
+        self.in_vain &= !was_used;
         self.used_turn |= was_used && self.slots_out() > 0;
-        if was_used || self.is_busy() {
+        let has_tries = self.limits.iter().any(|window| window.tried > 0);
+        if was_used || has_tries || self.is_busy() {
             self.busy_at = now;
         }
         if now >= self.slots_until && self.share.is_none() {
@@ -32,7 +34,7 @@ impl<L: Link> Driver<L> {
         self.look_at_share();
     }
 
-    /// Whether calls have taken any of it since the last look, or tried to.
+    /// Whether calls have taken any of it since the last look.
     fn look_at(&mut self, n: usize) -> bool {
         let now = self.now;
         // Held first: what is settled meanwhile is then told twice, and not left out.
@@ -56,7 +58,7 @@ impl<L: Link> Driver<L> {
         (window.first, window.in_line) = (demand.first, demand.in_line);
         window.tried = window.tried.max(demand.tried);
         window.is_held = is_produced && held > left;
-        demand.tried > 0 || took
+        took
     }
 
     /// What has come back, as much as one trip takes.

@@ -22,7 +22,7 @@ impl<L: Link> Driver<L> {
         };
         self.end_share();
         (self.failures, self.retry_at, self.pushed) = (0, 0, None);
-        self.took = now - began;
+        self.took = now.saturating_sub(began);
         if self.refuses {
             self.refuses = false;
             self.lessee.refuse_all(false);
@@ -98,6 +98,9 @@ impl<L: Link> Driver<L> {
             Some(part) if part > 0 => self.part = (self.part * part / WHOLE).max(1),
             _ => {}
         }
+        let mut asks = trip.asks.iter().zip(&reply.windows);
+        let is_asked = trip.asks.iter().any(|ask| ask.least > 0);
+        self.in_vain = is_asked && asks.all(|(ask, granted)| granted.amount >= ask.least);
     }
 
     /// When to make the next trip for what was not granted.

@@ -87,6 +87,45 @@ async fn slots_are_shared() {
 }
 
 #[tokio::test]
+async fn what_a_call_has_not_used_comes_back_to_others_before_the_window_is_over() {
+    let server = Server::start();
+    let limits = || Limiter::builder().tokens(10, Duration::from_secs(600));
+    let first = soon(builder(limits()).connect(server.url())).await.unwrap();
+    let second = soon(builder(limits()).connect(server.url())).await.unwrap();
+    let permit = soon(first.call().input_tokens(10).acquire()).await.unwrap();
+    let waits = tokio::spawn(second.call().input_tokens(9).acquire_owned());
+    until(|| second.waiters() == 1).await;
+    permit.settle(Usage::new(1, 0));
+    assert!(soon(waits).await.unwrap().is_ok());
+}
+
+#[tokio::test]
+async fn while_the_store_is_away_a_process_uses_its_share() {
+    let mut server = Server::start();
+    let share = WhileAway::Share { after: Duration::ZERO, lasts: Duration::from_secs(60) };
+    let second = Duration::from_secs(1);
+    let limits = || Limiter::builder().rate(Rate::new(20, second)).max_concurrent(4);
+    let connect = || builder(limits()).while_away(share).connect(server.url());
+    let limiter = soon(connect()).await.unwrap();
+    let other = soon(connect()).await.unwrap();
+    // Both have calls in flight, so neither leaves.
+    let calls = [soon(limiter.acquire()).await.unwrap(), soon(other.acquire()).await.unwrap()];
+    until(|| limiter.status().processes == 2).await;
+    drop(calls);
+    let call = soon(limiter.acquire()).await.unwrap();
+    server.kill();
+    until(|| limiter.status().is_share).await;
+    drop(call);
+    // Two slots of four, as many as there are processes.
+    let calls = [soon(limiter.acquire()).await.unwrap(), soon(limiter.acquire()).await.unwrap()];
+    assert_eq!(limiter.available_permits(), 0);
+    drop(calls);
+    server.start_again();
+    until(|| limiter.try_acquire().is_err() && limiter.status().is_connected()).await;
+    assert!(!limiter.status().is_share);
+}
+
+#[tokio::test]
 async fn a_pause_is_for_all_and_so_is_its_end() {
     let server = Server::start();
     let first = soon(builder(limits()).connect(server.url())).await.unwrap();

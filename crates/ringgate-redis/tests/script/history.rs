@@ -518,7 +518,7 @@ fn terms(random: &mut Random) -> Terms {
     let window = |random: &mut Random| {
         let kept = 1 + random.up_to(2_000_000);
         let ticks = random.one_of([3, 40, 1000]);
-        let limit = random.one_of([3, 30, 30_000]);
+        let limit = random.one_of([3, 30, 30_000, 1 << 48]);
         let tick = kept.div_ceil(1 + random.up_to(ticks));
         let produced = random.one_in(3);
         Window { limit: random.up_to(limit), kept, tick, produced }

@@ -1,6 +1,7 @@
 //! Shares of processes that are cut off, windows that count as produced, and what is used beyond a grant: by hand.
 
 use crate::scene::{Process, SECOND, Scene, TTL, asking, slots, terms};
+use redis::Commands;
 use ringgate_redis::script::{Ask, Return, StoreError, Tally, Terms, Trip, Window};
 
 const FALLBACK: u64 = 60 * SECOND;
@@ -97,7 +98,13 @@ fn a_process_that_is_apart_gets_nothing_and_after_its_return_its_share_is_free_f
     let [mut first, mut other] = two(&mut scene);
     let reply = scene.go_on(&mut other, Trip { apart: true, ..asking(1) });
     assert_eq!((reply.windows[0].amount, reply.retry), (0, Some(0)));
-    assert_eq!(scene.go_on(&mut first, asking(10)).windows[0].amount, 5, "the rest is kept free");
+    let ahead = Trip { asks: vec![Ask { least: 0, need: 0, want: 20 }], ..asking(0) };
+    assert_eq!(
+        scene.go_on(&mut first, ahead).windows[0].amount,
+        2,
+        "half of what is not kept free"
+    );
+    assert_eq!(scene.go_on(&mut first, asking(3)).windows[0].amount, 3);
     assert_eq!(scene.go_on(&mut other, asking(1)).windows[0].amount, 0, "also from itself");
     live(&mut scene, SPAN - 1, &mut [&mut first, &mut other]);
     assert_eq!(scene.go_on(&mut first, asking(10)).windows[0].amount, 5);
@@ -164,14 +171,34 @@ fn after_a_loss_what_no_process_has_claimed_is_kept_free() {
 
 #[test]
 fn a_user_may_vouch_for_a_limit_that_was_never_used() {
-    let mut scene = with_shares(10, None);
+    let mut scene = with(terms(10, None));
     scene.at.uptime = 0;
     let mut process = Process::new(1);
     let first = Trip { unused: true, ..asking(1) };
     assert_eq!(scene.go_on(&mut process, first.clone()).windows[0].amount, 1);
     // Not once it is known: its own process knows better.
     scene.at.run = 2;
+    assert_eq!(scene.go_on(&mut process, first.clone()).windows[0].amount, 0);
+    scene.at.run = 3;
+    let key = scene.store.key().to_owned();
+    let _: () = scene.connection.del(key).unwrap();
     assert_eq!(scene.go_on(&mut process, first).windows[0].amount, 0);
+}
+
+#[test]
+fn a_share_of_a_large_limit_is_exact() {
+    // Its product with the share is no number that the script has.
+    let limit = (1 << 52) - 5;
+    let mut scene = with_shares(limit, None);
+    let mut processes = [1, 2, 3].map(Process::new);
+    for _ in 0..4 {
+        for process in &mut processes {
+            scene.go_on(process, asking(0));
+        }
+    }
+    scene.go_on(&mut processes[2], Trip { apart: true, ..asking(0) });
+    let share = u64::try_from(u128::from(limit) * 333_333 / 1_000_000).unwrap();
+    assert_eq!(scene.go_on(&mut processes[0], asking(limit)).windows[0].amount, limit - share);
 }
 
 #[test]

@@ -3,7 +3,8 @@
 //! A ledger by the true time checks each admission. In the end, with a network and a store in order, nobody hangs, and all that was leased
 //! has come back.
 //!
-//! `RINGGATE_REDIS_SEED` runs one history, that of this seed. `RINGGATE_REDIS_HISTORIES` runs so many.
+//! `RINGGATE_REDIS_SEED` runs one history, that of this seed. `RINGGATE_REDIS_HISTORIES` runs so many. `RINGGATE_REDIS_TRACE` shows trips and
+//! admissions.
 
 mod ledger;
 #[path = "../common/model.rs"]
@@ -28,25 +29,26 @@ fn processes_keep_the_limits_and_nobody_hangs() {
         None => 0..number("RINGGATE_REDIS_HISTORIES").unwrap_or(HISTORIES),
     };
     let is_one = seeds.end - seeds.start == 1;
-    let mut all = [0; 12];
+    let mut all = [0; 13];
     for seed in seeds {
         // Shown if the test fails.
         println!("RINGGATE_REDIS_SEED={seed}");
         let mut world = World::new(seed);
         world.run();
         world.end();
-        let (seen, admitted, by_itself, refused) = world.seen();
+        let (seen, [admitted, by_itself, refused, clocks]) = world.seen();
         let Seen { trips, granted, lost, repeated, late, steps, restarts, apart, pushes } = seen;
         let numbers = [
             trips, granted, lost, repeated, late, steps, restarts, apart, pushes, admitted,
-            by_itself, refused,
+            by_itself, refused, clocks,
         ];
         for (sum, number) in all.iter_mut().zip(numbers) {
             *sum += number;
         }
     }
     println!(
-        "trips, granted, lost, repeated, late, steps of the clock, restarts, from apart, pushes, admitted, by shares, timeouts: {all:?}"
+        "trips, granted, lost, repeated, late, steps of the clock, restarts, from apart, pushes, \
+         admitted, by shares, refused, clocks set back: {all:?}"
     );
-    assert!(is_one || all.iter().all(|&seen| seen > 10), "something never happened: {all:?}");
+    assert!(is_one || all.iter().all(|&seen| seen > 4), "something never happened: {all:?}");
 }

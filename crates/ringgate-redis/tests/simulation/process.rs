@@ -54,7 +54,7 @@ impl Process {
     ) -> Self {
         let clock = ManualClock::new();
         // Its clock has another beginning.
-        clock.set(Timestamp::from_nanos(random.up_to(1 << 50)));
+        clock.set(Timestamp::from_nanos((1 << 40) + random.up_to(1 << 50)));
         let contact = Rc::new(Cell::new(network.borrow().time.get()));
         let cut_until = Rc::new(Cell::new(0));
         let way = Way::new(network, &contact, &cut_until);

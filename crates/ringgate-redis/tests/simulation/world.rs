@@ -4,6 +4,7 @@ use crate::ledger::{Ledger, Limited};
 use crate::network::{Network, Seen};
 use crate::process::{Counts, Plan, Process};
 use crate::random::Random;
+use ringgate::time::{Clock, Timestamp};
 use ringgate::{Limiter, LimiterBuilder, Priority, Rate, Usage};
 use ringgate_redis::{ConfigError, SharedLimiter, SharedLimiterBuilder, WhileAway};
 use std::cell::{Cell, RefCell};
@@ -37,6 +38,11 @@ pub(crate) struct World {
     /// Calls that were in processes which were killed.
     killed: u64,
     next: u64,
+    clocks: u64,
+    /// Calls come faster than they can go.
+    is_crowded: bool,
+    /// Tasks that were woken are polled late.
+    is_lazy: bool,
     /// Long steps until then: the store is away for long.
     long_until: u64,
 }
@@ -80,7 +86,7 @@ fn limits(random: &mut Random) -> (LimiterBuilder, Vec<Limited>, Option<usize>, 
         limits = limits.output_tokens(limit, millis(length));
         most = most.min(limit);
     }
-    let slots = random.one_in(2).then(|| 1 + usize::try_from(random.up_to(5)).unwrap());
+    let slots = (!random.one_in(3)).then(|| 1 + usize::try_from(random.up_to(5)).unwrap());
     if let Some(slots) = slots {
         limits = limits.max_concurrent(slots);
     }
@@ -108,6 +114,8 @@ impl World {
         let mut network = Network::new(random.next(), terms, Rc::clone(&time));
         network.losses = random.one_of([0, 8, 40]);
         network.delay = 500 + random.up_to(6_000);
+        let is_crowded = random.one_in(2);
+        let is_lazy = random.one_in(2);
         let ledger = Ledger::new(limited.clone(), slots, Rc::clone(&time));
         let mut world = Self {
             random,
@@ -121,6 +129,9 @@ impl World {
             counts: Rc::default(),
             killed: 0,
             next: 1,
+            clocks: 0,
+            is_crowded,
+            is_lazy,
             long_until: 0,
         };
         for _ in 0..=world.random.up_to(3) {
@@ -139,16 +150,27 @@ impl World {
     }
 
     pub(crate) fn run(&mut self) {
-        for _ in 0..STEPS {
+        let uses_shares = self.setting.while_away != WhileAway::Wait && self.random.one_in(2);
+        for step in 0..STEPS {
             let now = self.time.get();
+            if step == STEPS / 4 && uses_shares {
+                let until = now + 5_000_000 + self.random.up_to(12_000_000);
+                self.network.borrow_mut().down_until = until;
+                self.long_until = until;
+            }
             let most = if now < self.long_until {
-                30_000
+                60_000
             } else {
                 self.random.one_of([100, 2_000, 10_000])
             };
             let length = 1 + self.random.up_to(most);
             self.pass(length);
             self.act();
+            if now < self.long_until && self.counts.open.get() < 30 {
+                // So many that shares are used up.
+                let index = self.pick();
+                self.call(index);
+            }
         }
     }
 
@@ -176,7 +198,9 @@ impl World {
         for _ in 0..20_000 {
             let mut polled = false;
             for process in &mut self.processes {
-                if !process.is_stopped(now) {
+                // Some runtimes are busy with other things.
+                let is_late = self.is_lazy && self.random.one_in(4);
+                if !process.is_stopped(now) && !is_late {
                     let was_share = process.limiter.status().is_share;
                     polled |= process.tasks.poll_one(&mut self.random);
                     if was_share && !process.limiter.status().is_share {
@@ -200,7 +224,11 @@ impl World {
         let now = self.time.get();
         let index = self.pick();
         match self.random.up_to(999) {
-            0..=199 if self.counts.open.get() < 30 => self.call(index),
+            choice if choice < 200 || choice >= 250 && self.is_crowded => {
+                if self.counts.open.get() < 30 {
+                    self.call(index);
+                }
+            }
             200..=203 => self.kill(index),
             204..=209 => {
                 let length = self.random.one_of([20_000, 300_000, 3_000_000]);
@@ -224,7 +252,22 @@ impl World {
             227..=228 => self.processes[index].limiter.pause(millis(self.random.up_to(200))),
             229 => self.processes[index].limiter.resume(),
             230..=231 if self.processes.len() < 5 => self.join(),
+            232 => self.step_clock_back(index),
             _ => {}
+        }
+    }
+
+    /// Of a process: its leases would last too long.
+    fn step_clock_back(&mut self, index: usize) {
+        let length = self.random.one_of([1_000, 100_000, 5_000_000]);
+        let length = Duration::from_micros(self.random.up_to(length));
+        let process = &mut self.processes[index];
+        // Not while the driver may be late: calls could go before it looks.
+        if process.stopped_until <= self.time.get() && !self.is_lazy {
+            let back = u64::try_from(length.as_nanos()).unwrap();
+            process.clock.set(Timestamp::from_nanos(process.clock.now().as_nanos() - back));
+            self.clocks += 1;
+            self.poll();
         }
     }
 
@@ -272,6 +315,7 @@ impl World {
         let mut network = self.network.borrow_mut();
         (network.losses, network.delay, network.down_until) = (0, 1_000, 0);
         drop(network);
+        self.is_lazy = false;
         for process in &mut self.processes {
             process.stopped_until = 0;
             process.cut_until.set(0);
@@ -329,13 +373,9 @@ impl World {
         panic!("{what}: {} calls, {limiters:#?}", self.counts.open.get());
     }
 
-    pub(crate) fn seen(&self) -> (Seen, u64, u64, u64) {
+    pub(crate) fn seen(&self) -> (Seen, [u64; 4]) {
         let admitted = self.ledger.borrow().admitted;
-        (
-            self.network.borrow().seen,
-            admitted,
-            self.counts.by_itself.get(),
-            self.counts.refused.get(),
-        )
+        let (by_itself, refused) = (self.counts.by_itself.get(), self.counts.refused.get());
+        (self.network.borrow().seen, [admitted, by_itself, refused, self.clocks])
     }
 }
