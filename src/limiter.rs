@@ -13,6 +13,7 @@ mod observe;
 mod pause;
 mod permit;
 mod reserved;
+mod rouser;
 mod snapshot;
 mod stats;
 mod wait;
@@ -22,12 +23,13 @@ pub use acquire::{LimiterAcquire, LimiterAcquireOwned};
 pub use build_leased::BuildLeasedError;
 pub use builder::LimiterBuilder;
 pub use call::LimiterCall;
-pub use leased_limit::LeasedLimit;
-pub use lessee::{Demand, Lessee, Rouser};
+pub use leased_limit::{Demand, LeasedLimit};
+pub use lessee::Lessee;
 #[cfg(feature = "metrics")]
 pub use metrics::describe_metrics;
 pub use permit::{LimiterPermit, OwnedLimiterPermit};
 pub use reserved::{LimiterReservation, OwnedLimiterReservation};
+pub use rouser::Rouser;
 pub use snapshot::LimiterSnapshot;
 pub use stats::{
     LimitStats, LimiterStats, ObservedAnswers, RefusedCalls, TokenStats, WaitingCalls,

@@ -33,7 +33,8 @@ impl LimiterBuilder {
     ///
     /// # Cost
     ///
-    /// A call takes one compare-and-swap and some ten loads for each limit, and one reading of the clock. 4.5 KiB for each limit.
+    /// A call takes one compare-and-swap and some ten loads for each limit, and one reading of the clock: two if slots are leased, and more
+    /// in a pause. With more than three limits each call allocates. 4.5 KiB for each limit.
     ///
     /// # Errors
     ///
@@ -71,7 +72,7 @@ impl LimiterBuilder {
         }
         // They begin with none.
         let leased = slots.map(|_| Arc::new(Semaphore::new(0)));
-        let concurrency = Concurrency::new(slots, leased.clone().or(self.semaphore));
+        let concurrency = Concurrency::new(slots, self.semaphore).with_leased(leased.clone());
         let time = self.time.unwrap_or_default();
         let rates = self
             .rates

@@ -150,9 +150,10 @@ impl<'a> LimiterCall<'a> {
             Ok(kept) => Ok(kept),
             Err(refused) => {
                 core.count_refusal(refused.limit());
-                core.tell_refusal(&refused);
                 core.note_refusal(&self.ask, &refused);
                 core.ring_if_noted();
+                // Last: a subscriber may panic.
+                core.tell_refusal(&refused);
                 Err(refused)
             }
         }

@@ -1,4 +1,4 @@
-//! A leased limit, as a plain value.
+//! A leased limit, and what calls need of it, as plain values.
 
 use crate::error::Limit;
 use crate::limiter_core::Leased;
@@ -71,4 +71,18 @@ impl LeasedLimit {
     pub const fn counts_as_produced(&self) -> bool {
         self.counts_as_produced
     }
+}
+
+/// What calls need of a leased limit. From [`Lessee::demand`](crate::Lessee::demand). The numbers are of nearly the same moment, and for information: a call may
+/// come or go meanwhile.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash)]
+#[non_exhaustive]
+pub struct Demand {
+    /// What the first call in line needs; 0 if none is in line. It may be what another one needs for a moment, or while nobody polls
+    /// the first: a call that has not shown itself for longer than the [grace](crate::LimiterBuilder::grace) is passed over.
+    pub first: u64,
+    /// What all calls in line need together.
+    pub in_line: u64,
+    /// The most that a call asked for that was refused, at once or at the end of its timeout, for lack of a lease, since the last look.
+    pub tried: u64,
 }

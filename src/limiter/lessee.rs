@@ -1,8 +1,9 @@
 //! The one who grants leases to a limiter.
 
 use super::Limiter;
-use super::leased_limit::LeasedLimit;
+use super::leased_limit::{Demand, LeasedLimit};
 use super::permit::LimiterTime;
+use super::rouser::Rouser;
 use crate::limiter_core::{Core, Leased, Leasing};
 use crate::raw::leases::Granter;
 use crate::semaphore::Semaphore;
@@ -11,19 +12,6 @@ use core::fmt;
 use core::future::Future;
 use core::time::Duration;
 use std::sync::Arc;
-
-/// What calls need of a leased limit. From [`Lessee::demand`]. The numbers are of nearly the same moment, and for information: a call may
-/// come or go meanwhile.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash)]
-#[non_exhaustive]
-pub struct Demand {
-    /// What the first call in line needs; 0 if none is in line. For a moment it may be what another one needs.
-    pub first: u64,
-    /// What all calls in line need together.
-    pub in_line: u64,
-    /// The most that a call asked for that was refused at once, for lack of a lease, since the last look.
-    pub tried: u64,
-}
 
 /// The granter's side of a limiter whose limits are kept somewhere else. From [`LimiterBuilder::build_leased`](crate::LimiterBuilder::build_leased).
 ///
@@ -55,8 +43,11 @@ pub struct Demand {
 ///
 /// # The clock
 ///
-/// A lease ends by the limiter's clock. If that jumps back by more than a second, leases would last longer: once the lessee is called
-/// after that, all of them end. A call that has read the clock just before the end may still go just after it.
+/// A lease ends by the limiter's clock. If that jumps back by more than a second, at once or in small steps, leases would last longer.
+/// Once the lessee grants, takes back or looks for [changes](Self::changed) after that, all of them end, and times that were
+/// [told](Self::not_before) are forgotten. A grant that notices the jump has a time of before it: its lease has ended, too. No lease lasts
+/// longer than the limit is [kept](LeasedLimit::kept), or an hour if that is more. A jump that the clock has caught up with by then is
+/// not seen: until then leases last longer by as much. A call that has read the clock just before the end may still go just after it.
 pub struct Lessee {
     core: Arc<Core>,
     leasing: Arc<Leasing>,
@@ -64,9 +55,12 @@ pub struct Lessee {
     /// For each limit.
     granting: Vec<Granting>,
     slots: Option<Slots>,
-    /// The newest reading of the clock.
+    /// The newest reading of the clock since it has jumped back.
     seen: Timestamp,
 }
+
+/// Unless the limit is kept for longer.
+const LONGEST_LEASE: Duration = Duration::from_secs(3_600);
 
 struct Granting {
     by: Granter,
@@ -133,7 +127,8 @@ impl Lessee {
     ///
     /// An amount above the limit counts as the limit. Seven leases of a limit are live at a time: an eighth ends the oldest, of which
     /// the rest comes back as [unused](Self::take_unused). An earlier `until` than that of older leases holds for these, too. One that has
-    /// come already is granted, and comes back.
+    /// come already is granted, and comes back. One that is later than the limit is [kept](LeasedLimit::kept), and than an hour, counts as
+    /// the later of these.
     ///
     /// It wakes those in line for whom there is room.
     ///
@@ -141,12 +136,16 @@ impl Lessee {
     ///
     /// Only if a waker it calls panics; by then the lease is granted.
     pub fn grant(&mut self, n: usize, amount: u64, until: Timestamp) -> Option<u64> {
-        self.notice_jump();
+        let now = self.now();
+        let has_jumped = self.notice_jump(now);
         let leased = self.leasing.limits().get(n)?;
+        let longest = now.saturating_add(leased.kept().max(LONGEST_LEASE));
+        let until = until.min(if has_jumped { now } else { longest });
         let Granting { by, mark } = self.granting.get_mut(n)?;
         let number = leased.leases().grant(by, amount.min(leased.rule().limit()), until)?;
         leased.set_not_before(None);
         leased.leases().set_mark(*mark);
+        // MUTANTS: leases grant 3
         self.core.look_for_leases_again();
         Some(number)
     }
@@ -160,7 +159,7 @@ impl Lessee {
     /// Takes up to `amount` of what is left of limit `n` out of use, the oldest leases first. It comes back as
     /// [unused](Self::take_unused). Returns how much it is.
     pub fn reclaim(&mut self, n: usize, amount: u64) -> u64 {
-        let now = self.notice_jump();
+        let now = self.now_after_jumps();
         let leased = self.leasing.limits().get(n).zip(self.granting.get_mut(n));
         leased
             .map_or(0, |(leased, granting)| leased.leases().reclaim(&mut granting.by, now, amount))
@@ -170,14 +169,18 @@ impl Lessee {
     ///
     /// It wakes those in line for whom there is a slot.
     ///
+    /// Slots have no end of their own: if nobody takes them back they are there, and calls hold theirs for as long as they last. A granter
+    /// who needs an end gives every call a limit with leases beside them: without a lease it does not go, whatever slots there are.
+    ///
     /// # Panics
     ///
     /// Only if a waker it calls panics; by then the slots are there.
     pub fn set_slots(&mut self, slots: usize) {
         let Some(Slots { most, permits, granted }) = &mut self.slots else { return };
         let before = core::mem::replace(granted, slots.min(*most));
-        if *granted >= before {
+        if *granted > before {
             permits.add_permits(*granted - before);
+            self.core.look_for_slots_again();
         } else {
             permits.reduce_permits(before - *granted);
         }
@@ -198,9 +201,8 @@ impl Lessee {
     }
 
     /// All calls are refused with [`Limit::Lease`](crate::Limit::Lease), for good and those in line included, until it is called
-    /// with `false`.
-    ///
-    /// Calls that wait for a slot alone are refused when they look at the time next, as with [`stop`](Limiter::stop).
+    /// with `false`. Those that stand for a permit of a shared [semaphore](crate::LimiterBuilder::semaphore) are refused when they look at
+    /// the time next, as with [`stop`](Limiter::stop).
     ///
     /// # Panics
     ///
@@ -215,11 +217,12 @@ impl Lessee {
     /// out, was [reclaimed](Self::reclaim), or calls have used less than they had reserved. The oldest leases come first.
     ///
     /// Nothing is told twice. Only the newest 512 leases are told of: what comes back of older ones is lost, so it counts as used.
-    /// So does what a call gives back of a third lease, if it was of more than two. Of limits that
+    /// So does what a call gives back of a third lease, if it was of more than two, and of the second newest what is above 2^24 − 1. It
+    /// allocates if something has come back. Of limits that
     /// [count as produced](LeasedLimit::counts_as_produced) nothing is told here: see [`held`](Self::held).
     #[must_use = "what it tells is not told again"]
     pub fn take_unused(&mut self, n: usize, most: usize) -> Vec<(u64, u64)> {
-        let now = self.notice_jump();
+        let now = self.now_after_jumps();
         let leased = self.leasing.limits().get(n).zip(self.granting.get_mut(n));
         leased.map_or_else(Vec::new, |(leased, granting)| {
             leased.leases().take_unused(&mut granting.by, now, most)
@@ -249,17 +252,25 @@ impl Lessee {
     pub fn demand(&mut self, n: usize) -> Demand {
         let Some(leased) = self.limit(n) else { return Demand::default() };
         let (in_line, tried) = leased.demand().in_line_and_tried();
-        Demand { first: self.leasing.first_needs(n).min(in_line), in_line, tried }
+        let first = self.leasing.first_needs(n, self.now());
+        Demand { first: first.min(in_line), in_line, tried }
     }
 
-    /// How long the first call in line has waited; `None` if none is in line.
+    /// How many calls were refused for lack of a leased slot, at once or at the end of their timeout, since the last look. It forgets them.
+    /// Those do not count that a slot would not have helped: all that the builder has were granted and in use.
+    pub fn slots_tried(&mut self) -> usize {
+        usize::try_from(self.leasing.take_slots_tried()).unwrap_or(usize::MAX)
+    }
+
+    /// How long the first call in line has waited; `None` if none is in line. Who that is, is told as by [`demand`](Self::demand); zero
+    /// while nobody is known to be.
     #[must_use]
     pub fn waited(&self) -> Option<Duration> {
         if self.waiters() == 0 {
             return None;
         }
         let now = self.now();
-        let since = self.leasing.first_since().unwrap_or(now);
+        let since = self.leasing.first_since(now).unwrap_or(now);
         Some(now.saturating_duration_since(since))
     }
 
@@ -296,22 +307,23 @@ impl Lessee {
     /// Completes when something has changed since it last completed:
     ///
     /// * a call has joined the line, or another is the first in it;
-    /// * a call was refused at once for lack of a lease or a slot;
+    /// * a call was refused, at once or at the end of its timeout, for lack of a lease or a slot;
     /// * less is left of a limit than its [mark](Self::set_mark);
     /// * the limiter was paused, stopped, resumed or closed;
     /// * a [`Rouser`] was called.
     ///
-    /// It may also complete without a change. Of several changes it completes once.
+    /// The end of a lease is no change: whoever wants to know sleeps until then. It may also complete without a change. Of several changes it completes once.
     ///
     /// # Cancel safety
     ///
     /// Dropping the future loses no change: the next call of it completes.
     pub async fn changed(&mut self) {
         loop {
-            let has_rung = self.leasing.bell().arm();
             // After it is armed: whoever changes something later rings.
-            let now = self.notice_jump();
+            let (has_rung, now) = self.leasing.bell().arm_and(|| self.now());
+            self.notice_jump(now);
             if self.take_low(now) || has_rung {
+                self.leasing.bell().disarm();
                 return;
             }
             if let Ok(ring) = self.leasing.bell().wait().await {
@@ -344,15 +356,23 @@ impl Lessee {
         self.leasing.limits().get(n)
     }
 
-    /// Reads the clock. If it has jumped back, leases would last longer: they end.
-    fn notice_jump(&mut self) -> Timestamp {
-        let now = self.now();
-        let before = core::mem::replace(&mut self.seen, now);
-        if before.saturating_duration_since(now) > JUMP {
+    /// If the clock has jumped back, leases would last longer: they end. Returns whether it has.
+    fn notice_jump(&mut self, now: Timestamp) -> bool {
+        let has_jumped = self.seen.saturating_duration_since(now) > JUMP;
+        if has_jumped {
             for (leased, granting) in self.leasing.limits().iter().zip(&mut self.granting) {
                 leased.leases().reclaim(&mut granting.by, now, u64::MAX);
+                leased.set_not_before(None);
             }
         }
+        // Small steps back add up.
+        self.seen = if has_jumped { now } else { self.seen.max(now) };
+        has_jumped
+    }
+
+    fn now_after_jumps(&mut self) -> Timestamp {
+        let now = self.now();
+        self.notice_jump(now);
         now
     }
 }
@@ -365,41 +385,5 @@ impl fmt::Debug for Lessee {
             .field("slots", &self.slots())
             .field("waiters", &self.waiters())
             .finish_non_exhaustive()
-    }
-}
-
-/// Makes [`Lessee::changed`] complete. From [`Lessee::rouser`].
-///
-/// ```
-/// use ringgate::{Limiter, Rate};
-///
-/// # #[tokio::main(flavor = "current_thread")]
-/// # async fn main() -> Result<(), ringgate::BuildLeasedError> {
-/// let (_, mut lessee) = Limiter::builder().rate(Rate::per_minute(60)).build_leased()?;
-/// let rouser = lessee.rouser();
-/// std::thread::spawn(move || rouser.rouse());
-/// lessee.changed().await;
-/// # Ok(())
-/// # }
-/// ```
-#[derive(Clone)]
-pub struct Rouser {
-    core: Arc<Core>,
-}
-
-impl Rouser {
-    /// Makes [`Lessee::changed`] complete, now or when it is called next.
-    ///
-    /// # Panics
-    ///
-    /// Only if the waker of that future panics.
-    pub fn rouse(&self) {
-        self.core.ring();
-    }
-}
-
-impl fmt::Debug for Rouser {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Rouser").finish_non_exhaustive()
     }
 }

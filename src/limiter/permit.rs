@@ -48,8 +48,13 @@ impl<H: Deref<Target = Core>> Held<H> {
         // Last: the clock may panic, and then the slot and the tokens are given back.
         if let Some(unsettled) = &held.unsettled {
             held.lease.begin(&unsettled.core);
-            // It runs a waker, which may panic, too.
-            unsettled.core.ring_if_noted();
+            // It runs the waker of the one who grants leases, which may panic, too. Then the call is not made.
+            if let Some(panics) = unsettled.core.ring_if_noted_and_catch() {
+                if !std::thread::panicking() {
+                    held.give_back();
+                }
+                panics.resume();
+            }
         }
         held
     }

@@ -104,8 +104,9 @@ impl<H: Handle> Admission<H> {
             (Err(refused), core) => {
                 if let Some(core) = core {
                     core.count_refusal(refused.limit());
-                    core.tell_refusal(&refused);
                     core.ring_if_noted();
+                    // Last: a subscriber may panic.
+                    core.tell_refusal(&refused);
                 }
                 Err(refused)
             }

@@ -296,15 +296,6 @@ pub(super) enum Share<'a> {
     Leased(InLine<'a>),
 }
 
-impl Share<'_> {
-    /// The call is the first in line.
-    pub(super) fn show_first(&self) {
-        if let Self::Leased(in_line) = self {
-            in_line.show();
-        }
-    }
-}
-
 const SHARES: usize = 32;
 
 /// The calls in line by the part of a limit that they need.

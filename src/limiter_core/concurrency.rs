@@ -1,4 +1,5 @@
-//! The limit on calls in flight: slots. Each is one of the limiter's own, a permit of a shared semaphore, or both.
+//! The limit on calls in flight: slots. Each is one of the limiter's own, a permit of a shared semaphore, or both. If slots are leased,
+//! each of its own goes with a permit of the semaphore that they are granted by. Nobody waits there.
 
 use super::gate::Gate;
 use crate::error::{Limit, Refused};
@@ -11,18 +12,25 @@ pub(crate) struct Concurrency {
     /// The limiter's own slots; `None` if they are not limited.
     own: Option<u32>,
     shared: Option<Arc<Semaphore>>,
+    /// As many of its own as were granted.
+    leased: Option<Arc<Semaphore>>,
 }
 
 impl Concurrency {
     pub(crate) fn unlimited() -> Self {
-        Self { own: None, shared: None }
+        Self { own: None, shared: None, leased: None }
     }
 
     /// A maximum beyond what a semaphore can count is no limit, and one beyond what the gate can count saturates there.
     pub(crate) fn new(max_concurrent: Option<usize>, shared: Option<Arc<Semaphore>>) -> Self {
         let own = max_concurrent.filter(|max| *max < Semaphore::MAX_PERMITS);
         let own = own.map(|max| u32::try_from(max).unwrap_or(u32::MAX));
-        Self { own, shared }
+        Self { own, shared, leased: None }
+    }
+
+    /// The same, and of its own slots as many may be used as this semaphore has permits.
+    pub(crate) fn with_leased(self, leased: Option<Arc<Semaphore>>) -> Self {
+        Self { leased, ..self }
     }
 
     pub(super) fn gate(&self) -> Gate {
@@ -31,6 +39,11 @@ impl Concurrency {
 
     pub(super) fn shared(&self) -> Option<&Semaphore> {
         self.shared.as_deref()
+    }
+
+    #[inline]
+    pub(super) fn leased(&self) -> Option<&Semaphore> {
+        self.leased.as_deref()
     }
 
     pub(super) fn is_limited(&self) -> bool {

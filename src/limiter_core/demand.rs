@@ -2,8 +2,9 @@
 
 use crate::raw::leases::MOST;
 use crate::sync::atomic::{AtomicU64, Ordering};
-use crate::time::Timestamp;
+use crate::time::{JUMP, Timestamp, in_nanos};
 use core::array;
+use core::time::Duration;
 
 /// A call that needs at most one has size 0, at most two 1, at most four 2, and so on.
 #[cfg(not(ringgate_loom))]
@@ -107,32 +108,69 @@ impl Demanded {
 }
 
 /// The call that has shown itself as the first in line.
+///
+/// It shows itself again and again. If it does not, it is silent, and counts no more: then others stand in for it, of those that are
+/// polled. What each of them writes may be mixed with what another writes at the same time; the first shows itself again.
 #[derive(Debug)]
 pub(super) struct First {
     /// Its number in line.
     by: AtomicU64,
     /// Since when it waits, in ns.
     since: AtomicU64,
+    /// When it has shown itself, in ns, and for how long that holds.
+    shown: AtomicU64,
+    lasts: AtomicU64,
+    /// Whether it only stands in for the first.
+    stands_in: AtomicU64,
+}
+
+/// A call that shows itself.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Shown {
+    /// Its number in line.
+    pub(super) nth: u64,
+    pub(super) since: Timestamp,
+    pub(super) now: Timestamp,
+    /// It shows itself again before so much time has passed.
+    pub(super) lasts: Duration,
+    /// Whether others are before it.
+    pub(super) stands_in: bool,
 }
 
 impl First {
     pub(super) fn new() -> Self {
-        Self { by: AtomicU64::new(NONE), since: AtomicU64::new(0) }
+        let zero = || AtomicU64::new(0);
+        Self {
+            by: AtomicU64::new(NONE),
+            since: zero(),
+            shown: zero(),
+            lasts: zero(),
+            stands_in: zero(),
+        }
     }
 
-    /// A call that is first has shown itself; returns whether another had before, or none.
-    pub(super) fn show(&self, nth: u64, since: Timestamp) -> bool {
-        set(&self.since, since.as_nanos());
-        let is_new = get(&self.by) != nth;
+    /// A call shows itself; returns whether another had before, or none.
+    pub(super) fn show(&self, call: Shown) -> bool {
+        set(&self.since, call.since.as_nanos());
+        set(&self.shown, call.now.as_nanos());
+        set(&self.lasts, in_nanos(call.lasts));
+        set(&self.stands_in, u64::from(call.stands_in));
+        let is_new = get(&self.by) != call.nth;
         if is_new {
-            set(&self.by, nth);
+            set(&self.by, call.nth);
         }
         is_new
     }
 
-    /// Whether an older call than the `nth` has shown itself, and has not left.
-    pub(super) fn is_before(&self, nth: u64) -> bool {
-        get(&self.by) < nth
+    /// Whether the one that has shown itself goes before this one.
+    pub(super) fn is_before(&self, call: &Shown) -> bool {
+        let by = get(&self.by);
+        if by == call.nth || !self.is_any(call.now) {
+            return false;
+        }
+        let stands_in = get(&self.stands_in) != 0;
+        // Among their like the older one goes before the younger.
+        if stands_in == call.stands_in { by < call.nth } else { call.stands_in }
     }
 
     /// The `nth` call has left the line.
@@ -141,9 +179,11 @@ impl First {
         let _ = self.by.compare_exchange(nth, NONE, Ordering::Relaxed, Ordering::Relaxed);
     }
 
-    /// Whether any has shown itself.
-    pub(super) fn is_any(&self) -> bool {
-        get(&self.by) != NONE
+    /// Whether any has shown itself lately. If that was long after `now`, the clock has jumped back since.
+    pub(super) fn is_any(&self, now: Timestamp) -> bool {
+        let (now, shown) = (now.as_nanos(), get(&self.shown));
+        let is_late = now.saturating_sub(shown) >= get(&self.lasts).max(1);
+        get(&self.by) != NONE && !is_late && shown.saturating_sub(now) <= in_nanos(JUMP)
     }
 
     /// Since when it waits.

@@ -81,11 +81,14 @@ impl Core {
     /// The rate first, without a claim: it cannot be given back. Tokens and slot are given back if the stamp fails.
     fn try_admit_with_tokens(&self, ask: &Ask) -> Result<Reserved, Refused> {
         let by_rate = self.peek_rate();
-        let shared = self.concurrency().shared();
+        let (shared, leased) = (self.concurrency().shared(), self.concurrency().leased());
         let mut tokens = Tokens::default();
         let (reservation, is_early) = match by_rate {
-            // A shared permit is had or not, however many there are: tokens are claimed once it is had.
-            Ok(reservation) if shared.is_none() && self.gate.free() != Some(0) => {
+            // A shared permit is had or not, however many there are: tokens are claimed once it is had. What is taken of leases
+            // does not come back at once.
+            Ok(reservation)
+                if shared.is_none() && leased.is_none() && self.gate.free() != Some(0) =>
+            {
                 self.reserve(ask, &mut tokens).map_err(|busy| self.refused(busy))?;
                 (reservation, true)
             }

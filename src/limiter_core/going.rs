@@ -4,6 +4,7 @@ use super::ask::Ask;
 use super::budgets::Share;
 use super::counts::Counted;
 use super::hand_out::Reason;
+use super::in_line::Rank;
 use super::line::{Lane, Number};
 use super::place::{Found, Place, Stand};
 use super::reserved::Reserved;
@@ -105,9 +106,7 @@ impl Queued<'_> {
             polled = claim.poll(cx);
         }
         let Poll::Ready(permit) = polled else {
-            if let Some(share) = &self.share {
-                share.show_first();
-            }
+            core.show(self.share.as_ref(), Rank::Stands(self.number.ahead()));
             let stand = Stand::new(core, claim, self.number.ahead());
             let before = mem::replace(self.as_mut().project().state, State::Standing(stand));
             self.project().alarm.set(None);

@@ -61,9 +61,10 @@ impl Core {
         })
     }
 
-    /// How many permits of the shared semaphore are free; `None` if there is none.
+    /// How many permits of the shared semaphore are free, or of the one that slots are leased by; `None` if there is none.
     pub(crate) fn shared_permits(&self) -> Option<u64> {
-        let free = self.concurrency().shared()?.available_permits();
+        let concurrency = self.concurrency();
+        let free = concurrency.shared().or(concurrency.leased())?.available_permits();
         Some(u64::try_from(free).unwrap_or(u64::MAX))
     }
 }

@@ -1,6 +1,8 @@
 //! What calls tell the one who grants leases, and what that one tells the line.
 
 use super::ask::Ask;
+use super::budgets::Share;
+use super::in_line::Rank;
 use super::leasing::Leasing;
 use super::panics::Panics;
 use super::shared::Core;
@@ -21,6 +23,14 @@ impl Core {
         }
     }
 
+    /// The same, and what the waker panics with is kept.
+    #[inline]
+    pub(crate) fn ring_if_noted_and_catch(&self) -> Option<Panics> {
+        let bell = self.leasing()?.bell();
+        let noted = bell.untold()?;
+        Some(Panics::of(|| bell.ring_for(noted))).filter(Panics::has_any)
+    }
+
     /// Tells that something has changed. No step is open.
     pub(crate) fn ring(&self) {
         if let Some(leasing) = self.leasing() {
@@ -37,7 +47,22 @@ impl Core {
     #[inline]
     pub(crate) fn note_refusal(&self, ask: &Ask, refused: &Refused) {
         if let Some(leasing) = self.leasing() {
-            leasing.note_refusal(ask, refused);
+            let lacks_a_slot = refused.limit() == Limit::Concurrency && self.lacks_leased_slots();
+            leasing.note_refusal(ask, refused, lacks_a_slot);
+        }
+    }
+
+    /// A call in line is polled: for the one who grants.
+    #[inline]
+    pub(super) fn show(&self, share: Option<&Share<'_>>, rank: Rank) {
+        if let Some(Share::Leased(in_line)) = share {
+            // Longer than from one look to the next.
+            let lasts = match rank {
+                Rank::First => self.grace.duration(),
+                Rank::Stands(ahead) => 2 * self.shared_grace().between_looks(ahead),
+                Rank::Behind(ahead) => 2 * self.grace.patience(ahead),
+            };
+            in_line.show(lasts.max(self.grace.duration()), matches!(rank, Rank::Behind(_)));
         }
     }
 
@@ -59,8 +84,11 @@ impl Core {
 
 impl Leasing {
     #[cold]
-    fn note_refusal(&self, ask: &Ask, refused: &Refused) {
+    fn note_refusal(&self, ask: &Ask, refused: &Refused, lacks_a_slot: bool) {
         let is_other = matches!(refused.limit(), Limit::Paused | Limit::Queue);
+        if lacks_a_slot {
+            self.try_for_a_slot();
+        }
         if !refused.ends_the_wait() && !is_other {
             self.note_tried(ask.tokens);
         }

@@ -21,8 +21,12 @@ pub(crate) struct Leasing {
     pub(super) time: Time,
     /// Rates first.
     limits: Box<[Leased]>,
+    /// Whether any of them limits tokens.
+    has_token_limits: bool,
     /// Whether all calls are refused.
     refuses: AtomicU64,
+    /// Calls that were refused for lack of a leased slot.
+    slots_tried: AtomicU64,
     pub(super) first: First,
     bell: Bell,
 }
@@ -128,8 +132,10 @@ impl Leasing {
         let (limits, granters): (Vec<_>, _) = rules.map(|rule| Leased::new(rule, margin)).unzip();
         let leasing = Self {
             time: time.clone(),
+            has_token_limits: limits.iter().any(|leased| !leased.rule.counts_requests()),
             limits: limits.into(),
             refuses: AtomicU64::new(0),
+            slots_tried: AtomicU64::new(0),
             first: First::new(),
             bell: Bell::new(),
         };
@@ -192,7 +198,9 @@ impl Leasing {
         if self.limits.len() > 1 {
             self.peek_at(now, expected)?;
         }
-        into.expected = expected;
+        if self.has_token_limits {
+            into.expected = expected;
+        }
         for leased in &self.limits {
             let weight = leased.reserves(expected);
             let taken = leased.check(now, weight);
@@ -248,7 +256,19 @@ impl Leasing {
 
     /// Whether any of them limits tokens.
     pub(super) fn has_token_limits(&self) -> bool {
-        self.limits.iter().any(|leased| !leased.rule.counts_requests())
+        self.has_token_limits
+    }
+
+    /// A call is refused for lack of a leased slot. The caller notes it.
+    pub(super) fn try_for_a_slot(&self) {
+        // ORDERING: Relaxed: a count for information. `Bell::note` publishes it.
+        self.slots_tried.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How many were since the last time.
+    pub(crate) fn take_slots_tried(&self) -> u64 {
+        // ORDERING: Relaxed, as above.
+        self.slots_tried.swap(0, Ordering::Relaxed)
     }
 
     /// A call is refused that does not wait. What it lacks is asked for.

@@ -92,12 +92,24 @@ impl NotUntil {
         self.free_at.filter(|_| matches!(self.by, By::Rate | By::Pause))
     }
 
+    /// Whether it waits for a lease, and it is not known until when.
+    fn is_unknown(&self) -> bool {
+        matches!(self.by, By::Lease(_, None)) && self.free_at == Some(Timestamp::MAX)
+    }
+
+    fn is_pause(&self) -> bool {
+        matches!(self.by, By::Pause)
+    }
+
     /// The one of two that lasts longer.
     pub(super) fn or_later(self, other: Self) -> Self {
         let lasts = |it: &Self| it.free_at.unwrap_or(Timestamp::MAX);
         let later = match (self.free_at, other.free_at) {
             (None, _) => self,
             (_, None) => other,
+            // A pause has a time that can be told.
+            _ if self.is_unknown() && other.is_pause() => other,
+            _ if self.is_pause() && other.is_unknown() => self,
             _ if lasts(&other) > lasts(&self) => other,
             _ => self,
         };

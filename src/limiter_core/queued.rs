@@ -9,6 +9,7 @@
 use super::ask::Ask;
 use super::going::{Deadline, Queued, State, Turn};
 use super::hand_out::Reason;
+use super::in_line::Rank;
 use super::line::Lane;
 use super::not_until::NotUntil;
 use super::place::{Found, Place, Stood};
@@ -154,9 +155,7 @@ impl<'a> Queued<'a> {
     ) -> Poll<Option<Result<Reserved, Refused>>> {
         let this = self.as_mut().project();
         let State::Standing(stand) = this.state else { return Poll::Ready(None) };
-        if let Some(share) = this.share {
-            share.show_first();
-        }
+        this.core.show(this.share.as_ref(), Rank::Stands(this.number.ahead()));
         let permit = match stand.poll(cx) {
             Poll::Ready(Stood::Closed) => return Poll::Ready(Some(Err(Refused::closed()))),
             Poll::Ready(Stood::Permit(permit)) => Some(permit),
@@ -245,9 +244,8 @@ impl<'a> Queued<'a> {
             // Whoever closes the limiter has yet to close the line, and may be silent.
             return Err(Refused::closed());
         }
-        if is_first && let Some(share) = this.share {
-            share.show_first();
-        }
+        let rank = if is_first { Rank::First } else { Rank::Behind(this.number.ahead()) };
+        core.show(this.share.as_ref(), rank);
         let by_rate = core.peek_for(this.ask);
         let waits_for_rate = is_first && by_rate.is_err();
         if is_first && by_rate.is_ok() {
@@ -349,7 +347,10 @@ impl Future for Queued<'_> {
         self.leave();
         Poll::Ready(match last {
             Poll::Ready(decided) => decided,
-            Poll::Pending => core.try_admit(&ask),
+            Poll::Pending => core.try_admit(&ask).inspect_err(|refused| {
+                // It may have been too short for anyone to hear that it was in line.
+                core.note_refusal(&ask, refused);
+            }),
         })
     }
 }

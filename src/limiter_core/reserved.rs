@@ -9,7 +9,7 @@ use smallvec::SmallVec;
 #[derive(Debug, Default)]
 pub(crate) struct Reserved {
     pub(super) expected: Usage,
-    /// Few limiters have more limits on tokens than fit here.
+    /// Few limiters have more limits on tokens than fit here, or leases of more. Room for two more makes each permit 32 bytes larger.
     pub(super) taken: SmallVec<[Mark; 3]>,
     /// When the rate admitted it, or the latest of them that counts from its admission.
     pub(super) stamp: Option<Timestamp>,

@@ -27,6 +27,10 @@ impl Core {
     #[inline]
     pub(super) fn reserve<'a>(&'a self, ask: &Ask, into: &mut Tokens<'a>) -> Result<(), NotUntil> {
         let Some(budgets) = self.budgets() else { return Ok(()) };
+        if budgets.leasing().is_some() {
+            // What is taken of leases does not come back at once.
+            self.check_pause()?;
+        }
         match budgets.reserve(ask.tokens, &mut into.reserved) {
             Ok(()) => into.of = Some((self, budgets)),
             Err((busy, has_given_back)) => {

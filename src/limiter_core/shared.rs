@@ -186,7 +186,7 @@ impl Core {
     pub(crate) fn available(&self) -> Option<u64> {
         let shared = self.concurrency.shared().map(Semaphore::available_permits);
         let shared = shared.map(|free| u64::try_from(free).unwrap_or(u64::MAX));
-        [self.gate.free(), shared].into_iter().flatten().min()
+        [self.free_slots(), shared].into_iter().flatten().min()
     }
 
     pub(crate) fn waiters(&self) -> u64 {

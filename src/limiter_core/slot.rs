@@ -1,5 +1,6 @@
 //! A slot in hand.
 
+use super::hand_out::Reason;
 use super::shared::Core;
 use crate::semaphore::{Semaphore, SemaphorePermit};
 
@@ -25,6 +26,45 @@ impl Core {
     }
 }
 
+impl Core {
+    /// Takes a slot and the permit that it was granted by, or none of them.
+    #[cold]
+    fn take_leased(&self, leased: &Semaphore) -> bool {
+        if leased.available_permits() == 0 || !self.gate.try_take() {
+            return false;
+        }
+        if let Ok(permit) = leased.try_acquire() {
+            permit.keep();
+            return true;
+        }
+        // Others may have found no slot meanwhile.
+        if self.gate.release() {
+            self.hand_out(Reason::Room);
+        }
+        false
+    }
+
+    /// How many slots of its own are free, and were granted if they are leased; `None` if they are not limited.
+    pub(super) fn free_slots(&self) -> Option<u64> {
+        let free = self.gate.free()?;
+        let leased = self.concurrency().leased().map(Semaphore::available_permits);
+        Some(leased.map_or(free, |leased| free.min(u64::try_from(leased).unwrap_or(u64::MAX))))
+    }
+
+    /// Whether there would be a slot if more were granted.
+    pub(super) fn lacks_leased_slots(&self) -> bool {
+        let leased = self.concurrency().leased();
+        leased.is_some_and(|leased| leased.available_permits() == 0) && self.gate.free() != Some(0)
+    }
+
+    /// The number of slots that are granted has changed.
+    pub(crate) fn look_for_slots_again(&self) {
+        if self.gate.change() {
+            self.hand_out(Reason::Room);
+        }
+    }
+}
+
 /// What an admitted call holds until it ends.
 pub(super) struct Slot<'a> {
     own: Option<&'a Core>,
@@ -35,7 +75,11 @@ impl<'a> Slot<'a> {
     /// One of the limiter's own, if one is free.
     #[inline]
     pub(super) fn take_own(core: &'a Core) -> Option<Self> {
-        core.gate.try_take().then(|| Self { own: Some(core), shared: None })
+        let has_one = match core.concurrency().leased() {
+            None => core.gate.try_take(),
+            Some(leased) => core.take_leased(leased),
+        };
+        has_one.then(|| Self { own: Some(core), shared: None })
     }
 
     /// The shared permit and one of the limiter's own, if one is free. Otherwise the permit is freed.

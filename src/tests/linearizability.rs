@@ -9,6 +9,7 @@
 //! has come. It takes steps only when a call ends, and only those that give the recorded answer (just in
 //! time: Lowe 2017). If no state is left, nothing explains the history.
 
+mod leases;
 mod semaphore;
 mod tokens;
 mod window;

@@ -5,6 +5,7 @@
 
 mod budgets;
 mod claims;
+mod leases;
 mod level;
 mod limiter;
 mod pause;

@@ -10,6 +10,8 @@
 pub(crate) mod budgets;
 pub(crate) mod claims;
 pub(crate) mod held_tokens;
+pub(crate) mod leased;
+pub(crate) mod leases;
 pub(crate) mod limiter;
 pub(crate) mod semaphore;
 pub(crate) mod shared;
@@ -27,6 +29,9 @@ use std::task::Wake;
 pub(crate) trait Start: Send + 'static {
     /// What an operation leaves.
     type Left: Send + 'static;
+
+    /// Both operations have taken what they need, and have not begun.
+    fn begin(&mut self) {}
 
     /// The first operation has stalled and the second is done: every other caller is served.
     /// `has_sleepers`: the first one holds the sleepers of the manual clock.
@@ -69,17 +74,18 @@ pub(crate) fn model_pair<S: Start>(
             move || {
                 let mut start = start();
                 let whistle = Arc::new(atomic::AtomicU32::new(0));
-                let threads =
-                    [one, other].map(|operation| operation(&mut start).work).map(|work| {
-                        let whistle = Arc::clone(&whistle);
-                        move || {
-                            // Both threads write here, so that loom lets either be first. It would not
-                            // reorder an operation that begins with a load.
-                            // ORDERING: Relaxed: it publishes nothing.
-                            whistle.fetch_add(1, atomic::Ordering::Relaxed);
-                            work()
-                        }
-                    });
+                let operations = [one, other].map(|operation| operation(&mut start).work);
+                start.begin();
+                let threads = operations.map(|work| {
+                    let whistle = Arc::clone(&whistle);
+                    move || {
+                        // Both threads write here, so that loom lets either be first. It would not
+                        // reorder an operation that begins with a load.
+                        // ORDERING: Relaxed: it publishes nothing.
+                        whistle.fetch_add(1, atomic::Ordering::Relaxed);
+                        work()
+                    }
+                });
                 let left = threads.map(spawn).map(|thread| thread.join().unwrap());
                 start.settle(left);
             }
@@ -88,11 +94,13 @@ pub(crate) fn model_pair<S: Start>(
 }
 
 /// The list of a part's operations, and under loom a test for every two of them, each with itself included:
-/// `model::one::other`. Onlookers write nothing: two of them are no pair.
+/// `model::one::other`. Onlookers write nothing: two of them are no pair. Only one thread may have the operations of a keeper: two of
+/// these are none either.
 macro_rules! every_pair {
     (
         starts of $start:ty: $($from:ident)*;
         operations: $($operation:ident)*;
+        $(keepers: $($keeper:ident)*;)?
         onlookers: $($onlooker:ident)*;
     ) => {
         /// By name.
@@ -103,13 +111,22 @@ macro_rules! every_pair {
         #[cfg(ringgate_freeze)]
         pub(crate) const OPERATIONS: &[(&str, crate::tests::pairs::Operation<$start>)] = &[
             $((stringify!($operation), $operation),)*
+            $($((stringify!($keeper), $keeper),)*)?
             $((stringify!($onlooker), $onlooker),)*
         ];
 
         #[cfg(ringgate_loom)]
         mod model {
-            crate::tests::pairs::every_pair!(@each [$($operation)*] [$($onlooker)*]);
+            crate::tests::pairs::every_pair!(@each [$($operation)*] [$($($keeper)*)? $($onlooker)*]);
+            crate::tests::pairs::every_pair!(@across [$($($keeper)*)?] [$($onlooker)*]);
         }
+    };
+    (@across [] $onlookers:tt) => {};
+    (@across [$keeper:ident $($rest:ident)*] [$($onlooker:ident)*]) => {
+        mod $keeper {
+            crate::tests::pairs::every_pair!(@with $keeper: $($onlooker)*);
+        }
+        crate::tests::pairs::every_pair!(@across [$($rest)*] [$($onlooker)*]);
     };
     (@each [] [$($onlooker:ident)*]) => {};
     (@each [$first:ident $($rest:ident)*] [$($onlooker:ident)*]) => {

@@ -3,6 +3,7 @@
 
 mod budgets;
 mod claims;
+mod leases;
 mod tasks;
 
 use crate::raw::window::Layout;

@@ -14,6 +14,7 @@
 //! is longer, or if more has been cancelled?
 
 mod harness;
+mod leases;
 mod limiter;
 mod semaphore;
 mod tokens;

@@ -5,6 +5,7 @@ mod calls;
 #[path = "../common/mod.rs"]
 mod common;
 mod leased;
+mod leased_faults;
 mod leased_oracle;
 mod leased_threads;
 mod level;

@@ -15,7 +15,8 @@ use ringgate::{Lessee, Limit, Limiter, LimiterBuilder, Rate};
 pub enum WhileAway {
     /// Calls wait in line; their timeouts hold. Others use all of the limits meanwhile.
     Wait,
-    /// Calls wait for so long, then they use the process's share of each limit: one of as many parts as there were processes.
+    /// Calls wait for so long, then they use the process's share of each limit: at most one of as many parts as there were processes,
+    /// and one more; a single process has half.
     Share {
         /// How long they wait at least. They wait longer where the limits could be exceeded: until all that the process could have been
         /// granted has left the windows (the longest window, the time to live and some).

@@ -143,6 +143,8 @@ struct Asked {
     had_line: bool,
     /// Not before that, unless something else is needed.
     again_at: u64,
+    /// The same for slots.
+    slots_at: u64,
 }
 
 impl<L: Link> Driver<L> {

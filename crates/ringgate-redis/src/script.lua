@@ -17,7 +17,8 @@
 --   t, o   the limit's time at the last call; what is added to the server's clock to get it
 --   j      how often the server's clock has stepped
 --   q, p   nothing is granted before q (state may have been lost), and before p (a process has asked for a pause)
---   l      until then there may be processes that the store has lost, and that go on by themselves
+--   l      until then there may be processes that the store has lost, and that go on by themselves: since older state was found, or
+--          a process told of a share that it has from another epoch
 --   c      the limits, as text: all processes must have the same
 --   m      the processes, as text: see processes.lua
 --   u<i>   what window i contains: the sum of its cells

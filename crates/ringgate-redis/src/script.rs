@@ -17,9 +17,24 @@
 //!   that it has none. A process that leaves has none from the beginning of that trip on;
 //! - where tokens count as produced, a call that holds them for longer than the time to live is not covered.
 //!
-//! After the store has lost its state each process tells the share that it believes in ([`Trip::fallback`]). What nobody has told is kept free for as
-//! long as a process may use it that has not been heard of. So a limit on a new server waits for the time to live and the
-//! fallback, unless its user vouches for it ([`Trip::unused`]).
+//! A share is one part of as many as there are processes, and one more, and at most half of what the others do not have. So something is always
+//! free for a process that joins, or that comes after one that was killed, and a single process has half of all.
+//!
+//! # After a loss
+//!
+//! Each process tells the share that it believes in ([`Trip::fallback`]), and keeps it. No other gets one in the quiet time ([`Reply::quiet`]).
+//! If the store has older state, or if a process claims a share of an epoch that the store does not know, there may be more of them. What
+//! nobody has claimed is then kept free for the time to live and the fallback, for as long as a process may use it that has not been
+//! heard of, and until then no new process has a share. Otherwise nothing is kept free once the quiet time is over.
+//!
+//! What is not covered: a store that has lost all of its state learns only by a claim that there are old processes. It may be that none
+//! arrives until the quiet time is over: only new processes reach it, or old ones without a share, or nobody does. Old ones that are cut off from it
+//! all that time, and use their shares or have used them before they died, then exceed the limit together with the others: by these shares
+//! at most, until they count no more. One claim in time is enough. Slots are the same: those that an old process without a share has
+//! kept are not taken from it before another one claims.
+//!
+//! The quiet time begins with the server: one that has run for longer has none for a limit that it does not know. [`Trip::unused`] ends it,
+//! too: the user vouches that there are no old processes.
 //!
 //! # What is published
 //!
@@ -84,6 +99,13 @@ impl Terms {
         self.fallback?;
         let wait = self.time_to_live.saturating_add(self.settled()).saturating_add(ON_ITS_WAY);
         Some(plain_began.saturating_add(wait))
+    }
+
+    /// For so long it tells its share by [`Trip::fallback`], because what it has used by itself may count until then: `answered_began` as for
+    /// [`share_ends`](Self::share_ends), when it must have ended.
+    #[must_use]
+    pub fn share_counts_until(&self, answered_began: u64) -> Option<u64> {
+        Some(answered_began.saturating_add(self.time_to_live.saturating_add(self.fallback?)))
     }
 
     /// When it must have ended: `answered_began` is when the last trip began that it has an answer to. It also ends with any answer, and
@@ -198,8 +220,8 @@ pub struct Trip {
     /// The process may be using its share by itself, or has given it up only with this trip's answer: nothing is granted. To be told with each
     /// trip that begins later than the time to live after the beginning of the last answered one.
     pub apart: bool,
-    /// The [share](Reply::fallback) that it may use by itself: that of its last answer. Zero if it has none, has left, or if the time for it
-    /// is over.
+    /// The [share](Reply::fallback) that it may use by itself, or may have used: that of its last answer. Zero if it has none, has left, or if that
+    /// [counts](Terms::share_counts_until) no more.
     pub fallback: u64,
     /// The user vouches for it that a limit that the store does not know has not been used before: a limit that begins with this trip does not
     /// wait until what may have been forgotten cannot matter any more. Only for a process that has had no answer yet.

@@ -155,7 +155,7 @@ impl Session {
             pause: demand.pause,
             leave: demand.leave,
             apart,
-            fallback: if self.share_ends(now) { 0 } else { self.share },
+            fallback: if self.share_counts(now) { self.share } else { 0 },
             unused: self.assumes_unused && self.known.is_none(),
             slots: demand.slots,
             asks: demand.asks.clone(),
@@ -268,8 +268,10 @@ impl Session {
         self.terms.share_ends(self.answered?)
     }
 
-    fn share_ends(&self, now: u64) -> bool {
-        self.ends().is_none_or(|ends| now >= ends)
+    /// Whether what it may have used by itself still counts.
+    fn share_counts(&self, now: u64) -> bool {
+        let until = self.answered.and_then(|answered| self.terms.share_counts_until(answered));
+        until.is_some_and(|until| now < until)
     }
 }
 

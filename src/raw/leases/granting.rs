@@ -24,16 +24,19 @@ impl RawLeases {
     /// Grants an amount until a time, and returns the lease's number. `None` if nothing was granted: the amount is nought, or there
     /// are no more numbers.
     ///
-    /// Older leases run out by then, too. If [`LIVE`] are left, the oldest ends.
+    /// Older leases run out by then, too: what has run out moves the beginning of what is left behind them. If [`LIVE`] are left, the
+    /// oldest ends.
     pub(crate) fn grant(&self, by: &mut Granter, amount: u64, until: Timestamp) -> Option<u64> {
         let amount = amount.min(MOST);
         let number = by.newest.checked_add(1)?;
         let cap = by.cap.checked_add(amount).filter(|_| amount > 0)?;
+        // MUTANTS: leases grant 1
         if let Some(oldest) = number.checked_sub(LIVE).filter(|oldest| *oldest > 0) {
             // The beginning of time: nothing has run out.
             self.pass_to(Timestamp::ZERO, |view| view.end_of(oldest));
         }
         if let Back::Told(unused) = &self.back {
+            // MUTANTS: leases grant 2
             unused.begin(number);
         }
         self.line.show(number, cap, until);

@@ -74,6 +74,7 @@ impl RawLeases {
             }
             let end = view.begins + amount;
             if self.line.pass(&view, end) {
+                // MUTANTS: leases take
                 self.skip(&view, view.begins);
                 // ORDERING: Relaxed: `pass` orders it after a mark that was set before.
                 let is_low = view.end() - end < self.mark.load(Ordering::Relaxed);
@@ -102,6 +103,7 @@ impl RawLeases {
                 let (number, newest, before) = parts_of(mark);
                 let rest = amount.saturating_sub(actual);
                 let shown = self.line.newest();
+                // MUTANTS: leases settle
                 unused.add(number, shown, rest.min(newest));
                 unused.add(
                     number.saturating_sub(1),
@@ -132,6 +134,7 @@ impl RawLeases {
                 return view;
             }
             if self.line.pass(&view, to) {
+                // MUTANTS: leases pass_to
                 self.skip(&view, to);
                 return view;
             }

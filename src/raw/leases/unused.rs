@@ -54,6 +54,7 @@ impl Unused {
         // ORDERING: Relaxed: a guess; the exchange decides.
         let mut found = word.load(Ordering::Relaxed);
         // Another number: it has been too long.
+        // MUTANTS: leases add
         while found & !MOST == empty(number) {
             let sum = (found & MOST).saturating_add(amount).min(MOST);
             // ORDERING: Relaxed: the amount alone. Whoever is told it grants by it, and reads nothing of this call.

@@ -120,6 +120,7 @@ impl Line {
                 let until = slot.until.load(Ordering::Acquire);
                 view.caps[view.read] = cap;
                 view.read += 1;
+                // MUTANTS: leases look 1
                 if until <= now.as_nanos() {
                     // Older ones end with it.
                     view.begins = view.begins.max(cap);
@@ -130,6 +131,7 @@ impl Line {
                 number -= 1;
             }
             // The same number: no slot that was read has been written meanwhile, and what is left was so when `spent` was read.
+            // MUTANTS: leases look 2
             if self.newest() == newest {
                 return view;
             }
@@ -148,8 +150,10 @@ impl Line {
 
     /// A write that changes nothing: whoever passes later sees what was stored before, and whoever has passed before is seen.
     pub(super) fn touch(&self) {
-        // ORDERING: AcqRel, as the line above says; it pairs with `pass`.
-        self.spent.fetch_add(0, Ordering::AcqRel);
+        // ORDERING: Release publishes what was stored before to the Acquire in `pass`. Who has passed before is seen by later loads of
+        // the same word.
+        // MUTANTS: leases touch
+        self.spent.fetch_add(0, Ordering::Release);
     }
 
     /// Shows a new lease. One thread only; all leases but the newest `LIVE - 1` are spent.

@@ -51,6 +51,7 @@ fn pair_at_every_step<S: Start>(
     for k in 0.. {
         let mut start = start();
         let (stops, done) = (one(&mut start), other(&mut start));
+        start.begin();
         let frozen = frozen_at(k, stops.work);
         let stopped = frozen.is_stopped();
         let (start, left) = complete(name, k, move || {

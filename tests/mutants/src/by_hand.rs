@@ -898,6 +898,62 @@ const CHANGES: &[Change] = &[
         at: "go",
         edit: Edit::Always(false),
     },
+    Change {
+        name: "grant: the oldest lease goes on",
+        at: "leases grant 1",
+        edit: Edit::Replace("*oldest > 0", "*oldest > 0 && false"),
+    },
+    Change { name: "grant: no word for what comes back", at: "leases grant 2", edit: Edit::Remove },
+    Change { name: "grant: wakes nobody", at: "leases grant 3", edit: Edit::Remove },
+    Change {
+        name: "look: what has run out is left",
+        at: "leases look 1",
+        edit: Edit::Always(false),
+    },
+    Change {
+        name: "look: the number is not read again",
+        at: "leases look 2",
+        edit: Edit::Always(true),
+    },
+    Change { name: "touch: nothing", at: "leases touch", edit: Edit::Remove },
+    Change {
+        name: "take: what it skips does not come back",
+        at: "leases take",
+        edit: Edit::Remove,
+    },
+    Change {
+        name: "pass_to: what it skips does not come back",
+        at: "leases pass_to",
+        edit: Edit::Remove,
+    },
+    Change {
+        name: "settle: all comes back of the newest lease",
+        at: "leases settle",
+        edit: Edit::Replace("rest.min(newest)", "rest"),
+    },
+    Change {
+        name: "add: the number is not compared",
+        at: "leases add",
+        edit: Edit::Replace("found & !MOST == empty(number)", "true"),
+    },
+    Change {
+        name: "ring_for: told before the ring, which another may do",
+        at: "bell ring_for",
+        edit: Edit::Replace(
+            "self.ring();",
+            "if self.told.fetch_max(noted, Ordering::Relaxed) < noted { self.ring() }",
+        ),
+    },
+    Change {
+        name: "ring: leaves the release to one that has rung before",
+        at: "bell ring",
+        edit: Edit::Replace("& ARMED != 0", "== ARMED"),
+    },
+    Change {
+        name: "arm: forgets that it has rung",
+        at: "bell arm",
+        edit: Edit::Replace("& RUNG != 0", "& RUNG > RUNG"),
+    },
 ];
 
 pub(crate) fn all(checkout: &Checkout) -> Vec<Mutant> {

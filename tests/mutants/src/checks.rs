@@ -76,6 +76,12 @@ fn parts(file: &str) -> &'static [&'static str] {
         _ if file.starts_with("src/raw/window") || file.starts_with("src/window") => {
             &["tests::loom::window::", "tests::pairs::window::"]
         }
+        _ if file.starts_with("src/raw/leases") => {
+            &["tests::loom::leases::", "tests::pairs::leases::"]
+        }
+        "src/limiter_core/bell.rs" | "src/limiter/lessee.rs" => {
+            &["tests::loom::leases::", "tests::pairs::leased::"]
+        }
         _ if file.starts_with("src/raw/tokens") => {
             &["tests::loom::tokens::", "tests::pairs::tokens::"]
         }

@@ -70,8 +70,13 @@ impl<L: Link> Driver<L> {
             if self.in_flight == 0 {
                 due.at(self.now);
             }
-        } else if hunger.any() || self.is_low() {
-            due.at(self.asks_again_at());
+        } else {
+            if hunger.windows || self.is_low() {
+                due.at(self.asks_again_at());
+            }
+            if hunger.slots {
+                due.at(self.asks_for_slots_at());
+            }
         }
         if let Some(renews) = self.renews_at().filter(|_| !is_closed) {
             due.at(renews.max(self.asks_again_at()));
@@ -144,7 +149,7 @@ impl<L: Link> Driver<L> {
 
     /// Whether the last answer left slots to wish for.
     fn slots_refused(&self) -> bool {
-        self.asked.as_ref().is_some_and(|asked| asked.again_at > 0)
+        self.asked.as_ref().is_some_and(|asked| asked.slots_at > 0)
             && self.slots_needed() > self.slots
     }
 
@@ -193,6 +198,10 @@ impl<L: Link> Driver<L> {
         let is_new =
             self.waiters > 0 && (!asked.had_line || !asked.first.iter().copied().eq(firsts));
         if is_new { self.now } else { asked.again_at.max(self.now) }
+    }
+
+    fn asks_for_slots_at(&self) -> u64 {
+        self.asked.as_ref().map_or(self.now, |asked| asked.slots_at.max(self.now))
     }
 
     /// Slots that have been given up for others, and are free now.

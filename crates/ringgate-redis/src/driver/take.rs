@@ -130,7 +130,10 @@ impl<L: Link> Driver<L> {
             self.misses = 0;
         }
         let again_at = self.now.saturating_add(waits);
-        self.asked = Some(Asked { first, had_line, again_at });
+        // What lacked nothing may be asked for whenever more is needed.
+        let windows_at = if lacks_room || lacks_ahead || is_shut { again_at } else { 0 };
+        let slots_at = if lacks_slots || is_shut { again_at } else { 0 };
+        self.asked = Some(Asked { first, had_line, again_at: windows_at, slots_at });
         for n in 0..self.limits.len() {
             let lacks = trip.asks.get(n).is_some_and(|ask| reply.windows[n].amount < ask.want);
             self.lessee.not_before(n, (lacks && told.is_some()).then(|| timestamp(again_at)));

@@ -4,7 +4,8 @@
 -- `since` is when its first call in line began to wait, or 0. It has its slots until `ends`.
 --
 -- Shares. While a process is cut off it may use its share of each limit by itself: of a millionth, `told` in its last answer, if that has
--- arrived, and `share` at most. All shares together are never more than all. A process that is cut off says so (`apart`), or is not
+-- arrived, and `share` at most. All shares together are never more than all, and one part more than there are processes is made of
+-- it: who joins, or comes after one that was killed, finds it free. A process that is cut off says so (`apart`), or is not
 -- heard of in time: its share is kept free from `from` on, until `fallback` after `ends`. When it is back, what it may have used by itself is
 -- kept free until that has left the windows: `kept` until `kept until`.
 
@@ -127,9 +128,8 @@ local function later(length) return math.min(now + length, LARGEST) end
 
 if is_new then
   quiet = later(math.max(0, span - uptime))
-  lost = fallback and later(math.max(0, ttl + fallback - uptime)) or 0
   -- The user says that there is nothing that may have been forgotten.
-  if unused and known_epoch == '' and acked == 0 then quiet, lost = now, 0 end
+  if unused and known_epoch == '' and acked == 0 then quiet = now end
 end
 if is_lost then
   quiet = later(span)
@@ -195,6 +195,8 @@ if fallback and acked > 0 then
   else
     believed = math.max(mine and mine.share or 0, math.min(claimed, MILLION - shares))
     is_claimed = believed > 0
+    -- There may be others like it. All have had their last answers before this epoch began: no claim makes this longer.
+    if claimed > 0 and now >= lost then lost = later(ttl + fallback) end
   end
 end
 if believed > 0 and (apart or is_claimed or now >= me.from) then
@@ -207,10 +209,13 @@ elseif is_timely or believed == 0 then
   me.from = later(ttl)
 end
 if fallback and not leave then
-  if now < lost then
+  if now < quiet or now < lost then
+    -- Nobody gets what another one may claim.
     me.told = believed
   else
-    me.told = math.max(0, math.min(math.floor(MILLION / (sharing + 1)), MILLION - shares))
+    -- Half of what is free at most: something is left for the next one, also where many have come and gone.
+    local free = math.max(0, MILLION - shares)
+    me.told = math.min(math.floor(MILLION / (sharing + 2)), math.floor(free / 2))
   end
   me.share = math.max(believed, me.told)
 end

@@ -147,6 +147,8 @@ fn a_process_that_is_cut_off_says_so_and_uses_its_share_later() {
         share.begins.max(began + 25 * SECOND)
     );
     scene.now = share.ends;
+    assert_eq!(scene.begin().fallback, 500_000, "what it may have used counts");
+    scene.now = began + TTL + 60 * SECOND;
     assert_eq!(scene.begin().fallback, 0);
     let demand = Demand { leave: true, ..Demand::default() };
     scene.session.begin(scene.now, &demand, &mut scene.unused, 9);

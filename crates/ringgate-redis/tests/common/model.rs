@@ -103,6 +103,16 @@ impl Model {
         self.state.as_ref().is_some_and(|state| (state.epoch, state.steps) == (epoch, steps))
     }
 
+    /// Whether its epoch began with nothing, and no process has claimed a share of another one since.
+    pub(crate) fn is_unclaimed(&self) -> bool {
+        self.state.as_ref().is_none_or(|state| state.lost_until == 0)
+    }
+
+    /// Whether a process with this answer may have a share that this epoch does not know.
+    pub(crate) fn is_of_another_epoch(&self, epoch: Option<u64>) -> bool {
+        epoch.is_some() && epoch != self.state.as_ref().map(|state| state.epoch)
+    }
+
     /// What was published by the last trip.
     pub(crate) fn published(&self) -> &[&'static str] {
         &self.told
@@ -148,7 +158,7 @@ impl Model {
     }
 }
 
-fn span(terms: &Terms) -> u64 {
+pub(crate) fn span(terms: &Terms) -> u64 {
     let kept = terms.windows.iter().map(|window| {
         let held = if window.produced { terms.time_to_live } else { 0 };
         window.kept + 2 * window.tick + held
@@ -186,7 +196,6 @@ impl State {
     fn new(trip: &Trip, at: Injected, terms: &Terms) -> Self {
         let is_unused = trip.unused && trip.epoch.is_none() && trip.acked == 0;
         let since = |length: u64| if is_unused { 0 } else { length.saturating_sub(at.uptime) };
-        let lost = terms.fallback.map(|length| later(at.clock, since(terms.time_to_live + length)));
         Self {
             epoch: trip.next_epoch,
             run: at.run,
@@ -195,7 +204,7 @@ impl State {
             steps: 0,
             quiet_until: later(at.clock, since(span(terms))),
             paused_until: 0,
-            lost_until: lost.unwrap_or(0),
+            lost_until: 0,
             grants: vec![Vec::new(); terms.windows.len()],
             members: Vec::new(),
         }
@@ -304,6 +313,7 @@ impl State {
             }
             held.push(if trip.leave { 0 } else { holds });
         }
+        self.claim(trip, terms, met);
         let share = self.share(trip, terms, mine, known, met);
         let had = known.filter(|known| known.ends > now).map_or(0, |known| known.slots);
         Member {
@@ -320,6 +330,14 @@ impl State {
             used,
             held,
             share,
+        }
+    }
+
+    /// A share of another epoch: there may be more of them.
+    fn claim(&mut self, trip: &Trip, terms: &Terms, met: Met) {
+        let claims = trip.acked > 0 && trip.fallback > 0 && (met.is_lost || !met.knows_epoch);
+        if let Some(length) = terms.fallback.filter(|_| claims && self.last >= self.lost_until) {
+            self.lost_until = later(self.last, terms.time_to_live + length);
         }
     }
 
@@ -362,8 +380,9 @@ impl State {
         share.told = match terms.fallback {
             None => 0,
             Some(_) if trip.leave => 0,
-            Some(_) if now < self.lost_until => believes,
-            Some(_) => (ALL / processes).min(ALL - others),
+            Some(_) if now < self.quiet_until.max(self.lost_until) => believes,
+            // One part is for those who join, and half of what is free.
+            Some(_) => (ALL / (processes + 1)).min((ALL - others) / 2),
         };
         share.most =
             if trip.leave || terms.fallback.is_none() { 0 } else { share.told.max(believes) };

@@ -1,7 +1,7 @@
 //! Processes, a store and a network, by a seed: every answer is compared with the model's, and what is spent with the limits.
 
 use crate::ledger::Ledger;
-use crate::model::Model;
+use crate::model::{Model, span};
 use crate::process::Process;
 use crate::random::Random;
 use redis::{Commands, Connection};
@@ -63,6 +63,7 @@ pub(crate) struct Seen {
     pub(crate) produced: u64,
     pub(crate) beyond: u64,
     pub(crate) published: u64,
+    pub(crate) claims_in_time: u64,
 }
 
 impl Seen {
@@ -80,6 +81,7 @@ impl Seen {
         self.produced += other.produced;
         self.beyond += other.beyond;
         self.published += other.published;
+        self.claims_in_time += other.claims_in_time;
     }
 
     pub(crate) fn has_everything(&self) -> bool {
@@ -160,7 +162,7 @@ impl<'a> World<'a> {
         self.time += self.random.up_to(most);
         match self.random.up_to(399) {
             0..=1 => self.jump(),
-            2 => self.restart_empty(),
+            2 => self.restart_empty_for_new_ones(),
             3 => self.fail_over(),
             4 => self.save(),
             5 => self.replace_a_process(),
@@ -179,8 +181,36 @@ impl<'a> World<'a> {
 
     fn replace_a_process(&mut self) {
         let gone = self.pick();
-        self.processes.swap_remove(gone);
-        self.join();
+        if !self.is_owed_a_claim_of(gone) {
+            self.processes.swap_remove(gone);
+            self.join();
+        }
+    }
+
+    /// What the store does not promise: if it has lost all of its state, and no process tells of a share until the quiet time is over, then those
+    /// that are cut off may use theirs while it grants all. So here one tells in time: none of them dies or leaves before, and if no
+    /// other trip does, one arrives before the first that may be granted something.
+    fn is_owed_a_claim_of(&self, index: usize) -> bool {
+        let process = &self.processes[index];
+        let has_one = process.claims(self.time, &self.terms) > 0;
+        has_one && self.model.is_unclaimed() && self.model.is_of_another_epoch(process.epoch)
+    }
+
+    fn is_owed_a_claim(&self) -> bool {
+        (0..self.processes.len()).any(|index| self.is_owed_a_claim_of(index))
+    }
+
+    fn claim_in_time(&mut self) {
+        if self.time < self.started + span(&self.terms) {
+            return;
+        }
+        let claims = (0..self.processes.len()).find(|&index| self.is_owed_a_claim_of(index));
+        if let Some(index) = claims {
+            let trip = self.trip(index);
+            let reply = self.send(&trip).unwrap();
+            self.answer(index, &trip, &reply);
+            self.seen.claims_in_time += 1;
+        }
     }
 
     fn pick(&mut self) -> usize {
@@ -201,7 +231,8 @@ impl<'a> World<'a> {
 
     fn jump(&mut self) {
         let has_witness = (0..self.processes.len()).any(|index| self.is_witness(index));
-        if self.step != 0 || !has_witness {
+        // One that tells of a share does not know the time.
+        if self.step != 0 || !has_witness || self.is_owed_a_claim() {
             return;
         }
         self.seen.jumps += 1;
@@ -234,6 +265,28 @@ impl<'a> World<'a> {
             let _: () = connection.del(self.store.key()).unwrap();
         }
         self.model.lose();
+    }
+
+    /// Half of the times all but one have died, so that it is the only one that can tell of a share: one that uses it, if there is one. Half of the
+    /// times nobody reaches the store for a while.
+    fn restart_empty_for_new_ones(&mut self) {
+        if self.random.one_in(2) {
+            let (time, terms) = (self.time, &self.terms);
+            let user = self.processes.iter().position(|process| process.share(time, terms) > 0);
+            let last = user.unwrap_or_else(|| self.pick());
+            let others = self.processes.len() - 1;
+            self.processes.swap(0, last);
+            self.processes.truncate(1);
+            (0..others).for_each(|_| self.join());
+        }
+        self.restart_empty();
+        if self.random.one_in(2) {
+            for _ in 0..20 {
+                self.time += self.random.up_to(span(&self.terms) / 8);
+                self.use_some();
+                self.check();
+            }
+        }
     }
 
     fn save(&mut self) {
@@ -303,6 +356,7 @@ impl<'a> World<'a> {
     }
 
     fn deliver_a_delayed_trip(&mut self) {
+        self.claim_in_time();
         if let Some(trip) = self.delayed.pop()
             && self.step == 0
         {
@@ -316,6 +370,7 @@ impl<'a> World<'a> {
     }
 
     fn make_a_trip_of(&mut self, index: usize) {
+        self.claim_in_time();
         let goes_back = (self.time - self.last_trip).checked_add_signed(self.step).is_none();
         let may_go = self.step == 0 || goes_back || self.is_witness(index);
         if !may_go {
@@ -370,7 +425,7 @@ impl<'a> World<'a> {
         if matches!(self.style, Style::CutOff) && self.random.one_in(2) {
             need = limit;
         }
-        let leave = self.random.one_in(60);
+        let leave = self.random.one_in(60) && !self.is_owed_a_claim_of(index);
         let is_waiting = self.random.one_in(2);
         let time = self.time;
         let process = &mut self.processes[index];

@@ -41,8 +41,7 @@ impl Process {
         if !trip.apart {
             self.plain_began = time;
         }
-        let is_over = time >= self.share_until(terms);
-        trip.fallback = if is_over { 0 } else { self.share };
+        trip.fallback = self.claims(time, terms);
         trip.tallies.clone_from(&self.tallies);
         self.told.push((trip.seq, self.tallies.iter().map(|tally| tally.used).collect()));
         if trip.leave {
@@ -93,6 +92,12 @@ impl Process {
 
     fn share_until(&self, terms: &Terms) -> u64 {
         terms.share_ends(self.answered_began).unwrap_or(0)
+    }
+
+    /// The share that it tells.
+    pub(crate) fn claims(&self, time: u64, terms: &Terms) -> u64 {
+        let until = terms.share_counts_until(self.answered_began).unwrap_or(0);
+        if time < until { self.share } else { 0 }
     }
 
     /// The share that it uses by itself now.

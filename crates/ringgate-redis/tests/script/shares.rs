@@ -28,7 +28,7 @@ fn telling(used: u64, used_acked: u64, held: u64, more: Trip) -> Trip {
     Trip { tallies: vec![Tally { used, used_acked, held }], ..more }
 }
 
-/// Two processes that have half of all each.
+/// Two processes that have a third of all each.
 fn two(scene: &mut Scene) -> [Process; 2] {
     let mut both = [Process::new(1), Process::new(2)];
     for _ in 0..3 {
@@ -36,7 +36,7 @@ fn two(scene: &mut Scene) -> [Process; 2] {
             scene.go_on(process, asking(0));
         }
     }
-    assert_eq!(both.map(|process| process.fallback), [500_000; 2]);
+    assert_eq!(both.map(|process| process.fallback), [333_333; 2]);
     both
 }
 
@@ -71,7 +71,7 @@ fn all_shares_together_are_never_more_than_all() {
             scene.go_on(process, asking(0));
         }
     }
-    assert!(processes.iter().all(|process| process.fallback == 142_857), "{processes:?}");
+    assert!(processes.iter().all(|process| process.fallback == 125_000), "{processes:?}");
 }
 
 #[test]
@@ -83,13 +83,36 @@ fn the_share_of_a_silent_process_is_kept_free_and_then_it_is_forgotten() {
     scene.pass(1);
     // Those that it has of the other's share are taken from it.
     let reply = scene.go_on(&mut first, Trip { slots: slots(5, 5, 5).slots, ..asking(10) });
-    assert_eq!((reply.windows[0].amount, reply.slots, reply.processes), (5, 3, 1));
+    assert_eq!((reply.windows[0].amount, reply.slots, reply.processes), (7, 4, 1));
     live(&mut scene, FALLBACK - 1, &mut [&mut first]);
-    assert_eq!(scene.go_on(&mut first, asking(10)).windows[0].amount, 5);
-    assert_eq!(scene.go_on(&mut first, asking(0)).fallback, 500_000);
+    assert_eq!(scene.go_on(&mut first, asking(10)).windows[0].amount, 7);
+    assert_eq!(scene.go_on(&mut first, asking(0)).fallback, 333_333);
     live(&mut scene, SPAN, &mut [&mut first]);
     assert_eq!(scene.go_on(&mut first, asking(10)).windows[0].amount, 10);
-    assert_eq!(scene.go_on(&mut first, asking(0)).fallback, 1_000_000);
+    assert_eq!(scene.go_on(&mut first, asking(0)).fallback, 500_000);
+}
+
+#[test]
+fn who_comes_after_the_only_process_was_killed_gets_what_that_did_not_have() {
+    let mut scene = with_shares(10, Some(5));
+    let (mut killed, mut next) = (Process::new(1), Process::new(2));
+    assert_eq!(scene.go_on(&mut killed, slots(0, 5, 5)).fallback, 500_000);
+    scene.pass(TTL);
+    let reply = scene.go_on(&mut next, Trip { slots: slots(0, 5, 5).slots, ..asking(10) });
+    assert_eq!((reply.windows[0].amount, reply.slots, reply.fallback), (5, 3, 250_000));
+    live(&mut scene, FALLBACK, &mut [&mut next]);
+    assert_eq!(scene.go_on(&mut next, asking(10)).windows[0].amount, 10);
+}
+
+#[test]
+fn there_is_something_left_however_many_were_killed_one_after_the_other() {
+    let mut scene = with_shares(1000, None);
+    for id in 1..=6 {
+        let mut process = Process::new(id);
+        let reply = scene.go_on(&mut process, asking(1));
+        assert_eq!((reply.windows[0].amount, reply.fallback), (1, 1_000_000 >> id), "{id}");
+        scene.pass(TTL);
+    }
 }
 
 #[test]
@@ -101,15 +124,15 @@ fn a_process_that_is_apart_gets_nothing_and_after_its_return_its_share_is_free_f
     let ahead = Trip { asks: vec![Ask { least: 0, need: 0, want: 20 }], ..asking(0) };
     assert_eq!(
         scene.go_on(&mut first, ahead).windows[0].amount,
-        2,
+        3,
         "half of what is not kept free"
     );
-    assert_eq!(scene.go_on(&mut first, asking(3)).windows[0].amount, 3);
+    assert_eq!(scene.go_on(&mut first, asking(4)).windows[0].amount, 4);
     assert_eq!(scene.go_on(&mut other, asking(1)).windows[0].amount, 0, "also from itself");
     live(&mut scene, SPAN - 1, &mut [&mut first, &mut other]);
-    assert_eq!(scene.go_on(&mut first, asking(10)).windows[0].amount, 5);
+    assert_eq!(scene.go_on(&mut first, asking(10)).windows[0].amount, 7);
     scene.pass(1);
-    assert_eq!(scene.go_on(&mut first, asking(5)).windows[0].amount, 5);
+    assert_eq!(scene.go_on(&mut first, asking(3)).windows[0].amount, 3);
 }
 
 #[test]
@@ -119,16 +142,16 @@ fn a_process_that_leaves_has_no_share_and_one_that_was_apart_keeps_its_own_free(
     let reply = scene.go_on(&mut other, Trip { leave: true, ..asking(0) });
     assert_eq!(reply.fallback, 0);
     assert_eq!(scene.go_on(&mut first, asking(10)).windows[0].amount, 10);
-    assert_eq!(scene.go_on(&mut first, asking(0)).fallback, 1_000_000);
+    assert_eq!(scene.go_on(&mut first, asking(0)).fallback, 500_000);
 
     let mut scene = with_shares(10, None);
     let [mut first, mut other] = two(&mut scene);
     scene.go_on(&mut other, Trip { apart: true, ..asking(0) });
     scene.go_on(&mut other, Trip { leave: true, ..asking(0) });
     live(&mut scene, SPAN - 1, &mut [&mut first]);
-    assert_eq!(scene.go_on(&mut first, asking(10)).windows[0].amount, 5);
+    assert_eq!(scene.go_on(&mut first, asking(10)).windows[0].amount, 7);
     scene.pass(1);
-    assert_eq!(scene.go_on(&mut first, asking(5)).windows[0].amount, 5);
+    assert_eq!(scene.go_on(&mut first, asking(3)).windows[0].amount, 3);
 }
 
 #[test]
@@ -144,7 +167,7 @@ fn a_request_that_was_under_way_for_long_is_no_sign_of_life() {
     }
     scene.call(&request).unwrap();
     scene.pass(8);
-    assert_eq!(scene.go_on(&mut first, asking(10)).windows[0].amount, 5);
+    assert_eq!(scene.go_on(&mut first, asking(10)).windows[0].amount, 7);
 }
 
 #[test]
@@ -154,14 +177,14 @@ fn after_a_loss_what_no_process_has_claimed_is_kept_free() {
     // An older state, on another server.
     scene.at.run = 2;
     let reply = scene.go_on(&mut first, asking(1));
-    assert_eq!((reply.quiet, reply.fallback), (SPAN, 500_000));
+    assert_eq!((reply.quiet, reply.fallback), (SPAN, 333_333));
     let mut joined = Process::new(3);
     for _ in 0..20 {
         scene.pass(SECOND);
         scene.go_on(&mut first, asking(0));
         assert_eq!(scene.go_on(&mut joined, asking(0)).fallback, 0);
     }
-    assert_eq!(scene.go_on(&mut joined, asking(10)).windows[0].amount, 5);
+    assert_eq!(scene.go_on(&mut joined, asking(10)).windows[0].amount, 4);
     for _ in 20..69 {
         scene.pass(SECOND);
         scene.go_on(&mut first, asking(0));
@@ -169,19 +192,82 @@ fn after_a_loss_what_no_process_has_claimed_is_kept_free() {
     assert_eq!(scene.go_on(&mut joined, asking(10)).windows[0].amount, 10);
 }
 
+/// As a server that has just been started.
+fn lose_all(scene: &mut Scene) {
+    (scene.at.run, scene.at.uptime) = (scene.at.run + 1, 0);
+    let key = scene.store.key().to_owned();
+    let _: () = scene.connection.del(key).unwrap();
+}
+
+#[test]
+fn a_limit_on_a_new_server_waits_for_the_quiet_time_only() {
+    let mut scene = with_shares(10, Some(5));
+    lose_all(&mut scene);
+    let mut process = Process::new(1);
+    let reply = scene.go_on(&mut process, asking(1));
+    assert_eq!((reply.quiet, reply.fallback), (SPAN, 0));
+    live(&mut scene, SPAN, &mut [&mut process]);
+    let reply = scene.go_on(&mut process, Trip { slots: slots(0, 5, 5).slots, ..asking(10) });
+    assert_eq!((reply.windows[0].amount, reply.slots, reply.fallback), (10, 5, 500_000));
+}
+
+#[test]
+fn a_share_that_is_claimed_in_the_quiet_time_tells_of_others() {
+    let mut scene = with_shares(10, None);
+    let [mut first, mut second] = two(&mut scene);
+    lose_all(&mut scene);
+    // A new one is there before them, and takes nothing of what they may claim.
+    let mut joined = Process::new(3);
+    assert_eq!(scene.go_on(&mut joined, asking(0)).fallback, 0);
+    assert_eq!(scene.go_on(&mut joined, asking(0)).fallback, 0);
+    scene.pass(SECOND);
+    // Its answer is lost, so it claims twice: the time for all of them began with the first.
+    let claim = Trip { fallback: first.fallback, ..asking(0) };
+    let lost = first.next(claim);
+    assert_eq!(scene.call(&lost).unwrap().fallback, 333_333);
+    live(&mut scene, SPAN, &mut [&mut joined]);
+    assert_eq!(scene.go_on(&mut first, asking(0)).fallback, 333_333);
+    live(&mut scene, SPAN + SECOND, &mut [&mut joined, &mut first]);
+    let reply = scene.go_on(&mut joined, asking(10));
+    assert_eq!((reply.windows[0].amount, reply.fallback), (4, 0));
+    assert_eq!(scene.go_on(&mut second, asking(0)).fallback, 333_333);
+    let rest = TTL + FALLBACK - 2 * SPAN - SECOND - 1;
+    live(&mut scene, rest, &mut [&mut joined, &mut first, &mut second]);
+    let reply = scene.go_on(&mut joined, asking(10));
+    assert_eq!((reply.windows[0].amount, reply.fallback), (7, 0));
+    scene.pass(1);
+    let reply = scene.go_on(&mut joined, asking(3));
+    assert_eq!((reply.windows[0].amount, reply.fallback), (3, 166_667));
+}
+
+#[test]
+fn a_share_is_claimed_for_as_long_as_what_was_used_of_it_counts() {
+    let mut scene = with_shares(10, None);
+    let shares = Terms { fallback: Some(FALLBACK), ..terms(10, None) };
+    let (mut old, mut new) = (Process::new(1), Process::new(2));
+    scene.go_on(&mut old, asking(0));
+    let ends = shares.share_ends(0).unwrap();
+    assert_eq!(shares.share_counts_until(0), Some(ends + SPAN));
+    // Until then it has used its share. The store has lost all, and the quiet time is just over.
+    scene.pass(ends);
+    lose_all(&mut scene);
+    scene.at.uptime = SPAN;
+    scene.go_on(&mut old, Trip { apart: true, ..asking(0) });
+    assert_eq!(scene.go_on(&mut new, asking(10)).windows[0].amount, 0);
+}
+
 #[test]
 fn a_user_may_vouch_for_a_limit_that_was_never_used() {
-    let mut scene = with(terms(10, None));
+    let mut scene = with_shares(10, None);
     scene.at.uptime = 0;
     let mut process = Process::new(1);
     let first = Trip { unused: true, ..asking(1) };
-    assert_eq!(scene.go_on(&mut process, first.clone()).windows[0].amount, 1);
+    let reply = scene.go_on(&mut process, first.clone());
+    assert_eq!((reply.windows[0].amount, reply.fallback), (1, 500_000));
     // Not once it is known: its own process knows better.
     scene.at.run = 2;
     assert_eq!(scene.go_on(&mut process, first.clone()).windows[0].amount, 0);
-    scene.at.run = 3;
-    let key = scene.store.key().to_owned();
-    let _: () = scene.connection.del(key).unwrap();
+    lose_all(&mut scene);
     assert_eq!(scene.go_on(&mut process, first).windows[0].amount, 0);
 }
 
@@ -190,13 +276,13 @@ fn a_share_of_a_large_limit_is_exact() {
     // Its product with the share is no number that the script has.
     let limit = (1 << 52) - 5;
     let mut scene = with_shares(limit, None);
-    let mut processes = [1, 2, 3].map(Process::new);
+    let mut processes = [1, 2].map(Process::new);
     for _ in 0..4 {
         for process in &mut processes {
             scene.go_on(process, asking(0));
         }
     }
-    scene.go_on(&mut processes[2], Trip { apart: true, ..asking(0) });
+    scene.go_on(&mut processes[1], Trip { apart: true, ..asking(0) });
     let share = u64::try_from(u128::from(limit) * 333_333 / 1_000_000).unwrap();
     assert_eq!(scene.go_on(&mut processes[0], asking(limit)).windows[0].amount, limit - share);
 }

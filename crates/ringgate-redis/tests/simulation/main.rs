@@ -7,6 +7,7 @@
 //! admissions.
 
 mod ledger;
+#[allow(dead_code, reason = "other tests use all of it")]
 #[path = "../common/model.rs"]
 mod model;
 mod network;

@@ -224,10 +224,11 @@ impl World {
         let now = self.time.get();
         let index = self.pick();
         match self.random.up_to(999) {
-            choice if choice < 200 || choice >= 250 && self.is_crowded => {
-                if self.counts.open.get() < 30 {
-                    self.call(index);
-                }
+            choice
+                if (choice < 200 || choice >= 250 && self.is_crowded)
+                    && self.counts.open.get() < 30 =>
+            {
+                self.call(index);
             }
             200..=203 => self.kill(index),
             204..=209 => {
