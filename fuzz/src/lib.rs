@@ -7,6 +7,7 @@
 //! | [`window`]    | rates that change, clocks that step back          | a list of all stamps           |
 //! | [`limiter`]   | calls that wait, give up, are woken or forgotten  | a list of stamps, and a queue  |
 //! | [`tokens`]    | calls of any size, settled at any use             | a list of what counts since when |
+//! | [`leases`]    | leases, and calls that use them                   | a line of what was granted     |
 //! | [`feedback`]  | answers of providers, real ones and others        | what is documented for them    |
 //! | [`usage`]     | bodies and streams of events, cut anywhere        | the same in other pieces       |
 //!
@@ -16,6 +17,7 @@
 mod books;
 mod bytes;
 mod feedback;
+mod leases;
 mod limiter;
 mod policy;
 mod semaphore;
@@ -26,6 +28,7 @@ mod wakes;
 mod window;
 
 pub use feedback::feedback;
+pub use leases::leases;
 pub use limiter::limiter;
 pub use policy::policy;
 pub use semaphore::semaphore;

@@ -38,6 +38,11 @@ fn tokens() {
 }
 
 #[test]
+fn leases() {
+    replay("leases", ringgate_fuzz::leases);
+}
+
+#[test]
 fn limiter() {
     replay("limiter", ringgate_fuzz::limiter);
 }

@@ -84,7 +84,7 @@ impl Lessee {
         let limits = leasing.limits().iter().map(LeasedLimit::of).collect();
         let granting = granters.into_iter().map(|by| Granting { by, mark: 0 }).collect();
         let slots = slots.map(|(most, permits)| Slots { most, permits, granted: 0 });
-        let seen = Timestamp::ZERO;
+        let seen = core.time().now();
         Self { core, leasing, limits, granting, slots, seen }
     }
 
@@ -280,6 +280,13 @@ impl Lessee {
         usize::try_from(self.core.waiters()).unwrap_or(usize::MAX)
     }
 
+    /// How long the limiter is still paused or stopped, as [`Limiter::paused_for`]; `None` also in a ramp, where each call waits only for the one
+    /// before it.
+    #[must_use]
+    pub fn paused_for(&self) -> Option<Duration> {
+        self.core.paused_for().filter(|_| self.core.is_before_a_ramp())
+    }
+
     /// How many calls are in flight; 0 if they are not limited: nobody counts them then.
     #[must_use]
     pub fn in_flight(&self) -> usize {
@@ -360,6 +367,7 @@ impl Lessee {
     fn notice_jump(&mut self, now: Timestamp) -> bool {
         let has_jumped = self.seen.saturating_duration_since(now) > JUMP;
         if has_jumped {
+            self.leasing.forget_first();
             for (leased, granting) in self.leasing.limits().iter().zip(&mut self.granting) {
                 leased.leases().reclaim(&mut granting.by, now, u64::MAX);
                 leased.set_not_before(None);

@@ -4,7 +4,7 @@ use crate::limiter_core::Core;
 use core::fmt;
 use std::sync::Arc;
 
-/// Makes [`Lessee::changed`] complete. From [`Lessee::rouser`].
+/// Makes [`Lessee::changed`](crate::Lessee::changed) complete. From [`Lessee::rouser`](crate::Lessee::rouser).
 ///
 /// ```
 /// use ringgate::{Limiter, Rate};
@@ -24,7 +24,7 @@ pub struct Rouser {
 }
 
 impl Rouser {
-    /// Makes [`Lessee::changed`] complete, now or when it is called next.
+    /// Makes [`Lessee::changed`](crate::Lessee::changed) complete, now or when it is called next.
     ///
     /// # Panics
     ///

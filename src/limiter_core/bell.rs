@@ -100,7 +100,7 @@ impl Bell {
     /// [`arm`](Self::arm), and what must not panic after it: if it does, it has rung again.
     pub(crate) fn arm_and<R>(&self, look: impl FnOnce() -> R) -> (bool, R) {
         let has_rung = self.arm();
-        let kept = has_rung.then_some(KeptRing(self));
+        let kept = has_rung.then(|| KeptRing(self));
         let found = look();
         core::mem::forget(kept);
         (has_rung, found)

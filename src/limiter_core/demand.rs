@@ -2,7 +2,7 @@
 
 use crate::raw::leases::MOST;
 use crate::sync::atomic::{AtomicU64, Ordering};
-use crate::time::{JUMP, Timestamp, in_nanos};
+use crate::time::Timestamp;
 use core::array;
 use core::time::Duration;
 
@@ -113,16 +113,16 @@ impl Demanded {
 /// polled. What each of them writes may be mixed with what another writes at the same time; the first shows itself again.
 #[derive(Debug)]
 pub(super) struct First {
-    /// Its number in line.
+    /// Its number in line, and whether it only stands in for the first.
     by: AtomicU64,
     /// Since when it waits, in ns.
     since: AtomicU64,
-    /// When it has shown itself, in ns, and for how long that holds.
-    shown: AtomicU64,
-    lasts: AtomicU64,
-    /// Whether it only stands in for the first.
-    stands_in: AtomicU64,
+    /// Until when that it has shown itself holds, in ns.
+    until: AtomicU64,
 }
+
+/// No number has this bit.
+const STANDS_IN: u64 = 1 << 62;
 
 /// A call that shows itself.
 #[derive(Debug, Clone, Copy)]
@@ -137,53 +137,58 @@ pub(super) struct Shown {
     pub(super) stands_in: bool,
 }
 
+impl Shown {
+    fn by(&self) -> u64 {
+        if self.stands_in { self.nth | STANDS_IN } else { self.nth }
+    }
+}
+
 impl First {
     pub(super) fn new() -> Self {
-        let zero = || AtomicU64::new(0);
-        Self {
-            by: AtomicU64::new(NONE),
-            since: zero(),
-            shown: zero(),
-            lasts: zero(),
-            stands_in: zero(),
-        }
+        Self { by: AtomicU64::new(NONE), since: AtomicU64::new(0), until: AtomicU64::new(0) }
     }
 
     /// A call shows itself; returns whether another had before, or none.
     pub(super) fn show(&self, call: Shown) -> bool {
         set(&self.since, call.since.as_nanos());
-        set(&self.shown, call.now.as_nanos());
-        set(&self.lasts, in_nanos(call.lasts));
-        set(&self.stands_in, u64::from(call.stands_in));
-        let is_new = get(&self.by) != call.nth;
-        if is_new {
-            set(&self.by, call.nth);
+        set(&self.until, call.now.saturating_add(call.lasts).as_nanos());
+        let (found, by) = (get(&self.by), call.by());
+        if found != by {
+            set(&self.by, by);
         }
-        is_new
+        found & !STANDS_IN != call.nth
     }
 
     /// Whether the one that has shown itself goes before this one.
     pub(super) fn is_before(&self, call: &Shown) -> bool {
         let by = get(&self.by);
-        if by == call.nth || !self.is_any(call.now) {
-            return false;
-        }
-        let stands_in = get(&self.stands_in) != 0;
+        let (nth, stands_in) = (by & !STANDS_IN, by & STANDS_IN != 0);
         // Among their like the older one goes before the younger.
-        if stands_in == call.stands_in { by < call.nth } else { call.stands_in }
+        let is_before = if stands_in == call.stands_in { nth < call.nth } else { call.stands_in };
+        by != NONE && nth != call.nth && is_before && self.lasts(call.now)
     }
 
     /// The `nth` call has left the line.
     pub(super) fn end_by(&self, nth: u64) {
-        // ORDERING: Relaxed, as in `get`.
-        let _ = self.by.compare_exchange(nth, NONE, Ordering::Relaxed, Ordering::Relaxed);
+        let by = get(&self.by);
+        if by != NONE && by & !STANDS_IN == nth {
+            // ORDERING: Relaxed, as in `get`.
+            let _ = self.by.compare_exchange(by, NONE, Ordering::Relaxed, Ordering::Relaxed);
+        }
     }
 
-    /// Whether any has shown itself lately. If that was long after `now`, the clock has jumped back since.
+    /// The clock has jumped back: it would last too long. The first shows itself again.
+    pub(super) fn forget(&self) {
+        set(&self.by, NONE);
+    }
+
+    /// Whether any has shown itself lately.
     pub(super) fn is_any(&self, now: Timestamp) -> bool {
-        let (now, shown) = (now.as_nanos(), get(&self.shown));
-        let is_late = now.saturating_sub(shown) >= get(&self.lasts).max(1);
-        get(&self.by) != NONE && !is_late && shown.saturating_sub(now) <= in_nanos(JUMP)
+        get(&self.by) != NONE && self.lasts(now)
+    }
+
+    fn lasts(&self, now: Timestamp) -> bool {
+        now.as_nanos() < get(&self.until)
     }
 
     /// Since when it waits.

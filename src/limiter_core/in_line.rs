@@ -30,6 +30,11 @@ impl Leasing {
         self.limits().get(n).map_or(0, needs)
     }
 
+    /// The clock has jumped back: who has shown itself before does not count.
+    pub(crate) fn forget_first(&self) {
+        self.first.forget();
+    }
+
     /// Counts a call in line.
     pub(super) fn join(&self, expected: Usage, nth: u64) -> InLine<'_> {
         let since = self.time.now();

@@ -101,9 +101,7 @@ pub(super) struct RingsAfter<'a>(Option<&'a Leasing>);
 impl Drop for RingsAfter<'_> {
     fn drop(&mut self) {
         if let Some(leasing) = self.0 {
-            let mut panics = Panics::default();
-            panics.catch(|| leasing.bell().ring());
-            panics.resume();
+            Panics::of(|| leasing.bell().ring()).resume();
         }
     }
 }

@@ -10,7 +10,6 @@ pub(crate) struct Panics(Option<Box<dyn Any + Send>>);
 
 impl Panics {
     /// Of this alone.
-    #[cold]
     pub(super) fn of(user_code: impl FnOnce()) -> Self {
         let mut panics = Self::default();
         panics.catch(user_code);

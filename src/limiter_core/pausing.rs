@@ -88,7 +88,7 @@ impl Core {
     }
 
     /// Whether it is paused, and not only in a ramp.
-    pub(super) fn is_before_a_ramp(&self) -> bool {
+    pub(crate) fn is_before_a_ramp(&self) -> bool {
         self.pause.is_before_a_ramp(&self.watched())
     }
 

@@ -16,9 +16,10 @@ mod take;
 use crate::batch::Flow;
 use crate::link::{Link, News};
 use crate::random::Random;
-use crate::script::{Ask, Reply, StoreError, Terms, Trip};
+use crate::script::{self, Ask, Reply, StoreError, Terms, Trip};
 use crate::session::{Session, Unused};
 use crate::status::Status;
+use crate::suspension::Suspension;
 use core::fmt;
 use core::future::{Future, poll_fn};
 use core::pin::pin;
@@ -27,7 +28,7 @@ use core::time::Duration;
 use plan::{Earliest, Plan};
 use redis::ErrorKind;
 use ringgate::time::Timestamp;
-use ringgate::{LeasedLimit, Lessee};
+use ringgate::{LeasedLimit, Lessee, Limit};
 use share::Share;
 use std::collections::VecDeque;
 use tokio::sync::watch;
@@ -89,6 +90,10 @@ pub struct Driver<L> {
     /// What the store has given to it. More than it may use if others need them.
     had_slots: u64,
     slots_wanted: u64,
+    /// A call was refused for lack of a slot since the last trip.
+    slot_tried: bool,
+    /// How many slots it keeps while others want some.
+    slots_fair: u64,
     /// A call has gone since slots were granted last.
     used_turn: bool,
     processes: u64,
@@ -96,12 +101,17 @@ pub struct Driver<L> {
     in_flight: u64,
     /// When something was last in use.
     busy_at: u64,
+    /// Until then calls that nobody counts may give something back.
+    settled_at: u64,
+    suspension: Suspension,
     /// The store has a record of this process, or may have.
     joined: bool,
     /// When the last trip began, and what that took.
     began: Option<u64>,
     took: u64,
     failures: u32,
+    /// So many answers in a row came when the leases that they brought had ended.
+    late_answers: u32,
     retry_at: u64,
     asked: Option<Asked>,
     /// The last answer brought what the first call in line needed, and nothing was taken since.
@@ -122,6 +132,9 @@ pub struct Driver<L> {
 struct Window {
     limit: u64,
     produced: bool,
+    is_rate: bool,
+    /// Nobody counts the calls that have taken of it, and they may give back some of it for so long.
+    unsettled: u64,
     flow: Flow,
     /// When its live leases end; the newest last.
     ends: VecDeque<u64>,
@@ -139,8 +152,10 @@ struct Window {
 /// What the last answered trip asked for, and when to ask again.
 #[derive(Debug)]
 struct Asked {
-    first: Vec<u64>,
-    had_line: bool,
+    /// What its first call in line needed of each window. Nothing if that waited for something else.
+    least: Vec<u64>,
+    /// The store keeps something free for calls in line.
+    holds_back: bool,
     /// Not before that, unless something else is needed.
     again_at: u64,
     /// The same for slots.
@@ -151,8 +166,11 @@ impl<L: Link> Driver<L> {
     pub(crate) fn new(parts: Parts, link: L) -> (watch::Receiver<Status>, Self) {
         let Parts { lessee, terms, settings, seed } = parts;
         let mut random = Random::new(seed);
+        let counts_calls = lessee.slots().is_some();
         let (status, watched) = watch::channel(Status::new());
-        let limits = lessee.limits().iter().map(Window::new).collect();
+        let limits = lessee.limits().iter().zip(&terms.windows);
+        let limits = limits.map(|(limit, window)| Window::new(limit, window, counts_calls));
+        let limits = limits.collect();
         let now = micros(lessee.now());
         let session = Session::new(random.next(), terms, settings.assumes_unused);
         let driver = Self {
@@ -169,15 +187,20 @@ impl<L: Link> Driver<L> {
             slots_until: 0,
             had_slots: 0,
             slots_wanted: 0,
+            slot_tried: false,
+            slots_fair: 0,
             used_turn: false,
             processes: 1,
             waiters: 0,
             in_flight: 0,
             busy_at: now,
+            settled_at: 0,
+            suspension: Suspension::new(),
             joined: false,
             began: None,
             took: 0,
             failures: 0,
+            late_answers: 0,
             retry_at: 0,
             asked: None,
             in_vain: false,
@@ -306,10 +329,14 @@ impl<L: Link> Driver<L> {
 }
 
 impl Window {
-    fn new(limit: &LeasedLimit) -> Self {
+    fn new(limit: &LeasedLimit, window: &script::Window, counts_calls: bool) -> Self {
+        let produced = limit.counts_as_produced();
+        let is_settled = counts_calls || produced || limit.kind() == Limit::Rate;
         Self {
             limit: limit.limit(),
-            produced: limit.counts_as_produced(),
+            produced,
+            is_rate: limit.kind() == Limit::Rate,
+            unsettled: if is_settled { 0 } else { window.kept },
             flow: Flow::default(),
             ends: VecDeque::new(),
             left: 0,

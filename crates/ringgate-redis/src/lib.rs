@@ -69,6 +69,7 @@ mod random;
 pub mod script;
 mod session;
 mod status;
+mod suspension;
 
 pub use builder::{SharedLimiterBuilder, WhileAway};
 pub use connect::StoreClient;

@@ -30,7 +30,7 @@ pub trait Link {
 /// What the store has told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum News {
-    /// Slots or room may be had.
+    /// There are slots or room for this process.
     Room,
     /// A pause has begun or ended.
     Pause,

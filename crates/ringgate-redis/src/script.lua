@@ -38,6 +38,7 @@ local BLOCK = 32
 local MEMBERS = 256
 local WINDOWS = 8
 local RETURNS = 64
+local UNANSWERED = 3
 local MOST_SLACK = 1000000
 local MILLION = 1000000
 local DAY = 86400000
@@ -80,11 +81,11 @@ local function text(n) return string.format('%.0f', n) end
 
 local version = word()
 local test_clock, test_run, test_uptime = word(), word(), word()
-local id, seq, acked = word(), whole(), whole()
+local id, seq, acked, acked_at = word(), whole(), whole(), whole()
 local known_epoch, new_epoch = word(), word()
 local vouched, slack, known_steps, ttl = whole(), whole(), whole(), whole()
 local pause, resume, leave = whole(), whole(), whole() > 0
-local slot_limit, slots_have, slots_need, slots_want = word(), whole(), whole(), whole()
+local slot_limit, slots_have, in_flight, slots_need, slots_want = word(), whole(), whole(), whole(), whole()
 local waited = whole()
 local fallback, apart, claimed, unused = word(), whole() > 0, whole(), whole() > 0
 local windows = {}
@@ -120,15 +121,17 @@ local clock, run, uptime
 local publish = 'PUBLISH'
 if test_clock ~= '' then
   clock, run, uptime = number(test_clock), test_run, number(test_uptime)
-  if not clock or not uptime then return { 'arguments' } end
+  if not clock then return { 'arguments' } end
 else
   local time = redis.call('TIME')
   clock = tonumber(time[1]) * 1000000 + tonumber(time[2])
   local info = redis.call('INFO', 'server')
-  run = string.match(info, 'run_id:(%x+)') or ''
+  run = string.match(info, 'run_id:(%x+)')
   if string.find(info, '_mode:cluster', 1, true) then publish = 'SPUBLISH' end
-  uptime = (tonumber(string.match(info, 'uptime_in_seconds:(%d+)')) or 0) * 1000000
+  uptime = tonumber(string.match(info, 'uptime_in_seconds:(%d+)') or '')
+  uptime = uptime and uptime * 1000000
 end
+if not run or run == '' or not uptime then return { 'unidentified' } end
 
 -- The state.
 
@@ -149,13 +152,57 @@ for i, w in ipairs(windows) do
   limits[i + 3] = text(w.limit) .. '/' .. text(w.kept) .. '/' .. text(w.tick) .. (w.produced and '/produced' or '')
 end
 limits = table.concat(limits, ' ')
-if not is_new and state.c ~= limits then return { 'limits', state.c or '' } end
-
 local offset, last, steps, quiet, paused, lost = 0, 0, 0, 0, 0, 0
 if not is_new then
   offset, last, steps = signed(state.o), number(state.t), number(state.j)
   quiet, paused, lost = number(state.q), number(state.p), number(state.l)
   if not (offset and last and steps and quiet and paused and lost and state.m and #(state.e or '') <= 16
     and string.match(state.e or '', '^%x+$')) then return { 'broken' } end
+end
+
+-- Other limits than those of the state are an error, until all processes that had them have gone or been silent for so long that none of them
+-- uses a share by itself. Then another epoch begins, that waits until what they have used has left the windows.
+
+local replaced
+
+local function find_replaced()
+  local words, fields = {}, {}
+  for w in string.gmatch(state.c or '', '%S+') do words[#words + 1] = w end
+  local old = { ttl = number(words[2]), fallback = number(words[3]) or 0, blocks = {}, fields = {} }
+  if not old.ttl or #words > 3 + WINDOWS then return nil end
+  old.span = old.ttl
+  for i = 1, #words - 3 do
+    local kept, tick, form = string.match(words[i + 3], '^%d+/(%d+)/(%d+)(.*)$')
+    kept, tick = number(kept), number(tick)
+    if not kept or not tick then return nil end
+    old.span = math.max(old.span, kept + 2 * tick + (form ~= '' and old.ttl or 0))
+    for _, field in ipairs({ 'u', 'a', 'z' }) do fields[#fields + 1] = field .. i end
+  end
+  local ends = lost
+  for part in string.gmatch(state.m, '[^|]+') do
+    local until_then, share = string.match(part, '^%x+,(%d+),%d+,(%d+),%d+;')
+    until_then, share = number(until_then), number(share)
+    if not until_then or not share then return nil end
+    ends = math.max(ends, until_then + (share > 0 and old.fallback or 0))
+  end
+  if math.max(clock + offset, last) < ends then return nil end
+  local values = #fields > 0 and redis.call('HMGET', key, unpack(fields)) or {}
+  for i = 1, #fields / 3 do
+    local first, newest = number(values[3 * i - 1]), number(values[3 * i])
+    if not first or not newest or newest - first > TICKS then return nil end
+    for b = math.floor(first / BLOCK), math.floor(newest / BLOCK) do
+      old.blocks[#old.blocks + 1] = i .. ':' .. text(b)
+    end
+    if i > #windows then
+      for n = 3 * i - 2, 3 * i do old.fields[#old.fields + 1] = fields[n] end
+    end
+  end
+  return old
+end
+
+if not is_new and state.c ~= limits then
+  replaced = find_replaced()
+  if not replaced then return { 'limits', state.c or '' } end
+  state.m, known_epoch = '', ''
 end
 

@@ -38,8 +38,9 @@
 //!
 //! # What is published
 //!
-//! `room`, `slots` or `pause` on the channel of the key's name, when a trip brings something that others wait for, or changes a pause: to ask
-//! earlier, if it arrives. In a cluster these are sharded messages. A user who may not publish can do all else.
+//! On the channel of the key's name, to ask earlier, if it arrives: [`Published`]. `pause` is for all, when a trip changes a pause. `room` or `slots`
+//! with the number of a process is for that one only: of those that wait, it is the first in order that can use what a trip has brought. Its own
+//! trip tells the next one. In a cluster these are sharded messages. A user who may not publish can do all else.
 //!
 //! # What a store needs to allow
 //!
@@ -53,10 +54,12 @@
 mod arguments;
 mod error;
 mod key;
+mod published;
 mod reply;
 
 pub use error::StoreError;
 pub use key::key;
+pub use published::{NotPublished, Published};
 pub use reply::{Granted, Reply};
 
 use redis::aio::ConnectionLike;
@@ -202,6 +205,8 @@ pub struct Trip {
     pub acked: u64,
     /// The epoch of that answer.
     pub epoch: Option<u64>,
+    /// The limit's [time](Reply::now) of that answer. Zero if it does not know.
+    pub acked_at: u64,
     /// The name of the next epoch, if this trip begins one: a random number.
     pub next_epoch: u64,
     /// What the limit's [time](Reply::now) is at least, by this process's own clock: that of an answer, and what has passed since
@@ -228,6 +233,9 @@ pub struct Trip {
     pub unused: bool,
     /// Of the slots.
     pub slots: SlotAsk,
+    /// How many slots its calls in flight hold, also those of a share that it has used by itself. After such a share it has slots for them before
+    /// all who wait.
+    pub in_flight: u64,
     /// Of each window.
     pub asks: Vec<Ask>,
     /// Of each window.

@@ -9,6 +9,9 @@ use std::collections::VecDeque;
 /// What a request may take to arrive. What the store's clock steps by less than this and the time of a trip is not noticed.
 const ON_ITS_WAY: u64 = 200_000;
 
+/// Clocks go wrong by less than one part in so many.
+const DRIFT: u64 = 2_000;
+
 /// A share is believed only if its answer took no longer.
 const SHARE_BELIEVED: u64 = 1_000_000;
 
@@ -23,6 +26,8 @@ pub(crate) struct Demand {
     /// `used` and `held` of each window.
     pub(crate) tallies: Vec<(u64, u64)>,
     pub(crate) slots: SlotAsk,
+    /// How many slots calls in flight hold.
+    pub(crate) in_flight: u64,
     /// For how long the first call in line has waited. Zero if there is none.
     pub(crate) waited: u64,
     pub(crate) pause: Pause,
@@ -146,6 +151,7 @@ impl Session {
             process: self.process,
             seq: self.seq,
             acked: self.acked,
+            acked_at: self.acked_at(),
             epoch: self.epoch(),
             next_epoch,
             vouched,
@@ -158,6 +164,7 @@ impl Session {
             fallback: if self.share_counts(now) { self.share } else { 0 },
             unused: self.assumes_unused && self.known.is_none(),
             slots: demand.slots,
+            in_flight: demand.in_flight,
             asks: demand.asks.clone(),
             tallies: self.tallies(demand),
             returns: self.returns(unused),
@@ -170,10 +177,24 @@ impl Session {
         self.terms.fallback.is_some() && self.answered.is_some_and(is_late)
     }
 
+    /// The limit's time of the last answer, while this process goes by the same number.
+    fn acked_at(&self) -> u64 {
+        self.known.filter(|_| self.acked > 0).map_or(0, |known| known.now)
+    }
+
     fn vouched(&self, now: u64) -> (u64, u64, u64) {
         let Some(known) = self.known else { return (0, 0, 0) };
-        let vouched = known.now.saturating_add(now.saturating_sub(known.came_at));
-        (vouched, known.took.saturating_add(ON_ITS_WAY), known.steps)
+        let passed = now.saturating_sub(known.came_at);
+        // This clock may be faster than true time, and the store's slower.
+        let vouched = known.now.saturating_add(passed - passed / DRIFT);
+        let slack = known.took.saturating_add(ON_ITS_WAY).saturating_add(2 * (passed / DRIFT));
+        (vouched, slack, known.steps)
+    }
+
+    /// The store knows that this process has left. It comes back as another one: trips of the old one that are still on their way then
+    /// say nothing of it.
+    pub(crate) fn rename(&mut self, process: u64) {
+        (self.process, self.seq, self.acked) = (process, 0, 0);
     }
 
     fn tallies(&self, demand: &Demand) -> Vec<Tally> {

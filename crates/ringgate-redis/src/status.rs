@@ -37,6 +37,9 @@ pub enum StoreState {
     Unknown,
     /// The last trip was answered.
     Connected,
+    /// It answers, but several times in a row later than a lease lasts, so that nothing of what it granted could be used. It is asked ever more rarely;
+    /// calls wait. All processes need a longer [lease](crate::SharedLimiterBuilder::lease), or a faster way to it.
+    Late,
     /// It does not answer, for this reason. Calls wait, or use the process's share.
     Away(Arc<StoreError>),
     /// It answers with an error that time does not mend. All calls are refused until somebody mends it.
@@ -69,7 +72,7 @@ impl Status {
     pub fn error(&self) -> Option<&StoreError> {
         match &self.store {
             StoreState::Away(error) | StoreState::Failed(error) => Some(error),
-            StoreState::Unknown | StoreState::Connected => None,
+            StoreState::Unknown | StoreState::Connected | StoreState::Late => None,
         }
     }
 }

@@ -25,15 +25,17 @@ impl<L: Link> Driver<L> {
             window.flow.begin_trip();
             window.tried = 0;
         }
+        self.slot_tried = false;
         // Held first: what is settled meanwhile is then told twice, and not left out.
         let held: Vec<u64> = (0..self.limits.len()).map(|n| self.lessee.held(n)).collect();
         let used = (0..self.limits.len()).map(|n| self.lessee.used(n));
         let tallies = used.zip(held).collect();
-        Demand { asks, tallies, slots, waited: self.waited(), pause: self.pause_to_tell(), leave }
+        let (waited, pause) = (self.waited(), self.pause_to_tell());
+        Demand { asks, tallies, slots, in_flight: self.in_flight, waited, pause, leave }
     }
 
     fn tried_none(&self) -> bool {
-        self.limits.iter().all(|window| window.tried == 0)
+        !self.slot_tried && self.limits.iter().all(|window| window.tried == 0)
     }
 
     /// Takes everything out of use. False if a call has come before that, or if not all of it goes with one trip.
@@ -113,6 +115,8 @@ impl<L: Link> Driver<L> {
             return SlotAsk { have: want.min(self.had_slots), need: want, want };
         }
         let need = self.slots_needed();
+        // What nobody waits for is theirs who come at the moment when there is some.
+        let need = if self.lacks_a_slot() { need.max(self.in_flight + 1) } else { need };
         let keeps = if self.now < self.leaves_at() { self.slots } else { 0 };
         let want = need.max(if self.slots_wanted > 0 { 0 } else { keeps });
         if want < self.slots {

@@ -5,11 +5,13 @@ use crate::batch::Look;
 use crate::link::Link;
 use crate::script::MOST_RETURNS;
 use crate::session::Unused;
+use core::time::Duration;
 
 impl<L: Link> Driver<L> {
     pub(super) fn look(&mut self) {
         let now = micros(self.lessee.now());
-        if now < self.now {
+        let was_suspended = self.suspension.look() >= Duration::from_micros(self.settings.lease);
+        if now < self.now || was_suspended {
             self.forget_times();
         }
         self.now = now;
@@ -21,7 +23,10 @@ impl<L: Link> Driver<L> {
         }
         self.in_vain &= !was_used;
         self.used_turn |= was_used && self.slots_out() > 0;
-        let has_tries = self.limits.iter().any(|window| window.tried > 0);
+        self.slot_tried |= self.lessee.slots_tried() > 0;
+        // One that lacks a lease is refused before anybody looks for a slot.
+        let has_tries = self.slot_tried || self.limits.iter().any(|window| window.tried > 0);
+        self.slot_tried = has_tries;
         if was_used || has_tries || self.is_busy() {
             self.busy_at = now;
         }
@@ -101,7 +106,7 @@ impl<L: Link> Driver<L> {
             && self.slots_out() > self.had_slots.max(count(self.lessee.in_flight()))
     }
 
-    /// The clock has gone back: leases would last too long.
+    /// The clock has gone back, or has stood still: leases would last too long.
     fn forget_times(&mut self) {
         self.share = None;
         self.set_slots(0);
@@ -111,6 +116,6 @@ impl<L: Link> Driver<L> {
             window.flow.restart();
         }
         (self.asked, self.told_pause, self.began) = (None, None, None);
-        (self.retry_at, self.busy_at, self.slots_until) = (0, 0, 0);
+        (self.retry_at, self.busy_at, self.slots_until, self.settled_at) = (0, 0, 0, 0);
     }
 }

@@ -12,16 +12,25 @@ use ringgate::time::Timestamp;
 /// Differences that are smaller are none.
 const SAME: u64 = 2_000;
 
+/// Longer pauses are without an end: five years.
+const LONGEST: u64 = 5 * 365 * 86_400 * 1_000_000;
+
+/// When these end. That is one time, however late it is told.
+const NEVER: u64 = 1 << 60;
+
 impl<L: Link> Driver<L> {
-    /// Until when calls are paused here.
+    /// Until when calls are paused here. The steps of a ramp are this process's own.
     pub(super) fn pause_ends(&self) -> Option<u64> {
-        let paused = self.lessee.limiter().paused_for()?;
-        let paused = u64::try_from(paused.as_micros()).unwrap_or(u64::MAX);
-        Some(self.now.saturating_add(paused).saturating_add(1))
+        let paused = self.lessee.paused_for()?;
+        Some(self.ends_in(u64::try_from(paused.as_micros()).unwrap_or(u64::MAX)))
+    }
+
+    fn ends_in(&self, length: u64) -> u64 {
+        if length > LONGEST { NEVER } else { self.now.saturating_add(length).saturating_add(1) }
     }
 
     pub(super) fn is_paused(&self) -> bool {
-        self.lessee.limiter().paused_for().is_some_and(|paused| paused > Duration::ZERO)
+        self.lessee.paused_for().is_some_and(|paused| paused > Duration::ZERO)
     }
 
     pub(super) fn has_pause_to_tell(&self) -> bool {
@@ -35,7 +44,7 @@ impl<L: Link> Driver<L> {
             return Pause::End;
         }
         if ends > self.now.saturating_add(SAME) && ends > told.saturating_add(SAME) {
-            return Pause::For(ends - self.now);
+            return Pause::For((ends - self.now).min(2 * LONGEST));
         }
         Pause::Keep
     }
@@ -57,13 +66,13 @@ impl<L: Link> Driver<L> {
             }
             return;
         }
-        let until = self.now.saturating_add(reply.paused);
+        let until = self.ends_in(reply.paused);
         self.told_pause = Some(until);
         if self.pause_ends().is_none_or(|ends| ends.saturating_add(SAME) < until) {
-            self.lessee.limiter().pause_until(timestamp(until).min(LONGEST));
+            self.lessee.limiter().pause_until(timestamp(until).min(LAST));
         }
     }
 }
 
 /// Not [`Timestamp::MAX`], which no store can mean.
-const LONGEST: Timestamp = Timestamp::from_nanos(u64::MAX / 2);
+const LAST: Timestamp = Timestamp::from_nanos(u64::MAX / 2);

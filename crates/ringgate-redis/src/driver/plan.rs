@@ -18,6 +18,12 @@ pub(super) enum Plan {
 /// have ended. That makes no trips.
 const LOOKS: u64 = 10_000;
 
+/// While the store keeps something free for calls in line, it looks so often whether they have left.
+const LINE_LOOKS: u64 = 50_000;
+
+/// What comes back waits for another trip while so many leases last.
+const UNUSED_WAITS: u64 = 4;
+
 /// What calls wait for.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Hunger {
@@ -67,21 +73,21 @@ impl<L: Link> Driver<L> {
             due.at(self.now);
         }
         if is_closed {
-            if self.in_flight == 0 {
+            if !self.is_busy() {
                 due.at(self.now);
             }
         } else {
             if hunger.windows || self.is_low() {
                 due.at(self.asks_again_at());
             }
-            if hunger.slots {
+            if hunger.slots || self.lacks_a_slot() {
                 due.at(self.asks_for_slots_at());
             }
         }
         if let Some(renews) = self.renews_at().filter(|_| !is_closed) {
             due.at(renews.max(self.asks_again_at()));
         }
-        if self.drained_slots() > 0 {
+        if self.drained_slots() > 0 || self.line_has_gone() {
             due.at(self.now);
         }
         self.due_by_time(&mut due);
@@ -97,7 +103,7 @@ impl<L: Link> Driver<L> {
         if !self.joined {
             return;
         }
-        if self.is_busy() {
+        if self.is_busy() || self.now < self.settled_at {
             due.at(began.saturating_add(heartbeat));
         } else if self.failures == 0 {
             due.at(self.leaves_at());
@@ -105,14 +111,18 @@ impl<L: Link> Driver<L> {
         if self.limits.iter().all(|window| window.ends.is_empty()) {
             self.collect_unused();
             if !self.unused.is_empty() && self.failures == 0 {
-                due.at(self.now);
+                // They go with a trip that is made anyway, if nobody waits for them.
+                let is_wanted = self.limits.iter().any(|window| window.wanted > 0);
+                let waits = if is_wanted { 0 } else { UNUSED_WAITS * self.settings.lease };
+                due.at(began.saturating_add(waits));
             }
         }
     }
 
     /// When it gives back all it has if it stays idle.
     pub(super) fn leaves_at(&self) -> u64 {
-        self.busy_at.saturating_add(self.heartbeat().max(2 * self.settings.lease))
+        let idle = self.heartbeat().max(2 * self.settings.lease);
+        self.busy_at.saturating_add(idle).max(self.settled_at)
     }
 
     pub(super) fn heartbeat(&self) -> u64 {
@@ -121,7 +131,8 @@ impl<L: Link> Driver<L> {
 
     /// Whether calls are in line or in flight, or hold what they may use.
     pub(super) fn is_busy(&self) -> bool {
-        self.waiters > 0 || self.in_flight > 0 || self.limits.iter().any(|window| window.is_held)
+        let is_held = |window: &super::Window| window.is_held;
+        self.waiters > 0 || self.in_flight > 0 || self.limits.iter().any(is_held)
     }
 
     /// What calls in line wait for that a trip may bring.
@@ -133,8 +144,31 @@ impl<L: Link> Driver<L> {
         let windows = misses && !self.waits_for_slots();
         Hunger {
             windows,
-            slots: self.session.terms().slots.is_some() && self.slots_needed() > self.slots,
+            slots: self.lacks_slots(),
         }
+    }
+
+    /// Whether calls in line wait for slots that it could get, and keep.
+    fn lacks_slots(&self) -> bool {
+        let is_limited = self.session.terms().slots.is_some();
+        is_limited && !self.has_its_slots() && self.slots_needed() > self.slots
+    }
+
+    /// Whether it would have to give up what it got beyond what it has.
+    fn has_its_slots(&self) -> bool {
+        let has_its_part = self.slots_wanted > 0 && self.slots >= self.slots_fair.max(1);
+        self.had_slots > self.slots || has_its_part
+    }
+
+    /// Whether it makes trips for what no call waits for: several of them go while a lease lasts, and others do not wait for it.
+    fn takes_ahead(&self) -> bool {
+        self.calls_ahead() > 1 && self.limits.iter().all(|window| window.wanted == 0)
+    }
+
+    /// How many calls go while a lease lasts, about. There is always a limit on requests.
+    fn calls_ahead(&self) -> u64 {
+        let rates = self.limits.iter().filter(|window| window.is_rate);
+        rates.map(|window| window.flow.ahead()).max().unwrap_or(0)
     }
 
     /// Whether it would not help a call in line to have leases: the slots are in use, and no more are to be had.
@@ -144,7 +178,7 @@ impl<L: Link> Driver<L> {
         if self.in_flight >= level || self.in_flight >= limit {
             return true;
         }
-        self.in_flight >= self.slots && self.slots_refused()
+        self.in_flight >= self.slots && (self.has_its_slots() || self.slots_refused())
     }
 
     /// Whether the last answer left slots to wish for.
@@ -164,20 +198,26 @@ impl<L: Link> Driver<L> {
         calls.min(self.level()).min(limit).max(self.in_flight.min(limit))
     }
 
+    /// Whether a call that does not wait was refused for lack of a slot, and another one would be.
+    pub(super) fn lacks_a_slot(&self) -> bool {
+        self.slot_tried && self.waiters == 0 && self.in_flight >= self.slots && !self.refuses
+    }
+
     /// Whether less is left than calls will take soon.
     fn is_low(&self) -> bool {
         if self.is_paused() || self.refuses {
             return false;
         }
+        let goes_on = self.takes_ahead();
         self.limits.iter().any(|window| {
             let mark = mark_of(window.flow.ahead()).min(window.limit);
-            window.left < window.tried || window.flow.flows() && window.left < mark
+            window.left < window.tried || goes_on && window.flow.flows() && window.left < mark
         })
     }
 
-    /// When leases end that are being used.
+    /// When leases end that are being used. Where a lease ends before the next call comes, that makes a trip itself.
     fn renews_at(&self) -> Option<u64> {
-        if self.is_paused() || self.refuses {
+        if self.is_paused() || self.refuses || !self.takes_ahead() {
             return None;
         }
         let lead = self.lead();
@@ -194,14 +234,26 @@ impl<L: Link> Driver<L> {
     /// Not before what the last answer told, unless something else is needed now.
     fn asks_again_at(&self) -> u64 {
         let Some(asked) = &self.asked else { return self.now };
-        let firsts = self.limits.iter().map(|window| window.first);
-        let is_new =
-            self.waiters > 0 && (!asked.had_line || !asked.first.iter().copied().eq(firsts));
+        // What was not told, or is less and may fit. What is more fits no earlier than was told.
+        let is_news = |(window, &asked): (&super::Window, &u64)| {
+            let least = window.need().least;
+            least > 0 && (asked == 0 || least < asked)
+        };
+        let is_new = self.hunger().windows && self.limits.iter().zip(&asked.least).any(is_news);
         if is_new { self.now } else { asked.again_at.max(self.now) }
     }
 
     fn asks_for_slots_at(&self) -> u64 {
         self.asked.as_ref().map_or(self.now, |asked| asked.slots_at.max(self.now))
+    }
+
+    /// The store keeps something free for calls that are not in line any more.
+    fn line_has_gone(&self) -> bool {
+        self.waiters == 0 && self.told_line()
+    }
+
+    fn told_line(&self) -> bool {
+        self.failures == 0 && self.asked.as_ref().is_some_and(|asked| asked.holds_back)
     }
 
     /// Slots that have been given up for others, and are free now.
@@ -235,8 +287,11 @@ impl<L: Link> Driver<L> {
         if self.limits.iter().any(|window| window.left > 0) {
             self.limits.iter().filter_map(super::Window::until).for_each(|until| next.at(until));
         }
-        if is_closed && self.in_flight > 0 || self.had_slots > self.slots {
+        if is_closed && self.is_busy() || self.had_slots > self.slots {
             next.at(self.now + LOOKS);
+        }
+        if self.told_line() {
+            next.at(self.now + LINE_LOOKS);
         }
         self.share_wakes(next);
     }

@@ -132,6 +132,7 @@ impl<L: Link> Driver<L> {
                 next.at(wake);
             }
         } else if self.failures > 0
+            && !self.refuses
             && let Some(fallback) = self.session.fallback(self.settings.after)
             && self.now < fallback.ends
         {

@@ -10,6 +10,9 @@ use std::sync::Arc;
 /// The first wait after a trip that failed, and after an answer that left something to wish for and told no time.
 const FIRST_RETRY: u64 = 20_000;
 const FIRST_MISS: u64 = 5_000;
+const LONGEST_MISS: u64 = 500_000;
+/// After so many answers that came too late the store counts as away.
+const LATE_ANSWERS: u32 = 4;
 /// The most leases of a limit that live at a time.
 const LIVE_LEASES: usize = 7;
 
@@ -35,11 +38,14 @@ impl<L: Link> Driver<L> {
         self.plan_to_ask_again(trip, reply);
         if trip.leave {
             (self.joined, self.asked, self.busy_at) = (false, None, self.now);
+            self.session.rename(self.random.next());
         }
         let epoch = reply.epoch;
         let is_slow = self.took >= self.settings.lease;
+        self.back_off(is_slow);
+        let is_late = self.late_answers >= LATE_ANSWERS;
         self.status.send_modify(|status| {
-            status.store = StoreState::Connected;
+            status.store = if is_late { StoreState::Late } else { StoreState::Connected };
             status.epoch = Some(epoch);
             status.processes = reply.processes;
             status.is_quiet = reply.quiet > 0;
@@ -58,9 +64,10 @@ impl<L: Link> Driver<L> {
         // Those that were granted just now are used before they are given up.
         let new = self.had_slots.saturating_sub(trip.slots.have);
         self.used_turn &= new == 0;
-        let fair = limit / self.processes;
+        let fair = reply.slots_fair.min(limit);
         let keeps = if fair == 0 && !self.used_turn { self.had_slots } else { fair.max(new) };
         let slots = if self.slots_wanted > 0 { self.had_slots.min(keeps) } else { self.had_slots };
+        self.slots_fair = fair;
         self.set_slots(slots);
     }
 
@@ -76,18 +83,28 @@ impl<L: Link> Driver<L> {
             let Some(window) = self.limits.get_mut(n) else { return };
             window.wanted = granted.wanted;
             let amount = if has_strays { 0 } else { granted.amount.min(want) };
+            // Calls in line take of it at once.
+            let mut all = self.lessee.left(n);
             if let Some(lease) = self.lessee.grant(n, amount, timestamp(until)) {
                 self.session.leased(n, lease);
                 window.leased(until);
+                all = all.saturating_add(amount);
+                if window.unsettled > 0 {
+                    self.settled_at = self.now.saturating_add(window.unsettled);
+                }
             }
             window.left = self.lessee.left(n);
-            window.flow.now_left(window.left);
+            window.flow.now_left(all);
             self.lessee.set_mark(n, super::plan::mark_of(window.flow.ahead()));
         }
     }
 
     /// How much of what is in line can be had at a time, if anything.
     fn learn_part(&mut self, trip: &Trip, reply: &Reply) {
+        if trip.waited == 0 {
+            self.in_vain = false;
+            return;
+        }
         let asks = trip.asks.iter().zip(&reply.windows).filter(|(ask, _)| ask.need > 0);
         let parts = asks.map(|(ask, granted)| {
             let part = u128::from(granted.amount.min(ask.need)) * u128::from(WHOLE);
@@ -105,8 +122,6 @@ impl<L: Link> Driver<L> {
 
     /// When to make the next trip for what was not granted.
     fn plan_to_ask_again(&mut self, trip: &Trip, reply: &Reply) {
-        let first: Vec<u64> = self.limits.iter().map(|window| window.first).collect();
-        let had_line = trip.waited > 0;
         let lacks_slots = trip.slots.need > reply.slots;
         let lacks = |(ask, granted): (&crate::script::Ask, &crate::script::Granted)| {
             granted.amount < ask.need.max(ask.least)
@@ -120,6 +135,7 @@ impl<L: Link> Driver<L> {
             self.asked = None;
             return;
         }
+        let holds_back = trip.waited > 0 && (lacks_slots || lacks_room);
         let told = match reply.retry {
             Some(0) => None,
             Some(retry) => Some(retry),
@@ -131,9 +147,10 @@ impl<L: Link> Driver<L> {
         }
         let again_at = self.now.saturating_add(waits);
         // What lacked nothing may be asked for whenever more is needed.
+        let least = trip.asks.iter().map(|ask| ask.least).collect();
         let windows_at = if lacks_room || lacks_ahead || is_shut { again_at } else { 0 };
         let slots_at = if lacks_slots || is_shut { again_at } else { 0 };
-        self.asked = Some(Asked { first, had_line, again_at: windows_at, slots_at });
+        self.asked = Some(Asked { least, holds_back, again_at: windows_at, slots_at });
         for n in 0..self.limits.len() {
             let lacks = trip.asks.get(n).is_some_and(|ask| reply.windows[n].amount < ask.want);
             self.lessee.not_before(n, (lacks && told.is_some()).then(|| timestamp(again_at)));
@@ -144,11 +161,23 @@ impl<L: Link> Driver<L> {
         }
     }
 
+    /// Trips that bring nothing of use become rarer, and calls are told.
+    fn back_off(&mut self, is_slow: bool) {
+        self.late_answers = if is_slow { self.late_answers.saturating_add(1) } else { 0 };
+        if self.late_answers > 1 {
+            let waits = (FIRST_RETRY << self.late_answers.min(12)).min(self.heartbeat());
+            self.retry_at = self.now.saturating_add(self.random.spread(waits));
+            for n in 0..self.limits.len() {
+                self.lessee.not_before(n, Some(timestamp(self.retry_at)));
+            }
+        }
+    }
+
     /// The next wait if no time is known: twice the last one, up to a heartbeat.
     fn miss(&mut self) -> u64 {
         let waits = FIRST_MISS << self.misses.min(12);
         self.misses = self.misses.saturating_add(1);
-        self.random.spread(waits.min(self.heartbeat()))
+        self.random.spread(waits.min(LONGEST_MISS).min(self.heartbeat()))
     }
 
     pub(super) fn fail(&mut self, error: StoreError) -> Result<(), StoreError> {

@@ -42,7 +42,11 @@ impl Arguments {
     fn injected(&mut self, injected: Option<Injected>) {
         if let Some(Injected { clock, run, uptime }) = injected {
             self.number(clock);
-            self.name(run);
+            if run > 0 {
+                self.name(run);
+            } else {
+                self.nothing();
+            }
             self.number(uptime);
         } else {
             (0..3).for_each(|_| self.nothing());
@@ -51,7 +55,7 @@ impl Arguments {
 
     fn trip(&mut self, trip: &Trip) {
         self.name(trip.process);
-        self.numbers([trip.seq, trip.acked]);
+        self.numbers([trip.seq, trip.acked, trip.acked_at]);
         if let Some(epoch) = trip.epoch {
             self.name(epoch);
         } else {
@@ -74,7 +78,7 @@ impl Arguments {
             self.nothing();
         }
         let need = trip.slots.need;
-        self.numbers([trip.slots.have, need, trip.slots.want.max(need)]);
+        self.numbers([trip.slots.have, trip.in_flight, need, trip.slots.want.max(need)]);
     }
 
     fn fallback(&mut self, terms: &Terms, trip: &Trip) {

@@ -19,6 +19,9 @@ pub enum StoreError {
     Stale,
     /// The script does not take these arguments.
     Arguments,
+    /// The store's `INFO` does not tell which run of it this is, and for how long it has run (`run_id`, `uptime_in_seconds`): it could not be known
+    /// whether it has lost what it knew.
+    Unidentified,
     /// Another version of this crate has loaded another script.
     Version,
     /// The answer cannot be read.
@@ -42,6 +45,7 @@ impl StoreError {
             "full" => Self::TooManyProcesses,
             "stale" => Self::Stale,
             "arguments" => Self::Arguments,
+            "unidentified" => Self::Unidentified,
             "version" => Self::Version,
             _ => return None,
         })
@@ -82,6 +86,7 @@ impl fmt::Display for StoreError {
             Self::TooManyProcesses => f.write_str("too many processes share the limit"),
             Self::Stale => f.write_str("a later call of this process has arrived before"),
             Self::Arguments => f.write_str("the script does not take these arguments"),
+            Self::Unidentified => f.write_str("the store does not tell which run of it this is"),
             Self::Version => f.write_str("another version of the script"),
             Self::Unreadable(answer) => write!(f, "the store's answer cannot be read: {answer}"),
             Self::OutOfMemory(error) => write!(f, "the store's memory is full: {error}"),

@@ -3,18 +3,18 @@
 local was_paused = math.max(0, paused - now)
 if resume > 0 then paused = 0 end
 if pause > 0 then paused = math.max(paused, later(pause)) end
-local is_open = now >= quiet and now >= paused and not leave and not apart
+local is_open = now >= quiet and now >= paused and not leave and not is_cut
 
 -- What others need: those who have waited longer, and the rest.
 
-if waited > 0 and not apart then me.since = math.max(1, now - waited) end
+if waited > 0 and not is_cut then me.since = math.max(1, now - waited) end
 local function is_before(m)
   if m.since == 0 then return false end
   if me.since == 0 then return true end
   return m.since < me.since or (m.since == me.since and m.id < id)
 end
 
-local slots_before, slots_after, slots_others = 0, 0, 0
+local slots_before, slots_after, slots_others, slots_apart = 0, 0, 0, 0
 for _, w in ipairs(windows) do w.before, w.after, w.kept_free = 0, 0, part_of(w.limit, unknown) end
 
 local function keep_free(m)
@@ -25,9 +25,13 @@ local function keep_free(m)
   return slot_limit and part_of(slot_limit, share) or 0
 end
 
-keep_free(me)
+local slots_of_mine = keep_free(me)
 for _, m in ipairs(members) do
-  slots_others = slots_others + math.max(m.ends > now and m.slots or 0, keep_free(m))
+  local slots, kept = m.ends > now and m.slots or 0, keep_free(m)
+  m.taken = math.max(slots, kept)
+  slots_others = slots_others + m.taken
+  -- What is kept free, and is not in use as slots of those that are alive.
+  slots_apart = slots_apart + math.max(0, kept - slots)
   if m.since > 0 and m.ends > now then
     local more = math.max(0, slots_need_of(m) - m.slots)
     if is_before(m) then slots_before = slots_before + more else slots_after = slots_after + more end
@@ -61,7 +65,11 @@ for i, w in ipairs(windows) do
     add_now(w, w.granted)
   end
   me.granted[i] = w.granted
-  if me.line then me.line[2 + i] = w.need - math.min(w.need, w.granted) end
+  if me.line then
+    local need = w.need - math.min(w.need, w.granted)
+    -- What the next call needs is not known.
+    me.line[2 + i], me.line[2 + #windows + i] = need, math.min(need, can_go and 1 or w.least)
+  end
   if w.held_by_me > 0 then me.held = me.held or {} end
 end
 if me.held then
@@ -70,13 +78,15 @@ end
 
 -- Slots: they are this process's until `ttl` from now. After a loss, what it says it has is believed, and not what
 -- may be older state. If others may use a share by themselves, and this one has slots of it, it loses them; those that it
--- has now count until it has the answer.
+-- has now count until it has the answer. The calls that it has begun by itself go on: it has slots for them as long as these are kept free.
 
 if now < quiet then me.slots = slots_have end
+if is_cut then me.slots = math.min(me.slots, slots_have) end
 local slots_kept = math.min(me.slots, slots_have)
 if slot_limit then
   local room = math.max(0, slot_limit - slots_others - part_of(slot_limit, unknown))
-  me.slots = math.min(me.slots, room, slots_want)
+  local begun = now < me.kept_until and math.min(in_flight, part_of(slot_limit, me.kept)) or 0
+  me.slots = math.min(math.max(me.slots, begun), room, slots_want)
   if is_open then
     local free = math.max(0, room - me.slots - slots_before)
     local needed = math.min(math.max(0, slots_need - me.slots), free)
@@ -88,6 +98,14 @@ end
 if not slot_limit or leave then me.slots, slots_kept = 0, 0 end
 local slots_told = me.slots
 me.slots = math.max(slots_told, math.min(slots_kept, slots_want))
+
+-- How many of those that are not kept free for others are one's part.
+
+local slots_fair = 0
+if slot_limit then
+  slots_apart = slots_apart + math.max(0, slots_of_mine - me.slots) + part_of(slot_limit, unknown)
+  slots_fair = math.floor(math.max(0, slot_limit - slots_apart) / share)
+end
 
 -- When there may be room for what it did not get: when enough cells have left, at the earliest.
 

@@ -1,7 +1,7 @@
 -- The processes. Each is `what others must know:what only its own trips need`. Lists between semicolons are left out if they say nothing:
---   id,ends,slots,share,from;kept,kept until;since,slots needed,needed of each window;held of each window
+--   id,ends,slots,share,from;kept,kept until;since,slots needed,needed of each window,least of each;held of each window
 --   joined,seq,told,time of the last grant, and for each window: last grant,used
--- `since` is when its first call in line began to wait, or 0. It has its slots until `ends`.
+-- `since` is when its first call in line began to wait, or 0, and `least` is what that needs. It has its slots until `ends`.
 --
 -- Shares. While a process is cut off it may use its share of each limit by itself: of a millionth, `told` in its last answer, if that has
 -- arrived, and `share` at most. All shares together are never more than all, and one part more than there are processes is made of
@@ -36,7 +36,7 @@ local function parse(part)
     m.kept, m.kept_until = f[1], f[2]
   end
   if line ~= '' then
-    m.line = numbers(line, 2 + #windows)
+    m.line = numbers(line, 2 + 2 * #windows)
     if not m.line then return nil end
     m.since = m.line[1]
   end
@@ -49,6 +49,7 @@ end
 
 local function slots_need_of(m) return m.line and m.line[2] or 0 end
 local function need_of(m, i) return m.line and m.line[2 + i] or 0 end
+local function least_of(m, i) return m.line and m.line[2 + #windows + i] or 0 end
 local function held_of(m, i) return m.held and m.held[i] or 0 end
 
 local function list_of(f)
@@ -93,7 +94,8 @@ end
 
 -- Has state been lost? Another server than the one that wrote last may have older state: one that was restarted, or a replica
 -- that took over. So may one that does not know what this process has an answer for. Nothing is granted until all that
--- it may have forgotten has left the windows. A hash that is not there is nothing unusual if the server has run for longer.
+-- it may have forgotten has left the windows. A hash that is not there is nothing unusual if the server has run for longer. Nor is a process
+-- that is known for shorter than it has its answer: an old trip of it has come after it had been forgotten.
 
 local span = ttl
 for _, w in ipairs(windows) do
@@ -101,16 +103,18 @@ for _, w in ipairs(windows) do
   span = math.max(span, w.kept + 2 * w.tick + (w.produced and ttl or 0))
 end
 
-local is_lost = not is_new and state.r ~= run
-if mine and known_epoch == state.e and acked > mine.seq then is_lost = true end
+local is_lost = not is_new and not replaced and state.r ~= run
+if mine and known_epoch == state.e and acked > mine.seq and (acked_at == 0 or mine.joined <= acked_at) then is_lost = true end
 local epoch = state.e
-if is_new or is_lost then epoch = new_epoch end
+if is_new or is_lost or replaced then epoch = new_epoch end
 
 -- The limit's time. It must never pass faster than true time, not even to catch up: what was granted meanwhile would leave too early.
 -- The server's clock may step. A process knows what the limit's time was at its last answer, and by its own clock what has passed
 -- since: together that is `vouched`, too little by `slack` at most. If the server's clock has not stepped since that answer, but says
 -- less, or more by `slack`, it has stepped now, and the process is believed. A step that is met first by a process without
 -- such an answer is not noticed, except that time never goes back.
+-- A request that was under way for long looks like a step forwards, and then time has been lost: `late`. Nothing is granted too early by that,
+-- but shares begin by true time.
 
 -- A trip is timely if by this it cannot have been under way for longer than MOST_SLACK.
 
@@ -121,6 +125,7 @@ end
 now = math.max(now, last)
 if now ~= clock + offset then is_timely = false end
 if now > LARGEST then return { 'arguments' } end
+local late = is_new and 0 or math.max(0, clock + offset - now)
 if not is_new and now ~= clock + offset then steps = steps + 1 end
 offset = now - clock
 
@@ -135,6 +140,11 @@ if is_lost then
   quiet = later(span)
   lost = fallback and later(ttl + fallback) or 0
 end
+if replaced then
+  quiet = later(math.max(span, replaced.span))
+  -- It may be older state: then there may be more of those processes.
+  lost = state.r ~= run and later(math.max(replaced.ttl + replaced.fallback, ttl + (fallback or 0))) or 0
+end
 
 -- Those that have not been heard of for too long are forgotten. What they hold counts as used now.
 
@@ -146,14 +156,23 @@ local produced = {}
 for i, w in ipairs(windows) do
   if w.produced then produced[#produced + 1] = i end
 end
-local members, alive, sharing, slots_alive, slots_were, shares = {}, 0, 0, 0, 0, 0
-for _, w in ipairs(windows) do w.held, w.were_held, w.left_behind = 0, 0, 0 end
+local members, alive, sharing, slots_alive, slots_were, slots_missed, shares = {}, 0, 0, 0, 0, 0, 0
+for _, w in ipairs(windows) do w.held, w.were_held, w.left_behind, w.missed = 0, 0, 0, 0 end
 for _, m in ipairs(all) do
   if is_lost then
     -- It may be older state. What each of them may use by itself it will say.
     m.share, m.kept, m.kept_until, m.record = 0, 0, 0, nil
   end
-  if m.ends > last then slots_were = slots_were + m.slots end
+  if late > 0 then
+    m.from, m.record = math.max(0, m.from - late), nil
+  end
+  if m.ends > last then
+    slots_were = slots_were + m.slots
+    if m.since > 0 then
+      slots_missed = slots_missed + math.max(0, slots_need_of(m) - m.slots)
+      for i, w in ipairs(windows) do w.missed = w.missed + need_of(m, i) end
+    end
+  end
   local forgotten = is_forgotten(m)
   for _, i in ipairs(produced) do
     local w, held = windows[i], held_of(m, i)
@@ -187,6 +206,9 @@ end
 -- The last grant that it has no answer for: it goes back.
 local unanswered = mine and mine.seq > acked and mine or nil
 
+-- One that has no answers, though its trips arrive, must not hold back others.
+local is_cut = apart or seq - acked > UNANSWERED
+
 -- What it may take for its share at most. In another epoch it knows that better.
 local believed, is_claimed = 0, false
 if fallback and acked > 0 then
@@ -200,8 +222,8 @@ if fallback and acked > 0 then
   end
 end
 if believed > 0 and (apart or is_claimed or now >= me.from) then
-  -- It may have used its share until now.
-  me.kept, me.kept_until = math.max(me.kept, believed), later(span)
+  -- It may have used its share until now, and goes on until it has the answer.
+  me.kept, me.kept_until = math.max(me.kept, believed), later(span + math.floor(ttl / 3))
 end
 if apart or is_claimed then
   me.from = math.min(me.from, now)

@@ -26,6 +26,9 @@ pub struct Reply {
     pub slots: u64,
     /// How many more slots the others need.
     pub slots_wanted: u64,
+    /// How many slots one process may keep while others wait for some: of those that are not kept free for processes that are cut off, as many as
+    /// for each. Zero if there are fewer than processes.
+    pub slots_fair: u64,
     /// The share of each limit and of the slots, in millionths, that this process may use by itself while the store is away. To be believed only if the
     /// answer came within a second from the beginning of its trip: otherwise it is none.
     pub fallback: u64,
@@ -65,11 +68,9 @@ impl Reply {
 
     fn parse(parts: &[Value], windows: usize) -> Option<Self> {
         let (epoch, numbers) = parts.split_first()?;
-        let (head, rest) = numbers.split_at_checked(9)?;
-        let [now, steps, paused, quiet, retry, processes, slots, slots_wanted, fallback] = head
-        else {
-            return None;
-        };
+        let (head, rest) = numbers.split_at_checked(10)?;
+        let [now, steps, paused, quiet, retry, processes, head @ ..] = head else { return None };
+        let [slots, slots_wanted, slots_fair, fallback] = head else { return None };
         let retry = match retry {
             Value::Int(-1) => None,
             retry => Some(number(retry)?),
@@ -88,6 +89,7 @@ impl Reply {
             processes: number(processes)?,
             slots: number(slots)?,
             slots_wanted: number(slots_wanted)?,
+            slots_fair: number(slots_fair)?,
             fallback: number(fallback)?,
             windows: chunks.map(granted).collect::<Option<_>>()?,
         })
@@ -124,14 +126,14 @@ mod tests {
 
     #[test]
     fn an_answer_is_read() {
-        let reply = Reply::read(&answer(&[9, 1, 0, 0, -1, 2, 3, 4, 8, 5, 6, 7]), 1).unwrap();
+        let reply = Reply::read(&answer(&[9, 1, 0, 0, -1, 2, 3, 4, 1, 8, 5, 6, 7]), 1).unwrap();
         assert_eq!((reply.epoch, reply.now, reply.retry, reply.slots), (255, 9, None, 3));
         assert_eq!((reply.windows[0].amount, reply.windows[0].wanted), (5, 7));
     }
 
     #[test]
     fn no_answer_however_odd_is_taken_for_another() {
-        let good = [9, 1, 0, 0, 0, 2, 3, 4, 8, 5, 6, 7];
+        let good = [9, 1, 0, 0, 0, 2, 3, 4, 1, 8, 5, 6, 7];
         let mut odd: Vec<Value> = (0..good.len()).map(|length| answer(&good[..length])).collect();
         for place in 0..good.len() {
             let mut numbers = good;

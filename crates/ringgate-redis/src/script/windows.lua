@@ -51,12 +51,15 @@ local function give_back(w, granted_at, amount)
   if not is_broken then add(w, tick, -math.min(amount, block[place] or 0, w.used)) end
 end
 
+for _, name in ipairs(replaced and replaced.blocks or {}) do
+  blocks[name], is_changed[name] = { sum = 0 }, true
+end
 local wanted, has_left = {}, {}
 for i, w in ipairs(windows) do
   w.now = math.floor(now / w.tick)
   w.first = w.now - w.back
   w.used, w.oldest, w.newest = 0, w.now, w.now
-  if not is_new then
+  if not is_new and not replaced then
     w.used, w.oldest, w.newest = number(state['u' .. i]), number(state['a' .. i]), number(state['z' .. i])
     if not (w.used and w.oldest and w.newest) or w.newest - w.oldest > TICKS or w.newest > w.now then
       return { 'broken' }
@@ -101,9 +104,9 @@ for i, w in ipairs(windows) do
   add_now(w, w.left_behind)
   if unanswered and not w.produced then give_back(w, unanswered.granted_at, unanswered.granted[i]) end
 end
--- Only what was granted since the process was known: a trip that arrives again after it was forgotten gives nothing back again.
+-- Only what was granted in this epoch since the process was known: a trip that arrives again after it was forgotten gives nothing back again.
 for _, r in ipairs(returns) do
-  if r.granted_at >= me.joined then give_back(windows[r.window], r.granted_at, r.amount) end
+  if r.granted_at >= me.joined and known_epoch == epoch then give_back(windows[r.window], r.granted_at, r.amount) end
 end
 
 -- What it has used, by the difference to what is known. A trip that arrives later than another one never gets here.

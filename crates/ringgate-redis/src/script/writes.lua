@@ -33,7 +33,7 @@ for i, w in ipairs(windows) do
   write('a' .. i, text(w.oldest))
   write('z' .. i, text(w.newest))
 end
-local gone, life_left = {}, redis.call('PTTL', key)
+local gone, life_left = replaced and replaced.fields or {}, redis.call('PTTL', key)
 for name in pairs(is_changed) do
   local block = blocks[name]
   if block.sum > 0 then
@@ -52,25 +52,65 @@ if #gone > 0 then redis.call('HDEL', key, unpack(gone)) end
 local life = math.ceil((span + ttl + (fallback or 0)) / 1000) + DAY
 if life_left < life - DAY / 2 then redis.call('PEXPIRE', key, text(life)) end
 
--- What others wait for. Who may not publish, or cannot, has done all else.
+-- What others wait for: told to the first in order that can use it. Its own trip tells the next one. Who may not publish, or cannot, has done
+-- all else.
 
 local function tell(what) redis.pcall(publish, key, what) end
 
 if was_paused ~= math.max(0, paused - now) then tell('pause') end
-for _, w in ipairs(windows) do
-  if w.was > w.used + w.held + w.held_by_me and w.before + w.after > 0 then
-    tell('room')
-    break
-  end
+
+local is_in_line = me.since > 0 and not leave
+local has_room, has_slots = mine and mine.since > 0, mine and mine.since > 0
+for i, w in ipairs(windows) do
+  w.all = w.used + w.held + w.held_by_me
+  local missed = w.before + w.after + (is_in_line and need_of(me, i) or 0)
+  if w.was > w.all or w.was + w.missed > w.all + missed then has_room = true end
 end
-if slots_were > slots_alive + me.slots and slots_before + slots_after > 0 then tell('slots') end
+local slots_miss = slots_before + slots_after + (is_in_line and math.max(0, slots_need - me.slots) or 0)
+if slots_were > slots_alive + me.slots or slots_missed > slots_miss then has_slots = true end
+
+local function find_first()
+  local line, before, slots_first = {}, {}, 0
+  for _, m in ipairs(members) do
+    if m.since > 0 and m.ends > now then line[#line + 1] = m end
+  end
+  table.sort(line, function(a, b) return a.since < b.since or (a.since == b.since and a.id < b.id) end)
+  me.taken = math.max(me.slots, slots_of_mine)
+  for i = 1, #windows do before[i] = 0 end
+  local for_room, for_slots
+  for _, m in ipairs(line) do
+    local needs, fits = false, true
+    for i, w in ipairs(windows) do
+      local need = need_of(m, i)
+      if need > 0 then
+        needs = true
+        if w.limit - w.all - w.kept_free - before[i] < math.max(1, least_of(m, i)) then fits = false end
+      end
+      before[i] = before[i] + need
+    end
+    if m ~= me and needs and fits and not for_room then for_room = m.id end
+    local misses = math.max(0, slots_need_of(m) - m.slots)
+    if slot_limit then
+      local taken = slots_others + me.taken - m.taken + m.slots + part_of(slot_limit, unknown)
+      if m ~= me and misses > 0 and slot_limit - taken - slots_first > 0 and not for_slots then for_slots = m.id end
+    end
+    slots_first = slots_first + misses
+  end
+  return for_room, for_slots
+end
+
+if (has_room or has_slots) and now >= quiet and now >= paused then
+  local for_room, for_slots = find_first()
+  if has_room and for_room then tell('room ' .. for_room) end
+  if has_slots and for_slots then tell('slots ' .. for_slots) end
+end
 
 local reply = {
   'ok', epoch, now, steps, math.max(0, paused - now), math.max(0, quiet - now), never and -1 or retry,
-  share, slots_told, slots_before + slots_after, me.told,
+  share, slots_told, slots_before + slots_after, slots_fair, me.told,
 }
 for _, w in ipairs(windows) do
-  local used = math.min(w.used + w.held + w.held_by_me, LARGEST)
+  local used = math.min(w.all, LARGEST)
   for _, n in ipairs({ w.granted, used, math.min(w.before + w.after, LARGEST) }) do reply[#reply + 1] = n end
 end
 return reply

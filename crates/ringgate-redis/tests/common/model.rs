@@ -9,17 +9,20 @@ use ringgate_redis::script::{
 const ALL: u64 = 1_000_000;
 /// More than that, and a trip tells nothing of the time.
 const MOST_SLACK: u64 = 1_000_000;
+/// With more trips that it has no answer to, a process does not get anything.
+const UNANSWERED: u64 = 3;
 
 /// What the store knows of one limit.
 #[derive(Debug, Clone)]
 pub(crate) struct Model {
     terms: Terms,
     state: Option<State>,
-    told: Vec<&'static str>,
+    told: Vec<String>,
 }
 
 #[derive(Debug, Clone)]
 struct State {
+    terms: Terms,
     epoch: u64,
     run: u64,
     /// The limit's time at the last trip, and what it was ahead of the server's clock.
@@ -52,6 +55,8 @@ struct Member {
     /// When its first call in line began to wait.
     since: Option<u64>,
     need: Vec<u64>,
+    /// What that call needs, as far as it is known.
+    least: Vec<u64>,
     granted_at: u64,
     granted: Vec<u64>,
     used: Vec<u64>,
@@ -80,6 +85,16 @@ struct Met {
     knows_epoch: bool,
 }
 
+/// What there was before a trip, to see what it brings to others.
+#[derive(Debug, Clone)]
+struct Before {
+    was_in_line: bool,
+    slots: u64,
+    slots_missed: u64,
+    all: Vec<u64>,
+    missed: Vec<u64>,
+}
+
 /// What others need, before this process's turn and after it, and what is kept free.
 #[derive(Debug, Clone, Copy)]
 struct Others {
@@ -98,6 +113,11 @@ impl Model {
         self.state = None;
     }
 
+    /// From now on processes have these limits.
+    pub(crate) fn change(&mut self, terms: Terms) {
+        self.terms = terms;
+    }
+
     /// Whether a process with this answer is believed about the time.
     pub(crate) fn believes(&self, epoch: u64, steps: u64) -> bool {
         self.state.as_ref().is_some_and(|state| (state.epoch, state.steps) == (epoch, steps))
@@ -114,11 +134,11 @@ impl Model {
     }
 
     /// What was published by the last trip.
-    pub(crate) fn published(&self) -> &[&'static str] {
+    pub(crate) fn published(&self) -> &[String] {
         &self.told
     }
 
-    /// `None` if the trip is stale.
+    /// `None` if the trip is stale, or if others have other limits.
     pub(crate) fn trip(&mut self, trip: &Trip, at: Injected) -> Option<Reply> {
         self.told.clear();
         let terms = self.terms.clone();
@@ -126,6 +146,11 @@ impl Model {
             None => {
                 let is_not_lost = Met { is_lost: false, is_timely: false, knows_epoch: false };
                 (State::new(trip, at, &terms), is_not_lost, 0)
+            }
+            Some(state) if state.terms != terms => {
+                let is_not_lost = Met { is_lost: false, is_timely: false, knows_epoch: false };
+                let last = state.last;
+                (state.replaced(trip, at, &terms)?, is_not_lost, last)
             }
             Some(state) => {
                 let last = state.last;
@@ -139,20 +164,16 @@ impl Model {
             return None;
         }
         state.leave_windows(&terms);
-        let slots = state.members.iter().filter(|member| member.ends > last);
-        let slots_were = slots.map(|member| member.slots).sum();
-        let all_were: Vec<u64> = (0..terms.windows.len()).map(|index| state.all(index)).collect();
         let was_paused = state.paused_until.saturating_sub(now);
-
+        let before = state.before(last, mine, terms.windows.len());
         let mine = mine.map(|mine| state.members.swap_remove(mine));
         state.forget(&terms);
         let me = state.tell(trip, &terms, mine.as_ref(), met);
         state.pause(trip.pause);
-        let reply = state.serve(trip, &terms, me, slots_were, &all_were, &mut self.told);
-        if was_paused != reply.paused {
-            self.told.push("pause");
+        if was_paused != state.paused_until.saturating_sub(now) {
+            self.told.push("pause".to_owned());
         }
-        self.told.sort_unstable();
+        let reply = state.serve(trip, &terms, me, &before, &mut self.told);
         self.state = Some(state);
         Some(reply)
     }
@@ -184,6 +205,11 @@ fn part(limit: u64, share: u64) -> u64 {
     u64::try_from(u128::from(limit) * u128::from(share) / u128::from(ALL)).unwrap()
 }
 
+/// Whether it has no answers, or may use its share by itself.
+fn is_cut(trip: &Trip) -> bool {
+    trip.apart || trip.seq.saturating_sub(trip.acked) > UNANSWERED
+}
+
 fn ask(trip: &Trip, index: usize) -> Ask {
     trip.asks.get(index).copied().unwrap_or_default()
 }
@@ -192,11 +218,18 @@ fn tally(trip: &Trip, index: usize) -> Tally {
     trip.tallies.get(index).copied().unwrap_or_default()
 }
 
+impl Member {
+    fn slots_missed(&self) -> u64 {
+        self.slots_need.saturating_sub(self.slots)
+    }
+}
+
 impl State {
     fn new(trip: &Trip, at: Injected, terms: &Terms) -> Self {
         let is_unused = trip.unused && trip.epoch.is_none() && trip.acked == 0;
         let since = |length: u64| if is_unused { 0 } else { length.saturating_sub(at.uptime) };
         Self {
+            terms: terms.clone(),
             epoch: trip.next_epoch,
             run: at.run,
             last: at.clock,
@@ -210,10 +243,40 @@ impl State {
         }
     }
 
+    /// With other limits. Only if nobody is left who had these.
+    fn replaced(self, trip: &Trip, at: Injected, terms: &Terms) -> Option<Self> {
+        let clock = u64::try_from((signed(at.clock) + self.ahead).max(0)).unwrap();
+        let now = clock.max(self.last);
+        let fallback = self.terms.fallback.unwrap_or(0);
+        let ends = |member: &Member| {
+            let longer = if member.share.most > 0 { fallback } else { 0 };
+            member.ends + longer
+        };
+        if self.members.iter().any(|member| now < ends(member)) || now < self.lost_until {
+            return None;
+        }
+        let is_older = self.run != at.run;
+        let length = self.terms.time_to_live + fallback;
+        let length = length.max(terms.time_to_live + terms.fallback.unwrap_or(0));
+        Some(Self {
+            last: now,
+            ahead: signed(now) - signed(at.clock),
+            steps: self.steps + u64::from(now != clock),
+            quiet_until: later(now, span(terms).max(span(&self.terms))),
+            paused_until: self.paused_until,
+            lost_until: if is_older { later(now, length) } else { 0 },
+            ..Self::new(trip, at, terms)
+        })
+    }
+
     /// The time of this trip, and whether another epoch begins.
     fn at(mut self, trip: &Trip, at: Injected, terms: &Terms) -> (Self, Met) {
         let knows_epoch = trip.epoch == Some(self.epoch);
-        let is_behind = |member: &Member| member.id == trip.process && trip.acked > member.seq;
+        // One that was forgotten may be known again by an old trip.
+        let is_older = |member: &Member| trip.acked_at == 0 || member.joined <= trip.acked_at;
+        let is_behind = |member: &Member| {
+            member.id == trip.process && trip.acked > member.seq && is_older(member)
+        };
         let is_lost = self.run != at.run || knows_epoch && self.members.iter().any(is_behind);
         let clock = u64::try_from((signed(at.clock) + self.ahead).max(0)).unwrap();
         let may_be = trip.vouched..=trip.vouched + trip.slack.min(MOST_SLACK);
@@ -221,6 +284,11 @@ impl State {
         let now = if is_known && !may_be.contains(&clock) { trip.vouched } else { clock };
         self.last = now.max(self.last);
         self.steps += u64::from(self.last != clock);
+        // Time may have been lost. Shares begin all the same.
+        let late = clock.saturating_sub(self.last);
+        for member in &mut self.members {
+            member.share.from = member.share.from.saturating_sub(late);
+        }
         self.ahead = signed(self.last) - signed(at.clock);
         if is_lost {
             self.epoch = trip.next_epoch;
@@ -297,7 +365,8 @@ impl State {
                 self.give_back(index, mine.granted_at / terms.windows[index].tick, amount);
             }
         }
-        for back in trip.returns.iter().filter(|back| back.granted_at >= joined) {
+        let may_return = met.knows_epoch && !met.is_lost;
+        for back in trip.returns.iter().filter(|back| may_return && back.granted_at >= joined) {
             let tick = back.granted_at / terms.windows[back.window].tick;
             self.give_back(back.window, tick, back.amount);
         }
@@ -323,8 +392,10 @@ impl State {
             ends: later(now, terms.time_to_live),
             slots: had,
             slots_need: trip.slots.need,
-            since: (trip.waited > 0 && !trip.apart).then(|| now.saturating_sub(trip.waited).max(1)),
+            since: (trip.waited > 0 && !is_cut(trip))
+                .then(|| now.saturating_sub(trip.waited).max(1)),
             need: Vec::new(),
+            least: Vec::new(),
             granted_at: now,
             granted: Vec::new(),
             used,
@@ -368,7 +439,7 @@ impl State {
         let may_use = trip.apart || believes > 0 && !knows;
         if believes > 0 && (may_use || now >= share.from) {
             share.kept = share.kept.max(believes);
-            share.kept_until = later(now, span(terms));
+            share.kept_until = later(now, span(terms) + terms.time_to_live / 3);
         }
         if may_use {
             share.from = share.from.min(now);
@@ -404,20 +475,18 @@ impl State {
         trip: &Trip,
         terms: &Terms,
         mut me: Member,
-        slots_were: u64,
-        all_were: &[u64],
-        told: &mut Vec<&'static str>,
+        before: &Before,
+        told: &mut Vec<String>,
     ) -> Reply {
         let now = self.last;
         let is_open =
-            now >= self.quiet_until && now >= self.paused_until && !trip.leave && !trip.apart;
+            now >= self.quiet_until.max(self.paused_until) && !trip.leave && !is_cut(trip);
         let windows = 0..terms.windows.len();
         let others: Vec<Others> =
             windows.clone().map(|index| self.others(&me, terms, index)).collect();
         let slots_needed = self.slots_needed(&me);
         let alive = self.members.iter().filter(|member| member.ends > now);
-        let processes = alive.clone().count() as u64 + 1;
-        let slots_alive: u64 = alive.map(|member| member.slots).sum();
+        let processes = alive.count() as u64 + 1;
 
         let (goes, granted) = self.grants(trip, terms, &me, is_open, &others);
         for (index, &amount) in granted.iter().enumerate() {
@@ -432,31 +501,32 @@ impl State {
         let has = trip.slots.have.min(trip.slots.want);
         let had = if now < self.quiet_until { has } else { me.slots.min(has) };
         me.slots = if terms.slots.is_some() { slots.max(had) } else { 0 };
-        me.need =
-            windows.map(|index| ask(trip, index).need.saturating_sub(granted[index])).collect();
+        me.need = windows
+            .clone()
+            .map(|index| ask(trip, index).need.saturating_sub(granted[index]))
+            .collect();
+        let least = |index: usize| if goes { 1 } else { ask(trip, index).least };
+        me.least = windows.map(|index| least(index).min(me.need[index])).collect();
         me.granted.clone_from(&granted);
         if trip.leave {
             (me.slots, me.since) = (0, None);
             (me.ends, me.share.from) = (now, now);
         }
         let slots = if trip.leave { 0 } else { slots };
-        let slots_counted = me.slots;
         let fallback = me.share.told;
         let stays = !trip.leave || me.share.kept_until > now;
+        let unknown = self.unknown(&me);
         // Also what it holds counts from here on, which is nothing if it goes.
         self.members.push(me);
+        let slots_fair = self.slots_fair(terms, unknown) / processes;
         let retry = self.retry(trip, terms, goes, &granted, &others);
         let all: Vec<u64> = (0..terms.windows.len()).map(|index| self.all(index)).collect();
+        let kept_free: Vec<u64> = others.iter().map(|others| others.kept_free).collect();
+        self.publish(trip.process, terms, before, unknown, &kept_free, told);
         if !stays {
             self.members.pop();
         }
-        if slots_were > slots_alive + slots_counted && slots_needed[0] + slots_needed[1] > 0 {
-            told.push("slots");
-        }
         let wanted = |index: usize| others[index].before + others[index].after;
-        if (0..all.len()).any(|index| all_were[index] > all[index] && wanted(index) > 0) {
-            told.push("room");
-        }
         Reply {
             epoch: self.epoch,
             now,
@@ -467,6 +537,7 @@ impl State {
             processes,
             slots,
             slots_wanted: slots_needed[0] + slots_needed[1],
+            slots_fair,
             fallback,
             windows: (0..all.len())
                 .map(|index| Granted {
@@ -476,6 +547,73 @@ impl State {
                 })
                 .collect(),
         }
+    }
+
+    fn before(&self, last: u64, mine: Option<usize>, windows: usize) -> Before {
+        let alive = self.members.iter().filter(|member| member.ends > last);
+        let in_line = alive.clone().filter(|member| member.since.is_some());
+        let missed = |index: usize| in_line.clone().map(|member| member.need[index]).sum();
+        Before {
+            was_in_line: mine.is_some_and(|mine| self.members[mine].since.is_some()),
+            slots: alive.map(|member| member.slots).sum(),
+            slots_missed: in_line.clone().map(Member::slots_missed).sum(),
+            all: (0..windows).map(|index| self.all(index)).collect(),
+            missed: (0..windows).map(missed).collect(),
+        }
+    }
+
+    /// For the first in order that can use what the trip of `me` has left.
+    fn publish(
+        &self,
+        me: u64,
+        terms: &Terms,
+        before: &Before,
+        unknown: u64,
+        kept_free: &[u64],
+        told: &mut Vec<String>,
+    ) {
+        let windows = terms.windows.len();
+        let now = self.before(self.last, None, windows);
+        let is_free = |index: usize| {
+            before.all[index] > now.all[index]
+                || before.all[index] + before.missed[index] > now.all[index] + now.missed[index]
+        };
+        let has_room = before.was_in_line || (0..windows).any(is_free);
+        let has_slots = before.was_in_line
+            || before.slots > now.slots
+            || before.slots_missed > now.slots_missed;
+        if self.last < self.quiet_until.max(self.paused_until) {
+            return;
+        }
+        let alive = self.members.iter().filter(|member| member.ends > self.last);
+        let mut line: Vec<&Member> = alive.filter(|member| member.since.is_some()).collect();
+        line.sort_by_key(|member| (member.since, member.id));
+        let first = |can_use: &dyn Fn(&Member, &[&Member]) -> bool| {
+            let mut places = line.iter().enumerate().filter(|(_, member)| member.id != me);
+            places.find(|(place, member)| can_use(member, &line[..*place])).map(|(_, one)| one.id)
+        };
+        let for_room = first(&|member, earlier| {
+            let fits = |index: usize| {
+                let taken = now.all[index] + kept_free[index];
+                let needed: u64 = earlier.iter().map(|one| one.need[index]).sum();
+                let room = terms.windows[index].limit.saturating_sub(taken + needed);
+                member.need[index] == 0 || room >= member.least[index].max(1)
+            };
+            member.need.iter().any(|&need| need > 0) && (0..windows).all(fits)
+        });
+        let for_slots = first(&|member, earlier| {
+            let Some(limit) = terms.slots else { return false };
+            let taken = self.members.iter().map(|one| {
+                let slots = if one.ends > self.last { one.slots } else { 0 };
+                let kept = part(limit, self.kept_free(one));
+                if one.id == member.id { slots } else { slots.max(kept) }
+            });
+            let needed: u64 = earlier.iter().map(|one| one.slots_missed()).sum();
+            let taken = taken.sum::<u64>() + part(limit, unknown) + needed;
+            member.slots_missed() > 0 && taken < limit
+        });
+        told.extend(for_room.filter(|_| has_room).map(|id| format!("room {id:016x}")));
+        told.extend(for_slots.filter(|_| has_slots).map(|id| format!("slots {id:016x}")));
     }
 
     /// Whether another one has waited longer, if it waits.
@@ -509,6 +647,16 @@ impl State {
     fn unknown(&self, me: &Member) -> u64 {
         let known: u64 = self.members.iter().chain([me]).map(|member| member.share.most).sum();
         if self.last < self.lost_until { ALL - known } else { 0 }
+    }
+
+    /// All that are not kept free for processes that are cut off.
+    fn slots_fair(&self, terms: &Terms, unknown: u64) -> u64 {
+        let limit = terms.slots.unwrap_or(0);
+        let apart = self.members.iter().map(|member| {
+            let slots = if member.ends > self.last { member.slots } else { 0 };
+            part(limit, self.kept_free(member)).saturating_sub(slots)
+        });
+        limit.saturating_sub(apart.sum::<u64>() + part(limit, unknown))
     }
 
     fn slots_needed(&self, me: &Member) -> [u64; 2] {
@@ -555,7 +703,13 @@ impl State {
         let Some(limit) = terms.slots else { return 0 };
         let ask = trip.slots;
         let now = self.last;
-        let had = if now < self.quiet_until { ask.have } else { me.slots };
+        let mut had = if now < self.quiet_until { ask.have } else { me.slots };
+        if is_cut(trip) {
+            had = had.min(ask.have);
+        }
+        // What it has begun by itself goes on.
+        let kept = if now < me.share.kept_until { me.share.kept } else { 0 };
+        let had = had.max(trip.in_flight.min(part(limit, kept)));
         let mut taken = part(limit, self.unknown(me));
         let mut alive = 0;
         for member in &self.members {

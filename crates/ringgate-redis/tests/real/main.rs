@@ -1,7 +1,9 @@
 //! Shared limiters on a real server: `valkey-server` or `redis-server`, from the path. Real time, but generous.
 
+mod proxy;
 mod server;
 
+use proxy::Proxy;
 use redis::Commands;
 use ringgate::time::{Clock, SystemClock};
 use ringgate::{Limit, Limiter, LimiterBuilder, Rate, Usage};
@@ -292,4 +294,39 @@ async fn what_cannot_be_built_is_said_before_anything_is_asked() {
     let short = builder(limits()).while_away(short);
     assert!(matches!(short.connect(nowhere).await, Err(ConnectError::Config(_))));
     assert!(matches!(builder(limits()).connect("http://x").await, Err(ConnectError::Client(_))));
+}
+
+/// The connection stayed, and each trip waited for an answer on it.
+#[tokio::test]
+async fn a_connection_that_nobody_answered_on_was_never_replaced() {
+    let server = Server::start();
+    let proxy = Proxy::start(server.port()).await;
+    let limiter = soon(builder(limits()).connect(proxy.url())).await.unwrap();
+    drop(soon(limiter.acquire()).await.unwrap());
+    assert_eq!(proxy.accepted(), 1);
+    proxy.deafen();
+    until(|| limiter.status().error().is_some() || limiter.try_acquire().is_err()).await;
+    assert!(soon(limiter.acquire()).await.is_ok());
+    assert!(proxy.accepted() > 1);
+}
+
+/// Slots were asked for only for calls in line.
+#[tokio::test]
+async fn a_process_that_only_tries_was_refused_for_ever() {
+    let server = Server::start();
+    let limiter = soon(builder(limits()).connect(server.url())).await.unwrap();
+    until(|| limiter.try_acquire().is_ok()).await;
+    let mut held = Vec::new();
+    until_some(|| limiter.try_acquire_owned().ok(), &mut held, 4).await;
+}
+
+/// Tries until it has so many.
+async fn until_some<T>(what: impl Fn() -> Option<T>, all: &mut Vec<T>, many: usize) {
+    soon(async {
+        while all.len() < many {
+            all.extend(what());
+            sleep(Duration::from_millis(5)).await;
+        }
+    })
+    .await;
 }

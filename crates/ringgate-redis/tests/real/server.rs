@@ -34,6 +34,10 @@ impl Server {
         self.process = Some(started.expect("the port is taken"));
     }
 
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
     pub(crate) fn url(&self) -> String {
         self.url_as("")
     }

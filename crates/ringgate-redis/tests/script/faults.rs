@@ -155,7 +155,9 @@ fn visit(scene: &mut Scene, commands: &str) -> Result<(), StoreError> {
     let mut process = Process::new(1);
     let mut granted = 0;
     while granted < 3 {
-        let reply = scene.store.call_at(&mut user, &process.next(asking(1)), None)?;
+        let trip = process.next(asking(1));
+        let reply = scene.store.call_at(&mut user, &trip, None)?;
+        process.take(&trip, &reply);
         granted += reply.windows[0].amount;
     }
     Ok(())

@@ -35,8 +35,10 @@ pub(crate) struct World<'a> {
     /// would go back.
     step: i64,
     last_trip: u64,
-    pub(crate) published: Vec<&'static str>,
+    pub(crate) published: Vec<String>,
     is_unused: bool,
+    /// The limits are others than those of the last trip.
+    has_changed: bool,
     pub(crate) seen: Seen,
 }
 
@@ -64,6 +66,9 @@ pub(crate) struct Seen {
     pub(crate) beyond: u64,
     pub(crate) published: u64,
     pub(crate) claims_in_time: u64,
+    pub(crate) late: u64,
+    pub(crate) other_limits: u64,
+    pub(crate) changes: u64,
 }
 
 impl Seen {
@@ -82,6 +87,9 @@ impl Seen {
         self.beyond += other.beyond;
         self.published += other.published;
         self.claims_in_time += other.claims_in_time;
+        self.late += other.late;
+        self.other_limits += other.other_limits;
+        self.changes += other.changes;
     }
 
     pub(crate) fn has_everything(&self) -> bool {
@@ -128,6 +136,7 @@ impl<'a> World<'a> {
             last_trip: time,
             published: Vec::new(),
             is_unused: random.one_in(4),
+            has_changed: false,
             seen: Seen::default(),
             random,
         };
@@ -147,7 +156,7 @@ impl<'a> World<'a> {
             2 => self.restart_empty(),
             3 => self.fail_over(),
             4..=5 => self.save(),
-            6 => self.replace_a_process(),
+            6 => self.replace_a_process_or_all(),
             7..=9 => self.deliver_a_delayed_trip(),
             10..=12 => self.cut_off(),
             13..=34 => self.use_some(),
@@ -168,7 +177,8 @@ impl<'a> World<'a> {
             5 => self.replace_a_process(),
             6..=9 => self.deliver_a_delayed_trip(),
             10..=15 => self.cut_off(),
-            16..=149 => self.use_some(),
+            16..=17 => self.cut_all_off(),
+            18..=149 => self.use_some(),
             _ => self.make_a_trip(),
         }
         self.check();
@@ -185,6 +195,22 @@ impl<'a> World<'a> {
             self.processes.swap_remove(gone);
             self.join();
         }
+    }
+
+    /// All, with other limits.
+    fn replace_a_process_or_all(&mut self) {
+        if self.step != 0 || !self.random.one_in(2) {
+            return self.replace_a_process();
+        }
+        self.terms = terms(&mut self.random);
+        self.store = self.store.with_terms(self.terms.clone());
+        self.model.change(self.terms.clone());
+        self.ledger = Ledger::new(self.terms.clone());
+        self.delayed.clear();
+        let processes = self.processes.len();
+        self.processes.clear();
+        (0..processes).for_each(|_| self.join());
+        self.has_changed = true;
     }
 
     /// What the store does not promise: if it has lost all of its state, and no process tells of a share until the quiet time is over, then those
@@ -208,7 +234,7 @@ impl<'a> World<'a> {
         if let Some(index) = claims {
             let trip = self.trip(index);
             let reply = self.send(&trip).unwrap();
-            self.answer(index, &trip, &reply);
+            self.answer(index, self.time, &trip, &reply);
             self.seen.claims_in_time += 1;
         }
     }
@@ -310,6 +336,7 @@ impl<'a> World<'a> {
             let _: () = restore.query(*connection).unwrap();
         }
         self.model = model;
+        self.model.change(self.terms.clone());
     }
 
     /// A process, or half of it: requests arrive, and answers do not.
@@ -324,9 +351,36 @@ impl<'a> World<'a> {
         }
     }
 
+    /// For minutes nobody reaches the store, and uses its share. Then an old request is the first that arrives, and some stay cut off.
+    fn cut_all_off(&mut self) {
+        self.claim_in_time();
+        if self.step != 0 {
+            return;
+        }
+        let index = self.pick();
+        let late = self.trip(index);
+        let fallback = self.terms.fallback.unwrap_or(0);
+        let until = self.time + self.random.up_to(self.terms.time_to_live + fallback);
+        for process in &mut self.processes {
+            process.cut_until = until + self.random.up_to(1) * self.random.up_to(fallback);
+        }
+        while self.time < until {
+            self.time += 1 + self.random.up_to(self.terms.time_to_live / 4);
+            self.use_some();
+            self.check();
+        }
+        self.claim_in_time();
+        self.send(&late);
+        self.seen.late += 1;
+    }
+
     /// Of what is counted as produced, of what calls need beyond what was granted, and of what a process may use by itself.
     fn use_some(&mut self) {
         let index = self.pick();
+        self.use_some_of(index);
+    }
+
+    fn use_some_of(&mut self, index: usize) {
         let (terms, time) = (&self.terms, self.time);
         let process = &mut self.processes[index];
         for (window, of) in terms.windows.iter().enumerate() {
@@ -348,6 +402,10 @@ impl<'a> World<'a> {
             self.ledger.spend(process.id, window, time, amount);
             self.seen.by_themselves += amount;
         }
+        process.run(time, terms, self.random.up_to(3));
+        if self.random.one_in(9) {
+            process.running = self.random.up_to(process.running);
+        }
     }
 
     fn injected(&self) -> Injected {
@@ -357,9 +415,9 @@ impl<'a> World<'a> {
 
     fn deliver_a_delayed_trip(&mut self) {
         self.claim_in_time();
-        if let Some(trip) = self.delayed.pop()
-            && self.step == 0
-        {
+        if self.step == 0 && !self.delayed.is_empty() {
+            let last = self.delayed.len() as u64 - 1;
+            let trip = self.delayed.swap_remove(usize::try_from(self.random.up_to(last)).unwrap());
             self.send(&trip);
         }
     }
@@ -399,10 +457,24 @@ impl<'a> World<'a> {
                 assert!(self.send(&trip).is_none() || !is_known, "it counts twice");
             }
             _ => {
+                let began = self.time;
                 if let Some(reply) = self.send(&trip) {
-                    self.answer(index, &trip, &reply);
+                    if matches!(self.style, Style::CutOff) && self.random.one_in(6) {
+                        self.wait_for_the_answer(index);
+                    }
+                    self.answer(index, began, &trip, &reply);
                 }
             }
+        }
+    }
+
+    /// Which goes on to use its share meanwhile.
+    fn wait_for_the_answer(&mut self, index: usize) {
+        let length = self.terms.time_to_live / 3;
+        for _ in 0..3 {
+            self.time += self.random.up_to(length / 3);
+            self.use_some_of(index);
+            self.check();
         }
     }
 
@@ -425,6 +497,7 @@ impl<'a> World<'a> {
         if matches!(self.style, Style::CutOff) && self.random.one_in(2) {
             need = limit;
         }
+        need = need.max(self.processes[index].running);
         let leave = self.random.one_in(60) && !self.is_owed_a_claim_of(index);
         let is_waiting = self.random.one_in(2);
         let time = self.time;
@@ -451,7 +524,7 @@ impl<'a> World<'a> {
             epoch,
             next_epoch: self.random.next(),
             vouched,
-            slack: SLACK,
+            slack: SLACK + self.processes[index].took,
             steps,
             waited,
             pause,
@@ -498,6 +571,10 @@ impl<'a> World<'a> {
             Some(connection) => match self.store.call_at(*connection, trip, at) {
                 Ok(reply) => Some(reply),
                 Err(StoreError::Stale) => None,
+                Err(StoreError::Limits(_)) => {
+                    self.seen.other_limits += 1;
+                    None
+                }
                 Err(error) => panic!("{error}: {trip:?}"),
             },
         };
@@ -505,17 +582,19 @@ impl<'a> World<'a> {
         if real.is_some() {
             self.step = 0;
             self.last_trip = self.time;
+            self.seen.changes += u64::from(self.has_changed);
+            self.has_changed = false;
         }
         self.seen.published += self.model.published().len() as u64;
-        self.published.extend(self.model.published());
+        self.published.extend_from_slice(self.model.published());
         self.seen.stale += u64::from(real.is_none());
         self.seen.pauses += u64::from(real.as_ref().is_some_and(|reply| reply.paused > 0));
         real
     }
 
-    fn answer(&mut self, index: usize, trip: &Trip, reply: &Reply) {
+    fn answer(&mut self, index: usize, began: u64, trip: &Trip, reply: &Reply) {
         let process = &mut self.processes[index];
-        process.answer(self.time, trip, reply, &self.terms);
+        process.answer(self.time, began, trip, reply, &self.terms);
         if process.epoch != Some(reply.epoch) {
             self.seen.epochs += u64::from(process.epoch.is_some());
             process.epoch = Some(reply.epoch);
@@ -525,14 +604,14 @@ impl<'a> World<'a> {
         process.ahead = ahead;
         process.steps = reply.steps;
         process.slots = reply.slots;
-        process.slots_until = self.time + self.terms.time_to_live;
+        process.slots_until = began + self.terms.time_to_live;
         self.seen.slots += reply.slots;
         for (window, granted) in reply.windows.iter().enumerate() {
             let amount = granted.amount;
             self.seen.granted += amount;
             self.seen.refused += u64::from(amount < trip.asks[window].need);
             if amount > 0 && !self.terms.windows[window].produced {
-                self.ledger.grant(process.id, window, reply.now, self.time, amount);
+                self.ledger.grant(process.id, window, reply.now, began, amount);
                 process.grants.push(Return { window, granted_at: reply.now, amount });
             }
         }

@@ -9,6 +9,11 @@ pub(crate) struct Process {
     pub(crate) acked: u64,
     pub(crate) epoch: Option<u64>,
     pub(crate) steps: u64,
+    pub(crate) acked_at: u64,
+    /// How long that answer took.
+    pub(crate) took: u64,
+    /// Calls that it has begun by itself.
+    pub(crate) running: u64,
     /// The limit's time less the true one.
     pub(crate) ahead: i128,
     pub(crate) slots: u64,
@@ -42,21 +47,32 @@ impl Process {
             self.plain_began = time;
         }
         trip.fallback = self.claims(time, terms);
+        trip.acked_at = self.acked_at;
+        trip.in_flight = self.running;
         trip.tallies.clone_from(&self.tallies);
         self.told.push((trip.seq, self.tallies.iter().map(|tally| tally.used).collect()));
         if trip.leave {
-            self.share = 0;
+            (self.share, self.running) = (0, 0);
             self.tallies.iter_mut().for_each(|tally| tally.held = 0);
             self.lots.clear();
         }
         trip
     }
 
-    pub(crate) fn answer(&mut self, began: u64, trip: &Trip, reply: &Reply, terms: &Terms) {
+    pub(crate) fn answer(
+        &mut self,
+        time: u64,
+        began: u64,
+        trip: &Trip,
+        reply: &Reply,
+        terms: &Terms,
+    ) {
         self.acked = trip.seq;
         self.answered_began = began;
         self.plain_began = self.plain_began.max(began);
-        self.share = reply.fallback;
+        self.took = time - began;
+        self.acked_at = reply.now;
+        self.share = if self.took < 1_000_000 { reply.fallback } else { 0 };
         self.told.retain(|(seq, _)| *seq >= trip.seq);
         let used = self.told.iter().find(|(seq, _)| *seq == trip.seq).unwrap().1.clone();
         for (index, tally) in self.tallies.iter_mut().enumerate() {
@@ -122,9 +138,24 @@ impl Process {
         }
     }
 
+    fn own_slots(&self, time: u64, terms: &Terms) -> u64 {
+        part(terms.slots.unwrap_or(0), self.share(time, terms))
+    }
+
+    /// Calls that go on for as long as they like, until the share has ended without an answer: that is not covered, nor are calls of a process that
+    /// is cut off and does not use a share yet.
+    pub(crate) fn run(&mut self, time: u64, terms: &Terms, more: u64) {
+        let own = self.own_slots(time, terms);
+        if own > 0 {
+            self.running = self.running.max(own - more.min(own));
+        } else if time >= self.answered_began + terms.time_to_live {
+            self.running = 0;
+        }
+    }
+
     pub(crate) fn slots(&self, time: u64, terms: &Terms) -> u64 {
         let told = if time < self.slots_until { self.slots } else { 0 };
-        told.max(part(terms.slots.unwrap_or(0), self.share(time, terms)))
+        told.max(self.own_slots(time, terms)).max(self.running)
     }
 }
 

@@ -72,25 +72,27 @@ pub(crate) struct Process {
     seq: u64,
     acked: u64,
     epoch: Option<u64>,
+    acked_at: u64,
     steps: u64,
     pub(crate) fallback: u64,
 }
 
 impl Process {
     pub(crate) fn new(id: u64) -> Self {
-        Self { id, seq: 0, acked: 0, epoch: None, steps: 0, fallback: 0 }
+        Self { id, seq: 0, acked: 0, epoch: None, acked_at: 0, steps: 0, fallback: 0 }
     }
 
     pub(crate) fn next(&mut self, trip: Trip) -> Trip {
         self.seq += 1;
         let next_epoch = self.id << 32 | self.seq;
-        let Self { id: process, seq, acked, epoch, .. } = *self;
-        Trip { process, seq, acked, epoch, next_epoch, ..trip }
+        let Self { id: process, seq, acked, epoch, acked_at, .. } = *self;
+        Trip { process, seq, acked, epoch, acked_at, next_epoch, ..trip }
     }
 
     pub(crate) fn take(&mut self, trip: &Trip, reply: &Reply) {
         self.acked = trip.seq;
         self.epoch = Some(reply.epoch);
+        self.acked_at = reply.now;
         self.steps = reply.steps;
         self.fallback = reply.fallback;
     }

@@ -7,6 +7,8 @@ use ringgate_redis::script::{Ask, Return, StoreError, Tally, Terms, Trip, Window
 const FALLBACK: u64 = 60 * SECOND;
 /// A window and two ticks, and with what is held.
 const SPAN: u64 = 10 * SECOND + SECOND / 5;
+/// And what an answer may take, until which it uses its share.
+const SETTLED: u64 = SPAN + TTL / 3;
 
 fn with_shares(limit: u64, slots: Option<u64>) -> Scene {
     with(Terms { fallback: Some(FALLBACK), ..terms(limit, slots) })
@@ -129,7 +131,7 @@ fn a_process_that_is_apart_gets_nothing_and_after_its_return_its_share_is_free_f
     );
     assert_eq!(scene.go_on(&mut first, asking(4)).windows[0].amount, 4);
     assert_eq!(scene.go_on(&mut other, asking(1)).windows[0].amount, 0, "also from itself");
-    live(&mut scene, SPAN - 1, &mut [&mut first, &mut other]);
+    live(&mut scene, SETTLED - 1, &mut [&mut first, &mut other]);
     assert_eq!(scene.go_on(&mut first, asking(10)).windows[0].amount, 7);
     scene.pass(1);
     assert_eq!(scene.go_on(&mut first, asking(3)).windows[0].amount, 3);
@@ -148,7 +150,7 @@ fn a_process_that_leaves_has_no_share_and_one_that_was_apart_keeps_its_own_free(
     let [mut first, mut other] = two(&mut scene);
     scene.go_on(&mut other, Trip { apart: true, ..asking(0) });
     scene.go_on(&mut other, Trip { leave: true, ..asking(0) });
-    live(&mut scene, SPAN - 1, &mut [&mut first]);
+    live(&mut scene, SETTLED - 1, &mut [&mut first]);
     assert_eq!(scene.go_on(&mut first, asking(10)).windows[0].amount, 7);
     scene.pass(1);
     assert_eq!(scene.go_on(&mut first, asking(3)).windows[0].amount, 3);
@@ -227,11 +229,11 @@ fn a_share_that_is_claimed_in_the_quiet_time_tells_of_others() {
     assert_eq!(scene.call(&lost).unwrap().fallback, 333_333);
     live(&mut scene, SPAN, &mut [&mut joined]);
     assert_eq!(scene.go_on(&mut first, asking(0)).fallback, 333_333);
-    live(&mut scene, SPAN + SECOND, &mut [&mut joined, &mut first]);
+    live(&mut scene, SETTLED + SECOND, &mut [&mut joined, &mut first]);
     let reply = scene.go_on(&mut joined, asking(10));
     assert_eq!((reply.windows[0].amount, reply.fallback), (4, 0));
     assert_eq!(scene.go_on(&mut second, asking(0)).fallback, 333_333);
-    let rest = TTL + FALLBACK - 2 * SPAN - SECOND - 1;
+    let rest = TTL + FALLBACK - SPAN - SETTLED - SECOND - 1;
     live(&mut scene, rest, &mut [&mut joined, &mut first, &mut second]);
     let reply = scene.go_on(&mut joined, asking(10));
     assert_eq!((reply.windows[0].amount, reply.fallback), (7, 0));

@@ -6,6 +6,8 @@
 //! `RINGGATE_REDIS_SEED` runs one history, that of this seed. `RINGGATE_REDIS_HISTORIES` runs so many. `RINGGATE_REDIS_TRACE` shows trips and
 //! admissions.
 
+mod busy;
+mod faults;
 mod ledger;
 #[allow(dead_code, reason = "other tests use all of it")]
 #[path = "../common/model.rs"]
@@ -13,6 +15,7 @@ mod model;
 mod network;
 mod process;
 mod random;
+mod scene;
 mod tasks;
 mod world;
 

@@ -3,7 +3,7 @@
 use crate::model::Model;
 use crate::random::Random;
 use redis::ErrorKind;
-use ringgate_redis::script::{Injected, Reply, StoreError, Terms, Trip};
+use ringgate_redis::script::{Injected, Published, Reply, StoreError, Terms, Trip};
 use ringgate_redis::{Link, News};
 use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
@@ -29,6 +29,8 @@ pub(crate) struct Network {
     /// One in so many requests, and answers, is lost; zero: none.
     pub(crate) losses: u64,
     pub(crate) delay: u64,
+    /// It answers with that.
+    pub(crate) fails: Option<fn() -> StoreError>,
     requests: Vec<Request>,
     answers: Vec<(u64, Weak<Call>, Answer)>,
     ears: Vec<Weak<Ear>>,
@@ -66,6 +68,8 @@ struct Call {
 
 #[derive(Default)]
 struct Ear {
+    /// The number of its last trip.
+    process: Cell<u64>,
     news: Cell<Option<News>>,
     waker: RefCell<Option<Waker>>,
 }
@@ -86,6 +90,7 @@ impl Network {
             down_until: 0,
             losses: 0,
             delay: 3_000,
+            fails: None,
             requests: Vec::new(),
             answers: Vec::new(),
             ears: Vec::new(),
@@ -165,6 +170,10 @@ impl Network {
             }
             return;
         }
+        if let Some(error) = self.fails {
+            self.answer(request.call, Err(error()));
+            return;
+        }
         let (clock, uptime) = (now + self.clock_ahead, now - self.started);
         let at = Injected { clock, run: self.run, uptime };
         let answer = self.model.trip(&request.trip, at);
@@ -196,9 +205,15 @@ impl Network {
     }
 
     fn push(&mut self) {
-        for word in self.model.published() {
-            let news = if *word == "pause" { News::Pause } else { News::Room };
+        for message in self.model.published() {
+            let (news, process) = match message.parse().unwrap() {
+                Published::Pause => (News::Pause, None),
+                Published::Room(process) | Published::Slots(process) => (News::Room, Some(process)),
+            };
             for ear in self.ears.iter().filter_map(Weak::upgrade) {
+                if process.is_some_and(|process| process != ear.process.get()) {
+                    continue;
+                }
                 if self.losses > 0 && self.random.one_in(self.losses) {
                     continue;
                 }
@@ -258,6 +273,7 @@ impl Way {
 impl Link for Way {
     fn trip(&mut self, trip: &Trip) -> impl Future<Output = Answer> {
         let call = Rc::new(Call::default());
+        self.ear.process.set(trip.process);
         let mut network = self.network.borrow_mut();
         let sent = network.time.get();
         if sent >= self.cut_until.get() {

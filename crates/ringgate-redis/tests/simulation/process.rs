@@ -4,11 +4,13 @@ use crate::ledger::Ledger;
 use crate::network::{Network, Way};
 use crate::random::Random;
 use crate::tasks::Tasks;
-use ringgate::time::{Clock, ManualClock, Timestamp};
+use ringgate::time::{Clock, ManualClock, Sleep, Timestamp};
 use ringgate::{LimiterBuilder, OwnedLimiterPermit, Priority, Usage};
 use ringgate_redis::{SharedLimiter, SharedLimiterBuilder};
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 /// What calls of all processes count.
@@ -23,11 +25,30 @@ pub(crate) struct Process {
     pub(crate) id: u64,
     pub(crate) limiter: SharedLimiter,
     pub(crate) clock: ManualClock,
+    /// How often the driver or a call has begun to sleep.
+    pub(crate) sleeps: Arc<AtomicU64>,
     pub(crate) tasks: Tasks,
     pub(crate) contact: Rc<Cell<u64>>,
     pub(crate) cut_until: Rc<Cell<u64>>,
     pub(crate) stopped_until: u64,
     pub(crate) forgotten: bool,
+}
+
+#[derive(Debug, Clone)]
+struct Counted {
+    clock: ManualClock,
+    sleeps: Arc<AtomicU64>,
+}
+
+impl Clock for Counted {
+    fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    fn sleep_until(&self, deadline: Timestamp) -> Sleep {
+        self.sleeps.fetch_add(1, Ordering::Relaxed);
+        self.clock.sleep_until(deadline)
+    }
 }
 
 /// One call.
@@ -55,14 +76,27 @@ impl Process {
         let clock = ManualClock::new();
         // Its clock has another beginning.
         clock.set(Timestamp::from_nanos((1 << 40) + random.up_to(1 << 50)));
+        let sleeps = Arc::<AtomicU64>::default();
         let contact = Rc::new(Cell::new(network.borrow().time.get()));
         let cut_until = Rc::new(Cell::new(0));
         let way = Way::new(network, &contact, &cut_until);
-        let builder = builder(limits.clock(clock.clone())).seed(random.next());
+        let builder =
+            builder(limits.clock(Counted { clock: clock.clone(), sleeps: Arc::clone(&sleeps) }))
+                .seed(random.next());
         let (limiter, driver) = builder.driver(way).unwrap();
         let mut tasks = Tasks::default();
         tasks.spawn(driver.run());
-        Self { id, limiter, clock, tasks, contact, cut_until, stopped_until: 0, forgotten: false }
+        Self {
+            id,
+            limiter,
+            clock,
+            sleeps,
+            tasks,
+            contact,
+            cut_until,
+            stopped_until: 0,
+            forgotten: false,
+        }
     }
 
     pub(crate) fn call(&mut self, plan: Plan, ledger: &Rc<RefCell<Ledger>>, counts: &Rc<Counts>) {

@@ -1,0 +1,133 @@
+//! Processes whose agents ask for the next call as soon as one has ended: how many trips that takes, and how much of the limits is used.
+
+use crate::ledger::Limited;
+use crate::process::Plan;
+use crate::random::Random;
+use crate::scene::{PLAN, SECOND, Scene};
+use ringgate::{Limiter, Rate};
+use ringgate_redis::{SharedLimiterBuilder, WhileAway};
+use std::time::Duration;
+
+const STEP: u64 = 200;
+
+/// What they do.
+#[derive(Debug, Clone, Copy)]
+struct Busy {
+    processes: u64,
+    /// Calls at a time, of each process.
+    agents: u64,
+    limit: u32,
+    /// In microseconds: the window, a lease, and how long calls take at most.
+    window: u64,
+    lease: u64,
+    takes: u64,
+    slots: Option<usize>,
+    /// The store may have forgotten something when it begins.
+    is_known: bool,
+}
+
+const BUSY: Busy = Busy {
+    processes: 8,
+    agents: 8,
+    limit: 250,
+    window: SECOND,
+    lease: SECOND / 50,
+    takes: 300_000,
+    slots: None,
+    is_known: false,
+};
+
+/// What came of it.
+#[derive(Debug)]
+struct Outcome {
+    /// For each call, in percent.
+    trips: u64,
+    /// Of all that the rate and the slots allow, in percent.
+    used: u64,
+    /// Calls of the process that had the fewest, for each 100 of the one that had the most.
+    fair: u64,
+}
+
+impl Busy {
+    fn build(&self, builder: SharedLimiterBuilder) -> SharedLimiterBuilder {
+        let builder = builder.lease(Duration::from_micros(self.lease)).while_away(WhileAway::Wait);
+        if self.is_known { builder } else { builder.assume_unused() }
+    }
+
+    fn run(&self, seconds: u64) -> Outcome {
+        let rate = Rate::new(self.limit, Duration::from_micros(self.window));
+        let mut limits = Limiter::builder().rate(rate);
+        if let Some(slots) = self.slots {
+            limits = limits.max_concurrent(slots);
+        }
+        let window = self.window + self.window / 40;
+        let limited = Limited { limit: self.limit.into(), window, of: |_| 1, produced: false };
+        let build = |builder| self.build(builder);
+        let mut scene = Scene::new(self.processes, &limits, vec![limited], self.slots, build);
+        let mut calls = vec![0; scene.processes.len()];
+        let mut random = Random::new(9);
+        let before = self.go(&mut scene, &mut calls, &mut random, seconds / 3);
+        let after = self.go(&mut scene, &mut calls, &mut random, seconds - seconds / 3);
+        let calls: Vec<u64> = after.2.iter().zip(&before.2).map(|(all, old)| all - old).collect();
+        let (admitted, trips) = (after.0 - before.0, after.1 - before.1);
+        let time = (seconds - seconds / 3) * SECOND;
+        let by_rate = u64::from(self.limit) * time / self.window;
+        let by_slots =
+            self.slots.map_or(u64::MAX, |slots| slots as u64 * time / (self.takes * 3 / 4));
+        Outcome {
+            trips: 100 * trips / admitted.max(1),
+            used: 100 * admitted / by_rate.min(by_slots),
+            fair: 100 * calls.iter().min().unwrap() / calls.iter().max().unwrap(),
+        }
+    }
+
+    /// Calls admitted, trips, and calls of each process, so far.
+    fn go(
+        &self,
+        scene: &mut Scene,
+        calls: &mut [u64],
+        random: &mut Random,
+        seconds: u64,
+    ) -> (u64, u64, Vec<u64>) {
+        for _ in 0..seconds * SECOND / STEP {
+            for (n, calls) in calls.iter_mut().enumerate() {
+                while scene.open(n) < self.agents {
+                    *calls += 1;
+                    let takes = self.takes / 2 + random.up_to(self.takes / 2);
+                    scene.call(n, Plan { takes: Duration::from_micros(takes), ..PLAN });
+                }
+            }
+            scene.step(STEP);
+        }
+        (scene.admitted(), scene.trips(), calls.to_vec())
+    }
+}
+
+#[test]
+fn show() {
+    let wide = Busy { limit: 20_000, ..BUSY };
+    for (what, busy) in [
+        ("rate", BUSY),
+        ("wide", wide),
+        ("rate, slots hardly", Busy { slots: Some(48), takes: 200_000, ..BUSY }),
+        ("both", Busy { slots: Some(48), takes: 250_000, ..BUSY }),
+        ("slots", Busy { slots: Some(48), ..wide }),
+        ("slots, long", Busy { slots: Some(48), takes: 2_000_000, ..wide }),
+        ("slots, short", Busy { slots: Some(48), takes: 20_000, limit: 200_000, ..BUSY }),
+        ("few slots", Busy { slots: Some(4), takes: 40_000, ..wide }),
+        ("one slot", Busy { slots: Some(1), takes: 10_000, ..wide }),
+        ("slots, new store", Busy { slots: Some(48), is_known: true, ..wide }),
+        (
+            "window 4 calls",
+            Busy { limit: 20, window: SECOND, lease: 20_000, takes: 20_000, ..BUSY },
+        ),
+    ] {
+        println!("{what:20} {:?}", busy.run(6));
+    }
+}
+
+#[test]
+fn trace_one() {
+    let busy = Busy { slots: Some(4), takes: 40_000, limit: 20_000, ..BUSY };
+    println!("Outcome {:?}", busy.run(6));
+}
