@@ -152,7 +152,7 @@ struct Window {
 /// What the last answered trip asked for, and when to ask again.
 #[derive(Debug)]
 struct Asked {
-    /// What its first call in line needed of each window. Nothing if that waited for something else.
+    /// What its first call in line needed of each window, if not all in line had theirs. Nothing if that waited for something else.
     least: Vec<u64>,
     /// The store keeps something free for calls in line.
     holds_back: bool,

@@ -41,6 +41,7 @@ local RETURNS = 64
 local UNANSWERED = 3
 local MOST_SLACK = 1000000
 local MILLION = 1000000
+local SAME_CALL = 20000
 local DAY = 86400000
 local LARGEST = 2 ^ 52
 

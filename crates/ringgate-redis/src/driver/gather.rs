@@ -91,7 +91,8 @@ impl<L: Link> Driver<L> {
 
     /// What calls in line need of it: of those for which there may be slots, about.
     fn need_of(&self, window: &super::Window) -> u64 {
-        let calls = self.slots_needed().max(self.slots).saturating_sub(self.in_flight).max(1);
+        let slots = if self.lacks_slots() { self.slots_needed() } else { 0 };
+        let calls = slots.max(self.slots).saturating_sub(self.in_flight).max(1);
         let limits_slots = self.session.terms().slots.is_some() && calls < self.waiters;
         let slots = if limits_slots { calls * WHOLE / self.waiters } else { WHOLE };
         let part = u128::from(window.in_line) * u128::from(self.part.min(slots));

@@ -142,14 +142,11 @@ impl<L: Link> Driver<L> {
         }
         let misses = self.limits.iter().any(|window| window.need().need > 0);
         let windows = misses && !self.waits_for_slots();
-        Hunger {
-            windows,
-            slots: self.lacks_slots(),
-        }
+        Hunger { windows, slots: self.lacks_slots() }
     }
 
     /// Whether calls in line wait for slots that it could get, and keep.
-    fn lacks_slots(&self) -> bool {
+    pub(super) fn lacks_slots(&self) -> bool {
         let is_limited = self.session.terms().slots.is_some();
         is_limited && !self.has_its_slots() && self.slots_needed() > self.slots
     }

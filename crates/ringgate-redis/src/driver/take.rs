@@ -145,9 +145,14 @@ impl<L: Link> Driver<L> {
         if told.is_some() {
             self.misses = 0;
         }
-        let again_at = self.now.saturating_add(waits);
+        // Room comes in pieces, and others take some of it: not for each of them a trip.
+        let again_at = self.now.saturating_add(waits.max(self.settings.lease / 5));
         // What lacked nothing may be asked for whenever more is needed.
-        let least = trip.asks.iter().map(|ask| ask.least).collect();
+        let asks = trip.asks.iter().zip(&reply.windows);
+        // All that was in line has gone: who comes then needs something else.
+        let least =
+            asks.map(|(ask, granted)| if granted.amount < ask.need { ask.least } else { 0 });
+        let least = least.collect();
         let windows_at = if lacks_room || lacks_ahead || is_shut { again_at } else { 0 };
         let slots_at = if lacks_slots || is_shut { again_at } else { 0 };
         self.asked = Some(Asked { least, holds_back, again_at: windows_at, slots_at });

@@ -8,6 +8,8 @@ local is_open = now >= quiet and now >= paused and not leave and not is_cut
 -- What others need: those who have waited longer, and the rest.
 
 if waited > 0 and not is_cut then me.since = math.max(1, now - waited) end
+-- The same call, told by a trip that took longer or shorter: it keeps its place, or two could each take the other for the first.
+if me.since > 0 and mine and mine.since > 0 and math.abs(me.since - mine.since) <= SAME_CALL then me.since = mine.since end
 local function is_before(m)
   if m.since == 0 then return false end
   if me.since == 0 then return true end

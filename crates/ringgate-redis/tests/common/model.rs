@@ -6,6 +6,9 @@ use ringgate_redis::script::{
 };
 
 /// All of a limit, in millionths.
+/// A call whose wait is told by two trips.
+const SAME_CALL: u64 = 20_000;
+
 const ALL: u64 = 1_000_000;
 /// More than that, and a trip tells nothing of the time.
 const MOST_SLACK: u64 = 1_000_000;
@@ -392,8 +395,11 @@ impl State {
             ends: later(now, terms.time_to_live),
             slots: had,
             slots_need: trip.slots.need,
-            since: (trip.waited > 0 && !is_cut(trip))
-                .then(|| now.saturating_sub(trip.waited).max(1)),
+            since: (trip.waited > 0 && !is_cut(trip)).then(|| {
+                let since = now.saturating_sub(trip.waited).max(1);
+                let is_same = |before: &u64| before.abs_diff(since) <= SAME_CALL;
+                mine.and_then(|mine| mine.since).filter(is_same).unwrap_or(since)
+            }),
             need: Vec::new(),
             least: Vec::new(),
             granted_at: now,

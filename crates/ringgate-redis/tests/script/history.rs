@@ -94,9 +94,9 @@ impl Seen {
 
     pub(crate) fn has_everything(&self) -> bool {
         let Self { granted, refused, stale, returned, epochs, jumps, slots, pauses, .. } = *self;
-        let Self { apart, by_themselves, produced, beyond, published, .. } = *self;
+        let Self { apart, by_themselves, produced, beyond, published, late, .. } = *self;
         let first = [granted, refused, stale, returned, epochs, jumps, slots, pauses];
-        let second = [apart, by_themselves, produced, beyond, published];
+        let second = [apart, by_themselves, produced, beyond, published, late];
         first.iter().chain(&second).all(|&n| n > 20)
     }
 }
@@ -621,6 +621,7 @@ impl<'a> World<'a> {
         let (terms, time) = (&self.terms, self.time);
         for process in &mut self.processes {
             process.drop_what_it_held_too_long(time, terms);
+            process.drop_what_goes_on_too_long(time, terms);
         }
         for window in 0..terms.windows.len() {
             let held = self.processes.iter().map(|process| process.tallies[window].held);

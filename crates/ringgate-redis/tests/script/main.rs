@@ -1,5 +1,6 @@
 //! The store's script, on a real server: `valkey-server` or `redis-server`, from the path.
 
+mod adversary;
 mod cases;
 mod faults;
 mod histories;

@@ -95,6 +95,15 @@ impl Process {
         self.lots.retain(|lot| lot.2 > 0);
     }
 
+    /// Calls that go on when the share has ended without an answer, and those of a process that is cut off and does not use a share yet, are not
+    /// covered.
+    pub(crate) fn drop_what_goes_on_too_long(&mut self, time: u64, terms: &Terms) {
+        let is_cut = time >= self.answered_began + terms.time_to_live;
+        if is_cut && self.share(time, terms) == 0 {
+            self.running = 0;
+        }
+    }
+
     /// What is held for longer than the store knows of is not covered: after its last answer, or, where others may use shares by themselves,
     /// after the grant.
     pub(crate) fn drop_what_it_held_too_long(&mut self, time: u64, terms: &Terms) {
@@ -142,15 +151,10 @@ impl Process {
         part(terms.slots.unwrap_or(0), self.share(time, terms))
     }
 
-    /// Calls that go on for as long as they like, until the share has ended without an answer: that is not covered, nor are calls of a process that
-    /// is cut off and does not use a share yet.
+    /// Calls that go on for as long as they like.
     pub(crate) fn run(&mut self, time: u64, terms: &Terms, more: u64) {
         let own = self.own_slots(time, terms);
-        if own > 0 {
-            self.running = self.running.max(own - more.min(own));
-        } else if time >= self.answered_began + terms.time_to_live {
-            self.running = 0;
-        }
+        self.running = self.running.max(own.saturating_sub(more));
     }
 
     pub(crate) fn slots(&self, time: u64, terms: &Terms) -> u64 {

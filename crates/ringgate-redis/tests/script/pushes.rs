@@ -1,9 +1,9 @@
 //! What is published for those who wait.
 
-use crate::scene::{Process, Scene, asking};
+use crate::scene::{Process, SECOND, Scene, asking, slots};
 use crate::server::Server;
-use redis::{Connection, Value, cmd};
-use ringgate_redis::script::{Pause, Store, StoreError, Trip};
+use redis::{Commands, Connection, PubSub, Value, cmd};
+use ringgate_redis::script::{Ask, Pause, Return, Store, StoreError, Trip};
 
 /// What the documentation says that a user must be allowed, with what it needs to publish and to listen.
 const COMMANDS: &str = "+evalsha +script|load +time +info +hmget +hlen +pttl +hset +hdel +pexpire";
@@ -76,4 +76,88 @@ fn in_a_cluster_only_its_own_node_hears_it() {
     visit(&scene.store, &mut user, &pausing(&mut Process::new(1))).unwrap();
     let message = format!("{:?}", listener.recv_response().unwrap());
     assert!(message.contains("smessage") && message.contains("pause"), "{message}");
+}
+
+/// What is published by a trip of this process.
+fn heard(scene: &mut Scene, listener: &mut PubSub<'_>, who: &mut Process, trip: Trip) -> String {
+    scene.go(who, trip);
+    let key = scene.store.key().to_owned();
+    let _: () = scene.connection.publish(key, "end").unwrap();
+    let mut heard = Vec::new();
+    loop {
+        let message: String = listener.get_message().unwrap().get_payload().unwrap();
+        if message == "end" {
+            return heard.join(", ");
+        }
+        heard.push(message);
+    }
+}
+
+fn waiting(need: u64, waited: u64) -> Trip {
+    let ask = Ask { least: need, need, want: need };
+    Trip { asks: vec![ask], waited: waited * SECOND, ..asking(0) }
+}
+
+#[test]
+fn room_is_told_to_the_first_in_order_that_can_use_it_and_by_its_trip_to_the_next() {
+    let mut scene = Scene::new(10, None);
+    let mut listener = scene.server.connect();
+    let mut listener = listener.as_pubsub();
+    listener.subscribe(scene.store.key()).unwrap();
+    let [mut first, mut second, mut third, mut fourth] = [1, 2, 3, 4].map(Process::new);
+    let granted_at = scene.go(&mut first, asking(10)).now;
+    scene.go(&mut second, waiting(4, 5));
+    scene.go(&mut third, waiting(2, 3));
+    scene.go(&mut fourth, waiting(2, 1));
+    let back = |amount| {
+        let returns = vec![Return { window: 0, granted_at, amount }];
+        Trip { returns, ..asking(0) }
+    };
+    let mut say = |who: &mut Process, trip| heard(&mut scene, &mut listener, who, trip);
+    assert_eq!(say(&mut first, back(3)), "", "it is kept for the second, and not enough");
+    assert_eq!(say(&mut first, back(1)), "room 0000000000000002");
+    assert_eq!(say(&mut second, waiting(4, 5)), "");
+    assert_eq!(say(&mut first, back(4)), "room 0000000000000003");
+    assert_eq!(say(&mut third, waiting(2, 3)), "room 0000000000000004");
+    assert_eq!(say(&mut fourth, waiting(2, 1)), "");
+    assert_eq!(say(&mut first, asking(0)), "");
+}
+
+#[test]
+fn a_need_that_is_no_more_is_room_for_others() {
+    let mut scene = Scene::new(10, Some(4));
+    let mut listener = scene.server.connect();
+    let mut listener = listener.as_pubsub();
+    listener.subscribe(scene.store.key()).unwrap();
+    let [mut first, mut second, mut third] = [1, 2, 3].map(Process::new);
+    scene.go(&mut first, Trip { slots: slots(0, 2, 2).slots, ..asking(5) });
+    let more = |need, amount, waited| Trip {
+        slots: slots(0, need, need).slots,
+        ..waiting(amount, waited)
+    };
+    // It needs the rest, and one more.
+    let reply = scene.go(&mut second, more(4, 6, 5));
+    assert_eq!((reply.windows[0].amount, reply.slots), (0, 2));
+    scene.go(&mut third, more(1, 1, 1));
+    let mut say = |who: &mut Process, trip| heard(&mut scene, &mut listener, who, trip);
+    assert_eq!(say(&mut first, Trip { slots: slots(2, 2, 2).slots, ..asking(0) }), "");
+    let told = "room 0000000000000003, slots 0000000000000003";
+    assert_eq!(say(&mut second, asking(0)), told);
+}
+
+#[test]
+fn slots_are_told_to_one_after_the_other() {
+    let mut scene = Scene::new(10, Some(4));
+    let mut listener = scene.server.connect();
+    let mut listener = listener.as_pubsub();
+    listener.subscribe(scene.store.key()).unwrap();
+    let [mut first, mut second, mut third] = [1, 2, 3].map(Process::new);
+    scene.go(&mut first, slots(0, 4, 4));
+    let waits = |waited| Trip { waited: waited * SECOND, ..slots(0, 1, 1) };
+    scene.go(&mut third, waits(1));
+    scene.go(&mut second, waits(5));
+    let mut say = |who: &mut Process, trip| heard(&mut scene, &mut listener, who, trip);
+    assert_eq!(say(&mut first, slots(4, 2, 2)), "slots 0000000000000002");
+    assert_eq!(say(&mut second, waits(5)), "slots 0000000000000003");
+    assert_eq!(say(&mut third, waits(1)), "");
 }
