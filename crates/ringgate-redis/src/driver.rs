@@ -68,7 +68,8 @@ pub(crate) struct Settings {
 ///
 /// # Cost
 ///
-/// A trip for each batch of calls; three in a time to live while calls are in flight and nothing else happens; none while the limiter is idle.
+/// A trip for each batch of calls; three in a time to live while calls are in flight, or may still give something back, and nothing else
+/// happens; none while the limiter is idle. Each time that it wakes it reads three clocks.
 #[must_use = "a limiter without its driver gets no leases"]
 #[expect(clippy::struct_excessive_bools, reason = "each is known by itself")]
 pub struct Driver<L> {

@@ -29,7 +29,9 @@
 //! What does not hold: two stores that both take themselves for the primary grant twice (`min-replicas-to-write`), and so does one
 //! that runs on while its keys are deleted or evicted (`noeviction`: they all have a time to live). A step of the store's clock is
 //! noticed by the next trip of a process that has had an answer since the last step; if another one comes first, one forwards is believed.
-//! Calls in flight of a process that is cut off for longer than its time to live do not count against the slots of others.
+//! Calls in flight of a process that is cut off for longer than its time to live do not count against the slots of others. While a machine is
+//! suspended its monotonic clock may stand still: the driver notices that by the wall clock, and takes all leases out of use; a call that is begun
+//! between the wake and the driver's look still goes with an old one.
 //!
 //! # While the store is away
 //!
@@ -47,7 +49,9 @@
 //! # Cost
 //!
 //! A call costs what it costs in a limiter of one process with limits on tokens. A trip takes the store 0.14 ms with one process and one window,
-//! 0.2 with eight and two. Lock-freedom is claimed for calls only: the task that makes trips is one owner of its state.
+//! 0.2 with eight and two. A trip brings what all calls in line need, and ahead about what goes while a lease lasts: where one call or less
+//! goes in a lease, each call makes a trip of its own, and somewhat more where a limit is used up and all wait for it. An idle process makes none; without
+//! `max_concurrent`, and with limits on tokens, only once the window has passed (its calls may give something back until then). Lock-freedom is claimed for calls only: the task that makes trips is one owner of its state.
 //!
 //! # Cancel safety
 //!

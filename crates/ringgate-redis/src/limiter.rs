@@ -209,8 +209,8 @@ impl SharedLimiter {
         self.limiter.blocking_acquire_owned()
     }
 
-    /// See [`Limiter::try_acquire`]. It is refused as well where the store has room but this process has no lease; the refusal makes
-    /// the driver ask for one.
+    /// See [`Limiter::try_acquire`]. It is refused as well where the store has room but this process has no lease or no slot; the refusal makes
+    /// the driver ask for them. Who only tries should try again within a [lease](SharedLimiterBuilder::lease): later that has ended.
     ///
     /// # Errors
     ///

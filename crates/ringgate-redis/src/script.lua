@@ -39,6 +39,7 @@ local MEMBERS = 256
 local WINDOWS = 8
 local RETURNS = 64
 local UNANSWERED = 3
+local LOOKED_AT = 8
 local MOST_SLACK = 1000000
 local MILLION = 1000000
 local SAME_CALL = 20000

@@ -12,13 +12,31 @@
 //! counts. So that both agree:
 //!
 //! - it tells [`apart`](Trip::apart) with each trip that begins later than the time to live after the beginning of the last answered one;
-//! - it stops at once when it has an answer, and before it sends a trip without `apart`;
+//! - it stops at once when it has an answer, and before it sends a trip without `apart`. An answer that takes longer than a third of the time to
+//!   live is not waited for;
+//! - it tells the calls that it has begun by itself, and that go on, by [`in_flight`](Trip::in_flight): it has slots for them from its first answer on;
 //! - it believes the share only of an answer that came within a second from the beginning of its trip; an answer that comes later says
 //!   that it has none. A process that leaves has none from the beginning of that trip on;
-//! - where tokens count as produced, a call that holds them for longer than the time to live is not covered.
+//! - where tokens count as produced, a call that holds them for longer than the time to live is not covered. Nor is a slot of a call that goes on
+//!   when the share of its process has ended without an answer, or when the slots that it has of another one's share are taken back.
 //!
 //! A share is one part of as many as there are processes, and one more, and at most half of what the others do not have. So something is always
 //! free for a process that joins, or that comes after one that was killed, and a single process has half of all.
+//!
+//! A request that arrives minutes late cannot be told from a step of the store's clock forwards. Time is lost by it, and shares begin by true time
+//! all the same. So after such a step by more than the time to live, all shares may be kept free until what they may have been used for has
+//! left the windows. A step backwards while nobody reaches the store, that is met first by a process that does not know the time, is not noticed.
+//!
+//! # A process that gets no answers
+//!
+//! Its trips may arrive all the same. With more than three of them unanswered it is granted nothing, waits in no line, and keeps the slots
+//! that it knows of. The first answer mends it: after an interruption one trip more is needed.
+//!
+//! # Other limits
+//!
+//! Processes with other limits than those of the state get [`StoreError::Limits`], until all that had them have left, or have been silent for the
+//! time to live, and for the fallback if they have shares. Then another epoch begins with the new limits. It is quiet for the longer of what both
+//! need, as after a loss; those that still have the old ones get the error then.
 //!
 //! # After a loss
 //!
@@ -45,7 +63,9 @@
 //! # What a store needs to allow
 //!
 //! The keys `~ringgate:{namespace:*`, the commands `+evalsha +script|load +time +info +hmget +hlen +pttl +hset +hdel +pexpire`, and for what is
-//! published `&ringgate:*` and `+publish +subscribe`, in a cluster `+spublish +ssubscribe`.
+//! published `&ringgate:{namespace:*` and `+publish +subscribe`. The client itself sends `+hello` (with a password also `+auth`), `+client|setinfo`
+//! (it goes on without), `+select` for a database other than 0; in a cluster `+cluster|slots`, `+ping`, and `+spublish +ssubscribe` in
+//! the place of the unsharded ones. The user that asks sentinels needs `+sentinel` and `+role` there.
 //!
 //! # Errors
 //!
@@ -210,7 +230,8 @@ pub struct Trip {
     /// The name of the next epoch, if this trip begins one: a random number.
     pub next_epoch: u64,
     /// What the limit's [time](Reply::now) is at least, by this process's own clock: that of an answer, and what has passed since
-    /// it came. Zero if it does not know.
+    /// it came, less what that clock may be fast: a two thousandth of it. Too little is late, and harms nobody; too much makes time jump, and
+    /// grants leave too early. Zero if it does not know.
     pub vouched: u64,
     /// How much later it may be: the time from that trip's beginning to its answer, and what this trip may take to arrive.
     pub slack: u64,

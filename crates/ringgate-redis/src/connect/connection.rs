@@ -11,11 +11,11 @@ use std::sync::Arc;
 
 /// Makes connections.
 pub(super) enum Connector {
-    Single(Client, AsyncConnectionConfig),
+    Single(Box<(Client, AsyncConnectionConfig)>),
     #[cfg(feature = "cluster")]
     Cluster(Box<redis::cluster::ClusterClient>),
     #[cfg(feature = "sentinel")]
-    Sentinel(Box<redis::sentinel::SentinelClient>, AsyncConnectionConfig),
+    Sentinel(Box<(redis::sentinel::SentinelClient, AsyncConnectionConfig)>),
 }
 
 #[derive(Clone)]
@@ -42,7 +42,7 @@ impl Connector {
         match client {
             StoreClient::Single(client) => {
                 let client = Client::open(with_settings(client.get_connection_info(), timeout))?;
-                Ok(Self::Single(client, config.set_push_sender(push)))
+                Ok(Self::Single(Box::new((client, config.set_push_sender(push)))))
             }
             #[cfg(feature = "cluster")]
             StoreClient::Cluster(builder) => {
@@ -56,22 +56,24 @@ impl Connector {
             }
             #[cfg(feature = "sentinel")]
             StoreClient::Sentinel(client) => {
-                Ok(Self::Sentinel(Box::new(client), config.set_push_sender(push)))
+                Ok(Self::Sentinel(Box::new((client, config.set_push_sender(push)))))
             }
         }
     }
 
     pub(super) async fn connect(&mut self) -> Result<Connection, RedisError> {
         match self {
-            Self::Single(client, config) => client
-                .get_multiplexed_async_connection_with_config(config)
-                .await
-                .map(Connection::Single),
+            Self::Single(parts) => {
+                let (client, config) = &**parts;
+                let connection = client.get_multiplexed_async_connection_with_config(config);
+                connection.await.map(Connection::Single)
+            }
             #[cfg(feature = "cluster")]
             Self::Cluster(client) => client.get_async_connection().await.map(Connection::Cluster),
             // They are asked anew which server it is.
             #[cfg(feature = "sentinel")]
-            Self::Sentinel(client, config) => {
+            Self::Sentinel(parts) => {
+                let (client, config) = &mut **parts;
                 client.get_async_connection_with_config(config).await.map(Connection::Single)
             }
         }

@@ -7,10 +7,14 @@ use crate::script::MOST_RETURNS;
 use crate::session::Unused;
 use core::time::Duration;
 
+/// Less than that is two readings of clocks that were some time apart, or a clock that was set.
+const SHORTEST_SUSPENSION: Duration = Duration::from_millis(250);
+
 impl<L: Link> Driver<L> {
     pub(super) fn look(&mut self) {
         let now = micros(self.lessee.now());
-        let was_suspended = self.suspension.look() >= Duration::from_micros(self.settings.lease);
+        let lease = Duration::from_micros(self.settings.lease);
+        let was_suspended = self.suspension.look() >= lease.max(SHORTEST_SUSPENSION);
         if now < self.now || was_suspended {
             self.forget_times();
         }

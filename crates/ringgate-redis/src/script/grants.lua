@@ -70,7 +70,9 @@ for i, w in ipairs(windows) do
   if me.line then
     local need = w.need - math.min(w.need, w.granted)
     -- What the next call needs is not known.
-    me.line[2 + i], me.line[2 + #windows + i] = need, math.min(need, can_go and 1 or w.least)
+    me.line[2 + i], me.least[i] = need, math.min(need, can_go and 1 or w.least)
+  else
+    me.least[i] = 0
   end
   if w.held_by_me > 0 then me.held = me.held or {} end
 end

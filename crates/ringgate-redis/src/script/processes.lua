@@ -1,7 +1,7 @@
 -- The processes. Each is `what others must know:what only its own trips need`. Lists between semicolons are left out if they say nothing:
---   id,ends,slots,share,from;kept,kept until;since,slots needed,needed of each window,least of each;held of each window
---   joined,seq,told,time of the last grant, and for each window: last grant,used
--- `since` is when its first call in line began to wait, or 0, and `least` is what that needs. It has its slots until `ends`.
+--   id,ends,slots,share,from;kept,kept until;since,slots needed,needed of each window;held of each window
+--   joined,seq,told,time of the last grant, and for each window: last grant,used; and for each again: least
+-- `since` is when its first call in line began to wait, or 0, and `least` is what that needs, as far as it is known. It has its slots until `ends`.
 --
 -- Shares. While a process is cut off it may use its share of each limit by itself: of a millionth, `told` in its last answer, if that has
 -- arrived, and `share` at most. All shares together are never more than all, and one part more than there are processes is made of
@@ -36,7 +36,7 @@ local function parse(part)
     m.kept, m.kept_until = f[1], f[2]
   end
   if line ~= '' then
-    m.line = numbers(line, 2 + 2 * #windows)
+    m.line = numbers(line, 2 + #windows)
     if not m.line then return nil end
     m.since = m.line[1]
   end
@@ -49,7 +49,6 @@ end
 
 local function slots_need_of(m) return m.line and m.line[2] or 0 end
 local function need_of(m, i) return m.line and m.line[2 + i] or 0 end
-local function least_of(m, i) return m.line and m.line[2 + #windows + i] or 0 end
 local function held_of(m, i) return m.held and m.held[i] or 0 end
 
 local function list_of(f)
@@ -66,17 +65,25 @@ end
 
 -- What only its own trips need.
 local function parse_own(m)
-  local f = numbers(m.own, 4 + 2 * #windows)
+  local f = numbers(m.own, 4 + 3 * #windows)
   if not f then return false end
   m.joined, m.seq, m.told, m.granted_at = f[1], f[2], f[3], f[4]
-  m.granted, m.used = {}, {}
-  for i = 1, #windows do m.granted[i], m.used[i] = f[3 + 2 * i], f[4 + 2 * i] end
+  m.granted, m.used, m.least = {}, {}, {}
+  for i = 1, #windows do
+    m.granted[i], m.used[i], m.least[i] = f[3 + 2 * i], f[4 + 2 * i], f[4 + 2 * #windows + i]
+  end
   return true
+end
+
+local function least_of(m, i)
+  if not m.least and not parse_own(m) then return 0 end
+  return m.least[i]
 end
 
 local function own_of(m)
   local f = { m.joined, m.seq, m.told, m.granted_at }
   for i = 1, #windows do f[3 + 2 * i], f[4 + 2 * i] = m.granted[i], m.used[i] end
+  for i = 1, #windows do f[4 + 2 * #windows + i] = m.least[i] end
   return list_of(f)
 end
 
@@ -196,7 +203,7 @@ if #members >= MEMBERS and not leave then return { 'full' } end
 
 local me = {
   id = id, joined = now, seq = seq, ends = later(ttl), slots = 0, since = 0, granted_at = now, told = 0, share = 0, from = now,
-  kept = 0, kept_until = 0, granted = {}, used = {},
+  kept = 0, kept_until = 0, granted = {}, used = {}, least = {},
 }
 if mine and not is_forgotten(mine) then
   me.joined, me.from = mine.joined, mine.from

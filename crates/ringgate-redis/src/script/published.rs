@@ -4,6 +4,8 @@ use core::str::FromStr;
 
 /// A message on the channel of the limit's key. It may be lost, or come late: nothing depends on it.
 ///
+/// The process that it is for makes a trip, also if no call of it waits any more: that trip tells the next one.
+///
 /// ```
 /// use ringgate_redis::script::Published;
 ///

@@ -52,7 +52,7 @@ if #gone > 0 then redis.call('HDEL', key, unpack(gone)) end
 local life = math.ceil((span + ttl + (fallback or 0)) / 1000) + DAY
 if life_left < life - DAY / 2 then redis.call('PEXPIRE', key, text(life)) end
 
--- What others wait for: told to the first in order that can use it. Its own trip tells the next one. Who may not publish, or cannot, has done
+-- What others wait for: told to the first in order that can use it, of the first few. Its own trip tells the next one. Who may not publish, or cannot, has done
 -- all else.
 
 local function tell(what) redis.pcall(publish, key, what) end
@@ -72,13 +72,23 @@ if slots_were > slots_alive + me.slots or slots_missed > slots_miss then has_slo
 local function find_first()
   local line, before, slots_first = {}, {}, 0
   for _, m in ipairs(members) do
-    if m.since > 0 and m.ends > now then line[#line + 1] = m end
+    if m.since > 0 and m.ends > now then
+      local misses = slots_need_of(m) > m.slots
+      for i = 1, #windows do misses = misses or m.line[2 + i] > 0 end
+      if misses then line[#line + 1] = m end
+    end
   end
-  table.sort(line, function(a, b) return a.since < b.since or (a.since == b.since and a.id < b.id) end)
   me.taken = math.max(me.slots, slots_of_mine)
   for i = 1, #windows do before[i] = 0 end
   local for_room, for_slots
-  for _, m in ipairs(line) do
+  for place = 1, math.min(#line, LOOKED_AT) do
+    local first = place
+    for n = place + 1, #line do
+      local a, b = line[n], line[first]
+      if a.since < b.since or (a.since == b.since and a.id < b.id) then first = n end
+    end
+    local m = line[first]
+    line[place], line[first] = m, line[place]
     local needs, fits = false, true
     for i, w in ipairs(windows) do
       local need = need_of(m, i)
@@ -95,10 +105,19 @@ local function find_first()
       if m ~= me and misses > 0 and slot_limit - taken - slots_first > 0 and not for_slots then for_slots = m.id end
     end
     slots_first = slots_first + misses
+    if (for_room or not has_room) and (for_slots or not has_slots) then break end
   end
   return for_room, for_slots
 end
 
+-- Most trips leave nothing that somebody waits for.
+local needs_room, leaves_room = false, false
+for _, w in ipairs(windows) do
+  needs_room = needs_room or w.before + w.after > 0
+  leaves_room = leaves_room or w.limit - w.all - w.kept_free > 0
+end
+has_room = has_room and needs_room and leaves_room
+has_slots = has_slots and slot_limit and slots_before + slots_after > 0 and slots_alive + me.slots < slot_limit
 if (has_room or has_slots) and now >= quiet and now >= paused then
   local for_room, for_slots = find_first()
   if has_room and for_room then tell('room ' .. for_room) end

@@ -14,6 +14,8 @@ const ALL: u64 = 1_000_000;
 const MOST_SLACK: u64 = 1_000_000;
 /// With more trips that it has no answer to, a process does not get anything.
 const UNANSWERED: u64 = 3;
+/// So many of those that wait may be told of something.
+const LOOKED_AT: usize = 8;
 
 /// What the store knows of one limit.
 #[derive(Debug, Clone)]
@@ -303,7 +305,7 @@ impl State {
             }
         }
         self.run = at.run;
-        let is_timely = is_known && self.last == clock;
+        let is_timely = is_known && may_be.contains(&clock) && self.last == clock;
         (self, Met { is_lost, is_timely, knows_epoch })
     }
 
@@ -593,7 +595,9 @@ impl State {
         }
         let alive = self.members.iter().filter(|member| member.ends > self.last);
         let mut line: Vec<&Member> = alive.filter(|member| member.since.is_some()).collect();
+        line.retain(|one| one.slots_missed() > 0 || one.need.iter().any(|&need| need > 0));
         line.sort_by_key(|member| (member.since, member.id));
+        line.truncate(LOOKED_AT);
         let first = |can_use: &dyn Fn(&Member, &[&Member]) -> bool| {
             let mut places = line.iter().enumerate().filter(|(_, member)| member.id != me);
             places.find(|(place, member)| can_use(member, &line[..*place])).map(|(_, one)| one.id)

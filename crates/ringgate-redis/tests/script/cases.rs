@@ -55,6 +55,24 @@ fn room_is_kept_for_those_who_have_waited_longer() {
     assert_eq!(scene.take(&mut first, 10), 10);
 }
 
+/// Each took the other for the first, and both left the room to it.
+#[test]
+fn a_call_lost_its_place_if_the_trip_that_told_it_again_took_longer() {
+    let mut scene = Scene::new(10, None);
+    let (mut first, mut second) = (Process::new(1), Process::new(2));
+    assert_eq!(scene.take(&mut Process::new(3), 4), 4);
+    let asks = |amount, waited| {
+        let ask = Ask { least: amount, need: amount, want: amount };
+        Trip { asks: vec![ask], waited, ..asking(0) }
+    };
+    assert_eq!(scene.go(&mut first, asks(8, 5_000)).windows[0].amount, 0);
+    assert_eq!(scene.go(&mut second, asks(5, 4_900)).windows[0].amount, 0);
+    scene.pass(1_000);
+    // It has waited for longer, by its own clock.
+    assert_eq!(scene.go(&mut first, asks(8, 5_800)).windows[0].amount, 0);
+    assert_eq!(scene.go(&mut second, asks(5, 5_900)).windows[0].amount, 0);
+}
+
 #[test]
 fn what_is_taken_ahead_is_a_share_of_what_nobody_waits_for() {
     let mut scene = Scene::new(100, None);

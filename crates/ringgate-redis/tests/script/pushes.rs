@@ -1,6 +1,6 @@
 //! What is published for those who wait.
 
-use crate::scene::{Process, SECOND, Scene, asking, slots};
+use crate::scene::{Process, SECOND, Scene, TTL, asking, slots};
 use crate::server::Server;
 use redis::{Commands, Connection, PubSub, Value, cmd};
 use ringgate_redis::script::{Ask, Pause, Return, Store, StoreError, Trip};
@@ -143,6 +143,27 @@ fn a_need_that_is_no_more_is_room_for_others() {
     assert_eq!(say(&mut first, Trip { slots: slots(2, 2, 2).slots, ..asking(0) }), "");
     let told = "room 0000000000000003, slots 0000000000000003";
     assert_eq!(say(&mut second, asking(0)), told);
+}
+
+#[test]
+fn what_a_dead_process_needed_is_room_for_others() {
+    let mut scene = Scene::new(10, Some(4));
+    let mut listener = scene.server.connect();
+    let mut listener = listener.as_pubsub();
+    listener.subscribe(scene.store.key()).unwrap();
+    let [mut first, mut second, mut third] = [1, 2, 3].map(Process::new);
+    let more = |have, need, trip| Trip { slots: slots(have, need, need).slots, ..trip };
+    scene.go(&mut first, more(0, 4, asking(0)));
+    scene.go(&mut second, more(0, 1, waiting(11, 50)));
+    scene.pass(TTL - SECOND);
+    // It is kept for the second.
+    assert_eq!(scene.go(&mut first, more(4, 3, asking(0))).slots, 3);
+    let reply = scene.go(&mut third, more(0, 1, waiting(1, 1)));
+    assert_eq!((reply.windows[0].amount, reply.slots), (0, 0));
+    scene.pass(SECOND);
+    let still = more(3, 3, asking(0));
+    let told = heard(&mut scene, &mut listener, &mut first, still);
+    assert_eq!(told, "slots 0000000000000002, room 0000000000000003, slots 0000000000000003");
 }
 
 #[test]
