@@ -4,6 +4,7 @@
 //!
 //! ```text
 //! cargo run --release --example agent_loop       # 40 agents, a strict server on loopback
+//! cargo run --release --example agent_loop -- --processes 8 --chaos    # many processes, one key
 //! cargo run --release --example soak             # all operations mixed on real threads
 //! cargo run --release --example limiter          # agents share one limiter
 //! cargo run --release --example pool             # a pool around a provider

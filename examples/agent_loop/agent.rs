@@ -25,8 +25,10 @@ pub(crate) struct Agent {
     pub(crate) deadline: Instant,
     pub(crate) pool: Arc<Pool>,
     pub(crate) tally: Arc<Tally>,
-    /// Whether calls have sizes and are given up at times.
+    /// Whether calls have sizes.
     pub(crate) counts_tokens: bool,
+    /// Whether calls are given up at times, if they have sizes.
+    pub(crate) hangs_up: bool,
     pub(crate) dice: Dice,
 }
 
@@ -74,7 +76,7 @@ impl Agent {
     ) -> ControlFlow<(), String> {
         let mut wanted = Instant::now();
         while Instant::now() < self.deadline {
-            let most = conversation.hangs_up(&mut self.dice);
+            let most = if self.hangs_up { conversation.hangs_up(&mut self.dice) } else { None };
             match self.call(conversation, history, wanted, most).await {
                 Ok(answer) => {
                     if answer.whole {
@@ -84,7 +86,7 @@ impl Agent {
                     }
                     return ControlFlow::Continue(answer.text);
                 }
-                Err(Missed::InLine) => self.tally.left_the_line(),
+                Err(Missed::InLine) => self.tally.left_the_line(wanted.elapsed()),
                 Err(Missed::Failed(error)) => {
                     self.recover(&error).await?;
                     // A call that the pool refused was not sent. It still waits.
@@ -131,6 +133,8 @@ impl Agent {
                 *retry_after
             }
             Error::Refused(_) => return ControlFlow::Break(()),
+            // The limiter knows when to send it.
+            Error::TooLate => return ControlFlow::Continue(()),
             _ => None,
         };
         sleep(retry_after.map_or(PATIENCE, |after| after.min(PATIENCE))).await;

@@ -10,7 +10,7 @@ use core::fmt;
 use core::time::Duration;
 use eventsource_stream::{EventStreamError, Eventsource};
 use futures_util::future::ready;
-use futures_util::{StreamExt, TryStreamExt};
+use futures_util::{StreamExt, TryStreamExt, stream};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
@@ -78,6 +78,8 @@ pub(crate) enum Error {
     Overloaded,
     /// The server answers another error.
     Status(StatusCode),
+    /// The client did not send it, because its admission was too old by then.
+    TooLate,
     /// The connection failed.
     Http(Box<dyn std::error::Error + Send + Sync>),
     /// The answer does not follow the protocol.
@@ -106,6 +108,7 @@ impl fmt::Display for Error {
             Self::TooManyRequests { retry_after } => write!(f, "429, retry after {retry_after:?}"),
             Self::Overloaded => f.write_str("503, overloaded"),
             Self::Status(status) => write!(f, "the server says {status}"),
+            Self::TooLate => f.write_str("admitted too long ago to be sent"),
             Self::Http(error) => write!(f, "{error}"),
             Self::Protocol(what) => write!(f, "the answer is broken: {what}"),
         }
@@ -127,7 +130,9 @@ pub(crate) struct OpenAiCompatible {
     url: String,
     tokens: Counting,
     /// The name by which it calls itself, if the server should know.
-    user: Option<&'static str>,
+    user: Option<Arc<str>>,
+    /// How long after its admission a call may be sent at most.
+    send_within: Option<Duration>,
 }
 
 impl OpenAiCompatible {
@@ -137,12 +142,26 @@ impl OpenAiCompatible {
         // Requests are small: without this the system would hold them back to fill packets.
         connector.set_nodelay(true);
         let client = Client::builder(TokioExecutor::new()).build(connector);
-        Self { client, url: format!("{base}/chat/completions"), tokens, user: None }
+        Self {
+            client,
+            url: format!("{base}/chat/completions"),
+            tokens,
+            user: None,
+            send_within: None,
+        }
     }
 
     /// The same, with a name of its own.
-    pub(crate) fn with_user(self, user: &'static str) -> Self {
-        Self { user: Some(user), ..self }
+    pub(crate) fn with_user(self, user: &str) -> Self {
+        Self { user: Some(user.into()), ..self }
+    }
+
+    /// The same, but calls that were admitted longer ago are not sent: [`Error::TooLate`].
+    ///
+    /// It looks when the bytes are about to be written. A process that is stopped between the look and the
+    /// writing sends late all the same; nothing but the server can tell.
+    pub(crate) fn sending_within(self, most: Duration) -> Self {
+        Self { send_within: Some(most), ..self }
     }
 
     /// What the answer says to all callers, and the answer.
@@ -159,9 +178,11 @@ impl OpenAiCompatible {
     }
 
     async fn send(&self, request: &ChatRequest) -> Result<Response<Body>, Error> {
+        let ticket = &request.ticket;
         let request = self.request(request).map_err(|error| Error::Http(error.into()))?;
-        let response =
-            self.client.request(request).await.map_err(|error| Error::Http(error.into()))?;
+        let response = self.client.request(request).await.map_err(|error| {
+            if ticket.is_too_late() { Error::TooLate } else { Error::Http(error.into()) }
+        })?;
         Ok(response.map(Body::new))
     }
 
@@ -172,12 +193,15 @@ impl OpenAiCompatible {
             question["max_tokens"] = max_tokens.into();
             question["stream_options"] = json!({ "include_usage": true });
         }
-        if let Some(user) = self.user {
-            question["user"] = user.into();
+        if let Some(user) = &self.user {
+            question["user"] = (**user).into();
         }
-        Request::post(&self.url)
-            .header(CONTENT_TYPE, "application/json")
-            .body(question.to_string().into())
+        let question = question.to_string();
+        let body = match self.send_within {
+            Some(most) => in_time(question, &request.ticket, most),
+            None => question.into(),
+        };
+        Request::post(&self.url).header(CONTENT_TYPE, "application/json").body(body)
     }
 }
 
@@ -212,6 +236,15 @@ impl Provider for OpenAiCompatible {
         request.ticket.admit();
         answer(self.send(&request).await?).await
     }
+}
+
+/// A body that looks at the time when it is asked for its bytes. If it is too late the request is not sent: its
+/// head is written together with these.
+fn in_time(bytes: String, ticket: &Arc<Ticket>, most: Duration) -> Body {
+    let ticket = Arc::clone(ticket);
+    Body::from_stream(stream::once(async move {
+        if ticket.in_time(most) { Ok(bytes) } else { Err(Error::TooLate) }
+    }))
 }
 
 async fn answer(response: Response<Body>) -> Result<EventStream<Event>, Error> {

@@ -1,7 +1,8 @@
 //! The command line, and what follows from it: the server's terms and the limiter for them.
 
 use crate::counting::{Told, limits};
-use clap::{Parser, ValueEnum};
+use clap::builder::ArgPredicate;
+use clap::{Args, Parser, ValueEnum};
 use core::fmt;
 use core::ops::RangeInclusive;
 use core::time::Duration;
@@ -32,6 +33,39 @@ pub(crate) struct Flags {
     #[arg(long, conflicts_with_all = ["pool", "compare", "naive", "unlimited", "lenient"])]
     pub(crate) surprise: bool,
 
+    /// So many processes share the limits through a store, each with agents of its own
+    #[arg(
+        long,
+        value_name = "N",
+        value_parser = clap::value_parser!(u16).range(1..=64),
+        conflicts_with_all = ["pool", "compare", "naive", "surprise", "unlimited", "lenient", "dashboard"]
+    )]
+    pub(crate) processes: Option<u16>,
+
+    /// Meanwhile processes and the store are killed, stopped and restarted
+    #[arg(long, requires = "processes")]
+    pub(crate) chaos: bool,
+
+    /// What happens when to whom [default: 1]
+    #[arg(long, value_name = "N", requires = "chaos")]
+    pub(crate) seed: Option<u64>,
+
+    /// How long what the store grants to a process may be used [default: 1/100 of the window]
+    #[arg(long, value_name = "MILLIS", value_parser = millis, requires = "processes")]
+    lease: Option<Duration>,
+
+    /// How long the store waits for a silent process [default: 9; chaos: 2]
+    #[arg(long, value_name = "SECONDS", value_parser = seconds, requires = "processes")]
+    time_to_live: Option<Duration>,
+
+    /// The least share of the limit that must be used, without chaos [default: 95]
+    #[arg(long, value_name = "PERCENT", value_parser = share, requires = "processes")]
+    least: Option<f64>,
+
+    /// What one of the processes is told by their parent
+    #[command(flatten)]
+    pub(crate) part: Part,
+
     /// How the server counts tokens [side by side, compared, surprise: requests]
     #[arg(
         long,
@@ -50,11 +84,11 @@ pub(crate) struct Flags {
     #[arg(long, conflicts_with_all = ["pool", "compare", "unlimited", "lenient"])]
     pub(crate) naive: bool,
 
-    /// How many agents run at the same time [default: 40; without tokens: 24; side by side: 30; surprise: 80]
+    /// How many agents run at the same time [default: 40; without tokens: 24; side by side: 30; surprise: 80; processes: 8 each]
     #[arg(long, value_name = "N")]
     agents: Option<usize>,
 
-    /// For how long they begin new calls [side by side: 75; compared, naive: 12; surprise: 80]
+    /// For how long they begin new calls [side by side: 75; compared, naive: 12; surprise: 80; processes: 25; chaos: 40]
     #[arg(
         long,
         value_name = "SECONDS",
@@ -64,7 +98,9 @@ pub(crate) struct Flags {
             ("compare", "true", "12"),
             ("naive", "true", "12"),
             ("surprise", "true", "80"),
+            ("chaos", "true", "40"),
         ]),
+        default_value_if("processes", ArgPredicate::IsPresent, "25"),
         value_parser = seconds
     )]
     pub(crate) seconds: Duration,
@@ -73,14 +109,14 @@ pub(crate) struct Flags {
     #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) turns: u32,
 
-    /// Most calls in flight [default: 64; without tokens: 16; side by side: 4; surprise: 30]
+    /// Most calls in flight [default: 64; without tokens: 16; side by side: 4; surprise: 30; processes: 48]
     ///
     /// With tokens more than the agents are, because some hang up: that frees the limiter's slot a
     /// moment before the server notices.
     #[arg(long, value_name = "N")]
     concurrency: Option<usize>,
 
-    /// Most calls in any window [default: 500; without tokens: 40; surprise: 200]
+    /// Most calls in any window [default: 500; without tokens: 40; surprise: 200; processes: 250 for each second of it]
     #[arg(long, value_name = "N")]
     limit: Option<u32>,
 
@@ -96,7 +132,7 @@ pub(crate) struct Flags {
     #[arg(long, value_name = "N")]
     output_tokens: Option<u64>,
 
-    /// The window [default: 2]
+    /// The window [default: 2; processes without chaos: 5]
     #[arg(long, value_name = "SECONDS", value_parser = window)]
     window: Option<Duration>,
 
@@ -108,7 +144,7 @@ pub(crate) struct Flags {
     #[arg(long, value_name = "N", conflicts_with_all = ["limit", "window"])]
     per_second: Option<u32>,
 
-    /// How much longer than the window a call counts [default: 1/40 of it, at most 250]
+    /// How much longer than the window a call counts [default: 1/40 of it, at most 250; processes: 1/50; chaos: 1/20]
     #[arg(long, value_name = "MILLIS", value_parser = millis)]
     margin: Option<Duration>,
 
@@ -130,6 +166,26 @@ pub(crate) struct Flags {
         conflicts_with_all = ["pool", "compare", "naive"]
     )]
     pub(crate) dashboard: Option<u16>,
+}
+
+/// The options by which a process that is not the first learns what it is there for.
+#[derive(Debug, Args)]
+pub(crate) struct Part {
+    /// The name of a process with agents
+    #[arg(long, hide = true, requires_all = ["store", "server"])]
+    pub(crate) child: Option<String>,
+
+    /// Where the store is
+    #[arg(long, hide = true)]
+    pub(crate) store: Option<String>,
+
+    /// Where the server is
+    #[arg(long, hide = true)]
+    pub(crate) server: Option<String>,
+
+    /// It ends the others when the first process has ended
+    #[arg(long, hide = true)]
+    pub(crate) guard: bool,
 }
 
 /// Which pool the agents share.
@@ -209,6 +265,11 @@ impl Flags {
     }
 
     fn limit_and_window(&self) -> (u32, Duration) {
+        if self.processes.is_some() {
+            let window = self.window.unwrap_or(if self.chaos { 2 } else { 5 } * SECOND);
+            let limit = u32::try_from(window.as_millis() / 4).unwrap_or(u32::MAX);
+            return (self.limit.unwrap_or(limit), window);
+        }
         let limit = match (self.counts_tokens(), self.surprise) {
             (true, _) => 500,
             (false, true) => 200,
@@ -220,6 +281,7 @@ impl Flags {
     pub(crate) fn agents(&self) -> usize {
         let default = match self.pool {
             Whose::OxiAi => 30,
+            Whose::Ringgate if self.processes.is_some() => 8,
             Whose::Ringgate if self.surprise => 80,
             Whose::Ringgate if self.counts_tokens() => 40,
             Whose::Ringgate => 24,
@@ -230,6 +292,7 @@ impl Flags {
     fn concurrency(&self) -> usize {
         let default = match self.pool {
             Whose::OxiAi => 4,
+            Whose::Ringgate if self.processes.is_some() => 48,
             Whose::Ringgate if self.surprise => 30,
             Whose::Ringgate if self.counts_tokens() => 64,
             Whose::Ringgate => 16,
@@ -293,10 +356,58 @@ impl Flags {
 
     /// A limiter with the limits and the margin of the terms, and these limits on tokens.
     fn limiter_with(&self, limits: &[TokenLimit]) -> Limiter {
+        self.builder_with(limits).build()
+    }
+
+    fn builder_with(&self, limits: &[TokenLimit]) -> LimiterBuilder {
         let Terms { limit, window, concurrency, .. } = self.terms();
         let builder = Limiter::builder().rate(Rate::new(limit, window));
         let builder = builder.margin(self.margin()).max_concurrent(concurrency);
-        limits.iter().copied().fold(builder, LimiterBuilder::token_limit).build()
+        limits.iter().copied().fold(builder, LimiterBuilder::token_limit)
+    }
+
+    /// The limiter that processes share, to be built.
+    pub(crate) fn builder(&self) -> LimiterBuilder {
+        self.builder_with(&self.terms().token_limits())
+    }
+
+    /// How long a lease lasts.
+    pub(crate) fn lease(&self) -> Duration {
+        let default = (self.terms().window / 100).max(Duration::from_millis(20));
+        self.lease.unwrap_or(default)
+    }
+
+    /// How long the store waits for a silent process.
+    pub(crate) fn time_to_live(&self) -> Duration {
+        self.time_to_live.unwrap_or(if self.chaos { 2 } else { 9 } * SECOND)
+    }
+
+    /// For how long the store keeps a process's share free for it, from when it is not heard of any more. The process can
+    /// use it for some seconds of that.
+    pub(crate) fn share_lasts(&self) -> Duration {
+        2 * self.settles() + 12 * SECOND
+    }
+
+    /// How long after the store's last answer a process uses its share at the latest.
+    pub(crate) fn share_begins(&self) -> Duration {
+        self.time_to_live() + self.settles() + 2 * SECOND
+    }
+
+    /// How long what was granted before a process lost the store counts after it, at most.
+    fn settles(&self) -> Duration {
+        let counts = self.terms_with_margin().window + self.lease();
+        let held = match self.terms().tokens {
+            // What a call holds of it counts until it is settled, or the process forgotten.
+            Counting::AsSent { .. } => self.time_to_live(),
+            _ => Duration::ZERO,
+        };
+        // Two ticks of the window more.
+        (counts + counts / 100 + held).max(self.time_to_live())
+    }
+
+    /// The least share of the limit that must be used, without chaos.
+    pub(crate) fn least(&self) -> f64 {
+        self.least.unwrap_or(0.95)
     }
 
     /// A limiter as large as the pool's, with windows so short that it never refuses.
@@ -314,8 +425,13 @@ impl Flags {
         Terms { window: terms.window + self.margin(), ..terms }
     }
 
-    fn margin(&self) -> Duration {
-        let default = (self.terms().window / 40).min(Duration::from_millis(250));
+    pub(crate) fn margin(&self) -> Duration {
+        let parts = match (self.processes, self.chaos) {
+            (_, true) => 20,
+            (Some(_), false) => 50,
+            (None, false) => 40,
+        };
+        let default = (self.terms().window / parts).min(Duration::from_millis(250));
         self.margin.unwrap_or(default)
     }
 }
@@ -323,12 +439,23 @@ impl Flags {
 impl fmt::Display for Flags {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (Self { seconds, turns, .. }, agents) = (self, self.agents());
+        if let Some(processes) = self.processes {
+            writeln!(f, "processes   {processes}, each with")?;
+        }
         writeln!(f, "agents      {agents}, for {seconds:?}; turns of a conversation: {turns}")?;
         writeln!(f, "allowed     {}", self.terms())?;
         if self.unlimited {
             return f.write_str("limiter     none");
         }
-        write!(f, "limiter     the same, each call counted {:?} longer", self.margin())
+        write!(f, "limiter     the same, each call counted {:?} longer", self.margin())?;
+        if self.processes.is_none() {
+            return Ok(());
+        }
+        let (lease, silence) = (self.lease(), self.time_to_live());
+        write!(
+            f,
+            "\nstore       leases of {lease:?}; a process that is silent for {silence:?} is forgotten"
+        )
     }
 }
 
@@ -343,6 +470,15 @@ fn window(text: &str) -> Result<Duration, String> {
 
 fn millis(text: &str) -> Result<Duration, String> {
     duration(number(text)? / 1000.0)
+}
+
+fn share(text: &str) -> Result<f64, String> {
+    let percent = number(text)?;
+    if (0.0..=100.0).contains(&percent) {
+        Ok(percent / 100.0)
+    } else {
+        Err("not a share".to_owned())
+    }
 }
 
 fn number(text: &str) -> Result<f64, String> {

@@ -13,6 +13,8 @@
 //! cargo run --release --example agent_loop -- --provider requests     # no tokens: rate and slots bind
 //! cargo run --release --example agent_loop -- --compare        # other limiters, then ringgate
 //! cargo run --release --example agent_loop -- --surprise       # limits change, others join, overload
+//! cargo run --release --example agent_loop -- --processes 8    # eight processes share the limits through a store
+//! cargo run --release --example agent_loop -- --processes 8 --chaos   # and are killed, as is the store
 //! cargo run --release --example agent_loop -- --dashboard      # a page that draws the limiter, live
 //! cargo run --release --example agent_loop -- --help
 //! cargo run --release --features oxi-ai --example agent_loop -- --pool oxi-ai
@@ -80,6 +82,7 @@ mod naive;
 mod overhead;
 #[cfg(feature = "oxi-ai")]
 mod oxi;
+mod processes;
 mod round;
 #[cfg(feature = "oxi-ai")]
 mod side_by_side;
@@ -116,6 +119,9 @@ async fn main() -> ExitCode {
 }
 
 async fn run(flags: &Flags) -> Result<ExitCode, Box<dyn Error>> {
+    if flags.processes.is_some() || flags.part.guard {
+        return processes::run(flags).await;
+    }
     match flags.pool {
         Whose::Ringgate if flags.compare => compare::run(flags).await,
         Whose::Ringgate if flags.naive => naive::run(flags).await,

@@ -63,6 +63,7 @@ fn start_agents(
         pool: Arc::clone(pool),
         tally: Arc::clone(tally),
         counts_tokens: flags.terms().count_tokens(),
+        hangs_up: true,
         dice: dice.split(),
     };
     (1..=flags.agents()).map(|number| agent(number).run()).collect()

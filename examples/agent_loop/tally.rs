@@ -27,12 +27,16 @@ pub(crate) struct Totals {
     pub(crate) tokens: Spent,
     /// Calls still in line at the deadline.
     pub(crate) left_the_line: usize,
+    /// The longest that one of these had waited.
+    pub(crate) longest_left: Duration,
     /// How often the pool said "not now".
     pub(crate) turned_away: usize,
     /// Most calls between admission and the end of their streams.
     #[cfg(feature = "oxi-ai")]
     pub(crate) peak_streams: usize,
     pub(crate) too_many_requests: usize,
+    /// Calls not sent, because they were admitted too long ago.
+    pub(crate) too_late: usize,
     pub(crate) failed: usize,
     pub(crate) first_failure: Option<String>,
     pub(crate) pressure: Pressure,
@@ -114,9 +118,11 @@ impl Tally {
         }
     }
 
-    /// A call was given up in line.
-    pub(crate) fn left_the_line(&self) {
-        self.totals().left_the_line += 1;
+    /// A call was given up in line after this wait.
+    pub(crate) fn left_the_line(&self, wait: Duration) {
+        let mut totals = self.totals();
+        totals.left_the_line += 1;
+        totals.longest_left = totals.longest_left.max(wait);
     }
 
     /// A call has no answer.
@@ -124,6 +130,7 @@ impl Tally {
         match error {
             Error::TooManyRequests { .. } => self.totals().too_many_requests += 1,
             Error::TurnedAway { .. } => self.totals().turned_away += 1,
+            Error::TooLate => self.totals().too_late += 1,
             error => self.failed(error),
         }
     }
