@@ -7,6 +7,7 @@
 //! together want more than there is; the rival asks again until it gets a place, as its users do, after as long as it is told.
 
 #![allow(clippy::disallowed_methods, reason = "a bench reads clocks")]
+#![allow(clippy::cast_precision_loss, reason = "figures")]
 
 #[path = "../tests/real/server.rs"]
 #[allow(dead_code, reason = "the tests use the rest")]
