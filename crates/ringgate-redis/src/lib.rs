@@ -43,8 +43,12 @@
 //! Redis 7 or Valkey 8, or later. One hash for each limit, `ringgate:{namespace:name}`, of at most some 10 KB for each window, that expires a day after it
 //! has last mattered. What a store's user must be allowed is told in [`script`](script#what-a-store-needs-to-allow).
 //!
-//! A store that has started lately may have forgotten something: it grants nothing for the longest window and, with shares, for as long as
-//! these last. [`assume_unused`](SharedLimiterBuilder::assume_unused) is for stores that are known to be new.
+//! A store that has started lately may have forgotten something: it grants nothing for the longest window and a lease, counted from its start.
+//! [`assume_unused`](SharedLimiterBuilder::assume_unused) is for stores that are known to be new. What shares add to that is told in
+//! [`script`](script#after-a-loss).
+//!
+//! Tried with Redis 7.0 on one server, and with a cluster of one node. Clusters of several, sentinels, TLS and Valkey compile, or should
+//! work, and have not been tried.
 //!
 //! # Cost
 //!
