@@ -186,8 +186,8 @@ impl Lessee {
         }
     }
 
-    /// How many more slots may be in use than [`set_slots`](Self::set_slots) allows: those of calls that were in flight, or were about to go, when
-    /// it was called with less. So as many slots are in use at most as were set, and this many.
+    /// How many more slots may be in use than [`set_slots`](Self::set_slots) allows: those of calls that were in flight when it was called with
+    /// less. So as many slots are in use at most as were set, and this many.
     #[must_use]
     pub fn slots_owed(&self) -> usize {
         self.slots.as_ref().map_or(0, |slots| slots.permits.permits_owed())
