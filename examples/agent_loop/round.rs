@@ -36,7 +36,9 @@ pub(crate) async fn play(
         tally: &tally,
     };
     let gauge = Gauge::new(limiter, &tally, flags.terms_with_margin(), start..deadline);
-    let agents = start_agents(flags, deadline, &pool, &tally);
+    // The same calls in each run.
+    let plan = Plan { seed: 1, hang_up: true };
+    let agents = start_agents(flags, plan, deadline, &pool, &tally);
     let calls = || Calls { answered: tally.answers(), beyond: server.counts().beyond() };
     tokio::select! {
         () = all_done(agents, &tally) => {}
@@ -48,14 +50,22 @@ pub(crate) async fn play(
     Verdict::new(flags, time, server, tally.read(), gauge.shares())
 }
 
-fn start_agents(
+/// Which calls the agents make.
+#[derive(Clone, Copy)]
+pub(crate) struct Plan {
+    pub(crate) seed: u64,
+    /// Whether some of them hang up.
+    pub(crate) hang_up: bool,
+}
+
+pub(crate) fn start_agents(
     flags: &Flags,
+    plan: Plan,
     deadline: Instant,
     pool: &Arc<Pool>,
     tally: &Arc<Tally>,
 ) -> JoinSet<()> {
-    // The same calls in each run.
-    let mut dice = Dice(1);
+    let mut dice = Dice(plan.seed);
     let mut agent = |number| Agent {
         number,
         turns: flags.turns,
@@ -63,13 +73,13 @@ fn start_agents(
         pool: Arc::clone(pool),
         tally: Arc::clone(tally),
         counts_tokens: flags.terms().count_tokens(),
-        hangs_up: true,
+        hangs_up: plan.hang_up,
         dice: dice.split(),
     };
     (1..=flags.agents()).map(|number| agent(number).run()).collect()
 }
 
-async fn all_done(mut agents: JoinSet<()>, tally: &Tally) {
+pub(crate) async fn all_done(mut agents: JoinSet<()>, tally: &Tally) {
     while let Some(ended) = agents.join_next().await {
         if let Err(error) = ended {
             tally.failed(&error);

@@ -9,7 +9,7 @@
 #![allow(clippy::disallowed_methods, reason = "a bench reads clocks")]
 #![allow(clippy::cast_precision_loss, reason = "figures")]
 
-#[path = "../tests/real/server.rs"]
+#[path = "../tests/common/server.rs"]
 #[allow(dead_code, reason = "the tests use the rest")]
 mod server;
 

@@ -5,10 +5,9 @@ use super::orders::Orders;
 use super::report::{Phase, Report};
 use super::shared::{self, Shared};
 use crate::Pool;
-use crate::agent::Agent;
 use crate::client::OpenAiCompatible;
-use crate::dice::Dice;
 use crate::flags::Flags;
+use crate::round::{Plan, all_done, start_agents};
 use crate::say;
 use crate::tally::Tally;
 use core::error::Error;
@@ -17,7 +16,6 @@ use ringgate::ProviderPool;
 use std::io;
 use std::process::ExitCode;
 use std::sync::Arc;
-use tokio::task::JoinSet;
 use tokio::time::{Instant, interval, timeout};
 
 /// Between two reports.
@@ -57,7 +55,13 @@ pub(crate) async fn work(
     };
     report(Phase::Ready);
     let Some(time) = orders.go().await else { return Ok(ExitCode::FAILURE) };
-    let agents = start_agents(flags, name, Instant::now() + time, &pool, &tally);
+    let plan = Plan {
+        // Other calls in each process.
+        seed: name.bytes().fold(1, |seed: u64, byte| seed.wrapping_mul(257) + u64::from(byte)),
+        // The slot of a call that hangs up is free in the limiter a moment before it is in the server.
+        hang_up: false,
+    };
+    let agents = start_agents(flags, plan, Instant::now() + time, &pool, &tally);
     tokio::select! {
         () = all_done(agents, &tally) => {}
         () = keep_telling(|| report(Phase::Working)) => {}
@@ -73,38 +77,6 @@ pub(crate) async fn work(
 fn give_up(why: &str) -> ExitCode {
     say(io::stdout(), &Report::failed(why.to_owned()).to_line());
     ExitCode::FAILURE
-}
-
-fn start_agents(
-    flags: &Flags,
-    name: &str,
-    deadline: Instant,
-    pool: &Arc<Pool>,
-    tally: &Arc<Tally>,
-) -> JoinSet<()> {
-    // Other calls in each process.
-    let seed = name.bytes().fold(1, |seed: u64, byte| seed.wrapping_mul(257) + u64::from(byte));
-    let mut dice = Dice(seed);
-    let mut agent = |number| Agent {
-        number,
-        turns: flags.turns,
-        deadline,
-        pool: Arc::clone(pool),
-        tally: Arc::clone(tally),
-        counts_tokens: flags.terms().count_tokens(),
-        // The slot of a call that hangs up is free in the limiter a moment before it is in the server.
-        hangs_up: false,
-        dice: dice.split(),
-    };
-    (1..=flags.agents()).map(|number| agent(number).run()).collect()
-}
-
-async fn all_done(mut agents: JoinSet<()>, tally: &Tally) {
-    while let Some(ended) = agents.join_next().await {
-        if let Err(error) = ended {
-            tally.failed(&error);
-        }
-    }
 }
 
 /// Runs until it is dropped.

@@ -1,6 +1,8 @@
 //! Shared limiters on a real server: `valkey-server` or `redis-server`, from the path. Real time, but generous.
 
 mod proxy;
+#[allow(dead_code, reason = "other tests use the rest")]
+#[path = "../common/server.rs"]
 mod server;
 
 use proxy::Proxy;

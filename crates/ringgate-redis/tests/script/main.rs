@@ -10,7 +10,10 @@ mod ledger;
 mod model;
 mod process;
 mod pushes;
+#[path = "../common/random.rs"]
 mod random;
 mod scene;
+#[allow(dead_code, reason = "other tests use the rest")]
+#[path = "../common/server.rs"]
 mod server;
 mod shares;

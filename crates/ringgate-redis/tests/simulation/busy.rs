@@ -117,7 +117,6 @@ fn what_lacks_slots_does_not_hold_back_the_rest() {
     assert!(outcome.trips < 170 && outcome.used > 88 && outcome.fair > 75, "{outcome:?}");
 }
 
-/// Broken by: two processes that each take the other for the first.
 #[test]
 fn a_small_limit_is_used_by_many() {
     let small = Busy { limit: 20, takes: 20_000, ..BUSY };

@@ -14,6 +14,7 @@ mod ledger;
 mod model;
 mod network;
 mod process;
+#[path = "../common/random.rs"]
 mod random;
 mod scene;
 mod tasks;
