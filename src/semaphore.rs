@@ -56,7 +56,7 @@ use std::fmt;
 /// before the call returns. So during a release to two waiters, other threads may see the first one served and
 /// the second one waiting. (Permits released inside a waker are handed out after the waker returns.)
 /// [`reduce_permits`](Self::reduce_permits) takes the free permits at one moment and records the rest at
-/// another.
+/// another. A release at the same time as a `reduce_permits` may still make its permits free once more.
 ///
 /// With the feature `tokio` the futures take part in tokio's cooperative budget, so a task that never has to
 /// wait still lets others run. If the budget is spent, a poll keeps its result for the next poll.

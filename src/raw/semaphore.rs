@@ -116,6 +116,18 @@
 //! If B comes first, A's operation on `state` returns B's permits, and A takes them for the debt. If A comes
 //! first, B sees `DEBT` and pays.
 //!
+//! From the second debt on, `DEBT` is set already, and B's exchange succeeds although A comes after B's look at the
+//! debt. Then B looks again, takes its permits back, pays, and releases those that others have paid for meanwhile.
+//! Before B takes them back, a third thread may take them. Then the next release pays.
+//!
+//! **Permits are added while a debt is being paid.**
+//! 1. Thread A has reduced, its debt is recorded, and it is to add the permit again.
+//! 2. Thread B pays A's debt and is to remove a free permit for it. Thread C takes that one first.
+//! 3. Thread A adds: no debt is left, so its permit is free, beside the one that C has.
+//!
+//! So B pays a debt of others only with permits that it has in hand. A debt of its own it may pay first: nobody adds
+//! the permits that B removes before B has returned.
+//!
 //! # Files
 //!
 //! From the bottom up: each file uses only those above it in the table.

@@ -3,6 +3,7 @@
 
 mod budgets;
 mod claims;
+mod debt;
 mod leases;
 mod tasks;
 

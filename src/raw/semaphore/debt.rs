@@ -13,7 +13,7 @@ impl Debt {
 
     /// How many permits are owed.
     pub(super) fn owed(&self) -> u64 {
-        // ORDERING: Relaxed: a count for information, or in `settle_late`, whose exchange of the state
+        // ORDERING: Relaxed: a count for information, or in `take_back_for_debt`, whose exchange of the state
         // acquired every debt that an earlier `settle` published on that word.
         payable(self.0.load(Ordering::Relaxed).cast_signed())
     }

@@ -48,7 +48,10 @@ impl RawSemaphore {
                 }
                 if self.cas_state(state, state.with_permits(free)) {
                     // MUTANTS: assign_permits 2
-                    return self.settle_late(state);
+                    permits = self.take_back_for_debt(state, permits);
+                    if permits == 0 {
+                        return;
+                    }
                 }
                 continue;
             };
@@ -155,18 +158,19 @@ impl RawSemaphore {
 
     // ---- debt --------------------------------------------------------------------------------
 
-    /// Pays the debt with what is free; returns how much.
+    /// Pays up to `most` of the debt with what is free; returns how much.
     ///
     /// It claims from the debt first. So a thread that stalls in between has removed too few permits, not
-    /// too many.
-    pub(super) fn settle(&self, waitlist: &Waitlist) -> u64 {
+    /// too many. `most` is what the caller itself removes: were it to claim a debt of others, whoever adds permits
+    /// meanwhile would find that one paid.
+    pub(super) fn settle(&self, waitlist: &Waitlist, most: u64) -> u64 {
         let mut paid = 0;
         loop {
             // ORDERING: Release, and a write even if DEBT is set. If it comes before a release's exchange
-            // of this word, that release acquires the debt (in `state` or `cas_state`) and settles it. If
+            // of this word, that release acquires the debt (in `state` or `cas_state`) and pays it. If
             // it comes after, its caller sees the released permits here, in the word itself.
             let state = State(self.state.fetch_or(State::DEBT, Ordering::Release));
-            let claimed = waitlist.debt.claim(state.permits());
+            let claimed = waitlist.debt.claim(state.permits().min(most - paid));
             if claimed == 0 {
                 return paid;
             }
@@ -180,10 +184,18 @@ impl RawSemaphore {
         }
     }
 
-    /// After permits were made free: pays a debt that came after the last check for one.
-    fn settle_late(&self, state: State) {
-        if state.has_debt() && self.debt() > 0 {
-            self.settle(self.waitlist());
+    /// After `released` permits were made free: takes as many back as are owed since the last look at the debt, and
+    /// pays it. Returns what of them is to be released again, because others have paid.
+    ///
+    /// It has the permits in hand before it pays. A debt that is paid by permits that others can still take is
+    /// no debt to those who add permits, and there would be too many.
+    fn take_back_for_debt(&self, state: State, released: u64) -> u64 {
+        if !state.has_debt() {
+            return 0;
         }
+        let debt = &self.waitlist().debt;
+        // MUTANTS: take_back_for_debt
+        let taken = self.take_free(debt.owed().min(released));
+        taken - debt.claim(taken)
     }
 }

@@ -57,7 +57,7 @@ impl RawSemaphore {
             // MUTANTS: reduce 2
             waitlist.debt.add(owed);
             // MUTANTS: reduce 3
-            paid = self.settle(waitlist).min(owed);
+            paid = self.settle(waitlist, owed);
         }
         if before.is_some() {
             // MUTANTS: reduce 4

@@ -454,7 +454,8 @@ fn model_reduce_against_release() {
     });
 }
 
-/// The second debt changes no bit of the state. Caught: `assign_permits` without `settle_late`.
+/// The second debt changes no bit of the state. Caught: `assign_permits` without
+/// `take_back_for_debt`.
 #[test]
 fn model_a_second_reduce_against_release() {
     model(3, || {
@@ -465,6 +466,29 @@ fn model_a_second_reduce_against_release() {
         semaphore.reduce_permits(1);
         releaser.join().unwrap();
         assert_eq!((semaphore.available_permits(), semaphore.permits_owed()), (0, 0));
+    });
+}
+
+/// There is one permit, and it is never two. Caught: a release that pays a late debt before it has taken its permit
+/// back. (Shuttle found that one.)
+#[test]
+fn model_a_debt_that_is_paid_late_lets_no_second_permit_out() {
+    model(3, || {
+        let semaphore = semaphore(1);
+        let held = semaphore.try_acquire().unwrap();
+        // From here on DEBT is set.
+        semaphore.reduce_permits(1);
+        semaphore.add_permits(1);
+        let reducer = spawn(&semaphore, |s| {
+            s.reduce_permits(1);
+            let early = s.try_acquire();
+            s.add_permits(1);
+            let late = s.try_acquire();
+            assert!(early.is_err() || late.is_err(), "two permits of one");
+        });
+        drop(held);
+        reducer.join().unwrap();
+        assert_all_free(&semaphore, 1);
     });
 }
 

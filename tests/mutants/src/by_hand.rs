@@ -212,7 +212,7 @@ const CHANGES: &[Change] = &[
     Change {
         name: "assign_permits: no late look at the debt",
         at: "assign_permits 2",
-        edit: Edit::Replace("self.settle_late(state)", ""),
+        edit: Edit::Replace("self.take_back_for_debt(state, permits)", "0"),
     },
     Change {
         name: "assign_permits: no debt paid",
@@ -238,17 +238,30 @@ const CHANGES: &[Change] = &[
         edit: Edit::Always(false),
     },
     Change {
+        name: "take_back_for_debt: the debt is paid first",
+        at: "take_back_for_debt",
+        edit: Edit::Replace(
+            "self.take_free(debt.owed().min(released));\n        taken - debt.claim(taken)",
+            "self.take_free(debt.claim(released));\n        taken & 0",
+        ),
+    },
+    Change {
+        name: "take_back_for_debt: what others have paid is lost",
+        at: "take_back_for_debt",
+        edit: Edit::Replace("taken - debt.claim(taken)", "debt.claim(taken) & 0"),
+    },
+    Change {
         name: "reduce: DEBT set before the debt is written",
         at: "reduce 2",
         edit: Edit::Replace(
-            "waitlist.debt.add(owed);\n            paid = self.settle(waitlist).min",
-            "paid = self.settle(waitlist).min(owed);\n            waitlist.debt.add",
+            "waitlist.debt.add(owed);\n            paid = self.settle(waitlist, owed)",
+            "paid = self.settle(waitlist, owed);\n            waitlist.debt.add(owed)",
         ),
     },
     Change {
         name: "reduce: no settlement",
         at: "reduce 3",
-        edit: Edit::Replace("self.settle(waitlist).min(owed)", "0"),
+        edit: Edit::Replace("self.settle(waitlist, owed)", "0"),
     },
     Change {
         name: "finish_acquire: told as serves though there can never be that many",
