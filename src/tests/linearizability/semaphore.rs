@@ -2,8 +2,9 @@
 //!
 //! Each of these is one step: to take permits, to join the line, to be granted, to leave the line, to
 //! close. An operation that gives permits back (a release, a drop, a close) first holds them. It then pays
-//! front after front, each payment a step, before it ends. `reduce_permits` takes what is free, records the
-//! rest as a debt, and then pays the debt with what was released meanwhile, a step each.
+//! front after front, each payment a step, before it ends. If its permits become free, it looks at the debt once
+//! more, takes back what is owed, and pays, a step each. `reduce_permits` takes what is free, records the
+//! rest as a debt, and then pays as much with what was released meanwhile, a step each.
 
 use super::{
     AtomicUsize, Call, Flag, Order, Ordering, Specification, Step, assert_explained, explain,
@@ -72,7 +73,18 @@ enum Progress {
     #[default]
     Begun,
     Serving(Serving),
+    TakingBack(Serving, TakingBack),
     Settling(Settling),
+}
+
+/// What an operation does that has made so many permits free, as `hand` says.
+#[derive(Clone, Copy, PartialEq)]
+enum TakingBack {
+    Look,
+    /// So many are owed.
+    Take(u32),
+    /// It has so many in hand.
+    Pay(u32),
 }
 
 /// An operation that assigns permits.
@@ -88,11 +100,9 @@ struct Serving {
     has_settled: bool,
 }
 
-/// An operation that pays debts with free permits.
+/// A reduction that pays a debt with free permits.
 #[derive(Clone, PartialEq)]
 struct Settling {
-    /// `None` if the answer is how much of its own debt was paid.
-    answer: Option<Answer>,
     taken: u32,
     owed: u32,
     paid: u32,
@@ -135,6 +145,7 @@ impl Specification for Plain {
                 )
             }
             (Progress::Serving(serving), _) => self.serve(*op, serving),
+            (Progress::TakingBack(serving, at), _) => after.take_back(*op, serving.clone(), *at),
             (Progress::Settling(settling), _) => {
                 let step = after.settle(settling.clone());
                 vec![(after, step)]
@@ -255,13 +266,44 @@ impl Plain {
             let mut after = self.clone();
             after.free += serving.hand;
             let step = if self.minds_debts && !has_nothing_left {
-                Step::Further(Progress::Settling(Settling::late(serving.answer)))
+                Step::Further(Progress::TakingBack(serving.clone(), TakingBack::Look))
             } else {
                 Step::Answer(serving.answer)
             };
             next.push((after, step));
         }
         next
+    }
+
+    fn take_back(mut self, op: Op, serving: Serving, at: TakingBack) -> Vec<(Self, Step<Self>)> {
+        let (goes_on, next) = match at {
+            TakingBack::Look => {
+                let owed = self.debt.min(serving.hand);
+                (owed > 0, TakingBack::Take(owed))
+            }
+            TakingBack::Take(owed) => {
+                let taken = owed.min(self.free);
+                self.free -= taken;
+                (taken > 0, TakingBack::Pay(taken))
+            }
+            TakingBack::Pay(taken) => {
+                let paid = taken.min(self.debt);
+                self.debt -= paid;
+                let then = Serving {
+                    hand: taken - paid,
+                    has_settled: false,
+                    before_debts: false,
+                    ..serving
+                };
+                return self.go_on(op, then);
+            }
+        };
+        let step = if goes_on {
+            Step::Further(Progress::TakingBack(serving, next))
+        } else {
+            Step::Answer(serving.answer)
+        };
+        vec![(self, step)]
     }
 
     fn pay_front(&mut self, hand: u32) -> u32 {
@@ -283,7 +325,7 @@ impl Plain {
         if owed == 0 {
             return Step::Answer(Answer::Took(taken));
         }
-        let settling = Settling { answer: None, taken, owed, paid: 0, next: Next::Owe };
+        let settling = Settling { taken, owed, paid: 0, next: Next::Owe };
         Step::Further(Progress::Settling(settling))
     }
 
@@ -298,9 +340,9 @@ impl Plain {
                 Next::Claim(self.free)
             }
             Next::Claim(free) => {
-                let claimed = free.min(self.debt);
+                let claimed = free.min(self.debt).min(settling.owed - settling.paid);
                 if claimed == 0 {
-                    return Step::Answer(settling.end());
+                    return Step::Answer(Answer::Took(settling.taken + settling.paid));
                 }
                 self.debt -= claimed;
                 Next::Take(claimed)
@@ -314,17 +356,6 @@ impl Plain {
             }
         };
         Step::Further(Progress::Settling(settling))
-    }
-}
-
-impl Settling {
-    /// After permits became free: a debt may have come meanwhile.
-    fn late(answer: Answer) -> Self {
-        Self { answer: Some(answer), taken: 0, owed: 0, paid: 0, next: Next::Look }
-    }
-
-    fn end(&self) -> Answer {
-        self.answer.unwrap_or(Answer::Took(self.taken + self.paid.min(self.owed)))
     }
 }
 
@@ -563,7 +594,7 @@ fn shuttle_histories_of_a_semaphore_that_is_closed_can_be_told_one_step_at_a_tim
     check_histories(&[Op::Close]);
 }
 
-/// Broken by: `assign_permits` without `settle_late`, or serving waiters before debts; `settle` not adding
+/// Broken by: `assign_permits` without `take_back_for_debt`, or serving waiters before debts; `settle` not adding
 /// back to the debt what it could not take; DEBT set before the debt is recorded; `is_plain` checking only
 /// QUEUE.
 #[test]
