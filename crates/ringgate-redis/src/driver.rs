@@ -36,9 +36,6 @@ use tokio::sync::watch;
 /// Between the beginnings of two trips there is at least so much.
 const GAP: u64 = 1_000;
 
-/// All of what is needed.
-const WHOLE: u64 = 1024;
-
 /// What a shared limiter is built of.
 #[derive(Debug)]
 pub(crate) struct Parts {
@@ -117,9 +114,6 @@ pub struct Driver<L> {
     asked: Option<Asked>,
     /// The last answer brought what the first call in line needed, and nothing was taken since.
     in_vain: bool,
-    /// Of what all calls in line need, about so much can be had at a time, in [`WHOLE`]ths: what one limit refuses is not to be taken of
-    /// the others.
-    part: u64,
     /// Answers in a row that left something to wish for and told no time.
     misses: u32,
     pushed: Option<News>,
@@ -157,10 +151,21 @@ struct Asked {
     least: Vec<u64>,
     /// The store keeps something free for calls in line.
     holds_back: bool,
+    /// When it was answered.
+    at: u64,
     /// Not before that, unless something else is needed.
     again_at: u64,
     /// The same for slots.
     slots_at: u64,
+}
+
+impl Asked {
+    /// When so much may fit, if `told` fits at the time that was told. Room comes bit by bit: less fits earlier, about in proportion.
+    fn may_fit_at(&self, least: u64, told: u64) -> u64 {
+        let wait = u128::from(self.again_at.saturating_sub(self.at));
+        let wait = wait * u128::from(least.min(told)) / u128::from(told.max(1));
+        self.at.saturating_add(u64::try_from(wait).unwrap_or(u64::MAX))
+    }
 }
 
 impl<L: Link> Driver<L> {
@@ -205,7 +210,6 @@ impl<L: Link> Driver<L> {
             retry_at: 0,
             asked: None,
             in_vain: false,
-            part: WHOLE,
             misses: 0,
             pushed: None,
             told_pause: None,

@@ -1,6 +1,6 @@
 //! What a trip asks for, and what goes back with it.
 
-use super::{Driver, WHOLE, count, micros};
+use super::{Driver, count, micros};
 use crate::link::Link;
 use crate::script::{Ask, MOST_RETURNS, SlotAsk};
 use crate::session::Demand;
@@ -90,13 +90,16 @@ impl<L: Link> Driver<L> {
     }
 
     /// What calls in line need of it: of those for which there may be slots, about.
-    fn need_of(&self, window: &super::Window) -> u64 {
+    pub(super) fn need_of(&self, window: &super::Window) -> u64 {
         let slots = if self.lacks_slots() { self.slots_needed() } else { 0 };
         let calls = slots.max(self.slots).saturating_sub(self.in_flight).max(1);
         let limits_slots = self.session.terms().slots.is_some() && calls < self.waiters;
-        let slots = if limits_slots { calls * WHOLE / self.waiters } else { WHOLE };
-        let part = u128::from(window.in_line) * u128::from(self.part.min(slots));
-        let part = u64::try_from(part / u128::from(WHOLE)).unwrap_or(u64::MAX);
+        let part = if limits_slots {
+            let part = u128::from(window.in_line) * u128::from(calls) / u128::from(self.waiters);
+            u64::try_from(part).unwrap_or(u64::MAX)
+        } else {
+            window.in_line
+        };
         part.max(window.first).min(window.limit)
     }
 

@@ -140,7 +140,10 @@ impl<L: Link> Driver<L> {
         if self.waiters == 0 || self.is_paused() || self.refuses {
             return Hunger::default();
         }
-        let misses = self.limits.iter().any(|window| window.need().need > 0);
+        // Who has what the first needs asks for the others' when that has gone, unless more was refused before.
+        let first_misses = self.limits.iter().any(|window| window.first > window.left);
+        let misses = || self.limits.iter().any(|window| self.need_of(window) > window.left);
+        let misses = first_misses || self.asked.is_some() && misses();
         let windows = misses && !self.waits_for_slots();
         Hunger { windows, slots: self.lacks_slots() }
     }
@@ -231,13 +234,18 @@ impl<L: Link> Driver<L> {
     /// Not before what the last answer told, unless something else is needed now.
     fn asks_again_at(&self) -> u64 {
         let Some(asked) = &self.asked else { return self.now };
-        // What was not told, or is less and may fit. What is more fits no earlier than was told.
-        let is_news = |(window, &asked): (&super::Window, &u64)| {
-            let least = window.need().least;
-            least > 0 && (asked == 0 || least < asked)
-        };
-        let is_new = self.hunger().windows && self.limits.iter().zip(&asked.least).any(is_news);
-        if is_new { self.now } else { asked.again_at.max(self.now) }
+        let mut at = asked.again_at;
+        if self.hunger().windows {
+            for (window, &told) in self.limits.iter().zip(&asked.least) {
+                match window.need().least {
+                    0 => {}
+                    // That was not refused.
+                    _ if told == 0 => return self.now,
+                    least => at = at.min(asked.may_fit_at(least, told)),
+                }
+            }
+        }
+        at.max(self.now)
     }
 
     fn asks_for_slots_at(&self) -> u64 {

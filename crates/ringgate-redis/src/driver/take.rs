@@ -1,6 +1,6 @@
 //! What an answer changes, and what none does.
 
-use super::{Asked, Driver, WHOLE, timestamp};
+use super::{Asked, Driver, timestamp};
 use crate::link::Link;
 use crate::script::{Reply, StoreError, Trip};
 use crate::status::StoreState;
@@ -33,7 +33,7 @@ impl<L: Link> Driver<L> {
         self.processes = reply.processes.max(1);
         self.take_slots(trip, reply, began);
         self.take_grants(trip, reply, began);
-        self.learn_part(trip, reply);
+        self.note_whether_the_first_has_all(trip, reply);
         self.take_pause(trip.pause, reply);
         self.plan_to_ask_again(trip, reply);
         if trip.leave {
@@ -99,24 +99,10 @@ impl<L: Link> Driver<L> {
         }
     }
 
-    /// How much of what is in line can be had at a time, if anything.
-    fn learn_part(&mut self, trip: &Trip, reply: &Reply) {
-        if trip.waited == 0 {
-            self.in_vain = false;
-            return;
-        }
-        let asks = trip.asks.iter().zip(&reply.windows).filter(|(ask, _)| ask.need > 0);
-        let parts = asks.map(|(ask, granted)| {
-            let part = u128::from(granted.amount.min(ask.need)) * u128::from(WHOLE);
-            u64::try_from(part / u128::from(ask.need)).unwrap_or(WHOLE)
-        });
-        match parts.min() {
-            Some(WHOLE) => self.part = (2 * self.part).min(WHOLE),
-            Some(part) if part > 0 => self.part = (self.part * part / WHOLE).max(1),
-            _ => {}
-        }
+    /// Whether all that the first call needed has come.
+    fn note_whether_the_first_has_all(&mut self, trip: &Trip, reply: &Reply) {
         let mut asks = trip.asks.iter().zip(&reply.windows);
-        let is_asked = trip.asks.iter().any(|ask| ask.least > 0);
+        let is_asked = trip.waited > 0 && trip.asks.iter().any(|ask| ask.least > 0);
         self.in_vain = is_asked && asks.all(|(ask, granted)| granted.amount >= ask.least);
     }
 
@@ -155,7 +141,8 @@ impl<L: Link> Driver<L> {
         let least = least.collect();
         let windows_at = if lacks_room || lacks_ahead || is_shut { again_at } else { 0 };
         let slots_at = if lacks_slots || is_shut { again_at } else { 0 };
-        self.asked = Some(Asked { least, holds_back, again_at: windows_at, slots_at });
+        let at = self.now;
+        self.asked = Some(Asked { least, holds_back, at, again_at: windows_at, slots_at });
         for n in 0..self.limits.len() {
             let lacks = trip.asks.get(n).is_some_and(|ask| reply.windows[n].amount < ask.want);
             self.lessee.not_before(n, (lacks && told.is_some()).then(|| timestamp(again_at)));

@@ -45,12 +45,14 @@ end
 
 -- Requests and tokens: all that the first call needs, or nothing. Beyond what those in line need, one share of what nobody waits for.
 
-local can_go, never = is_open, false
+local can_go, never, calls = is_open, false, nil
 for _, w in ipairs(windows) do
   w.room = math.max(0, w.limit - w.used - w.held - w.held_by_me - w.kept_free)
   w.free = math.max(0, w.room - w.before)
   if w.free < w.least then can_go = false end
   if w.least > w.limit then never = true end
+  -- So many calls can go, if the others need as much as the first.
+  if w.least > 0 and w.free < w.need then calls = math.min(calls or LARGEST, math.floor(w.free / w.least)) end
 end
 local share = alive + 1
 if me.since > 0 then me.line = { me.since, slots_need } end
@@ -58,8 +60,13 @@ for i, w in ipairs(windows) do
   w.granted = 0
   if can_go then
     w.granted = math.min(w.need, w.free)
-    local rest = math.max(0, w.free - w.need - w.after)
-    w.granted = w.granted + math.min(w.want - w.need, math.floor(rest / share))
+    if not calls then
+      local rest = math.max(0, w.free - w.need - w.after)
+      w.granted = w.granted + math.min(w.want - w.need, math.floor(rest / share))
+    elseif w.least > 0 then
+      -- What one limit has no room for is not taken of the others.
+      w.granted = math.min(w.granted, calls * w.least)
+    end
   end
   if w.produced then
     w.held_by_me = math.min(w.held_by_me + w.granted, LARGEST)
@@ -69,8 +76,8 @@ for i, w in ipairs(windows) do
   me.granted[i] = w.granted
   if me.line then
     local need = w.need - math.min(w.need, w.granted)
-    -- What the next call needs is not known.
-    me.line[2 + i], me.least[i] = need, math.min(need, can_go and 1 or w.least)
+    -- The next call needs as much as this one, as far as is known.
+    me.line[2 + i], me.least[i] = need, math.min(need, w.least)
   else
     me.least[i] = 0
   end
@@ -116,7 +123,8 @@ end
 local retry = math.max(0, quiet - now, paused - now)
 for _, w in ipairs(windows) do
   local all = w.used + w.held + w.held_by_me + w.kept_free
-  local missing = w.before + (can_go and 1 or w.least) - (w.limit - all)
+  local more = can_go and math.max(1, math.min(w.least, w.need - w.granted)) or w.least
+  local missing = w.before + more - (w.limit - all)
   if (not can_go or w.need > w.granted) and missing > 0 then
     local names, oldest = {}, math.floor(w.oldest / BLOCK)
     for b = oldest, math.floor(w.newest / BLOCK) do names[#names + 1] = block_name(w, b) end

@@ -513,8 +513,7 @@ impl State {
             .clone()
             .map(|index| ask(trip, index).need.saturating_sub(granted[index]))
             .collect();
-        let least = |index: usize| if goes { 1 } else { ask(trip, index).least };
-        me.least = windows.map(|index| least(index).min(me.need[index])).collect();
+        me.least = windows.map(|index| ask(trip, index).least.min(me.need[index])).collect();
         me.granted.clone_from(&granted);
         if trip.leave {
             (me.slots, me.since) = (0, None);
@@ -694,10 +693,26 @@ impl State {
             room.saturating_sub(others[index].before)
         };
         let goes = is_open && windows.clone().all(|index| free(index) >= ask(trip, index).least);
+        // So many calls as large as the first, if not all can go.
+        let scarce = |index: &usize| {
+            let ask = ask(trip, *index);
+            ask.least > 0 && free(*index) < ask.need
+        };
+        let calls =
+            windows.clone().filter(scarce).map(|index| free(index) / ask(trip, index).least);
+        let calls = calls.min();
         let granted = windows.map(|index| {
             let (ask, free) = (ask(trip, index), free(index));
-            let ahead = free.saturating_sub(ask.need + others[index].after) / share;
-            if goes { ask.need.min(free) + ahead.min(ask.want - ask.need) } else { 0 }
+            let now = ask.need.min(free);
+            match calls {
+                _ if !goes => 0,
+                None => {
+                    let ahead = free.saturating_sub(ask.need + others[index].after) / share;
+                    now + ahead.min(ask.want - ask.need)
+                }
+                Some(_) if ask.least == 0 => now,
+                Some(calls) => now.min(calls.saturating_mul(ask.least)),
+            }
         });
         (goes, granted.collect())
     }
@@ -753,10 +768,11 @@ impl State {
             if ask.least > window.limit {
                 return None;
             }
-            let more = if goes { u64::from(ask.need > granted[index]) } else { ask.least };
-            if goes && more == 0 {
+            if goes && ask.need <= granted[index] {
                 continue;
             }
+            let more =
+                if goes { ask.least.min(ask.need - granted[index]).max(1) } else { ask.least };
             let others = others[index].before + others[index].kept_free;
             let fits = |all: u64| all + more + others <= window.limit;
             let mut all = self.all(index);
