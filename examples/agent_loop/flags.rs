@@ -144,7 +144,7 @@ pub(crate) struct Flags {
     #[arg(long, value_name = "N", conflicts_with_all = ["limit", "window"])]
     per_second: Option<u32>,
 
-    /// How much longer than the window a call counts [default: 1/40 of it, at most 250; processes: 1/50; chaos: 1/20]
+    /// How much longer than the window a call counts [default: 1/40 of it, at most 250; processes: 1/100; chaos: 1/20]
     #[arg(long, value_name = "MILLIS", value_parser = millis)]
     margin: Option<Duration>,
 
@@ -428,7 +428,7 @@ impl Flags {
     pub(crate) fn margin(&self) -> Duration {
         let parts = match (self.processes, self.chaos) {
             (_, true) => 20,
-            (Some(_), false) => 50,
+            (Some(_), false) => 100,
             (None, false) => 40,
         };
         let default = (self.terms().window / parts).min(Duration::from_millis(250));

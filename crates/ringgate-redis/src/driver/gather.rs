@@ -11,8 +11,10 @@ impl<L: Link> Driver<L> {
         let is_closed = self.lessee.limiter().is_closed();
         let is_idle = self.now >= self.leaves_at() && self.tried_none();
         let leave = (is_closed || is_idle) && !self.is_busy() && self.gives_back_all();
-        if self.in_vain && self.limits.iter().any(|window| window.need().least > 0) {
-            // What came earlier has ended before the rest came. All of it together, then.
+        let others_wait = self.limits.iter().any(|window| window.wanted > 0);
+        let first_misses = self.limits.iter().any(|window| window.need().least > 0);
+        if first_misses && (self.in_vain || others_wait) {
+            // What is left is of no use without the rest: all of it together, then. Others may use it first.
             self.reclaim_all();
         }
         if !leave {

@@ -131,13 +131,16 @@ impl<L: Link> Driver<L> {
         if told.is_some() {
             self.misses = 0;
         }
-        // Room comes in pieces, and others take some of it: not for each of them a trip.
-        let again_at = self.now.saturating_add(waits.max(self.settings.lease / 5));
-        // What lacked nothing may be asked for whenever more is needed.
+        let again_at = self.now.saturating_add(waits.max(self.least_wait(trip, reply)));
         let asks = trip.asks.iter().zip(&reply.windows);
-        // All that was in line has gone: who comes then needs something else.
-        let least =
-            asks.map(|(ask, granted)| if granted.amount < ask.need { ask.least } else { 0 });
+        let least = asks.map(|(ask, granted)| match granted.amount {
+            amount if amount < ask.least => ask.least,
+            // The next call waits for the time that was told, whatever it needs.
+            amount if amount < ask.need => 1,
+            amount if amount < ask.want && granted.wanted > 0 => 1,
+            // What lacked nothing may be asked for whenever more is needed.
+            _ => 0,
+        });
         let least = least.collect();
         let windows_at = if lacks_room || lacks_ahead || is_shut { again_at } else { 0 };
         let slots_at = if lacks_slots || is_shut { again_at } else { 0 };
@@ -151,6 +154,15 @@ impl<L: Link> Driver<L> {
                 self.lessee.set_mark(n, 0);
             }
         }
+    }
+
+    /// Room comes in pieces, and others take some of it: not for each of them a trip. Who was just served while others wait lines up again a lease
+    /// later.
+    fn least_wait(&self, trip: &Trip, reply: &Reply) -> u64 {
+        let mut asks = trip.asks.iter().zip(&reply.windows);
+        let was_refused = asks.any(|(ask, granted)| granted.amount < ask.least);
+        let others_wait = reply.windows.iter().any(|granted| granted.wanted > 0);
+        if others_wait && !was_refused { self.settings.lease } else { self.settings.lease / 5 }
     }
 
     /// Trips that bring nothing of use become rarer, and calls are told.
