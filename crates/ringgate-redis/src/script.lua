@@ -2,7 +2,8 @@
 --
 -- For people who run the store:
 --   * Everything of a limit is in one hash, KEYS[1]. It can be deleted: the limit then starts anew, and processes that
---     run notice by the epoch. It expires a day after it has last mattered.
+--     run notice by the epoch. If one of them comes first, nothing is granted until what was used before has left the windows. It
+--     expires a day after it has last mattered.
 --   * Work and memory are bounded: at most TICKS cells for each of WINDOWS windows, and MEMBERS processes.
 --   * The script writes nothing before it has read all it needs. If it fails, nothing has changed.
 --   * It uses TIME, INFO, HMGET, HLEN, PTTL, HSET, HDEL, PEXPIRE, and PUBLISH (in a cluster SPUBLISH) on the channel KEYS[1].

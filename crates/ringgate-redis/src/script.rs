@@ -14,6 +14,7 @@
 //! - it tells [`apart`](Trip::apart) with each trip that begins later than the time to live after the beginning of the last answered one;
 //! - it stops at once when it has an answer, and before it sends a trip without `apart`. An answer that takes longer than a third of the time to
 //!   live is not waited for;
+//! - it does not [`leave`](Trip::leave) before it has stopped;
 //! - it tells the calls that it has begun by itself, and that go on, by [`in_flight`](Trip::in_flight): it has slots for them from its first answer on;
 //! - it believes the share only of an answer that came within a second from the beginning of its trip; an answer that comes later says
 //!   that it has none. A process that leaves has none from the beginning of that trip on;
@@ -26,6 +27,15 @@
 //! A request that arrives minutes late cannot be told from a step of the store's clock forwards. Time is lost by it, and shares begin by true time
 //! all the same. So after such a step by more than the time to live, all shares may be kept free until what they may have been used for has
 //! left the windows. A step backwards while nobody reaches the store, that is met first by a process that does not know the time, is not noticed.
+//!
+//! A share that is kept free may leave too little for one large call. Nobody waits for that one meanwhile. When it fits again, it is in line by
+//! how long it has waited.
+//!
+//! # Calls in flight
+//!
+//! The store may tell a process of fewer slots than its calls hold: it has older state, or keeps a share free. They go on, and count for as long as
+//! the process tells them by [`in_flight`](Trip::in_flight): nobody else is granted their slots. A process that is silent for the time to live
+//! is not counted on any more, except for its share.
 //!
 //! # A process that gets no answers
 //!
@@ -51,8 +61,10 @@
 //! at most, until they count no more. One claim in time is enough. Slots are the same: those that an old process without a share has
 //! kept are not taken from it before another one claims.
 //!
-//! The quiet time begins with the server: one that has run for longer has none for a limit that it does not know. [`Trip::unused`] ends it,
-//! too: the user vouches that there are no old processes.
+//! The quiet time begins with the server: one that has run for longer has none for a limit that it does not know. But if the first that comes
+//! is a process whose last answer is not older than the quiet time, then all of the state was lost since: a key was deleted, or the server
+//! started with a wrong clock. The quiet time begins with that trip. If a new process comes first, nobody knows. With [`Trip::unused`] a limit
+//! begins without: the user vouches that there are no old processes.
 //!
 //! # What is published
 //!
@@ -89,7 +101,16 @@ use redis::{Script, Value};
 pub const LARGEST: u64 = 1 << 52;
 
 /// What a request may take to arrive. One that takes longer does not count as a sign of life: see `timely` in the script.
-const ON_ITS_WAY: u64 = 1_000_000;
+/// And the store's clock may have gone back by as much, unnoticed.
+const ON_ITS_WAY: u64 = 2_000_000;
+
+/// Clocks go wrong by less than one part in so many.
+pub(crate) const DRIFT: u64 = 2_000;
+
+/// What two clocks may differ by in the end.
+fn drift(length: u64) -> u64 {
+    2 * (length / DRIFT + 1)
+}
 
 /// The limits that processes share. All of them must have the same.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -121,7 +142,7 @@ impl Terms {
     pub fn share_begins(&self, plain_began: u64) -> Option<u64> {
         self.fallback?;
         let wait = self.time_to_live.saturating_add(self.settled()).saturating_add(ON_ITS_WAY);
-        Some(plain_began.saturating_add(wait))
+        Some(plain_began.saturating_add(wait.saturating_add(drift(wait))))
     }
 
     /// For so long it tells its share by [`Trip::fallback`], because what it has used by itself may count until then: `answered_began` as for
@@ -132,11 +153,13 @@ impl Terms {
     }
 
     /// When it must have ended: `answered_began` is when the last trip began that it has an answer to. It also ends with any answer, and
-    /// before another trip is sent without `apart`.
+    /// before another trip is sent without `apart`. This and [`share_begins`](Self::share_begins) allow for a clock of the process that is wrong by
+    /// a two thousandth, and one of the store that is wrong by as much the other way.
     #[must_use]
     pub fn share_ends(&self, answered_began: u64) -> Option<u64> {
         let length = self.time_to_live.saturating_add(self.fallback?);
-        Some(answered_began.saturating_add(length.saturating_sub(self.settled())))
+        let length = length.saturating_sub(self.settled());
+        Some(answered_began.saturating_add(length.saturating_sub(drift(length))))
     }
 }
 
@@ -255,7 +278,7 @@ pub struct Trip {
     /// Of the slots.
     pub slots: SlotAsk,
     /// How many slots its calls in flight hold, also those of a share that it has used by itself. After such a share it has slots for them before
-    /// all who wait.
+    /// all who wait. Nobody else has these slots while it tells them, also if it is told of fewer. Not more than it [needs](SlotAsk::need).
     pub in_flight: u64,
     /// Of each window.
     pub asks: Vec<Ask>,

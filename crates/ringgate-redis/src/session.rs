@@ -3,14 +3,11 @@
 //! It has no connection and no clock, and the leases themselves are in the limiter. One trip is under way at a time. All times are in
 //! microseconds of one clock of this process that never goes back. Where that begins does not matter.
 
-use crate::script::{Ask, MOST_RETURNS, Pause, Reply, Return, SlotAsk, Tally, Terms, Trip};
+use crate::script::{Ask, DRIFT, MOST_RETURNS, Pause, Reply, Return, SlotAsk, Tally, Terms, Trip};
 use std::collections::VecDeque;
 
 /// What a request may take to arrive. What the store's clock steps by less than this and the time of a trip is not noticed.
 const ON_ITS_WAY: u64 = 200_000;
-
-/// Clocks go wrong by less than one part in so many.
-const DRIFT: u64 = 2_000;
 
 /// A share is believed only if its answer took no longer.
 const SHARE_BELIEVED: u64 = 1_000_000;

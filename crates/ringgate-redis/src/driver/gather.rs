@@ -10,7 +10,9 @@ impl<L: Link> Driver<L> {
     pub(super) fn gather(&mut self) -> Demand {
         let is_closed = self.lessee.limiter().is_closed();
         let is_idle = self.now >= self.leaves_at() && self.tried_none();
-        let leave = (is_closed || is_idle) && !self.is_busy() && self.gives_back_all();
+        // Who has left has no share: not while calls may still go by it.
+        let may_leave = (is_closed || is_idle) && self.share.is_none() && !self.is_busy();
+        let leave = may_leave && self.gives_back_all();
         let others_wait = self.limits.iter().any(|window| window.wanted > 0);
         let first_misses = self.limits.iter().any(|window| window.need().least > 0);
         if first_misses && (self.in_vain || others_wait) {

@@ -17,7 +17,7 @@ local function is_before(m)
 end
 
 local slots_before, slots_after, slots_others, slots_apart = 0, 0, 0, 0
-for _, w in ipairs(windows) do w.before, w.after, w.kept_free = 0, 0, part_of(w.limit, unknown) end
+for _, w in ipairs(windows) do w.before, w.after, w.in_vain, w.kept_free = 0, 0, 0, part_of(w.limit, unknown) end
 
 local function keep_free(m)
   local share = kept_free(m)
@@ -34,12 +34,23 @@ for _, m in ipairs(members) do
   slots_others = slots_others + m.taken
   -- What is kept free, and is not in use as slots of those that are alive.
   slots_apart = slots_apart + math.max(0, kept - slots)
+end
+
+-- Whether its first call could go if nobody used anything. One that does not fit beside what is kept free holds back nobody.
+local function may_fit(m)
+  for i, w in ipairs(windows) do
+    local free = math.max(0, w.limit - w.kept_free)
+    if need_of(m, i) > free and least_of(m, i) > free then return false end
+  end
+  return true
+end
+
+for _, m in ipairs(members) do
   if m.since > 0 and m.ends > now then
     local more = math.max(0, slots_need_of(m) - m.slots)
     if is_before(m) then slots_before = slots_before + more else slots_after = slots_after + more end
-    for i, w in ipairs(windows) do
-      if is_before(m) then w.before = w.before + need_of(m, i) else w.after = w.after + need_of(m, i) end
-    end
+    local place = not may_fit(m) and 'in_vain' or is_before(m) and 'before' or 'after'
+    for i, w in ipairs(windows) do w[place] = w[place] + need_of(m, i) end
   end
 end
 
@@ -90,10 +101,11 @@ end
 -- Slots: they are this process's until `ttl` from now. After a loss, what it says it has is believed, and not what
 -- may be older state. If others may use a share by themselves, and this one has slots of it, it loses them; those that it
 -- has now count until it has the answer. The calls that it has begun by itself go on: it has slots for them as long as these are kept free.
+-- All calls in flight count for as long as they go on, also if it is told of fewer slots.
 
 if now < quiet then me.slots = slots_have end
 if is_cut then me.slots = math.min(me.slots, slots_have) end
-local slots_kept = math.min(me.slots, slots_have)
+local slots_kept = math.max(in_flight, math.min(me.slots, slots_have, slots_want))
 if slot_limit then
   local room = math.max(0, slot_limit - slots_others - part_of(slot_limit, unknown))
   local begun = now < me.kept_until and math.min(in_flight, part_of(slot_limit, me.kept)) or 0
@@ -108,7 +120,7 @@ if slot_limit then
 end
 if not slot_limit or leave then me.slots, slots_kept = 0, 0 end
 local slots_told = me.slots
-me.slots = math.max(slots_told, math.min(slots_kept, slots_want))
+me.slots = math.max(slots_told, slots_kept)
 
 -- How many of those that are not kept free for others are one's part.
 

@@ -142,6 +142,8 @@ if is_new then
   quiet = later(math.max(0, span - uptime))
   -- The user says that there is nothing that may have been forgotten.
   if unused and known_epoch == '' and acked == 0 then quiet = now end
+  -- A process that has an answer of shortly before: all of it has been lost since, however long the server says that it has run.
+  if known_epoch ~= '' and acked_at > 0 and vouched > 0 and vouched - acked_at < span then quiet = later(span) end
 end
 if is_lost then
   quiet = later(span)

@@ -63,7 +63,7 @@ local is_in_line = me.since > 0 and not leave
 local has_room, has_slots = mine and mine.since > 0, mine and mine.since > 0
 for i, w in ipairs(windows) do
   w.all = w.used + w.held + w.held_by_me
-  local missed = w.before + w.after + (is_in_line and need_of(me, i) or 0)
+  local missed = w.before + w.after + w.in_vain + (is_in_line and need_of(me, i) or 0)
   if w.was > w.all or w.was + w.missed > w.all + missed then has_room = true end
 end
 local slots_miss = slots_before + slots_after + (is_in_line and math.max(0, slots_need - me.slots) or 0)
@@ -96,7 +96,9 @@ local function find_first()
         needs = true
         if w.limit - w.all - w.kept_free - before[i] < math.max(1, least_of(m, i)) then fits = false end
       end
-      before[i] = before[i] + need
+    end
+    if may_fit(m) then
+      for i = 1, #windows do before[i] = before[i] + need_of(m, i) end
     end
     if m ~= me and needs and fits and not for_room then for_room = m.id end
     local misses = math.max(0, slots_need_of(m) - m.slots)

@@ -227,12 +227,24 @@ impl Member {
     fn slots_missed(&self) -> u64 {
         self.slots_need.saturating_sub(self.slots)
     }
+
+    /// Whether its first call could go if nobody used anything: otherwise nobody waits for it.
+    fn may_fit(&self, terms: &Terms, kept_free: &[u64]) -> bool {
+        let mut windows = terms.windows.iter().zip(kept_free).zip(&self.least);
+        windows.all(|((window, &kept), &least)| least <= window.limit.saturating_sub(kept))
+    }
 }
 
 impl State {
     fn new(trip: &Trip, at: Injected, terms: &Terms) -> Self {
         let is_unused = trip.unused && trip.epoch.is_none() && trip.acked == 0;
-        let since = |length: u64| if is_unused { 0 } else { length.saturating_sub(at.uptime) };
+        let passed = trip.vouched.saturating_sub(trip.acked_at);
+        let is_known = trip.epoch.is_some() && trip.vouched > 0 && trip.acked_at > 0;
+        let quiet = match () {
+            () if is_known && passed < span(terms) => span(terms),
+            () if is_unused => 0,
+            () => span(terms).saturating_sub(at.uptime),
+        };
         Self {
             terms: terms.clone(),
             epoch: trip.next_epoch,
@@ -240,7 +252,7 @@ impl State {
             last: at.clock,
             ahead: 0,
             steps: 0,
-            quiet_until: later(at.clock, since(span(terms))),
+            quiet_until: later(at.clock, quiet),
             paused_until: 0,
             lost_until: 0,
             grants: vec![Vec::new(); terms.windows.len()],
@@ -490,8 +502,7 @@ impl State {
         let is_open =
             now >= self.quiet_until.max(self.paused_until) && !trip.leave && !is_cut(trip);
         let windows = 0..terms.windows.len();
-        let others: Vec<Others> =
-            windows.clone().map(|index| self.others(&me, terms, index)).collect();
+        let others = self.others(&me, terms);
         let slots_needed = self.slots_needed(&me);
         let alive = self.members.iter().filter(|member| member.ends > now);
         let processes = alive.count() as u64 + 1;
@@ -508,7 +519,8 @@ impl State {
         // What it has now counts until it has the answer, also if that tells it of fewer.
         let has = trip.slots.have.min(trip.slots.want);
         let had = if now < self.quiet_until { has } else { me.slots.min(has) };
-        me.slots = if terms.slots.is_some() { slots.max(had) } else { 0 };
+        // And its calls go on, whatever it has.
+        me.slots = if terms.slots.is_some() { slots.max(had).max(trip.in_flight) } else { 0 };
         me.need = windows
             .clone()
             .map(|index| ask(trip, index).need.saturating_sub(granted[index]))
@@ -604,7 +616,8 @@ impl State {
         let for_room = first(&|member, earlier| {
             let fits = |index: usize| {
                 let taken = now.all[index] + kept_free[index];
-                let needed: u64 = earlier.iter().map(|one| one.need[index]).sum();
+                let earlier = earlier.iter().filter(|one| one.may_fit(terms, kept_free));
+                let needed: u64 = earlier.map(|one| one.need[index]).sum();
                 let room = terms.windows[index].limit.saturating_sub(taken + needed);
                 member.need[index] == 0 || room >= member.least[index].max(1)
             };
@@ -631,16 +644,24 @@ impl State {
         Some(me.since.is_none_or(|since| (theirs, member.id) < (since, me.id)))
     }
 
-    fn others(&self, me: &Member, terms: &Terms, index: usize) -> Others {
-        let needs = |before: bool| -> u64 {
+    fn others(&self, me: &Member, terms: &Terms) -> Vec<Others> {
+        let kept_free = |window: &Window| {
+            let all = self.members.iter().chain([me]);
+            let known: u64 = all.map(|member| part(window.limit, self.kept_free(member))).sum();
+            known + part(window.limit, self.unknown(me))
+        };
+        let kept_free: Vec<u64> = terms.windows.iter().map(kept_free).collect();
+        let needs = |before: bool, index: usize| -> u64 {
             let those = self.members.iter().filter(|one| self.is_before(one, me) == Some(before));
+            let those = those.filter(|one| one.may_fit(terms, &kept_free));
             those.map(|one| one.need[index]).sum()
         };
-        let limit = terms.windows[index].limit;
-        let all = self.members.iter().chain([me]);
-        let kept_free: u64 = all.map(|member| part(limit, self.kept_free(member))).sum();
-        let kept_free = kept_free + part(limit, self.unknown(me));
-        Others { before: needs(true), after: needs(false), kept_free }
+        let others = kept_free.iter().enumerate().map(|(index, &kept_free)| Others {
+            before: needs(true, index),
+            after: needs(false, index),
+            kept_free,
+        });
+        others.collect()
     }
 
     /// What a process may be using by itself, or have used.

@@ -25,6 +25,7 @@ pub(crate) struct World<'a> {
     /// The true time, and when the server was started.
     time: u64,
     started: u64,
+    restarted: u64,
     /// What the server's clock is ahead.
     clock_ahead: u64,
     run: u64,
@@ -69,6 +70,8 @@ pub(crate) struct Seen {
     pub(crate) late: u64,
     pub(crate) other_limits: u64,
     pub(crate) changes: u64,
+    pub(crate) go_on: u64,
+    pub(crate) wrong_uptimes: u64,
 }
 
 impl Seen {
@@ -90,13 +93,15 @@ impl Seen {
         self.late += other.late;
         self.other_limits += other.other_limits;
         self.changes += other.changes;
+        self.go_on += other.go_on;
+        self.wrong_uptimes += other.wrong_uptimes;
     }
 
     pub(crate) fn has_everything(&self) -> bool {
         let Self { granted, refused, stale, returned, epochs, jumps, slots, pauses, .. } = *self;
-        let Self { apart, by_themselves, produced, beyond, published, late, .. } = *self;
+        let Self { apart, by_themselves, produced, beyond, published, late, go_on, .. } = *self;
         let first = [granted, refused, stale, returned, epochs, jumps, slots, pauses];
-        let second = [apart, by_themselves, produced, beyond, published, late];
+        let second = [apart, by_themselves, produced, beyond, published, late, go_on];
         first.iter().chain(&second).all(|&n| n > 20)
     }
 }
@@ -127,6 +132,7 @@ impl<'a> World<'a> {
             terms,
             time,
             started: time - 1_000_000_000_000,
+            restarted: time - 1_000_000_000_000,
             clock_ahead: 1_000_000_000_000,
             run: random.next(),
             processes: Vec::new(),
@@ -153,6 +159,7 @@ impl<'a> World<'a> {
         self.pass_time();
         match self.random.up_to(99) {
             0..=1 => self.jump(),
+            2 if self.random.one_in(3) => self.restart_empty_with_a_wrong_clock(),
             2 => self.restart_empty(),
             3 => self.fail_over(),
             4..=5 => self.save(),
@@ -227,7 +234,7 @@ impl<'a> World<'a> {
     }
 
     fn claim_in_time(&mut self) {
-        if self.time < self.started + span(&self.terms) {
+        if self.time < self.restarted + span(&self.terms) {
             return;
         }
         let claims = (0..self.processes.len()).find(|&index| self.is_owed_a_claim_of(index));
@@ -281,7 +288,7 @@ impl<'a> World<'a> {
         self.run = self.random.next();
         // Nobody can say that any more.
         self.is_unused = false;
-        self.started = self.time;
+        (self.started, self.restarted) = (self.time, self.time);
         self.delayed.clear();
         // Whatever the clock does, nothing is granted at first.
         self.step = 0;
@@ -293,6 +300,28 @@ impl<'a> World<'a> {
             let _: () = connection.del(self.store.key()).unwrap();
         }
         self.model.lose();
+    }
+
+    /// The server says that it has run for long. A process that had an answer shortly before is there first, and knows better.
+    fn restart_empty_with_a_wrong_clock(&mut self) {
+        let index = self.pick();
+        let process = &self.processes[index];
+        let is_cut = self.time < process.cut_until.max(process.half_cut_until);
+        if self.step != 0 || is_cut {
+            return;
+        }
+        let trip = self.trip(index);
+        let passed = trip.vouched.saturating_sub(trip.acked_at);
+        let is_known = trip.epoch.is_some() && trip.acked_at > 0 && trip.vouched > 0;
+        if trip.leave || !is_known || passed >= span(&self.terms) {
+            return;
+        }
+        self.restart_empty();
+        self.started -= 1_000_000_000_000;
+        if let Some(reply) = self.send(&trip) {
+            self.answer(index, self.time, &trip, &reply);
+        }
+        self.seen.wrong_uptimes += 1;
     }
 
     /// Half of the times all but one have died, so that it is the only one that can tell of a share: one that uses it, if there is one. Half of the
@@ -407,6 +436,7 @@ impl<'a> World<'a> {
         process.run(time, terms, self.random.up_to(3));
         if self.random.one_in(9) {
             process.running = self.random.up_to(process.running);
+            process.calls = self.random.up_to(process.calls);
         }
     }
 
@@ -501,7 +531,7 @@ impl<'a> World<'a> {
         if matches!(self.style, Style::CutOff) && self.random.one_in(2) {
             need = limit;
         }
-        need = need.max(self.processes[index].running);
+        need = need.max(self.processes[index].in_flight());
         let leave = self.random.one_in(60) && !self.is_owed_a_claim_of(index);
         let is_waiting = self.random.one_in(2);
         let time = self.time;
@@ -514,6 +544,7 @@ impl<'a> World<'a> {
         let want = if leave { 0 } else { need + more };
         // What goes back is not used any more from here on.
         process.slots = have.min(want);
+        self.seen.go_on += u64::from(process.in_flight() > have);
         let vouched =
             process.epoch.map_or(0, |_| i128::from(time) + process.ahead - i128::from(lag));
         let vouched = u64::try_from(vouched).unwrap_or(0);
@@ -610,6 +641,7 @@ impl<'a> World<'a> {
         process.slots = reply.slots;
         process.slots_until = began + self.terms.time_to_live;
         self.seen.slots += reply.slots;
+        let is_more = reply.slots > trip.slots.have.max(trip.in_flight);
         for (window, granted) in reply.windows.iter().enumerate() {
             let amount = granted.amount;
             self.seen.granted += amount;
@@ -619,6 +651,22 @@ impl<'a> World<'a> {
                 process.grants.push(Return { window, granted_at: reply.now, amount });
             }
         }
+        if is_more {
+            self.check_calls();
+        }
+    }
+
+    /// Calls that go on, although their processes were told of fewer slots, are not met by others that begin. A share that is used beside
+    /// them is: that is not covered.
+    fn check_calls(&mut self) {
+        let Some(limit) = self.terms.slots else { return };
+        for process in &mut self.processes {
+            process.drop_what_goes_on_too_long(self.time, &self.terms);
+        }
+        let in_use = self.processes.iter().map(|one| one.slots_in_use(self.time, &self.terms));
+        let in_use: Vec<u64> = in_use.collect();
+        let sum: u64 = in_use.iter().sum();
+        assert!(sum <= limit, "{sum} slots of {limit} in use: {in_use:?}");
     }
 
     fn check(&mut self) {
@@ -634,6 +682,9 @@ impl<'a> World<'a> {
         let held: u64 = self.processes.iter().map(|process| process.slots(time, terms)).sum();
         let limit = terms.slots.unwrap_or(0);
         assert!(held <= limit, "{held} slots of {limit}: {:?}", self.processes);
+        if self.terms.fallback.is_none() {
+            self.check_calls();
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! The store's script, on a real server: `valkey-server` or `redis-server`, from the path.
 
 mod adversary;
+mod audit;
 mod cases;
 mod faults;
 mod histories;

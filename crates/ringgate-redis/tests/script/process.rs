@@ -12,8 +12,9 @@ pub(crate) struct Process {
     pub(crate) acked_at: u64,
     /// How long that answer took.
     pub(crate) took: u64,
-    /// Calls that it has begun by itself.
+    /// Calls that it has begun by itself, and all that go on, also those that it was told of fewer slots for.
     pub(crate) running: u64,
+    pub(crate) calls: u64,
     /// The limit's time less the true one.
     pub(crate) ahead: i128,
     pub(crate) slots: u64,
@@ -48,11 +49,11 @@ impl Process {
         }
         trip.fallback = self.claims(time, terms);
         trip.acked_at = self.acked_at;
-        trip.in_flight = self.running;
+        trip.in_flight = self.in_flight();
         trip.tallies.clone_from(&self.tallies);
         self.told.push((trip.seq, self.tallies.iter().map(|tally| tally.used).collect()));
         if trip.leave {
-            (self.share, self.running) = (0, 0);
+            (self.share, self.running, self.calls) = (0, 0, 0);
             self.tallies.iter_mut().for_each(|tally| tally.held = 0);
             self.lots.clear();
         }
@@ -100,7 +101,7 @@ impl Process {
     pub(crate) fn drop_what_goes_on_too_long(&mut self, time: u64, terms: &Terms) {
         let is_cut = time >= self.answered_began + terms.time_to_live;
         if is_cut && self.share(time, terms) == 0 {
-            self.running = 0;
+            (self.running, self.calls) = (0, 0);
         }
     }
 
@@ -155,11 +156,25 @@ impl Process {
     pub(crate) fn run(&mut self, time: u64, terms: &Terms, more: u64) {
         let own = self.own_slots(time, terms);
         self.running = self.running.max(own.saturating_sub(more));
+        let most = own.max(self.slots_told(time));
+        self.calls = self.calls.max(most.saturating_sub(more));
+    }
+
+    pub(crate) fn in_flight(&self) -> u64 {
+        self.running.max(self.calls)
+    }
+
+    fn slots_told(&self, time: u64) -> u64 {
+        if time < self.slots_until { self.slots } else { 0 }
     }
 
     pub(crate) fn slots(&self, time: u64, terms: &Terms) -> u64 {
-        let told = if time < self.slots_until { self.slots } else { 0 };
-        told.max(self.own_slots(time, terms)).max(self.running)
+        self.slots_told(time).max(self.own_slots(time, terms)).max(self.running)
+    }
+
+    /// With those of calls that go on, although it was told of fewer.
+    pub(crate) fn slots_in_use(&self, time: u64, terms: &Terms) -> u64 {
+        self.slots(time, terms).max(self.calls)
     }
 }
 

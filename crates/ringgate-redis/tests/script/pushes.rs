@@ -153,8 +153,8 @@ fn what_a_dead_process_needed_is_room_for_others() {
     listener.subscribe(scene.store.key()).unwrap();
     let [mut first, mut second, mut third] = [1, 2, 3].map(Process::new);
     let more = |have, need, trip| Trip { slots: slots(have, need, need).slots, ..trip };
-    scene.go(&mut first, more(0, 4, asking(0)));
-    scene.go(&mut second, more(0, 1, waiting(11, 50)));
+    scene.go(&mut first, more(0, 4, asking(1)));
+    scene.go(&mut second, more(0, 1, waiting(10, 50)));
     scene.pass(TTL - SECOND);
     // It is kept for the second.
     assert_eq!(scene.go(&mut first, more(4, 3, asking(0))).slots, 3);

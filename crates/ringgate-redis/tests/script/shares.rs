@@ -249,7 +249,7 @@ fn a_share_is_claimed_for_as_long_as_what_was_used_of_it_counts() {
     let (mut old, mut new) = (Process::new(1), Process::new(2));
     scene.go_on(&mut old, asking(0));
     let ends = shares.share_ends(0).unwrap();
-    assert_eq!(shares.share_counts_until(0), Some(ends + SPAN));
+    assert!(shares.share_counts_until(0).unwrap() >= ends + SPAN);
     // Until then it has used its share. The store has lost all, and the quiet time is just over.
     scene.pass(ends);
     lose_all(&mut scene);

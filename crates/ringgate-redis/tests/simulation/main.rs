@@ -8,6 +8,7 @@
 
 mod busy;
 mod faults;
+mod leaving;
 mod ledger;
 #[allow(dead_code, reason = "other tests use all of it")]
 #[path = "../common/model.rs"]
