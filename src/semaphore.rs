@@ -56,7 +56,8 @@ use std::fmt;
 /// before the call returns. So during a release to two waiters, other threads may see the first one served and
 /// the second one waiting. (Permits released inside a waker are handed out after the waker returns.)
 /// [`reduce_permits`](Self::reduce_permits) takes the free permits at one moment and records the rest at
-/// another. A release at the same time as a `reduce_permits` may still make its permits free once more.
+/// another. A release at the same time as a `reduce_permits` may still make its permits free once more, and either of them
+/// may have a free permit in hand for a moment that it puts back: who tries then is refused, and who waits is served.
 ///
 /// With the feature `tokio` the futures take part in tokio's cooperative budget, so a task that never has to
 /// wait still lets others run. If the budget is spent, a poll keeps its result for the next poll.
@@ -146,7 +147,7 @@ impl Semaphore {
     }
 
     const_fn! {
-        /// A semaphore that never has more than these permits, at most 2^32 − 2.
+        /// A semaphore that never has more than these permits, at most 2^31 − 1.
         ///
         /// Permits in use count: [`add_permits`](Self::add_permits) adds at most as many as have been
         /// [forgotten](SemaphorePermit::forget). [`reduce_permits`](Self::reduce_permits) lowers the maximum

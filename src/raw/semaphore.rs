@@ -120,13 +120,16 @@
 //! debt. Then B looks again, takes its permits back, pays, and releases those that others have paid for meanwhile.
 //! Before B takes them back, a third thread may take them. Then the next release pays.
 //!
-//! **Permits are added while a debt is being paid.**
-//! 1. Thread A has reduced, its debt is recorded, and it is to add the permit again.
-//! 2. Thread B pays A's debt and is to remove a free permit for it. Thread C takes that one first.
-//! 3. Thread A adds: no debt is left, so its permit is free, beside the one that C has.
+//! **Permits are added while a debt is being paid.** If B paid A's debt before it had a permit in hand:
+//! 1. Thread A has reduced, and its debt is recorded. Thread B pays it and is to remove a free permit for it.
+//! 2. Thread C takes that one first.
+//! 3. Thread A adds a permit: no debt is left, so that is free, beside the one that C has.
 //!
-//! So B pays a debt of others only with permits that it has in hand. A debt of its own it may pay first: nobody adds
-//! the permits that B removes before B has returned.
+//! So whoever pays with free permits, a release or a reduction, takes them first, and puts back what others have paid for
+//! meanwhile. Then each payment is final, and two who pay cannot undo each other's steps without end.
+//!
+//! **An owed permit is forgotten.** Its debt stays, and a bound counts fewer permits than none until some are added: they
+//! pay it. Whose debt it was need not be known.
 //!
 //! # Files
 //!

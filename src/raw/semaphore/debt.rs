@@ -2,40 +2,36 @@
 
 use crate::sync::atomic::{AtomicU64, Ordering};
 
-/// How many permits releases pay before any waiter gets one. Signed: it is negative while more has been
-/// cancelled than is written down.
+/// How many permits releases pay before any waiter gets one.
 pub(super) struct Debt(AtomicU64);
 
 impl Debt {
+    /// The most that is recorded.
+    const MOST: u64 = i64::MAX.cast_unsigned();
+
     pub(super) fn new() -> Self {
         Self(AtomicU64::new(0))
     }
 
     /// How many permits are owed.
     pub(super) fn owed(&self) -> u64 {
-        // ORDERING: Relaxed: a count for information, or in `take_back_for_debt`, whose exchange of the state
-        // acquired every debt that an earlier `settle` published on that word.
-        payable(self.0.load(Ordering::Relaxed).cast_signed())
+        // ORDERING: Relaxed: a count for information, or for one that has exchanged the state before, and so has acquired
+        // every debt that was published on that word (Release in `settle`).
+        self.0.load(Ordering::Relaxed)
     }
 
     /// Adds to the debt, which saturates.
     pub(super) fn add(&self, permits: u64) {
-        self.change(|debt| debt.saturating_add_unsigned(permits));
+        self.change(|debt| debt.saturating_add(permits).min(Self::MOST));
     }
 
-    /// Takes permits off the debt that no longer exist. The debt turns negative if it is yet to be added.
-    pub(super) fn cancel(&self, permits: u64) {
-        self.change(|debt| debt.saturating_sub_unsigned(permits));
-    }
-
-    /// Takes up to `permits` off the debt, for the caller to pay; returns how many.
+    /// Takes up to `permits` off the debt, which the caller has in hand and pays; returns how many.
     pub(super) fn claim(&self, permits: u64) -> u64 {
-        let claimed = |debt| payable(debt).min(permits);
-        claimed(self.change(|debt| debt.saturating_sub_unsigned(claimed(debt))))
+        self.change(|debt| debt.saturating_sub(permits)).min(permits)
     }
 
     /// Returns the debt before the change.
-    fn change(&self, change: impl Fn(i64) -> i64) -> i64 {
+    fn change(&self, change: impl Fn(u64) -> u64) -> u64 {
         // ORDERING: Relaxed: a guess; the exchange decides.
         let mut debt = self.0.load(Ordering::Relaxed);
         loop {
@@ -43,17 +39,13 @@ impl Debt {
             // with DEBT that there is a debt.
             match self.0.compare_exchange_weak(
                 debt,
-                change(debt.cast_signed()).cast_unsigned(),
+                change(debt),
                 Ordering::Relaxed,
                 Ordering::Relaxed,
             ) {
-                Ok(_) => return debt.cast_signed(),
+                Ok(_) => return debt,
                 Err(now) => debt = now,
             }
         }
     }
-}
-
-fn payable(debt: i64) -> u64 {
-    debt.max(0).cast_unsigned()
 }

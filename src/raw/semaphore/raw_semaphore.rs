@@ -56,7 +56,7 @@ impl RawSemaphore {
         /// Never has more than these permits, at most [`Bound::MAX`].
         pub(crate) const fn with_max_permits(permits: u64) -> Self {
             let permits = if permits > Bound::MAX { Bound::MAX } else { permits };
-            Self::with_bound(permits, Bound::new(permits, permits))
+            Self::with_bound(permits, Bound::new(permits.cast_signed(), permits))
         }
     }
 
@@ -109,7 +109,11 @@ impl RawSemaphore {
 
     /// How many permits releases pay before any waiter gets one.
     pub(crate) fn debt(&self) -> u64 {
-        self.waitlist_if_any().map_or(0, |waitlist| waitlist.debt.owed())
+        let owed = self.waitlist_if_any().map_or(0, |waitlist| waitlist.debt.owed());
+        let bound = self.bound();
+        // Those that were forgotten since are not there to pay with.
+        let missing = if bound.is_some() { bound.existing().min(0).unsigned_abs() } else { 0 };
+        owed.saturating_sub(missing)
     }
 
     // ---- taking what is free -----------------------------------------------------------------

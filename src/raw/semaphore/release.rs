@@ -158,44 +158,45 @@ impl RawSemaphore {
 
     // ---- debt --------------------------------------------------------------------------------
 
-    /// Pays up to `most` of the debt with what is free; returns how much.
-    ///
-    /// It claims from the debt first. So a thread that stalls in between has removed too few permits, not
-    /// too many. `most` is what the caller itself removes: were it to claim a debt of others, whoever adds permits
-    /// meanwhile would find that one paid.
-    pub(super) fn settle(&self, waitlist: &Waitlist, most: u64) -> u64 {
+    /// Pays up to `most` of the debt with what is free; returns how much. `most` is what the caller itself removes.
+    pub(super) fn settle(&self, waitlist: &Waitlist, most: u64, wakes: &mut WakeRunner) -> u64 {
         let mut paid = 0;
         loop {
             // ORDERING: Release, and a write even if DEBT is set. If it comes before a release's exchange
             // of this word, that release acquires the debt (in `state` or `cas_state`) and pays it. If
-            // it comes after, its caller sees the released permits here, in the word itself.
-            let state = State(self.state.fetch_or(State::DEBT, Ordering::Release));
-            let claimed = waitlist.debt.claim(state.permits().min(most - paid));
-            if claimed == 0 {
+            // it comes after, its caller finds the released permits in the word, in `take_free`.
+            self.state.fetch_or(State::DEBT, Ordering::Release);
+            let (taken, claimed) = self.pay_with_free(waitlist, most - paid);
+            paid += claimed;
+            if taken > claimed {
+                self.assign_permits(taken - claimed, wakes);
+            }
+            // MUTANTS: settle
+            if taken == 0 {
                 return paid;
             }
-            let taken = self.take_free(claimed);
-            // MUTANTS: settle 1
-            if taken < claimed {
-                waitlist.debt.add(claimed - taken);
-            }
-            // MUTANTS: settle 2
-            paid += taken;
         }
     }
 
     /// After `released` permits were made free: takes as many back as are owed since the last look at the debt, and
     /// pays it. Returns what of them is to be released again, because others have paid.
-    ///
-    /// It has the permits in hand before it pays. A debt that is paid by permits that others can still take is
-    /// no debt to those who add permits, and there would be too many.
     fn take_back_for_debt(&self, state: State, released: u64) -> u64 {
         if !state.has_debt() {
             return 0;
         }
-        let debt = &self.waitlist().debt;
-        // MUTANTS: take_back_for_debt
-        let taken = self.take_free(debt.owed().min(released));
-        taken - debt.claim(taken)
+        let (taken, claimed) = self.pay_with_free(self.waitlist(), released);
+        taken - claimed
+    }
+
+    /// Takes up to `most` free permits, as many as are owed, and then pays with them. Returns how many it took, and how many of
+    /// them were still owed.
+    ///
+    /// It has them in hand before it pays. A debt that is paid by permits that others can still take is no debt to those
+    /// who add permits, and there would be too many. A thread that stalls in between keeps no more than it had to release
+    /// or to remove.
+    fn pay_with_free(&self, waitlist: &Waitlist, most: u64) -> (u64, u64) {
+        // MUTANTS: pay_with_free
+        let taken = self.take_free(waitlist.debt.owed().min(most));
+        (taken, waitlist.debt.claim(taken))
     }
 }

@@ -57,6 +57,9 @@ impl State {
 
 /// A value of `RawSemaphore::bound`: `[ permits there are : 32 | permits there may be : 32 ]`, or
 /// [`NONE`](Self::NONE).
+///
+/// The permits there are: those that are free or in use, less those that are owed. So they are fewer than none where
+/// permits are owed that have been forgotten since.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) struct Bound(pub(super) u64);
 
@@ -64,18 +67,24 @@ impl Bound {
     /// No bound but the width of the state word.
     pub(super) const NONE: Self = Self(u64::MAX);
     /// The largest bound.
-    pub(super) const MAX: u64 = u32::MAX as u64 - 1;
+    pub(super) const MAX: u64 = i32::MAX as u64;
 
-    pub(super) const fn new(existing: u64, max_permits: u64) -> Self {
-        Self(existing << u32::BITS | max_permits)
+    pub(super) const fn new(existing: i64, max_permits: u64) -> Self {
+        Self(existing.cast_unsigned() << u32::BITS | max_permits)
     }
 
     pub(super) fn is_some(self) -> bool {
         self != Self::NONE
     }
 
-    pub(super) fn existing(self) -> u64 {
-        self.0 >> u32::BITS
+    pub(super) fn existing(self) -> i64 {
+        self.0.cast_signed() >> u32::BITS
+    }
+
+    /// With `permits` fewer.
+    pub(super) fn without(self, permits: u64) -> Self {
+        let fewer = self.existing().saturating_sub_unsigned(permits);
+        Self::new(fewer.max(i64::from(i32::MIN)), self.max_permits())
     }
 
     pub(super) fn max_permits(self) -> u64 {

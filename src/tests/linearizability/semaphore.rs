@@ -4,7 +4,8 @@
 //! close. An operation that gives permits back (a release, a drop, a close) first holds them. It then pays
 //! front after front, each payment a step, before it ends. If its permits become free, it looks at the debt once
 //! more, takes back what is owed, and pays, a step each. `reduce_permits` takes what is free, records the
-//! rest as a debt, and then pays as much with what was released meanwhile, a step each.
+//! rest as a debt, and then pays as much with what was released meanwhile, a step each; what others have paid for
+//! meanwhile it releases again.
 
 use super::{
     AtomicUsize, Call, Flag, Order, Ordering, Specification, Step, assert_explained, explain,
@@ -98,6 +99,8 @@ struct Serving {
     before_debts: bool,
     /// It has paid the debt since it last assigned.
     has_settled: bool,
+    /// What it does afterwards.
+    then: Option<Settling>,
 }
 
 /// A reduction that pays a debt with free permits.
@@ -112,11 +115,13 @@ struct Settling {
 #[derive(Clone, PartialEq)]
 enum Next {
     Owe,
+    /// It makes known that there may be a debt.
+    Publish,
     Look,
-    /// This many were free.
-    Claim(u32),
-    /// This much of the debt is to be paid.
+    /// So many are owed.
     Take(u32),
+    /// It has so many in hand.
+    Pay(u32),
 }
 
 impl Specification for Plain {
@@ -141,15 +146,13 @@ impl Specification for Plain {
                         before_close: !self.is_closed,
                         before_debts: !self.minds_debts,
                         has_settled: false,
+                        then: None,
                     },
                 )
             }
             (Progress::Serving(serving), _) => self.serve(*op, serving),
             (Progress::TakingBack(serving, at), _) => after.take_back(*op, serving.clone(), *at),
-            (Progress::Settling(settling), _) => {
-                let step = after.settle(settling.clone());
-                vec![(after, step)]
-            }
+            (Progress::Settling(settling), _) => after.settle(*op, settling.clone()),
         }
     }
 }
@@ -225,7 +228,7 @@ impl Plain {
         let mut next = Vec::new();
         let somebody_is_to_be_told = self.is_closed && !self.line.is_empty() && op.serves();
         if serving.hand == 0 && !(op.is_close() && somebody_is_to_be_told) {
-            next.push((self.clone(), Step::Answer(serving.answer)));
+            next.push((self.clone(), serving.end()));
         }
         if serving.hand > 0 || somebody_is_to_be_told {
             next.push((self, Step::Further(Progress::Serving(serving))));
@@ -268,7 +271,7 @@ impl Plain {
             let step = if self.minds_debts && !has_nothing_left {
                 Step::Further(Progress::TakingBack(serving.clone(), TakingBack::Look))
             } else {
-                Step::Answer(serving.answer)
+                serving.end()
             };
             next.push((after, step));
         }
@@ -301,7 +304,7 @@ impl Plain {
         let step = if goes_on {
             Step::Further(Progress::TakingBack(serving, next))
         } else {
-            Step::Answer(serving.answer)
+            serving.end()
         };
         vec![(self, step)]
     }
@@ -329,40 +332,73 @@ impl Plain {
         Step::Further(Progress::Settling(settling))
     }
 
-    fn settle(&mut self, mut settling: Settling) -> Step<Self> {
+    fn settle(mut self, op: Op, mut settling: Settling) -> Vec<(Self, Step<Self>)> {
+        let mut ends = false;
         settling.next = match settling.next {
             Next::Owe => {
                 self.debt += settling.owed;
+                Next::Publish
+            }
+            Next::Publish => {
+                self.minds_debts = true;
                 Next::Look
             }
             Next::Look => {
-                self.minds_debts = true;
-                Next::Claim(self.free)
+                let owed = self.debt.min(settling.owed - settling.paid);
+                ends = owed == 0;
+                Next::Take(owed)
             }
-            Next::Claim(free) => {
-                let claimed = free.min(self.debt).min(settling.owed - settling.paid);
-                if claimed == 0 {
-                    return Step::Answer(Answer::Took(settling.taken + settling.paid));
-                }
-                self.debt -= claimed;
-                Next::Take(claimed)
-            }
-            Next::Take(claimed) => {
-                let taken = claimed.min(self.free);
+            Next::Take(owed) => {
+                let taken = owed.min(self.free);
                 self.free -= taken;
-                self.debt += claimed - taken;
-                settling.paid += taken;
-                Next::Look
+                ends = taken == 0;
+                Next::Pay(taken)
+            }
+            Next::Pay(taken) => {
+                let paid = taken.min(self.debt);
+                self.debt -= paid;
+                settling.paid += paid;
+                settling.next = Next::Publish;
+                if taken > paid {
+                    let serving = Serving {
+                        answer: Answer::Done,
+                        hand: taken - paid,
+                        before_close: !self.is_closed,
+                        before_debts: false,
+                        has_settled: false,
+                        then: Some(settling),
+                    };
+                    return self.go_on(op, serving);
+                }
+                Next::Publish
             }
         };
-        Step::Further(Progress::Settling(settling))
+        let step = if ends {
+            Step::Answer(Answer::Took(settling.taken + settling.paid))
+        } else {
+            Step::Further(Progress::Settling(settling))
+        };
+        vec![(self, step)]
+    }
+}
+
+impl Serving {
+    /// It has nothing left.
+    fn end(&self) -> Step<Plain> {
+        match &self.then {
+            Some(settling) => Step::Further(Progress::Settling(settling.clone())),
+            None => Step::Answer(self.answer),
+        }
     }
 }
 
 impl Op {
     /// Whether it assigns permits or helps to.
     fn serves(self) -> bool {
-        matches!(self, Self::Add(_) | Self::Join(..) | Self::Poll(_) | Self::Drop(_) | Self::Close)
+        !matches!(
+            self,
+            Self::Try(_) | Self::TryAll | Self::Forget(_) | Self::Available | Self::Owed
+        )
     }
 
     fn is_close(self) -> bool {

@@ -986,18 +986,65 @@ fn model_a_bound_goes_down_while_the_front_is_served() {
     });
 }
 
+/// The bound still allows one, and it can be added. Caught: a debt that is cancelled for a permit that was forgotten.
+#[test]
+fn model_an_owed_permit_is_forgotten_while_one_is_added() {
+    model(3, || {
+        let semaphore = Arc::new(Semaphore::with_max_permits(2));
+        let first = Arc::clone(&semaphore).try_acquire_owned().unwrap();
+        let second = Arc::clone(&semaphore).try_acquire_owned().unwrap();
+        assert_eq!(semaphore.reduce_permits(1), 0);
+        first.forget();
+        let forgetful = spawn(&semaphore, |s| {
+            second.forget();
+            s.add_permits(1);
+        });
+        semaphore.add_permits(1);
+        drop(semaphore.try_acquire());
+        forgetful.join().unwrap();
+        semaphore.add_permits(2);
+        assert_eq!(semaphore.permits_owed(), 0);
+        assert_all_free(&semaphore, 1);
+    });
+}
+
+/// The same while the bound goes down once more: nothing is left to add, and nothing is owed.
+#[test]
+fn model_an_owed_permit_is_forgotten_while_the_bound_goes_down() {
+    model(3, || {
+        let semaphore = Arc::new(Semaphore::with_max_permits(3));
+        let held = Arc::clone(&semaphore).try_acquire_many_owned(2).unwrap();
+        let third = Arc::clone(&semaphore).try_acquire_owned().unwrap();
+        assert_eq!(semaphore.reduce_permits(1), 0);
+        let other = spawn(&semaphore, |s| {
+            held.forget();
+            s.add_permits(1);
+        });
+        semaphore.reduce_permits(1);
+        other.join().unwrap();
+        drop(third);
+        semaphore.add_permits(2);
+        assert_eq!(semaphore.permits_owed(), 0);
+        assert_all_free(&semaphore, 1);
+    });
+}
+
 /// Both remove permits, and each permit goes once: the bound still allows one more. Caught: a debt that is
-/// claimed before the bound is lowered, or not cancelled.
+/// claimed before the bound is lowered.
 #[test]
 fn model_permits_are_forgotten_while_the_bound_goes_down() {
     model(3, || {
         let semaphore = Arc::new(Semaphore::with_max_permits(3));
         let held = Arc::clone(&semaphore).try_acquire_many_owned(2).unwrap();
-        let forgetful = thread::spawn(move || held.forget());
+        let forgetful = spawn(&semaphore, |s| {
+            held.forget();
+            drop(s.try_acquire());
+        });
         assert!(semaphore.reduce_permits(2) <= 1);
         forgetful.join().unwrap();
-        assert_eq!((semaphore.available_permits(), semaphore.permits_owed()), (0, 0));
+        assert_eq!(semaphore.available_permits(), 0);
         semaphore.add_permits(2);
+        assert_eq!(semaphore.permits_owed(), 0);
         assert_all_free(&semaphore, 1);
     });
 }

@@ -229,39 +229,34 @@ const CHANGES: &[Change] = &[
     },
     Change {
         name: "settle: once only",
-        at: "settle 2",
-        edit: Edit::Replace("paid +=", "return paid +"),
+        at: "settle",
+        edit: Edit::Replace("taken == 0", "taken < most + 1"),
     },
     Change {
-        name: "settle: what was claimed in vain is not owed again",
-        at: "settle 1",
-        edit: Edit::Always(false),
-    },
-    Change {
-        name: "take_back_for_debt: the debt is paid first",
-        at: "take_back_for_debt",
+        name: "pay_with_free: the debt is paid first",
+        at: "pay_with_free",
         edit: Edit::Replace(
-            "self.take_free(debt.owed().min(released));\n        taken - debt.claim(taken)",
-            "self.take_free(debt.claim(released));\n        taken & 0",
+            "let taken = self.take_free(waitlist.debt.owed().min(most));\n        (taken, waitlist.debt.claim(taken))",
+            "let taken = self.take_free(waitlist.debt.claim(most));\n        (taken, taken)",
         ),
     },
     Change {
-        name: "take_back_for_debt: what others have paid is lost",
-        at: "take_back_for_debt",
-        edit: Edit::Replace("taken - debt.claim(taken)", "debt.claim(taken) & 0"),
+        name: "pay_with_free: what others have paid is not released again",
+        at: "pay_with_free",
+        edit: Edit::Replace("(taken, waitlist.debt.claim(taken))", "waitlist.debt.claim(taken); (taken, taken)"),
     },
     Change {
         name: "reduce: DEBT set before the debt is written",
         at: "reduce 2",
         edit: Edit::Replace(
-            "waitlist.debt.add(owed);\n            paid = self.settle(waitlist, owed)",
-            "paid = self.settle(waitlist, owed);\n            waitlist.debt.add(owed)",
+            "waitlist.debt.add(owed);\n            paid = self.settle(waitlist, owed, &mut wakes)",
+            "paid = self.settle(waitlist, owed, &mut wakes);\n            waitlist.debt.add(owed)",
         ),
     },
     Change {
         name: "reduce: no settlement",
         at: "reduce 3",
-        edit: Edit::Replace("self.settle(waitlist, owed)", "0"),
+        edit: Edit::Replace("self.settle(waitlist, owed, &mut wakes)", "0"),
     },
     Change {
         name: "finish_acquire: told as serves though there can never be that many",
