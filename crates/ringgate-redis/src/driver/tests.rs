@@ -1,0 +1,59 @@
+//! What a simulation cannot show: a machine that sleeps.
+
+use crate::script::{Granted, Reply, StoreError, Trip};
+use crate::suspension::SUSPENDED;
+use crate::{Link, SharedLimiter, StoreState};
+use core::future::Future;
+use core::pin::{Pin, pin};
+use core::task::{Context, Poll, Waker};
+use core::time::Duration;
+use ringgate::time::ManualClock;
+use ringgate::{Limiter, Rate};
+
+/// Each answer brings one request. The first lies there until the machine wakes.
+struct Way;
+
+impl Link for Way {
+    async fn trip(&mut self, _: &Trip) -> Result<Reply, StoreError> {
+        SUSPENDED.set(Duration::from_secs(3_600));
+        let windows = vec![Granted { amount: 1, used: 1, wanted: 0 }];
+        Ok(Reply {
+            epoch: 1,
+            now: 1_000_000_000,
+            steps: 0,
+            paused: 0,
+            quiet: 0,
+            retry: Some(0),
+            processes: 1,
+            slots: 0,
+            slots_wanted: 0,
+            slots_fair: 0,
+            fallback: 0,
+            windows,
+        })
+    }
+}
+
+fn poll<F: Future>(future: Pin<&mut F>) -> Poll<F::Output> {
+    future.poll(&mut Context::from_waker(Waker::noop()))
+}
+
+/// The next look at the clocks came after the grant.
+#[test]
+fn an_answer_that_had_lain_there_while_the_machine_slept_was_granted() {
+    let clock = ManualClock::new();
+    clock.advance(Duration::from_secs(1_000));
+    let limits = Limiter::builder().rate(Rate::per_minute(60)).clock(clock.clone());
+    let (limiter, driver) = SharedLimiter::builder(limits, "tests", "sleep").driver(Way).unwrap();
+    let (mut driver, mut call) = (pin!(driver.run()), pin!(limiter.acquire()));
+    assert!(poll(call.as_mut()).is_pending());
+    assert!(poll(driver.as_mut()).is_pending());
+    assert!(matches!(limiter.status().store, StoreState::Away(_)));
+    assert_eq!(limiter.remaining(), 0);
+    assert!(poll(call.as_mut()).is_pending());
+    // The next trip is another one.
+    clock.advance(Duration::from_secs(1));
+    assert!(poll(driver.as_mut()).is_pending());
+    assert!(limiter.status().is_connected());
+    assert!(matches!(poll(call.as_mut()), Poll::Ready(Ok(_))));
+}
