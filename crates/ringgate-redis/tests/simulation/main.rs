@@ -7,17 +7,20 @@
 //! admissions.
 
 mod busy;
+mod elsewhere;
 mod faults;
 mod ledger;
 #[allow(dead_code, reason = "other tests use all of it")]
 #[path = "../common/model.rs"]
 mod model;
 mod network;
+mod pauses;
 mod process;
 #[path = "../common/random.rs"]
 mod random;
 mod scene;
 mod tasks;
+mod wakers;
 mod world;
 
 use network::Seen;
