@@ -54,11 +54,11 @@ fn a_call_never_lined_up_at_a_semaphore_that_others_kept_full() {
     let shared = Arc::new(Semaphore::new(2));
     let each = vec![limits().semaphore(Arc::clone(&shared)), limits().semaphore(shared)];
     let mut scene = scene(each);
-    let takes = Duration::from_millis(400);
+    let takes = seconds(1);
     (0..20).for_each(|_| scene.call(0, Plan { takes, ..PLAN }));
     scene.pass(SECOND / 2);
     scene.call(1, PLAN);
-    for _ in 0..100 {
+    for _ in 0..150 {
         scene.pass(SECOND / 10);
         while scene.open(0) < 20 {
             scene.call(0, Plan { takes, ..PLAN });
