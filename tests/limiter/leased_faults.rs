@@ -238,7 +238,7 @@ fn a_time_of_before_a_jump_was_told() {
 /// It was told as a length, and added to a time that was read before: whoever stood still in between found a pause that was longer.
 #[test]
 fn the_end_of_a_pause_moved_with_each_look() {
-    let scene = scene(rate(10));
+    let mut scene = scene(rate(10));
     assert_eq!(scene.lessee.paused_until(), None);
     let until = scene.after(s(9));
     scene.limiter.pause_until(until);
@@ -254,6 +254,9 @@ fn the_end_of_a_pause_moved_with_each_look() {
     scene.limiter.pause_until(Timestamp::MAX);
     assert_eq!(scene.lessee.paused_until(), Some(Timestamp::MAX));
     scene.limiter.resume_over(s(60));
+    scene.grant(0, 5);
+    assert!(scene.tries());
+    assert!(scene.limiter.paused_for().is_some());
     assert_eq!(scene.lessee.paused_until(), None);
 }
 
