@@ -1,7 +1,9 @@
 //! The one who grants leases to a limiter.
 
+mod needs;
+
 use super::Limiter;
-use super::leased_limit::{Demand, LeasedLimit};
+use super::leased_limit::LeasedLimit;
 use super::permit::LimiterTime;
 use super::rouser::Rouser;
 use crate::limiter_core::{Core, Leased, Leasing};
@@ -66,6 +68,7 @@ struct Granting {
     by: Granter,
     /// As it was set. In force from each grant on until it is told.
     mark: u64,
+    newest: Option<u64>,
 }
 
 struct Slots {
@@ -82,7 +85,8 @@ impl Lessee {
         slots: Option<(usize, Arc<Semaphore>)>,
     ) -> Self {
         let limits = leasing.limits().iter().map(LeasedLimit::of).collect();
-        let granting = granters.into_iter().map(|by| Granting { by, mark: 0 }).collect();
+        let granting =
+            granters.into_iter().map(|by| Granting { by, mark: 0, newest: None }).collect();
         let slots = slots.map(|(most, permits)| Slots { most, permits, granted: 0 });
         let seen = core.time().now();
         Self { core, leasing, limits, granting, slots, seen }
@@ -134,20 +138,39 @@ impl Lessee {
     ///
     /// # Panics
     ///
-    /// Only if a waker it calls panics; by then the lease is granted.
+    /// Only if a waker it calls panics; by then the lease is granted, and [`newest_lease`](Self::newest_lease) tells its number.
     pub fn grant(&mut self, n: usize, amount: u64, until: Timestamp) -> Option<u64> {
         let now = self.now();
         let has_jumped = self.notice_jump(now);
         let leased = self.leasing.limits().get(n)?;
         let longest = now.saturating_add(leased.kept().max(LONGEST_LEASE));
         let until = until.min(if has_jumped { now } else { longest });
-        let Granting { by, mark } = self.granting.get_mut(n)?;
+        let Granting { by, mark, newest } = self.granting.get_mut(n)?;
         let number = leased.leases().grant(by, amount.min(leased.rule().limit()), until)?;
+        *newest = Some(number);
         leased.set_not_before(None);
         leased.leases().set_mark(*mark);
         // MUTANTS: leases grant 3
         self.core.look_for_leases_again();
         Some(number)
+    }
+
+    /// The number of the last lease of limit `n` that was granted, also if a waker has panicked then; `None` if there was none.
+    ///
+    /// ```
+    /// use ringgate::{Limiter, Rate};
+    /// use std::time::Duration;
+    ///
+    /// let (_, mut lessee) = Limiter::builder().rate(Rate::per_minute(60)).build_leased()?;
+    /// assert_eq!(lessee.newest_lease(0), None);
+    /// let until = lessee.now().saturating_add(Duration::from_secs(5));
+    /// let number = lessee.grant(0, 3, until);
+    /// assert_eq!(lessee.newest_lease(0), number);
+    /// # Ok::<(), ringgate::BuildLeasedError>(())
+    /// ```
+    #[must_use]
+    pub fn newest_lease(&self, n: usize) -> Option<u64> {
+        self.granting.get(n)?.newest
     }
 
     /// What could be used of limit `n` now.
@@ -246,52 +269,7 @@ impl Lessee {
         leased.map_or(0, |(leased, granting)| leased.leases().held(&granting.by, self.now()))
     }
 
-    // ---- what is needed ------------------------------------------------------------------------
-
-    /// What calls need of limit `n`. It forgets what was [tried](Demand::tried).
-    pub fn demand(&mut self, n: usize) -> Demand {
-        let Some(leased) = self.limit(n) else { return Demand::default() };
-        let (in_line, tried) = leased.demand().in_line_and_tried();
-        let first = self.leasing.first_needs(n, self.now());
-        Demand { first: first.min(in_line), in_line, tried }
-    }
-
-    /// How many calls were refused for lack of a leased slot, at once or at the end of their timeout, since the last look. It forgets them.
-    /// Those do not count that a slot would not have helped: all that the builder has were granted and in use.
-    pub fn slots_tried(&mut self) -> usize {
-        usize::try_from(self.leasing.take_slots_tried()).unwrap_or(usize::MAX)
-    }
-
-    /// How long the first call in line has waited; `None` if none is in line. Who that is, is told as by [`demand`](Self::demand); zero
-    /// while nobody is known to be.
-    #[must_use]
-    pub fn waited(&self) -> Option<Duration> {
-        if self.waiters() == 0 {
-            return None;
-        }
-        let now = self.now();
-        let since = self.leasing.first_since(now).unwrap_or(now);
-        Some(now.saturating_duration_since(since))
-    }
-
-    /// How many calls are in line.
-    #[must_use]
-    pub fn waiters(&self) -> usize {
-        usize::try_from(self.core.waiters()).unwrap_or(usize::MAX)
-    }
-
-    /// How long the limiter is still paused or stopped, as [`Limiter::paused_for`]; `None` also in a ramp, where each call waits only for the one
-    /// before it.
-    #[must_use]
-    pub fn paused_for(&self) -> Option<Duration> {
-        self.core.paused_for().filter(|_| self.core.is_before_a_ramp())
-    }
-
-    /// How many calls are in flight; 0 if they are not limited: nobody counts them then.
-    #[must_use]
-    pub fn in_flight(&self) -> usize {
-        usize::try_from(self.core.in_flight()).unwrap_or(usize::MAX)
-    }
+    // ---- what has changed (what is needed: `needs.rs`) -----------------------------------------
 
     /// [`changed`](Self::changed) completes when less than this is left of limit `n`: once, and again after the next
     /// [grant](Self::grant) of it or the next call of this. 0, as at first, is never.

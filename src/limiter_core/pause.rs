@@ -230,7 +230,8 @@ impl Pause {
         &self,
         clock: &Watched<impl Fn() -> Timestamp, impl Fn()>,
     ) -> bool {
-        let is_ramp = |paused: Paused| paused.kind == Kind::Ramp;
+        // One without an end is none: nobody goes.
+        let is_ramp = |paused: Paused| paused.kind == Kind::Ramp && paused.until < Timestamp::MAX;
         let begins = || self.ramp.has_begun(self.read(clock).own);
         self.look(clock).is_some_and(|paused| !is_ramp(paused) || !begins())
     }

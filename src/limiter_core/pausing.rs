@@ -100,6 +100,11 @@ impl Core {
         Some(Duration::from_nanos(left.max(1)))
     }
 
+    /// Until when it is paused, by the clock.
+    pub(crate) fn paused_until(&self) -> Option<Timestamp> {
+        self.pause.look(&self.watched()).map(|paused| paused.until)
+    }
+
     /// Until when it is paused, whatever the other limits say.
     pub(super) fn paused(&self) -> Option<NotUntil> {
         self.pause.look(&self.watched()).map(NotUntil::by_pause)

@@ -51,6 +51,19 @@ impl Core {
         Some(leased.map_or(free, |leased| free.min(u64::try_from(leased).unwrap_or(u64::MAX))))
     }
 
+    /// How many calls may go together by what is not leased: permits of the shared semaphore, and one at a time in a ramp.
+    pub(crate) fn may_go_beside_leases(&self) -> u64 {
+        let permits = self.concurrency().shared().map_or(usize::MAX, |shared| {
+            // One at least has been granted and not been claimed, by a call of any limiter.
+            shared.available_permits().max(usize::from(shared.has_unclaimed()))
+        });
+        let permits = u64::try_from(permits).unwrap_or(u64::MAX);
+        // A look clears one that is over.
+        let is_ramp = || self.pause.is_ramp();
+        let in_ramp = is_ramp() && (self.paused_until().is_some() || is_ramp());
+        if in_ramp { permits.min(1) } else { permits }
+    }
+
     /// Whether there would be a slot if more were granted.
     pub(super) fn lacks_leased_slots(&self) -> bool {
         let leased = self.concurrency().leased();

@@ -158,6 +158,41 @@ fn a_try_that_lacked_a_slot_left_no_trace() {
     assert_eq!(scene.lessee.slots_tried(), 0);
 }
 
+/// The granter asked for all in line, of which none could go.
+#[test]
+fn leases_were_granted_for_calls_that_waited_for_something_else() {
+    let shared = Arc::new(Semaphore::new(2));
+    let mut scene = scene(|builder| rate(100)(builder).semaphore(Arc::clone(&shared)));
+    assert_eq!(scene.lessee.may_go(), 2);
+    let mut held = vec![shared.try_acquire().unwrap(), shared.try_acquire().unwrap()];
+    assert_eq!(scene.lessee.may_go(), 0);
+    scene.grant(0, 5);
+    let mut calls = [scene.waits(0), scene.waits(0)];
+    drop(held.pop());
+    // Granted to a call that has yet to claim it.
+    assert_eq!((shared.available_permits(), scene.lessee.may_go()), (0, 1));
+    let Poll::Ready(Ok(permit)) = poll_once(calls[0].as_mut()) else { panic!("it waits") };
+    assert_eq!(scene.lessee.may_go(), 0);
+    drop((permit, held, calls));
+    assert_eq!(scene.lessee.may_go(), 2);
+    scene.limiter.resume_over(s(60));
+    assert_eq!(scene.lessee.may_go(), 1);
+    scene.clock.advance(s(60));
+    assert_eq!(scene.lessee.may_go(), 2);
+}
+
+#[test]
+fn in_a_slow_start_leases_were_granted_for_the_whole_line() {
+    let scene = scene(rate(100));
+    assert_eq!(scene.lessee.may_go(), usize::MAX);
+    scene.limiter.pause_then_ramp(s(5), s(60));
+    assert_eq!(scene.lessee.may_go(), 1);
+    scene.clock.advance(s(64));
+    assert_eq!(scene.lessee.may_go(), 1);
+    scene.clock.advance(s(1));
+    assert_eq!(scene.lessee.may_go(), usize::MAX);
+}
+
 // ---- time --------------------------------------------------------------------------------------------
 
 /// Its end was a time of before the jump.
@@ -198,6 +233,31 @@ fn a_time_of_before_a_jump_was_told() {
     scene.clock.set(Timestamp::ZERO);
     assert_eq!(scene.unused(0), []);
     assert_eq!(scene.limiter.try_acquire().unwrap_err().retry_after(), None);
+}
+
+/// It was told as a length, and added to a time that was read before: whoever stood still in between found a pause that was longer.
+#[test]
+fn the_end_of_a_pause_moved_with_each_look() {
+    let mut scene = scene(rate(10));
+    assert_eq!(scene.lessee.paused_until(), None);
+    let until = scene.after(s(9));
+    scene.limiter.pause_until(until);
+    for _ in 0..9 {
+        assert_eq!(scene.lessee.paused_until(), Some(until));
+        scene.clock.advance(s(1));
+    }
+    assert_eq!(scene.lessee.paused_until(), None);
+    // The steps of a slow start are no pause, and what is before them is.
+    scene.limiter.pause_then_ramp(s(9), s(60));
+    assert_eq!(scene.lessee.paused_until(), Some(scene.after(s(9))));
+    scene.clock.advance(s(9));
+    scene.limiter.pause_until(Timestamp::MAX);
+    assert_eq!(scene.lessee.paused_until(), Some(Timestamp::MAX));
+    scene.limiter.resume_over(s(60));
+    scene.grant(0, 5);
+    assert!(scene.tries());
+    assert!(scene.limiter.paused_for().is_some());
+    assert_eq!(scene.lessee.paused_until(), None);
 }
 
 // ---- what is told ------------------------------------------------------------------------------------
@@ -287,6 +347,23 @@ fn a_panic_of_the_granters_waker_used_up_what_the_call_had_taken() {
         assert_eq!((scene.unused(0), scene.unused(1)), (vec![(1, 1)], vec![(1, 30)]));
         assert_eq!((scene.limiter.available_permits(), scene.lessee.in_flight()), (2, 0));
     }
+}
+
+/// It was lost with the panic, and nothing that came back of that lease could be told.
+#[test]
+fn a_panic_of_a_calls_waker_hid_the_number_of_the_lease() {
+    let mut scene = scene(tokens(100));
+    let mut call = scene.waits(30);
+    assert!(poll_with(call.as_mut(), &Waker::from(Arc::new(Panics))).is_pending());
+    assert_eq!(scene.lessee.newest_lease(0), None);
+    let granted = catch_unwind(AssertUnwindSafe(|| scene.grant(0, 40)));
+    assert!(granted.is_err());
+    assert_eq!((scene.lessee.newest_lease(0), scene.lessee.left(0)), (Some(1), 40));
+    assert!(goes(&mut call));
+    assert_eq!(scene.lessee.reclaim(0, 10), 10);
+    assert_eq!(scene.unused(0), [(1, 10)]);
+    // None was granted.
+    assert_eq!((scene.grant(0, 0), scene.lessee.newest_lease(0)), (None, Some(1)));
 }
 
 /// One that panics when it is told to.

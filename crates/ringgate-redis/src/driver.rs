@@ -12,6 +12,7 @@ mod pauses;
 mod plan;
 mod share;
 mod take;
+mod wakers;
 
 use crate::batch::Flow;
 use crate::link::{Link, News};
@@ -230,7 +231,7 @@ impl<L: Link> Driver<L> {
                 Plan::Over => break,
             }
         }
-        self.status.send_modify(|status| status.has_left = true);
+        self.tell(|status| status.has_left = true);
     }
 
     /// A first trip, which tells whether the store can be used.
@@ -251,9 +252,10 @@ impl<L: Link> Driver<L> {
         let trip = self.session.begin(now, &demand, &mut self.unused, next_epoch);
         self.began = Some(now);
         self.joined = true;
-        self.status.send_modify(|status| status.trips += 1);
+        self.tell(|status| status.trips += 1);
         let answer = self.ask(&trip, now).await;
-        self.now = self.now.max(micros(self.lessee.now()));
+        // An answer may have lain there while the machine slept.
+        self.look_at_clocks();
         match answer {
             Ok(reply) => self.take(&trip, &reply),
             Err(error) => self.fail(error),
@@ -378,6 +380,9 @@ fn timestamp(micros: u64) -> Timestamp {
 fn count(number: usize) -> u64 {
     u64::try_from(number).unwrap_or(u64::MAX)
 }
+
+#[cfg(test)]
+mod tests;
 
 /// Omits the link.
 impl<L> fmt::Debug for Driver<L> {

@@ -9,10 +9,19 @@ pub(crate) struct Suspension {
     own: Instant,
 }
 
+#[cfg(test)]
+thread_local! {
+    /// So long was the machine suspended, in a test.
+    pub(crate) static SUSPENDED: core::cell::Cell<Duration> = const { core::cell::Cell::new(Duration::ZERO) };
+}
+
 impl Suspension {
     #[expect(clippy::disallowed_methods, reason = "two clocks are compared, no time is told")]
     pub(crate) fn new() -> Self {
-        Self { wall: SystemTime::now(), own: Instant::now() }
+        let wall = SystemTime::now();
+        #[cfg(test)]
+        let wall = wall + SUSPENDED.get();
+        Self { wall, own: Instant::now() }
     }
 
     /// By how much the wall clock has gone ahead of the other one since the last look: suspended for so long, or set forwards.

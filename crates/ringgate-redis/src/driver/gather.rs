@@ -93,12 +93,13 @@ impl<L: Link> Driver<L> {
         Ask { least, need, want: target.min(window.limit).saturating_sub(left).max(need) }
     }
 
-    /// What calls in line need of it: of those for which there may be slots, about.
+    /// What calls in line need of it: of those that could go together, about.
     pub(super) fn need_of(&self, window: &super::Window) -> u64 {
         let slots = if self.lacks_slots() { self.slots_needed() } else { 0 };
-        let calls = slots.max(self.slots).saturating_sub(self.in_flight).max(1);
-        let limits_slots = self.session.terms().slots.is_some() && calls < self.waiters;
-        let part = if limits_slots {
+        let by_slots = slots.max(self.slots).saturating_sub(self.in_flight).max(1);
+        let has_slots = self.session.terms().slots.is_some();
+        let calls = if has_slots { by_slots.min(self.may_go()) } else { self.may_go() };
+        let part = if calls < self.waiters {
             let part = u128::from(window.in_line) * u128::from(calls) / u128::from(self.waiters);
             u64::try_from(part).unwrap_or(u64::MAX)
         } else {

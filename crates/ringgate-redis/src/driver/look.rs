@@ -12,13 +12,7 @@ const SHORTEST_SUSPENSION: Duration = Duration::from_millis(250);
 
 impl<L: Link> Driver<L> {
     pub(super) fn look(&mut self) {
-        let now = micros(self.lessee.now());
-        let lease = Duration::from_micros(self.settings.lease);
-        let was_suspended = self.suspension.look() >= lease.max(SHORTEST_SUSPENSION);
-        if now < self.now || was_suspended {
-            self.forget_times();
-        }
-        self.now = now;
+        let now = self.look_at_clocks();
         self.waiters = count(self.lessee.waiters());
         self.in_flight = count(self.lessee.in_flight());
         let mut was_used = false;
@@ -41,6 +35,18 @@ impl<L: Link> Driver<L> {
             }
         }
         self.look_at_share();
+    }
+
+    /// Reads them. If one tells that leases would last too long, all of them end, and an answer that was waited for is not taken.
+    pub(super) fn look_at_clocks(&mut self) -> u64 {
+        let now = micros(self.lessee.now());
+        let lease = Duration::from_micros(self.settings.lease);
+        let was_suspended = self.suspension.look() >= lease.max(SHORTEST_SUSPENSION);
+        if now < self.now || was_suspended {
+            self.forget_times();
+        }
+        self.now = now;
+        now
     }
 
     /// Whether calls have taken any of it since the last look.
@@ -91,11 +97,6 @@ impl<L: Link> Driver<L> {
             window.left = self.lessee.left(n);
             window.flow.now_left(window.left);
         }
-    }
-
-    pub(super) fn set_slots(&mut self, slots: u64) {
-        self.slots = slots;
-        self.lessee.set_slots(usize::try_from(slots).unwrap_or(usize::MAX));
     }
 
     /// The most slots that may be in use: those that were set, and those of calls that went before or are about to go.

@@ -137,7 +137,7 @@ impl<L: Link> Driver<L> {
 
     /// What calls in line wait for that a trip may bring.
     pub(super) fn hunger(&self) -> Hunger {
-        if self.waiters == 0 || self.is_paused() || self.refuses {
+        if self.waiters == 0 || self.is_held_back() || self.refuses {
             return Hunger::default();
         }
         // Who has what the first needs asks for the others' when that has gone, unless more was refused before.
@@ -194,8 +194,14 @@ impl<L: Link> Driver<L> {
 
     pub(super) fn slots_needed(&self) -> u64 {
         let limit = self.session.terms().slots.unwrap_or(0);
-        let calls = self.in_flight.saturating_add(self.waiters);
+        let calls = self.in_flight.saturating_add(self.waiters.min(self.may_go()));
         calls.min(self.level()).min(limit).max(self.in_flight.min(limit))
+    }
+
+    /// How many calls in line could go while a lease lasts, about, if there were leases and slots. One at least asks: it lines up at a
+    /// shared semaphore only by its leases.
+    pub(super) fn may_go(&self) -> u64 {
+        super::count(self.lessee.may_go()).saturating_add(self.calls_ahead()).max(1)
     }
 
     /// Whether a call that does not wait was refused for lack of a slot, and another one would be.
@@ -287,6 +293,10 @@ impl<L: Link> Driver<L> {
             ends.for_each(|&ends| next.at(ends));
             if let Some(over) = self.pause_ends() {
                 next.at(over);
+            }
+            let turn = self.next_turn().map(|turn| turn.saturating_sub(self.lead()));
+            if let Some(turn) = turn.filter(|&turn| turn > self.now) {
+                next.at(turn);
             }
         }
         if self.limits.iter().any(|window| window.left > 0) {

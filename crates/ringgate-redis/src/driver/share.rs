@@ -1,7 +1,7 @@
 //! While the store is away: leases from the process's own share.
 
 use super::plan::Earliest;
-use super::{Driver, timestamp};
+use super::{Driver, count, wakers};
 use crate::ledger::Ledger;
 use crate::link::Link;
 
@@ -50,7 +50,7 @@ impl<L: Link> Driver<L> {
             self.set_slots(part(slots));
         }
         self.share = Some(Share { ledgers, ends: fallback.ends, wake: None });
-        self.status.send_modify(|status| status.is_share = true);
+        self.tell(|status| status.is_share = true);
         self.serve();
     }
 
@@ -59,7 +59,7 @@ impl<L: Link> Driver<L> {
         if self.share.take().is_some() {
             self.set_slots(0);
             self.reclaim_all();
-            self.status.send_modify(|status| status.is_share = false);
+            self.tell(|status| status.is_share = false);
         }
     }
 
@@ -69,7 +69,9 @@ impl<L: Link> Driver<L> {
         let rooms: Vec<u64> = (0..share.ledgers.len()).map(|n| self.room(&mut share, n)).collect();
         share.wake = None;
         let has_slot = self.session.terms().slots.is_none() || self.in_flight < self.slots;
-        if self.waiters > 0 && has_slot && !self.is_paused() {
+        // What it grants itself counts, used or not: nothing while none could go.
+        let may_go = self.lessee.may_go() > 0 && !self.is_held_back();
+        if self.waiters > 0 && has_slot && may_go {
             let fits = |n: usize| self.limits[n].need().least <= rooms[n];
             if (0..rooms.len()).all(fits) {
                 self.serve_line(&mut share, &rooms);
@@ -97,7 +99,8 @@ impl<L: Link> Driver<L> {
 
     fn serve_line(&mut self, share: &mut Share, rooms: &[u64]) {
         let free = self.slots.saturating_sub(self.in_flight);
-        let all_go = self.session.terms().slots.is_none() || free >= self.waiters;
+        let has_slots = self.session.terms().slots.is_none() || free >= self.waiters;
+        let all_go = has_slots && count(self.lessee.may_go()) >= self.waiters;
         for (n, room) in rooms.iter().enumerate() {
             let need = self.limits[n].need();
             let amount = if all_go { need.need } else { need.least };
@@ -116,7 +119,7 @@ impl<L: Link> Driver<L> {
 
     fn grant_itself(&mut self, share: &mut Share, n: usize, amount: u64) {
         let until = self.now.saturating_add(self.settings.lease);
-        if amount > 0 && self.lessee.grant(n, amount, timestamp(until)).is_some() {
+        if amount > 0 && wakers::grant(&mut self.lessee, n, amount, until).is_some() {
             share.ledgers[n].grant(self.now, amount);
             let window = &mut self.limits[n];
             window.leased(until);

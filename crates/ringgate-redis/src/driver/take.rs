@@ -1,6 +1,6 @@
 //! What an answer changes, and what none does.
 
-use super::{Asked, Driver, timestamp};
+use super::{Asked, Driver, timestamp, wakers};
 use crate::link::Link;
 use crate::script::{Reply, StoreError, Trip};
 use crate::status::StoreState;
@@ -19,16 +19,19 @@ const LIVE_LEASES: usize = 7;
 impl<L: Link> Driver<L> {
     pub(super) fn take(&mut self, trip: &Trip, reply: &Reply) -> Result<(), StoreError> {
         let now = self.read_clock();
+        if self.session.epoch().is_some_and(|epoch| epoch != reply.epoch) {
+            // It may have forgotten the pause.
+            self.told_pause = None;
+        }
         let Some(began) = self.session.complete(now, trip.seq, reply) else {
-            let error = (ErrorKind::Io, "the clock has gone back");
+            let error = (ErrorKind::Io, "the clock has gone back, or has stood still");
             return self.fail(StoreError::Away(error.into()));
         };
         self.end_share();
         (self.failures, self.retry_at, self.pushed) = (0, 0, None);
         self.took = now.saturating_sub(began);
         if self.refuses {
-            self.refuses = false;
-            self.lessee.refuse_all(false);
+            self.refuse_all(false);
         }
         self.processes = reply.processes.max(1);
         self.take_slots(trip, reply, began);
@@ -44,7 +47,7 @@ impl<L: Link> Driver<L> {
         let is_slow = self.took >= self.settings.lease;
         self.back_off(is_slow);
         let is_late = self.late_answers >= LATE_ANSWERS;
-        self.status.send_modify(|status| {
+        self.tell(|status| {
             status.store = if is_late { StoreState::Late } else { StoreState::Connected };
             status.epoch = Some(epoch);
             status.processes = reply.processes;
@@ -85,7 +88,7 @@ impl<L: Link> Driver<L> {
             let amount = if has_strays { 0 } else { granted.amount.min(want) };
             // Calls in line take of it at once.
             let mut all = self.lessee.left(n);
-            if let Some(lease) = self.lessee.grant(n, amount, timestamp(until)) {
+            if let Some(lease) = wakers::grant(&mut self.lessee, n, amount, until) {
                 self.session.leased(n, lease);
                 window.leased(until);
                 all = all.saturating_add(amount);
@@ -192,17 +195,20 @@ impl<L: Link> Driver<L> {
         self.failures = self.failures.saturating_add(1);
         let is_temporary = may_pass(&error);
         let waits = if is_temporary {
+            if self.refuses {
+                // What it refused for may be over: calls wait, or use the share.
+                self.refuse_all(false);
+            }
             let longest = self.heartbeat().min(2_000_000);
             (FIRST_RETRY << self.failures.min(12)).min(longest)
         } else {
-            self.refuses = true;
-            self.lessee.refuse_all(true);
+            self.refuse_all(true);
             self.heartbeat()
         };
         self.retry_at = now.saturating_add(self.random.spread(waits));
         let error = Arc::new(error);
         let told = Arc::clone(&error);
-        self.status.send_modify(|status| {
+        self.tell(|status| {
             status.failed_trips += 1;
             status.store =
                 if is_temporary { StoreState::Away(told) } else { StoreState::Failed(told) };

@@ -154,3 +154,25 @@ fn calls_that_do_not_wait_never_had_a_slot() {
     }
     assert_eq!(scene.open(0), 2);
 }
+
+/// They were refused until the next answer, which did not come.
+#[test]
+fn calls_were_refused_after_the_cause_of_it_had_gone() {
+    let share = WhileAway::Share { after: Duration::ZERO, lasts: seconds(600) };
+    for while_away in [WhileAway::Wait, share] {
+        let build = |builder: SharedLimiterBuilder| builder.while_away(while_away).assume_unused();
+        let mut scene = Scene::new(1, &slots(4), Vec::new(), None, build);
+        scene.call(0, long(600));
+        scene.pass(SECOND);
+        scene.network.borrow_mut().fails = Some(|| StoreError::Foreign);
+        scene.pass(10 * SECOND);
+        assert!(matches!(scene.limiter(0).status().store, StoreState::Failed(_)));
+        scene.network.borrow_mut().down_until = u64::MAX;
+        scene.pass(60 * SECOND);
+        assert!(matches!(scene.limiter(0).status().store, StoreState::Away(_)));
+        scene.call(0, PLAN);
+        scene.pass(SECOND);
+        let waits = u64::from(while_away == WhileAway::Wait);
+        assert_eq!((scene.open(0), scene.counts[0].refused.get()), (1 + waits, 0));
+    }
+}

@@ -7,6 +7,7 @@
 //! admissions.
 
 mod busy;
+mod elsewhere;
 mod faults;
 mod leaving;
 mod ledger;
@@ -14,11 +15,13 @@ mod ledger;
 #[path = "../common/model.rs"]
 mod model;
 mod network;
+mod pauses;
 mod process;
 #[path = "../common/random.rs"]
 mod random;
 mod scene;
 mod tasks;
+mod wakers;
 mod world;
 
 use network::Seen;

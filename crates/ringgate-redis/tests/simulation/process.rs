@@ -27,6 +27,8 @@ pub(crate) struct Process {
     pub(crate) clock: ManualClock,
     /// How often the driver or a call has begun to sleep.
     pub(crate) sleeps: Arc<AtomicU64>,
+    /// So many ns pass before each reading of the clock: the thread stands still.
+    pub(crate) stalls: Arc<AtomicU64>,
     pub(crate) tasks: Tasks,
     pub(crate) contact: Rc<Cell<u64>>,
     pub(crate) cut_until: Rc<Cell<u64>>,
@@ -38,10 +40,15 @@ pub(crate) struct Process {
 struct Counted {
     clock: ManualClock,
     sleeps: Arc<AtomicU64>,
+    stalls: Arc<AtomicU64>,
 }
 
 impl Clock for Counted {
     fn now(&self) -> Timestamp {
+        let stalls = self.stalls.load(Ordering::Relaxed);
+        if stalls > 0 {
+            self.clock.advance(Duration::from_nanos(stalls));
+        }
         self.clock.now()
     }
 
@@ -77,12 +84,13 @@ impl Process {
         // Its clock has another beginning.
         clock.set(Timestamp::from_nanos((1 << 40) + random.up_to(1 << 50)));
         let sleeps = Arc::<AtomicU64>::default();
+        let stalls = Arc::<AtomicU64>::default();
         let contact = Rc::new(Cell::new(network.borrow().time.get()));
         let cut_until = Rc::new(Cell::new(0));
         let way = Way::new(network, &contact, &cut_until);
-        let builder =
-            builder(limits.clock(Counted { clock: clock.clone(), sleeps: Arc::clone(&sleeps) }))
-                .seed(random.next());
+        let (by, sleeps_of, stalls_of) = (clock.clone(), Arc::clone(&sleeps), Arc::clone(&stalls));
+        let counted = Counted { clock: by, sleeps: sleeps_of, stalls: stalls_of };
+        let builder = builder(limits.clock(counted)).seed(random.next());
         let (limiter, driver) = builder.driver(way).unwrap();
         let mut tasks = Tasks::default();
         tasks.spawn(driver.run());
@@ -91,6 +99,7 @@ impl Process {
             limiter,
             clock,
             sleeps,
+            stalls,
             tasks,
             contact,
             cut_until,

@@ -41,16 +41,27 @@ impl Scene {
         slots: Option<usize>,
         build: impl Fn(SharedLimiterBuilder) -> SharedLimiterBuilder,
     ) -> Self {
+        let each = vec![limits.clone(); usize::try_from(processes).unwrap()];
+        Self::of(each, limited, slots, build)
+    }
+
+    /// Of processes that differ in what is not shared.
+    pub(crate) fn of(
+        each: Vec<LimiterBuilder>,
+        limited: Vec<Limited>,
+        slots: Option<usize>,
+        build: impl Fn(SharedLimiterBuilder) -> SharedLimiterBuilder,
+    ) -> Self {
         let mut random = Random::new(7);
         let time = Rc::new(Cell::new(1_790_000_000_000_000));
         let builder = |limits| build(SharedLimiter::builder(limits, "tests", "scene"));
-        let terms = builder(limits.clone()).terms().unwrap();
+        let terms = builder(each[0].clone()).terms().unwrap();
         let mut network = Network::new(3, terms, Rc::clone(&time));
         network.delay = 400;
         let network = Rc::new(RefCell::new(network));
         let ledger = Rc::new(RefCell::new(Ledger::new(limited, slots, Rc::clone(&time))));
-        let process = |id| Process::new(id, builder, limits.clone(), &network, &mut random);
-        let processes: Vec<_> = (0..processes).map(process).collect();
+        let process = |(id, limits)| Process::new(id, builder, limits, &network, &mut random);
+        let processes: Vec<_> = (0..).zip(each).map(process).collect();
         let counts = processes.iter().map(|_| Rc::default()).collect();
         Self { time, network, ledger, processes, counts, random }
     }

@@ -1,6 +1,7 @@
 //! Futures that are polled when they were woken, one at a time, in an order that a seed decides.
 
 use crate::random::Random;
+use std::cell::Cell;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -14,6 +15,15 @@ impl Wake for Flag {
     fn wake(self: Arc<Self>) {
         self.0.store(true, Ordering::SeqCst);
     }
+}
+
+thread_local! {
+    static IS_POLLING: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Whether a task is polled on this thread.
+pub(crate) fn is_polling() -> bool {
+    IS_POLLING.get()
 }
 
 struct Task {
@@ -45,7 +55,10 @@ impl Tasks {
         let task = &mut self.0[index];
         task.flag.0.store(false, Ordering::SeqCst);
         let waker = Waker::from(Arc::clone(&task.flag));
-        if task.future.as_mut().poll(&mut Context::from_waker(&waker)).is_ready() {
+        IS_POLLING.set(true);
+        let polled = task.future.as_mut().poll(&mut Context::from_waker(&waker));
+        IS_POLLING.set(false);
+        if polled.is_ready() {
             drop(self.0.swap_remove(index));
         }
         true
