@@ -27,9 +27,11 @@
 //! monotonic clock, from before it was asked for, and is looked at by each call.
 //!
 //! What does not hold: two stores that both take themselves for the primary grant twice (`min-replicas-to-write`), and so does one
-//! that runs on while its keys are deleted or evicted (`noeviction`: they all have a time to live). A step of the store's clock is
+//! that runs on while its keys are deleted or evicted (`noeviction`: they all have a time to live), unless the first that comes then is a process
+//! with an answer of shortly before. A step of the store's clock is
 //! noticed by the next trip of a process that has had an answer since the last step; if another one comes first, one forwards is believed.
-//! Calls in flight of a process that is cut off for longer than its time to live do not count against the slots of others. While a machine is
+//! Calls in flight count against the slots of others for as long as their process reaches the store, also if the store has told it of fewer; those of a
+//! process that is cut off for longer than its time to live do not. While a machine is
 //! suspended its monotonic clock may stand still: the driver notices that by the wall clock, and takes all leases out of use; a call that is begun
 //! between the wake and the driver's look still goes with an old one.
 //!
