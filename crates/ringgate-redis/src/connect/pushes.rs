@@ -28,9 +28,9 @@ impl Pushes {
     /// What is for others wakes nobody.
     pub(super) fn push(&self, push: &PushInfo) {
         if push.kind == PushKind::SUnsubscribe {
-            // ORDERING: Release, both; pair with the swaps in `has_ended` and `news`. Who waits asks, by another connection.
+            // ORDERING: Release, both; pair with the swaps in `has_ended` and `news`. It may have missed a pause, and asks, by another connection.
             self.ended.store(true, Ordering::Release);
-            self.room.store(true, Ordering::Release);
+            self.pause.store(true, Ordering::Release);
             self.any.notify_one();
             return;
         }

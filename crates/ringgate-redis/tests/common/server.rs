@@ -8,6 +8,9 @@ use std::time::Duration;
 
 const TMP: &str = env!("CARGO_TARGET_TMPDIR");
 
+/// Those that are there go on without the others.
+const NODES_ALONE: [&str; 2] = ["--cluster-require-full-coverage", "no"];
+
 pub(crate) struct Server {
     process: Option<Child>,
     port: u16,
@@ -28,7 +31,8 @@ impl Server {
     pub(crate) fn start_nodes(many: u16) -> Vec<Self> {
         let parts: Vec<_> = (0..many).map(|n| (n, free_port().to_string())).collect();
         let start = |(n, bus): &(u16, String)| {
-            let node = Self::start_with(&["--cluster-enabled", "yes", "--cluster-port", bus]);
+            let options = ["--cluster-enabled", "yes", "--cluster-port", bus];
+            let node = Self::start_with(&[&options[..], &NODES_ALONE].concat());
             let slot = |n| u32::from(n) * 16384 / u32::from(many);
             let _: () = node.ask(cmd("CLUSTER").arg("SET-CONFIG-EPOCH").arg(n + 1));
             let slots = (slot(*n), slot(n + 1) - 1);
@@ -93,6 +97,12 @@ impl Server {
             let _ = process.kill();
             let _ = process.wait();
         }
+    }
+
+    /// It stays, and answers nobody any more.
+    pub(crate) fn freeze(&self) {
+        let process = self.process.as_ref().unwrap().id().to_string();
+        assert!(Command::new("kill").args(["-STOP", &process]).status().unwrap().success());
     }
 
     /// Another one at the same port, without the first one's data.

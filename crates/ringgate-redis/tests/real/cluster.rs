@@ -8,7 +8,11 @@ use redis::cluster::ClusterClientBuilder;
 use redis::cmd;
 use ringgate_redis::script::key;
 use ringgate_redis::{SharedLimiter, SharedLimiterBuilder};
+use std::sync::Arc;
 use std::time::Duration;
+
+/// Longer than any test: nobody asks again by time meanwhile.
+const TEN_MINUTES: Duration = Duration::from_secs(600);
 
 /// By way of a node that has not got the limit.
 async fn connect(nodes: &[Server], builder: SharedLimiterBuilder) -> SharedLimiter {
@@ -57,7 +61,8 @@ fn is_elsewhere(limiter: &SharedLimiter, epoch: Option<u64>) -> bool {
 }
 
 /// Moves a slot with all that is in it.
-fn move_slot(nodes: &[Server], slot: u16) {
+fn move_slot(nodes: &[Server]) {
+    let slot = slot_of_the_limit(nodes);
     let id = |node: &Server| node.ask::<String>(cmd("CLUSTER").arg("MYID"));
     let from = nodes.iter().find(|node| owns(node, slot)).unwrap();
     let to = nodes.iter().find(|node| !owns(node, slot)).unwrap();
@@ -92,33 +97,61 @@ async fn in_a_cluster_two_processes_share_a_limit_exactly() {
 #[tokio::test]
 async fn in_a_cluster_those_who_wait_are_told() {
     let nodes = Server::start_nodes(3);
-    let connect = |limits| connect(&nodes, builder(limits).time_to_live(Duration::from_secs(600)));
+    let connect = |limits| connect(&nodes, builder(limits).time_to_live(TEN_MINUTES));
     let [first, second] = connect_two(connect, tokens()).await;
     pushes_arrive(&first, &second, || subscribers(&nodes)).await;
 }
 
-/// The state goes along, but another server cannot know whether it is the newest.
 #[tokio::test]
-async fn a_limit_whose_slot_moves_to_another_node_is_found_there() {
-    let nodes = Server::start_nodes(3);
+async fn a_node_that_does_not_answer_does_not_matter_to_limits_on_others() {
+    let mut nodes = Server::start_nodes(3);
     let slot = slot_of_the_limit(&nodes);
-    let connect = |limits| connect(&nodes, builder(limits).time_to_live(Duration::from_secs(600)));
+    let first = connect(&nodes, builder(scarce())).await;
+    let place = nodes.iter().position(|node| !owns(node, slot)).unwrap();
+    let other = nodes.remove(place);
+    other.freeze();
+    // The client sends the script to all nodes, and waits for all of them.
+    for node in &nodes {
+        node.ask::<()>(cmd("SCRIPT").arg("FLUSH"));
+    }
+    let second = connect(&nodes, builder(scarce())).await;
+    share_exactly(&first, &second).await;
+}
+
+/// The state goes along, but another server cannot know whether it is the newest. What was subscribed to is ended by a message that was taken for
+/// the answer to the next command: all calls were refused then.
+#[tokio::test]
+async fn a_limit_whose_slot_moves_while_a_call_begins_is_found_there() {
+    let nodes = Server::start_nodes(3);
+    let connect = |limits| connect(&nodes, builder(limits).time_to_live(TEN_MINUTES));
     let [first, second] = connect_two(connect, tokens()).await;
     let held = [soon(first.acquire()).await.unwrap(), soon(second.acquire()).await.unwrap()];
     until(|| subscribers(&nodes) == 2).await;
     let epoch = first.status().epoch;
-    move_slot(&nodes, slot);
-    // Both ask, and each finds it.
+    // Both look at what has come meanwhile only when they begin a call.
+    move_slot(&nodes);
     let calls = [&first, &second]
         .map(|limiter| tokio::spawn(limiter.call().input_tokens(1).acquire_owned()));
     until(|| [&first, &second].iter().all(|limiter| is_elsewhere(limiter, epoch))).await;
     assert_eq!(first.status().epoch, second.status().epoch);
-    assert!(first.status().is_quiet);
-    calls.iter().for_each(tokio::task::JoinHandle::abort);
-    // They hear of one another there, too.
+    assert!(first.status().is_quiet && second.status().is_quiet);
+    assert!(calls.iter().all(|call| !call.is_finished()));
+    drop(held);
+}
+
+/// Nobody listened where the limit was then.
+#[tokio::test]
+async fn those_who_wait_for_news_follow_a_slot_that_moves() {
+    let nodes = Arc::new(Server::start_nodes(3));
+    let connect = |limits| connect(&nodes, builder(limits).time_to_live(TEN_MINUTES));
+    let [first, second] = connect_two(connect, tokens()).await;
+    let held = [soon(first.acquire()).await.unwrap(), soon(second.acquire()).await.unwrap()];
     until(|| subscribers(&nodes) == 2).await;
-    first.pause(Duration::from_secs(600));
-    until(|| second.paused_for() > Some(Duration::from_secs(500))).await;
+    let moved = Arc::clone(&nodes);
+    tokio::task::spawn_blocking(move || move_slot(&moved)).await.unwrap();
+    until(|| subscribers(&nodes) == 2).await;
+    first.pause(TEN_MINUTES);
+    until(|| second.paused_for() > Some(TEN_MINUTES / 2)).await;
     drop(held);
 }
 
