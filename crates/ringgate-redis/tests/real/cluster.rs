@@ -1,18 +1,15 @@
 //! Clusters of several nodes.
 
 use crate::server::{Server, wait_until};
-use crate::{
-    Deaf, builder, connect_two, pushes_arrive, scarce, share_exactly, soon, tokens, until,
+use crate::sharing::{
+    Deaf, TEN_MINUTES, connect_two, pushes_arrive, scarce, share_exactly, tokens,
 };
+use crate::{builder, soon, until};
 use redis::cluster::ClusterClientBuilder;
 use redis::cmd;
 use ringgate_redis::script::key;
 use ringgate_redis::{SharedLimiter, SharedLimiterBuilder};
 use std::sync::Arc;
-use std::time::Duration;
-
-/// Longer than any test: nobody asks again by time meanwhile.
-const TEN_MINUTES: Duration = Duration::from_secs(600);
 
 /// By way of a node that has not got the limit.
 async fn connect(nodes: &[Server], builder: SharedLimiterBuilder) -> SharedLimiter {

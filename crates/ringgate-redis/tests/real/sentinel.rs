@@ -1,9 +1,10 @@
 //! Servers that sentinels know.
 
 use crate::server::{Server, wait_until};
-use crate::{
-    Deaf, builder, connect_two, pushes_arrive, scarce, share_exactly, soon, tokens, until,
+use crate::sharing::{
+    Deaf, TEN_MINUTES, connect_two, pushes_arrive, scarce, share_exactly, tokens,
 };
+use crate::{builder, soon, until};
 use redis::cmd;
 use redis::sentinel::{SentinelClient, SentinelServerType};
 use ringgate::time::{Clock, SystemClock};
@@ -47,7 +48,9 @@ impl Watched {
 }
 
 fn client(sentinels: Vec<String>) -> SentinelClient {
-    SentinelClient::build(sentinels, "main".to_owned(), None, SentinelServerType::Master).unwrap()
+    // Without rustls it takes nothing else.
+    let name = String::from("main");
+    SentinelClient::build(sentinels, name, None, SentinelServerType::Master).unwrap()
 }
 
 fn subscribers(server: &Server) -> u64 {
@@ -69,7 +72,7 @@ async fn by_a_sentinel_two_processes_share_a_limit_exactly() {
 #[tokio::test]
 async fn by_a_sentinel_those_who_wait_are_told() {
     let watched = Watched::start();
-    let connect = |limits| watched.connect(builder(limits).time_to_live(Duration::from_secs(600)));
+    let connect = |limits| watched.connect(builder(limits).time_to_live(TEN_MINUTES));
     let [first, second] = connect_two(connect, tokens()).await;
     pushes_arrive(&first, &second, || subscribers(&watched.primary)).await;
 }

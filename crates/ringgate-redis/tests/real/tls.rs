@@ -1,13 +1,13 @@
 //! Encrypted connections, and users with a password. Certificates are made anew each time, by `openssl`.
 
 use crate::server::{Server, free_port};
-use crate::{builder, connect_two, pushes_arrive, scarce, share_exactly, soon, tokens};
+use crate::sharing::{TEN_MINUTES, connect_two, pushes_arrive, scarce, share_exactly, tokens};
+use crate::{builder, soon};
 use redis::{Client, TlsCertificates, cmd};
 use ringgate_redis::script::key;
 use ringgate_redis::{ConnectError, SharedLimiter, SharedLimiterBuilder};
 use std::path::PathBuf;
 use std::process::Command;
-use std::time::Duration;
 
 /// What the documentation says that a user must be allowed, without `client|setinfo`: Redis 7.0 does not know it.
 const RULES: &str = "reset on >secret ~ringgate:{tests:* &ringgate:{tests:* -@all +evalsha +script|load +time +info \
@@ -114,7 +114,7 @@ async fn a_limit_is_shared_exactly_over_encrypted_connections() {
 #[tokio::test]
 async fn over_encrypted_connections_those_who_wait_are_told() {
     let store = Encrypted::start();
-    let connect = |limits| store.connect(builder(limits).time_to_live(Duration::from_secs(600)));
+    let connect = |limits| store.connect(builder(limits).time_to_live(TEN_MINUTES));
     let [first, second] = connect_two(connect, tokens()).await;
     let subscribers = || {
         let count = cmd("PUBSUB").arg("NUMSUB").arg(key("tests", "real")).to_owned();
