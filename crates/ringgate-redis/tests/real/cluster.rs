@@ -2,7 +2,7 @@
 
 use crate::server::{Server, wait_until};
 use crate::sharing::{
-    Deaf, TEN_MINUTES, connect_two, pushes_arrive, scarce, share_exactly, tokens,
+    Deaf, TEN_MINUTES, allow_agent, connect_two, pushes_arrive, scarce, share_exactly, tokens,
 };
 use crate::{builder, soon, until};
 use redis::cluster::ClusterClientBuilder;
@@ -95,6 +95,21 @@ async fn in_a_cluster_two_processes_share_a_limit_exactly() {
 async fn in_a_cluster_those_who_wait_are_told() {
     let nodes = Server::start_nodes(3);
     let connect = |limits| connect(&nodes, builder(limits).time_to_live(TEN_MINUTES));
+    let [first, second] = connect_two(connect, tokens()).await;
+    pushes_arrive(&first, &second, || subscribers(&nodes)).await;
+}
+
+#[tokio::test]
+async fn in_a_cluster_a_user_with_the_least_permissions_is_enough() {
+    let nodes = Server::start_nodes(3);
+    for node in &nodes {
+        allow_agent(node, "+spublish +ssubscribe +cluster|slots +ping");
+    }
+    let connect = |limits| {
+        let client = ClusterClientBuilder::new([nodes[0].url_as("agent:secret@")]);
+        let builder = builder(limits).time_to_live(TEN_MINUTES);
+        async move { soon(builder.connect_with(client)).await.unwrap() }
+    };
     let [first, second] = connect_two(connect, tokens()).await;
     pushes_arrive(&first, &second, || subscribers(&nodes)).await;
 }

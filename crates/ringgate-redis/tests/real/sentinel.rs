@@ -2,11 +2,11 @@
 
 use crate::server::{Server, wait_until};
 use crate::sharing::{
-    Deaf, TEN_MINUTES, connect_two, pushes_arrive, scarce, share_exactly, tokens,
+    Deaf, TEN_MINUTES, allow_agent, connect_two, pushes_arrive, scarce, share_exactly, tokens,
 };
 use crate::{builder, soon, until};
-use redis::cmd;
-use redis::sentinel::{SentinelClient, SentinelServerType};
+use redis::sentinel::{SentinelClient, SentinelNodeConnectionInfo, SentinelServerType};
+use redis::{RedisConnectionInfo, cmd};
 use ringgate::time::{Clock, SystemClock};
 use ringgate::{Limiter, Rate};
 use ringgate_redis::script::key;
@@ -122,4 +122,24 @@ async fn a_sentinel_that_does_not_answer_was_waited_for_without_end() {
     let client = client(vec![deaf.url(), sentinel.url()]);
     let limiter = soon(builder(scarce()).connect_with(client)).await.unwrap();
     assert!(soon(limiter.acquire()).await.is_ok());
+}
+
+#[tokio::test]
+async fn by_a_sentinel_a_user_with_the_least_permissions_is_enough() {
+    let server = Server::start();
+    let sentinel = Server::start_sentinel(&server);
+    allow_agent(&server, "+publish +subscribe");
+    let rules = ["reset", "on", ">asks", "-@all", "+hello", "+auth", "+sentinel", "+role"];
+    sentinel.ask::<()>(cmd("ACL").arg("SETUSER").arg("finder").arg(&rules));
+    let user = RedisConnectionInfo::default().set_username("agent").set_password("secret");
+    let user = SentinelNodeConnectionInfo::default().set_redis_connection_info(user);
+    let connect = |limits| {
+        let sentinels = vec![sentinel.url_as("finder:asks@")];
+        let (name, user) = (String::from("main"), Some(user.clone()));
+        let client = SentinelClient::build(sentinels, name, user, SentinelServerType::Master);
+        let builder = builder(limits).time_to_live(TEN_MINUTES);
+        async move { soon(builder.connect_with(client.unwrap())).await.unwrap() }
+    };
+    let [first, second] = connect_two(connect, tokens()).await;
+    pushes_arrive(&first, &second, || subscribers(&server)).await;
 }

@@ -1,6 +1,8 @@
 //! What two processes do together, whatever the way to their store.
 
+use crate::server::Server;
 use crate::{soon, until};
+use redis::cmd;
 use ringgate::{Limiter, LimiterBuilder, Rate, Usage};
 use ringgate_redis::SharedLimiter;
 use std::future::Future;
@@ -9,6 +11,16 @@ use std::time::Duration;
 
 /// Longer than any test.
 pub(crate) const TEN_MINUTES: Duration = Duration::from_secs(600);
+
+/// What the documentation says that a user must be allowed, without `client|setinfo`: Redis 7.0 does not know it.
+const RULES: &str = "reset on >secret ~ringgate:{tests:* &ringgate:{tests:* -@all +evalsha +script|load +time +info \
+    +hmget +hlen +pttl +hset +hdel +pexpire +hello +auth";
+
+/// A user `agent` who may do only that, and some more.
+pub(crate) fn allow_agent(server: &Server, more: &str) {
+    let rules: Vec<_> = RULES.split(' ').chain(more.split(' ')).collect();
+    server.ask::<()>(cmd("ACL").arg("SETUSER").arg("agent").arg(&rules));
+}
 
 /// Twenty calls for as long as any test lasts.
 pub(crate) fn scarce() -> LimiterBuilder {

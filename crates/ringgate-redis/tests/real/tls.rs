@@ -1,17 +1,15 @@
 //! Encrypted connections, and users with a password. Certificates are made anew each time, by `openssl`.
 
 use crate::server::{Server, free_port};
-use crate::sharing::{TEN_MINUTES, connect_two, pushes_arrive, scarce, share_exactly, tokens};
+use crate::sharing::{
+    TEN_MINUTES, allow_agent, connect_two, pushes_arrive, scarce, share_exactly, tokens,
+};
 use crate::{builder, soon};
 use redis::{Client, TlsCertificates, cmd};
 use ringgate_redis::script::key;
 use ringgate_redis::{ConnectError, SharedLimiter, SharedLimiterBuilder};
 use std::path::PathBuf;
 use std::process::Command;
-
-/// What the documentation says that a user must be allowed, without `client|setinfo`: Redis 7.0 does not know it.
-const RULES: &str = "reset on >secret ~ringgate:{tests:* &ringgate:{tests:* -@all +evalsha +script|load +time +info \
-    +hmget +hlen +pttl +hset +hdel +pexpire +publish +subscribe +hello +auth";
 
 /// An authority, and what it has signed for this machine.
 struct Certificates(PathBuf);
@@ -86,8 +84,7 @@ impl Encrypted {
             "--tls-auth-clients",
             "no",
         ]);
-        let rules: Vec<_> = RULES.split(' ').collect();
-        server.ask::<()>(cmd("ACL").arg("SETUSER").arg("agent").arg(&rules));
+        allow_agent(&server, "+publish +subscribe");
         Self { server, port, certificates }
     }
 
