@@ -153,10 +153,10 @@ pub(crate) fn free_port() -> u16 {
 }
 
 fn start(port: u16, more: &[&str]) -> Option<Child> {
-    let (port_word, nodes) = (port.to_string(), nodes_file(port));
+    let (port_word, nodes, data) = (port.to_string(), nodes_file(port), data_file(port));
     let mut options = vec!["--bind", "127.0.0.1", "--port", &port_word];
     options.extend(["--save", "", "--appendonly", "no", "--daemonize", "no"]);
-    options.extend(["--dir", TMP, "--cluster-config-file", &nodes]);
+    options.extend(["--dir", TMP, "--cluster-config-file", &nodes, "--dbfilename", &data]);
     options.extend(more);
     launch(&options, "Ready to accept")
 }
@@ -183,6 +183,11 @@ fn nodes_file(port: u16) -> String {
     format!("nodes-{port}.conf")
 }
 
+/// What a replica writes before it reads it, in the same folder.
+fn data_file(port: u16) -> String {
+    format!("dump-{port}.rdb")
+}
+
 fn sentinel_file(port: u16) -> String {
     format!("{TMP}/sentinel-{port}.conf")
 }
@@ -190,7 +195,9 @@ fn sentinel_file(port: u16) -> String {
 impl Drop for Server {
     fn drop(&mut self) {
         self.kill();
-        let _ = std::fs::remove_file(format!("{TMP}/{}", nodes_file(self.port)));
-        let _ = std::fs::remove_file(sentinel_file(self.port));
+        let (nodes, data) = (nodes_file(self.port), data_file(self.port));
+        for file in [format!("{TMP}/{nodes}"), format!("{TMP}/{data}"), sentinel_file(self.port)] {
+            let _ = std::fs::remove_file(file);
+        }
     }
 }
