@@ -101,8 +101,8 @@ impl Server {
 
     /// It stays, and answers nobody any more.
     pub(crate) fn freeze(&self) {
-        let process = self.process.as_ref().unwrap().id().to_string();
-        assert!(Command::new("kill").args(["-STOP", &process]).status().unwrap().success());
+        let stop = format!("kill -STOP {}", self.process.as_ref().unwrap().id());
+        assert!(Command::new("sh").args(["-c", &stop]).status().unwrap().success());
     }
 
     /// Another one at the same port, without the first one's data.
