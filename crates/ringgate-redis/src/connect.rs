@@ -14,6 +14,7 @@ use tokio::runtime::Handle;
 
 /// Where the store is: what [`connect_with`](SharedLimiterBuilder::connect_with) takes.
 #[non_exhaustive]
+#[allow(clippy::large_enum_variant, reason = "it is made once; with all features there is none")]
 pub enum StoreClient {
     /// One server, or something that looks like one.
     Single(Client),
@@ -62,12 +63,16 @@ impl SharedLimiterBuilder {
     /// Connects to the store at this address, such as `redis://user:password@host:6379/0` (`rediss` for TLS, with one of the features for it), and
     /// spawns the [driver](crate::Driver) on tokio.
     ///
+    /// With `tls-rustls`, ciphers are those that the process has chosen (`CryptoProvider::install_default`); if it has not until the first connection,
+    /// those of ring are installed for the process.
+    ///
     /// A store that is not there is no error: calls wait until it is. The driver ends when the limiter was [closed](SharedLimiter::close) and its calls have
     /// ended, or with the runtime; while the limiter is idle it does nothing.
     ///
     /// # Errors
     ///
-    /// [`ConnectError`]: what the builder cannot build, an address that is none, a store that answers with an error that time does not mend.
+    /// [`ConnectError`]: what the builder cannot build, an address that is none, a store that answers with an error that time does not mend, a
+    /// certificate that is not accepted. (Later, a certificate that is not accepted any more is a store that is away.)
     ///
     /// # Cancel safety
     ///

@@ -4,9 +4,12 @@ use super::StoreClient;
 use super::pushes::Pushes;
 use crate::script::{Reply, Store, StoreError, Trip};
 use core::time::Duration;
-use redis::aio::MultiplexedConnection;
+use redis::aio::{ConnectionLike, MultiplexedConnection};
 use redis::io::tcp::TcpSettings;
-use redis::{AsyncConnectionConfig, Client, ConnectionInfo, ProtocolVersion, PushInfo, RedisError};
+use redis::{
+    AsyncConnectionConfig, Client, Cmd, ConnectionInfo, ErrorKind, Pipeline, ProtocolVersion,
+    PushInfo, RedisError, RedisFuture, Value,
+};
 use std::sync::Arc;
 
 /// Makes connections.
@@ -15,7 +18,7 @@ pub(super) enum Connector {
     #[cfg(feature = "cluster")]
     Cluster(Box<redis::cluster::ClusterClient>),
     #[cfg(feature = "sentinel")]
-    Sentinel(Box<(redis::sentinel::SentinelClient, AsyncConnectionConfig)>),
+    Sentinel(Box<(redis::sentinel::SentinelClient, AsyncConnectionConfig, Duration)>),
 }
 
 #[derive(Clone)]
@@ -56,12 +59,39 @@ impl Connector {
             }
             #[cfg(feature = "sentinel")]
             StoreClient::Sentinel(client) => {
-                Ok(Self::Sentinel(Box::new((client, config.set_push_sender(push)))))
+                Ok(Self::Sentinel(Box::new((client, config.set_push_sender(push), timeout))))
             }
         }
     }
 
-    pub(super) async fn connect(&mut self) -> Result<Connection, RedisError> {
+    /// Comes back with the connection. It may take longer than a trip: where a sentinel or a node of a cluster does not answer, it goes on with the
+    /// next one only after the timeout.
+    pub(super) async fn connect(mut self) -> (Self, Result<Connection, RedisError>) {
+        let connection = self.open().await;
+        (self, connection)
+    }
+
+    /// The process may have chosen some. If it has not, there is one choice here, and the client would panic without it.
+    #[cfg(feature = "tls-rustls")]
+    fn provide_ciphers(&self) {
+        use redis::ConnectionAddr::{Tcp, Unix};
+        let is_plain = match self {
+            Self::Single(parts) => {
+                matches!(parts.0.get_connection_info().addr(), Tcp(..) | Unix(_))
+            }
+            // They do not tell.
+            #[cfg(any(feature = "cluster", feature = "sentinel"))]
+            _ => false,
+        };
+        if !is_plain && rustls::crypto::CryptoProvider::get_default().is_none() {
+            // It fails if another thread was faster: then there is one, too.
+            let _ = rustls::crypto::ring::default_provider().install_default();
+        }
+    }
+
+    async fn open(&mut self) -> Result<Connection, RedisError> {
+        #[cfg(feature = "tls-rustls")]
+        self.provide_ciphers();
         match self {
             Self::Single(parts) => {
                 let (client, config) = &**parts;
@@ -73,8 +103,11 @@ impl Connector {
             // They are asked anew which server it is.
             #[cfg(feature = "sentinel")]
             Self::Sentinel(parts) => {
-                let (client, config) = &mut **parts;
-                client.get_async_connection_with_config(config).await.map(Connection::Single)
+                let (sentinels, config, timeout) = &mut **parts;
+                let found = sentinels.async_get_client().await?;
+                let client = Client::open(with_settings(found.get_connection_info(), *timeout))?;
+                let connection = client.get_multiplexed_async_connection_with_config(config);
+                connection.await.map(Connection::Single)
             }
         }
     }
@@ -82,11 +115,7 @@ impl Connector {
 
 impl Connection {
     pub(super) async fn trip(&mut self, store: &Store, trip: &Trip) -> Result<Reply, StoreError> {
-        match self {
-            Self::Single(connection) => store.call(connection, trip).await,
-            #[cfg(feature = "cluster")]
-            Self::Cluster(connection) => store.call(connection, trip).await,
-        }
+        store.call(self, trip).await
     }
 
     pub(super) async fn subscribe(mut self, channel: String) -> Result<(), RedisError> {
@@ -96,6 +125,58 @@ impl Connection {
             Self::Cluster(connection) => connection.ssubscribe(channel).await,
         }
     }
+}
+
+/// A node that gives a slot away ends what was subscribed to there, by a message that looks like the answer to such a command. The client takes
+/// it for the answer to the next one: that has none then, and whose the answers after it are is not known.
+fn no_push(answer: Value) -> Result<Value, RedisError> {
+    if matches!(answer, Value::Push { .. }) {
+        return Err((ErrorKind::Io, "a message came in the place of an answer").into());
+    }
+    Ok(answer)
+}
+
+impl ConnectionLike for Connection {
+    fn req_packed_command<'a>(&'a mut self, command: &'a Cmd) -> RedisFuture<'a, Value> {
+        Box::pin(async move {
+            let answer = match self {
+                Self::Single(connection) => connection.req_packed_command(command).await,
+                #[cfg(feature = "cluster")]
+                Self::Cluster(connection) => connection.req_packed_command(command).await,
+            };
+            answer.and_then(no_push)
+        })
+    }
+
+    fn req_packed_commands<'a>(
+        &'a mut self,
+        commands: &'a Pipeline,
+        offset: usize,
+        count: usize,
+    ) -> RedisFuture<'a, Vec<Value>> {
+        match self {
+            Self::Single(connection) => connection.req_packed_commands(commands, offset, count),
+            #[cfg(feature = "cluster")]
+            Self::Cluster(connection) => connection.req_packed_commands(commands, offset, count),
+        }
+    }
+
+    fn get_db(&self) -> i64 {
+        match self {
+            Self::Single(connection) => connection.get_db(),
+            #[cfg(feature = "cluster")]
+            Self::Cluster(connection) => connection.get_db(),
+        }
+    }
+}
+
+/// A certificate that is not accepted says so in the words of each library, and of the server. Nothing else of an error can be asked by all clients.
+pub(super) fn refused_certificate(error: RedisError) -> RedisError {
+    let words = error.to_string();
+    if !words.to_lowercase().contains("certificate") {
+        return error;
+    }
+    (ErrorKind::InvalidClientConfig, "a certificate is not accepted", words).into()
 }
 
 /// What is pushed needs the newer protocol. A server that has gone without a word is noticed, where the system can do that.

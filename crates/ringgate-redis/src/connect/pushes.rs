@@ -14,6 +14,8 @@ pub(super) struct Pushes {
     process: AtomicU64,
     pause: AtomicBool,
     room: AtomicBool,
+    /// The node of a cluster has given the limit's slot away, and told nothing since.
+    ended: AtomicBool,
     any: Notify,
 }
 
@@ -25,6 +27,13 @@ impl Pushes {
 
     /// What is for others wakes nobody.
     pub(super) fn push(&self, push: &PushInfo) {
+        if push.kind == PushKind::SUnsubscribe {
+            // ORDERING: Release, both; pair with the swaps in `has_ended` and `news`. It may have missed a pause, and asks, by another connection.
+            self.ended.store(true, Ordering::Release);
+            self.pause.store(true, Ordering::Release);
+            self.any.notify_one();
+            return;
+        }
         if !matches!(push.kind, PushKind::Message | PushKind::SMessage) {
             return;
         }
@@ -43,6 +52,12 @@ impl Pushes {
             _ => return,
         }
         self.any.notify_one();
+    }
+
+    /// Whether the subscription has ended since the last look. The client does not begin it again.
+    pub(super) fn has_ended(&self) -> bool {
+        // ORDERING: Acquire; pairs with the store in `push`.
+        self.ended.swap(false, Ordering::Acquire)
     }
 
     pub(super) async fn news(&self) -> News {

@@ -1,7 +1,7 @@
 //! The way to a real store.
 
 use super::StoreClient;
-use super::connection::{Connection, Connector};
+use super::connection::{Connection, Connector, refused_certificate};
 use super::pushes::Pushes;
 use crate::error::ConnectError;
 use crate::link::{Link, News};
@@ -20,8 +20,11 @@ type Boxed<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 /// came of the first is not known, and it may be one that nobody listens to any more.
 pub(crate) struct StoreLink {
     store: Store,
-    connector: Connector,
+    /// Makes the next one. It is not given up with the trip that has begun it, or one that takes longer would never be made.
+    next: Boxed<'static, (Connector, Result<Connection, RedisError>)>,
     connection: Option<Connection>,
+    /// Whether there ever was one.
+    has_connected: bool,
     pushes: Arc<Pushes>,
     hearing: Hearing,
     /// Connections until it tries to subscribe again, and how many it waits the next time.
@@ -46,16 +49,32 @@ impl StoreLink {
         let pushes = Arc::new(Pushes::default());
         let connector = Connector::new(client, timeout, &pushes).map_err(ConnectError::Client)?;
         let hearing = Hearing::Not;
-        Ok(Self { store, connector, connection: None, pushes, hearing, deaf_for: 0, patience: 1 })
+        let next = Box::pin(connector.connect());
+        Ok(Self {
+            store,
+            next,
+            connection: None,
+            has_connected: false,
+            pushes,
+            hearing,
+            deaf_for: 0,
+            patience: 1,
+        })
     }
 
     /// It comes back only with an answer.
     async fn take_connection(&mut self) -> Result<Connection, RedisError> {
-        if let Some(connection) = self.connection.take() {
+        let has_ended = self.pushes.has_ended();
+        if let Some(connection) = self.connection.take().filter(|_| !has_ended) {
             return Ok(connection);
         }
         self.hearing = Hearing::Not;
-        let connection = self.connector.connect().await?;
+        let (connector, connection) = (&mut self.next).await;
+        self.next = Box::pin(connector.connect());
+        // Who was connected before goes on without the store; who was not has been given something wrong.
+        let connection = connection
+            .map_err(|error| if self.has_connected { error } else { refused_certificate(error) })?;
+        self.has_connected = true;
         if self.deaf_for > 0 {
             self.deaf_for -= 1;
         } else {

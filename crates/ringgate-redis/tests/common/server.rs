@@ -1,9 +1,15 @@
 //! A server on loopback, for one test, that can be killed and started again.
 
-use redis::{Client, Connection, cmd};
+use redis::{Client, Cmd, Connection, FromRedisValue, cmd};
 use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+const TMP: &str = env!("CARGO_TARGET_TMPDIR");
+
+/// Those that are there go on without the others.
+const NODES_ALONE: [&str; 2] = ["--cluster-require-full-coverage", "no"];
 
 pub(crate) struct Server {
     process: Option<Child>,
@@ -18,30 +24,72 @@ impl Server {
 
     /// One node that is a whole cluster.
     pub(crate) fn start_cluster() -> Self {
-        let server = Self::start_with(&["--cluster-enabled", "yes"]);
-        let mut connection = server.connect();
-        let mut cluster = cmd("CLUSTER");
-        let _: () = cluster.arg("ADDSLOTSRANGE").arg(0).arg(16383).query(&mut connection).unwrap();
-        let is_up = |connection: &mut Connection| {
-            let info: String = cmd("CLUSTER").arg("INFO").query(connection).unwrap();
-            info.contains("cluster_state:ok")
-        };
-        // It takes two seconds.
-        let comes_up = (0..3_000_000).any(|_| {
-            std::thread::yield_now();
-            is_up(&mut connection)
-        });
-        assert!(comes_up, "the cluster does not begin");
-        server
+        Self::start_nodes(1).remove(0)
     }
 
-    fn start_with(more: &[&str]) -> Self {
+    /// A cluster of so many nodes without replicas. Each has about as many slots.
+    pub(crate) fn start_nodes(many: u16) -> Vec<Self> {
+        let parts: Vec<_> = (0..many).map(|n| (n, free_port().to_string())).collect();
+        let start = |(n, bus): &(u16, String)| {
+            let options = ["--cluster-enabled", "yes", "--cluster-port", bus];
+            let node = Self::start_with(&[&options[..], &NODES_ALONE].concat());
+            let slot = |n| u32::from(n) * 16384 / u32::from(many);
+            let _: () = node.ask(cmd("CLUSTER").arg("SET-CONFIG-EPOCH").arg(n + 1));
+            let slots = (slot(*n), slot(n + 1) - 1);
+            let _: () = node.ask(cmd("CLUSTER").arg("ADDSLOTSRANGE").arg(slots.0).arg(slots.1));
+            node
+        };
+        let nodes: Vec<_> = parts.iter().map(start).collect();
+        for (node, (_, bus)) in nodes.iter().zip(&parts) {
+            let meet = ["MEET", "127.0.0.1", &node.port.to_string(), bus];
+            let _: () = nodes[0].ask(cmd("CLUSTER").arg(&meet));
+        }
+        let known = format!("cluster_known_nodes:{many}");
+        // It takes two seconds.
+        wait_until("the cluster does not begin", || {
+            nodes.iter().all(|node| {
+                let info: String = node.ask(cmd("CLUSTER").arg("INFO"));
+                info.contains("cluster_state:ok") && info.contains(&known)
+            })
+        });
+        nodes
+    }
+
+    /// A sentinel of the server, which it calls `main`. It decides by itself that the server is down.
+    pub(crate) fn start_sentinel(server: &Self) -> Self {
+        let started = (0..5).find_map(|_| {
+            let port = free_port();
+            let file = sentinel_file(port);
+            let lines = [
+                format!("port {port}"),
+                "bind 127.0.0.1".into(),
+                format!("dir {TMP}"),
+                format!("sentinel monitor main 127.0.0.1 {} 1", server.port),
+                "sentinel down-after-milliseconds main 500".into(),
+                "sentinel failover-timeout main 5000".into(),
+            ];
+            std::fs::write(&file, lines.join("\n")).ok()?;
+            let process = launch(&[&file, "--sentinel"], "Sentinel ID is")?;
+            Some(Self { process: Some(process), port })
+        });
+        started.expect("no sentinel starts")
+    }
+
+    /// With more options.
+    pub(crate) fn start_with(more: &[&str]) -> Self {
         // Another process may take the port before the server does.
         let started = (0..5).find_map(|_| {
-            let port = TcpListener::bind(("127.0.0.1", 0)).ok()?.local_addr().ok()?.port();
+            let port = free_port();
             Some(Self { process: Some(start(port, more)?), port })
         });
-        started.expect("neither `valkey-server` nor `redis-server` starts: install one of them")
+        started.unwrap_or_else(|| {
+            panic!("neither `valkey-server` nor `redis-server` starts with {more:?}: install one that does")
+        })
+    }
+
+    /// An answer that it must give.
+    pub(crate) fn ask<T: FromRedisValue>(&self, command: &Cmd) -> T {
+        command.query(&mut self.connect()).unwrap()
     }
 
     pub(crate) fn kill(&mut self) {
@@ -49,6 +97,12 @@ impl Server {
             let _ = process.kill();
             let _ = process.wait();
         }
+    }
+
+    /// It stays, and answers nobody any more.
+    pub(crate) fn freeze(&self) {
+        let stop = format!("kill -STOP {}", self.process.as_ref().unwrap().id());
+        assert!(Command::new("sh").args(["-c", &stop]).status().unwrap().success());
     }
 
     /// Another one at the same port, without the first one's data.
@@ -85,22 +139,37 @@ impl Server {
     }
 }
 
+/// Looks until it is so, for half a minute.
+pub(crate) fn wait_until(else_says: &str, is_so: impl Fn() -> bool) {
+    let comes = (0..6000).any(|_| {
+        std::thread::sleep(Duration::from_millis(5));
+        is_so()
+    });
+    assert!(comes, "{else_says}");
+}
+
+pub(crate) fn free_port() -> u16 {
+    TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port()
+}
+
 fn start(port: u16, more: &[&str]) -> Option<Child> {
+    let (port_word, nodes, data) = (port.to_string(), nodes_file(port), data_file(port));
+    let mut options = vec!["--bind", "127.0.0.1", "--port", &port_word];
+    options.extend(["--save", "", "--appendonly", "no", "--daemonize", "no"]);
+    options.extend(["--dir", TMP, "--cluster-config-file", &nodes, "--dbfilename", &data]);
+    options.extend(more);
+    launch(&options, "Ready to accept")
+}
+
+/// It is there when it has written these words.
+fn launch(options: &[&str], ready: &str) -> Option<Child> {
     let spawn = |program| {
-        Command::new(program)
-            .args(["--bind", "127.0.0.1", "--port", &port.to_string()])
-            .args(["--save", "", "--appendonly", "no", "--daemonize", "no"])
-            .args(["--dir", env!("CARGO_TARGET_TMPDIR")])
-            .args(["--cluster-config-file", &nodes(port)])
-            .args(more)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .spawn()
+        Command::new(program).args(options).stdin(Stdio::null()).stdout(Stdio::piped()).spawn()
     };
     let mut process = spawn("valkey-server").or_else(|_| spawn("redis-server")).ok()?;
     let mut lines = BufReader::new(process.stdout.take()?).lines();
-    let ready = lines.by_ref().map_while(Result::ok).find(|line| line.contains("Ready to accept"));
-    if ready.is_none() {
+    let is_ready = lines.by_ref().map_while(Result::ok).any(|line| line.contains(ready));
+    if !is_ready {
         let _ = process.wait();
         return None;
     }
@@ -109,15 +178,26 @@ fn start(port: u16, more: &[&str]) -> Option<Child> {
     Some(process)
 }
 
-/// What a node of a cluster writes.
-fn nodes(port: u16) -> String {
+/// What a node of a cluster writes, in the folder of all.
+fn nodes_file(port: u16) -> String {
     format!("nodes-{port}.conf")
+}
+
+/// What a replica writes before it reads it, in the same folder.
+fn data_file(port: u16) -> String {
+    format!("dump-{port}.rdb")
+}
+
+fn sentinel_file(port: u16) -> String {
+    format!("{TMP}/sentinel-{port}.conf")
 }
 
 impl Drop for Server {
     fn drop(&mut self) {
         self.kill();
-        let _ =
-            std::fs::remove_file(format!("{}/{}", env!("CARGO_TARGET_TMPDIR"), nodes(self.port)));
+        let (nodes, data) = (nodes_file(self.port), data_file(self.port));
+        for file in [format!("{TMP}/{nodes}"), format!("{TMP}/{data}"), sentinel_file(self.port)] {
+            let _ = std::fs::remove_file(file);
+        }
     }
 }

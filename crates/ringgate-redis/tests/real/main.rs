@@ -1,9 +1,17 @@
 //! Shared limiters on a real server: `valkey-server` or `redis-server`, from the path. Real time, but generous.
 
+#[cfg(feature = "cluster")]
+mod cluster;
 mod proxy;
+#[cfg(feature = "sentinel")]
+mod sentinel;
 #[allow(dead_code, reason = "other tests use the rest")]
 #[path = "../common/server.rs"]
 mod server;
+#[allow(dead_code, reason = "for the features that are on")]
+mod sharing;
+#[cfg(any(feature = "tls-native-tls", feature = "tls-rustls"))]
+mod tls;
 
 use proxy::Proxy;
 use redis::Commands;
