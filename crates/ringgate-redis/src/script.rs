@@ -76,7 +76,7 @@
 //!
 //! The keys `~ringgate:{namespace:*`, the commands `+evalsha +script|load +time +info +hmget +hlen +pttl +hset +hdel +pexpire`, and for what is
 //! published `&ringgate:{namespace:*` and `+publish +subscribe`. The client itself sends `+hello` (with a password also `+auth`), `+client|setinfo`
-//! (it goes on without), `+select` for a database other than 0; in a cluster `+cluster|slots`, `+ping`, and `+spublish +ssubscribe` in
+//! (it goes on without; Redis before 7.2 does not know it, so leave it out there), `+select` for a database other than 0; in a cluster `+cluster|slots`, `+ping`, and `+spublish +ssubscribe` in
 //! the place of the unsharded ones. The user that asks sentinels needs `+sentinel` and `+role` there.
 //!
 //! # Errors
