@@ -65,7 +65,8 @@ struct Scene<'a> {
 
 impl<'a> Scene<'a> {
     fn new(semaphore: &'a Arc<Semaphore>, permits: u64, bounded: bool) -> Self {
-        let free = to_usize(permits.min(if bounded { u64::from(u32::MAX) - 1 } else { MOST }));
+        let free =
+            to_usize(permits.min(if bounded { u64::from(i32::MAX.unsigned_abs()) } else { MOST }));
         let model = Model::new(
             free,
             Options {
