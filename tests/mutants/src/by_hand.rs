@@ -243,7 +243,10 @@ const CHANGES: &[Change] = &[
     Change {
         name: "pay_with_free: what others have paid is not released again",
         at: "pay_with_free",
-        edit: Edit::Replace("(taken, waitlist.debt.claim(taken))", "waitlist.debt.claim(taken); (taken, taken)"),
+        edit: Edit::Replace(
+            "(taken, waitlist.debt.claim(taken))",
+            "waitlist.debt.claim(taken); (taken, taken)",
+        ),
     },
     Change {
         name: "reduce: DEBT set before the debt is written",
