@@ -369,8 +369,8 @@ fn semaphore(bytes: &mut Bytes) {
     let bounded = bytes.flip();
     let semaphore =
         if bounded { Semaphore::with_max_permits(permits) } else { Semaphore::new(permits) };
-    // A bound takes 32 bits.
-    let largest = if bounded { u32::MAX as usize - 1 } else { Semaphore::MAX_PERMITS };
+    // A bound takes 31 bits.
+    let largest = if bounded { u32::MAX as usize >> 1 } else { Semaphore::MAX_PERMITS };
     let mut free = permits.min(largest);
     let mut most = if bounded { free } else { Semaphore::MAX_PERMITS };
     let mut debt = 0_usize;
