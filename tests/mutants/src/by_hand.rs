@@ -276,14 +276,7 @@ const CHANGES: &[Change] = &[
         at: "assign_permits 7",
         edit: Edit::Replace("&& !self.bound().is_some()", ""),
     },
-    Change {
-        name: "add: no bound",
-        at: "add",
-        edit: Edit::Replace(
-            "if before.is_some() { permits.min(room(before)) } else { permits }",
-            "permits",
-        ),
-    },
+    Change { name: "add: no bound", at: "add", edit: Edit::Replace("before.is_some()", "false") },
     Change {
         name: "reduce: the bound stays",
         at: "reduce 1",
