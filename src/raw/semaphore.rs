@@ -43,7 +43,7 @@
 //! | from | to | by | when |
 //! |---|---|---|---|
 //! | permits | fewer permits | any thread: `try_acquire`, `try_acquire_all`, `take_free` | enough are free |
-//! | permits | more permits | any thread: `release`, `assign_permits` | no task waits, the debt is paid |
+//! | permits | more permits | any thread: `release`, `make_free` | no task waits, the debt is paid |
 //! | permits | front | a newcomer, with its own node: `acquire_or_enqueue` | too few are free |
 //! | front | the next front, or 0 permits | any thread: `retire` | the front is completed and marked |
 //! | – | `CLOSED` set, for good | `close` | always |

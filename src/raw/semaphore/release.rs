@@ -42,16 +42,11 @@ impl RawSemaphore {
                 permits -= self.waitlist().debt.claim(permits);
             }
             let Some(front) = state.front() else {
-                let free = state.permits().saturating_add(permits).min(Self::MAX_PERMITS);
+                if permits > 0 {
+                    permits = self.make_free(state, permits);
+                }
                 if permits == 0 {
                     return;
-                }
-                if self.cas_state(state, state.with_permits(free)) {
-                    // MUTANTS: assign_permits 2
-                    permits = self.take_back_for_debt(state, permits);
-                    if permits == 0 {
-                        return;
-                    }
                 }
                 continue;
             };
@@ -102,6 +97,16 @@ impl RawSemaphore {
                 }
             }
         }
+    }
+
+    /// Makes permits free while nobody waits. Returns what is to be released again: all of it if the state has changed.
+    fn make_free(&self, state: State, permits: u64) -> u64 {
+        let free = state.permits().saturating_add(permits).min(Self::MAX_PERMITS);
+        if !self.cas_state(state, state.with_permits(free)) {
+            return permits;
+        }
+        // MUTANTS: make_free
+        self.take_back_for_debt(state, permits)
     }
 
     /// Offers permits to the waiting front. One that must claim its permit finds it among the unclaimed.

@@ -10,9 +10,8 @@ impl RawSemaphore {
     /// to pay with.
     pub(crate) fn add(&self, permits: u64) {
         let more = |bound: Bound| {
-            let there = bound.existing().max(0);
-            let room = bound.max_permits() - there.unsigned_abs();
-            there.saturating_add_unsigned(permits.min(room))
+            let room = bound.max_permits() - bound.there();
+            (bound.there() + permits.min(room)).cast_signed()
         };
         let before = self.change_bound(|bound| Bound::new(more(bound), bound.max_permits()));
         // MUTANTS: add
@@ -44,7 +43,7 @@ impl RawSemaphore {
     ///
     /// Lowers a bound as well, and then removes no more than there are.
     pub(crate) fn reduce(&self, permits: u64) -> u64 {
-        let fewer = |bound: Bound| permits.min(bound.existing().max(0).unsigned_abs());
+        let fewer = |bound: Bound| permits.min(bound.there());
         let before = self.change_bound(|bound| {
             // MUTANTS: reduce 1
             let max_permits = bound.max_permits().saturating_sub(permits);

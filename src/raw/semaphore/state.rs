@@ -81,6 +81,11 @@ impl Bound {
         self.0.cast_signed() >> u32::BITS
     }
 
+    /// How many there are, if any are.
+    pub(super) fn there(self) -> u64 {
+        self.existing().max(0).unsigned_abs()
+    }
+
     /// With `permits` fewer.
     pub(super) fn without(self, permits: u64) -> Self {
         let fewer = self.existing().saturating_sub_unsigned(permits);

@@ -630,9 +630,8 @@ fn shuttle_histories_of_a_semaphore_that_is_closed_can_be_told_one_step_at_a_tim
     check_histories(&[Op::Close]);
 }
 
-/// Broken by: `assign_permits` without `take_back_for_debt`, or serving waiters before debts; `settle` not adding
-/// back to the debt what it could not take; DEBT set before the debt is recorded; `is_plain` checking only
-/// QUEUE.
+/// Broken by: `make_free` without `take_back_for_debt`; serving waiters before debts; permits in hand that others have paid
+/// for and that are not released again; DEBT set before the debt is recorded; `is_plain` checking only QUEUE.
 #[test]
 fn shuttle_histories_of_a_semaphore_that_is_reduced_can_be_told_one_step_at_a_time() {
     check_histories(&[Op::Reduce(1), Op::Reduce(2), Op::Reduce(3), Op::Owed, Op::Close]);

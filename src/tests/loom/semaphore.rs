@@ -454,7 +454,7 @@ fn model_reduce_against_release() {
     });
 }
 
-/// The second debt changes no bit of the state. Caught: `assign_permits` without
+/// The second debt changes no bit of the state. Caught: `make_free` without
 /// `take_back_for_debt`.
 #[test]
 fn model_a_second_reduce_against_release() {

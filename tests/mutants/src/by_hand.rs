@@ -210,8 +210,8 @@ const CHANGES: &[Change] = &[
         edit: Edit::Replace(".saturating_add(deferred.unwrap_or(0))", ""),
     },
     Change {
-        name: "assign_permits: no late look at the debt",
-        at: "assign_permits 2",
+        name: "make_free: no late look at the debt",
+        at: "make_free",
         edit: Edit::Replace("self.take_back_for_debt(state, permits)", "0"),
     },
     Change {

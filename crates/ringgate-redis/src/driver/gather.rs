@@ -14,8 +14,7 @@ impl<L: Link> Driver<L> {
         let may_leave = (is_closed || is_idle) && self.share.is_none() && !self.is_busy();
         let leave = may_leave && self.gives_back_all();
         let others_wait = self.limits.iter().any(|window| window.wanted > 0);
-        let first_misses = self.limits.iter().any(|window| window.need().least > 0);
-        if first_misses && (self.in_vain || others_wait) {
+        if self.first_misses() && (self.in_vain || others_wait) {
             // What is left is of no use without the rest: all of it together, then. Others may use it first.
             self.reclaim_all();
         }

@@ -141,11 +141,15 @@ impl<L: Link> Driver<L> {
             return Hunger::default();
         }
         // Who has what the first needs asks for the others' when that has gone, unless more was refused before.
-        let first_misses = self.limits.iter().any(|window| window.first > window.left);
         let misses = || self.limits.iter().any(|window| self.need_of(window) > window.left);
-        let misses = first_misses || self.asked.is_some() && misses();
+        let misses = self.first_misses() || self.asked.is_some() && misses();
         let windows = misses && !self.waits_for_slots();
         Hunger { windows, slots: self.lacks_slots() }
+    }
+
+    /// Whether the first call in line lacks leases.
+    pub(super) fn first_misses(&self) -> bool {
+        self.limits.iter().any(|window| window.first > window.left)
     }
 
     /// Whether calls in line wait for slots that it could get, and keep.
