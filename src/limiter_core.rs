@@ -82,6 +82,7 @@ pub(crate) use concurrency::Concurrency;
 pub(crate) use grace::Grace;
 pub(crate) use in_use::InUse;
 pub(crate) use leasing::{Leased, Leasing};
+pub(crate) use panics::Panics;
 pub use priority::Priority;
 pub(crate) use reserved::{Kept, Reserved, Stamp};
 pub(crate) use shared::Core;

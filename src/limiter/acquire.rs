@@ -205,13 +205,21 @@ impl<'a> LimiterAcquire<'a> {
 
     /// A call of its own, so that one without tokens stays small where it is inlined.
     #[inline(never)]
-    fn poll_with_tokens(
+    fn poll_with_budgets(
         &mut self,
         cx: &mut Context<'_>,
     ) -> Poll<Result<LimiterPermit<'a>, Refused>> {
+        if self.admission.goes_by_one_lease() {
+            let decided = self.admission.poll(cx);
+            let decided = decided
+                .map_ok(|(core, number)| LimiterPermit::new(core, Reserved::of_lease(number)));
+            self.wait.watch(&self.admission, &decided);
+            return decided;
+        }
         let decided = self.admission.poll(cx);
         let decided = decided.map_ok(|(core, tokens)| LimiterPermit::new(core, tokens));
-        self.wait.watch(&self.admission, decided)
+        self.wait.watch(&self.admission, &decided);
+        decided
     }
 }
 
@@ -221,13 +229,14 @@ impl<'a> Future for LimiterAcquire<'a> {
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         if self.admission.has_budgets() {
-            return self.poll_with_tokens(cx);
+            return self.poll_with_budgets(cx);
         }
         let this = &mut *self;
         let decided = this.admission.poll::<Stamp>(cx);
         let decided =
             decided.map_ok(|(core, stamp)| LimiterPermit::new(core, Reserved::of_rate(stamp)));
-        this.wait.watch(&this.admission, decided)
+        this.wait.watch(&this.admission, &decided);
+        decided
     }
 }
 
@@ -286,13 +295,21 @@ impl LimiterAcquireOwned {
 
     /// A call of its own, so that one without tokens stays small where it is inlined.
     #[inline(never)]
-    fn poll_with_tokens(
+    fn poll_with_budgets(
         &mut self,
         cx: &mut Context<'_>,
     ) -> Poll<Result<OwnedLimiterPermit, Refused>> {
+        if self.admission.goes_by_one_lease() {
+            let decided = self.admission.poll(cx);
+            let decided = decided
+                .map_ok(|(core, number)| OwnedLimiterPermit::new(core, Reserved::of_lease(number)));
+            self.wait.watch(&self.admission, &decided);
+            return decided;
+        }
         let decided = self.admission.poll(cx);
         let decided = decided.map_ok(|(core, tokens)| OwnedLimiterPermit::new(core, tokens));
-        self.wait.watch(&self.admission, decided)
+        self.wait.watch(&self.admission, &decided);
+        decided
     }
 }
 
@@ -302,12 +319,13 @@ impl Future for LimiterAcquireOwned {
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         if self.admission.has_budgets() {
-            return self.poll_with_tokens(cx);
+            return self.poll_with_budgets(cx);
         }
         let this = &mut *self;
         let decided = this.admission.poll::<Stamp>(cx);
         let decided =
             decided.map_ok(|(core, stamp)| OwnedLimiterPermit::new(core, Reserved::of_rate(stamp)));
-        this.wait.watch(&this.admission, decided)
+        this.wait.watch(&this.admission, &decided);
+        decided
     }
 }

@@ -29,12 +29,13 @@ impl LimiterBuilder {
     ///
     /// Once the lessee is dropped, calls go on while there are leases; then they wait.
     ///
-    /// Limits above 2^40 − 1 count as that. The [margin](Self::margin) is told to the granter ([`kept`](crate::LeasedLimit::kept)).
+    /// A process uses at most 32 767 slots at a time, however many are granted. Limits above 2^40 − 1 count as that. The [margin](Self::margin) is told to the granter ([`kept`](crate::LeasedLimit::kept)).
     ///
     /// # Cost
     ///
-    /// A call takes one compare-and-swap and some ten loads for each limit, and one reading of the clock: two if slots are leased, and more
-    /// in a pause. With more than three limits each call allocates. 4.5 KiB for each limit.
+    /// A call takes one compare-and-swap and some ten loads for each limit, twice the loads with several limits, and one reading of the
+    /// clock, more in a pause. A slot costs as much as one that is not leased. All threads write one word for each limit, also for a rate. With
+    /// more than three limits each call allocates. 4.5 KiB for each limit.
     ///
     /// # Errors
     ///
@@ -70,9 +71,7 @@ impl LimiterBuilder {
         if self.rates.iter().any(|(limit, window)| *limit == 0 && window.is_zero()) {
             return Err(BuildLeasedError::Nothing);
         }
-        // They begin with none.
-        let leased = slots.map(|_| Arc::new(Semaphore::new(0)));
-        let concurrency = Concurrency::new(slots, self.semaphore).with_leased(leased.clone());
+        let concurrency = Concurrency::new(slots, self.semaphore).leased();
         let time = self.time.unwrap_or_default();
         let rates = self
             .rates
@@ -88,7 +87,7 @@ impl LimiterBuilder {
         let core = Arc::new(core);
         let limiter = Limiter { core: Arc::clone(&core) };
         let leasing = core.budgets().and_then(Budgets::leasing).map(Arc::clone);
-        let lessee = leasing.map(|leasing| Lessee::new(core, leasing, granters, slots.zip(leased)));
+        let lessee = leasing.map(|leasing| Lessee::new(core, leasing, granters, slots));
         lessee.map(|lessee| (limiter, lessee)).ok_or(BuildLeasedError::Nothing)
     }
 }

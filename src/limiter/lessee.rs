@@ -8,7 +8,6 @@ use super::permit::LimiterTime;
 use super::rouser::Rouser;
 use crate::limiter_core::{Core, Leased, Leasing};
 use crate::raw::leases::Granter;
-use crate::semaphore::Semaphore;
 use crate::time::{JUMP, SleepUntil, Timestamp};
 use core::fmt;
 use core::future::Future;
@@ -56,7 +55,8 @@ pub struct Lessee {
     limits: Vec<LeasedLimit>,
     /// For each limit.
     granting: Vec<Granting>,
-    slots: Option<Slots>,
+    /// How many there are for all.
+    slots: Option<usize>,
     /// The newest reading of the clock since it has jumped back.
     seen: Timestamp,
 }
@@ -71,23 +71,16 @@ struct Granting {
     newest: Option<u64>,
 }
 
-struct Slots {
-    most: usize,
-    permits: Arc<Semaphore>,
-    granted: usize,
-}
-
 impl Lessee {
     pub(super) fn new(
         core: Arc<Core>,
         leasing: Arc<Leasing>,
         granters: Vec<Granter>,
-        slots: Option<(usize, Arc<Semaphore>)>,
+        slots: Option<usize>,
     ) -> Self {
         let limits = leasing.limits().iter().map(LeasedLimit::of).collect();
         let granting =
             granters.into_iter().map(|by| Granting { by, mark: 0, newest: None }).collect();
-        let slots = slots.map(|(most, permits)| Slots { most, permits, granted: 0 });
         let seen = core.time().now();
         Self { core, leasing, limits, granting, slots, seen }
     }
@@ -108,7 +101,7 @@ impl Lessee {
     /// [`max_concurrent`](crate::LimiterBuilder::max_concurrent) says; `None` if calls in flight are not limited.
     #[must_use]
     pub fn slots(&self) -> Option<usize> {
-        self.slots.as_ref().map(|slots| slots.most)
+        self.slots
     }
 
     /// The limiter's clock.
@@ -199,21 +192,14 @@ impl Lessee {
     ///
     /// Only if a waker it calls panics; by then the slots are there.
     pub fn set_slots(&mut self, slots: usize) {
-        let Some(Slots { most, permits, granted }) = &mut self.slots else { return };
-        let before = core::mem::replace(granted, slots.min(*most));
-        if *granted > before {
-            permits.add_permits(*granted - before);
-            self.core.look_for_slots_again();
-        } else {
-            permits.reduce_permits(before - *granted);
-        }
+        self.core.lease_slots(u32::try_from(slots).unwrap_or(u32::MAX));
     }
 
     /// How many more slots may be in use than [`set_slots`](Self::set_slots) allows: those of calls that were in flight when it was called with
     /// less. So as many slots are in use at most as were set, and this many.
     #[must_use]
     pub fn slots_owed(&self) -> usize {
-        self.slots.as_ref().map_or(0, |slots| slots.permits.permits_owed())
+        usize::try_from(self.core.slots_owed()).unwrap_or(usize::MAX)
     }
 
     /// Refusals by limit `n` tell this time, until the next grant of it or until it has come. `None`: no time is known.

@@ -5,7 +5,7 @@ use super::lease::Lease;
 use super::reserved::{LimiterReservation, OwnedLimiterReservation, Unsettled};
 use crate::error::Refused;
 use crate::feedback::Feedback;
-use crate::limiter_core::{Core, Reserved};
+use crate::limiter_core::{Core, Panics, Reserved};
 use crate::time::Time;
 use crate::tokens::Usage;
 use core::fmt;
@@ -41,7 +41,8 @@ struct Held<H: Deref<Target = Core>> {
 }
 
 impl<H: Deref<Target = Core>> Held<H> {
-    #[inline]
+    #[expect(clippy::inline_always, reason = "a call of its own moves what was reserved twice")]
+    #[inline(always)]
     fn new(core: H, tokens: Reserved) -> Self {
         core.count_admission(&tokens);
         let mut held = Self { unsettled: Some(Unsettled::new(core, tokens)), lease: Lease::new() };
@@ -50,13 +51,18 @@ impl<H: Deref<Target = Core>> Held<H> {
             held.lease.begin(&unsettled.core);
             // It runs the waker of the one who grants leases, which may panic, too. Then the call is not made.
             if let Some(panics) = unsettled.core.ring_if_noted_and_catch() {
-                if !std::thread::panicking() {
-                    held.give_back();
-                }
-                panics.resume();
+                held.is_not_made(panics);
             }
         }
         held
+    }
+
+    #[cold]
+    fn is_not_made(&mut self, panics: Panics) {
+        if !std::thread::panicking() {
+            self.give_back();
+        }
+        panics.resume();
     }
 
     fn core(&self) -> Option<&H> {
@@ -128,7 +134,8 @@ impl<H: Deref<Target = Core>> Drop for Held<H> {
 pub struct LimiterPermit<'a>(Held<&'a Core>);
 
 impl<'a> LimiterPermit<'a> {
-    #[inline]
+    #[expect(clippy::inline_always, reason = "as `Held::new`")]
+    #[inline(always)]
     pub(super) fn new(core: &'a Core, tokens: Reserved) -> Self {
         Self(Held::new(core, tokens))
     }
@@ -246,7 +253,8 @@ impl<'a> LimiterPermit<'a> {
 pub struct OwnedLimiterPermit(Held<Arc<Core>>);
 
 impl OwnedLimiterPermit {
-    #[inline]
+    #[expect(clippy::inline_always, reason = "as `Held::new`")]
+    #[inline(always)]
     pub(super) fn new(core: Arc<Core>, tokens: Reserved) -> Self {
         Self(Held::new(core, tokens))
     }

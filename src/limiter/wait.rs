@@ -36,23 +36,22 @@ impl<H: Handle + Clone> Wait<H> {
         Self(PhantomData)
     }
 
-    /// After each poll. If a subscriber panics, the permit is dropped.
+    /// After each poll. If a subscriber panics, the caller drops the permit.
     #[inline]
     pub(super) fn watch<P>(
         &mut self,
         admission: &Admission<H>,
-        decided: Poll<Result<P, Refused>>,
-    ) -> Poll<Result<P, Refused>> {
+        decided: &Poll<Result<P, Refused>>,
+    ) {
         #[cfg(any(feature = "tracing", feature = "metrics"))]
-        match &decided {
+        match decided {
             Poll::Pending => self.begin(admission),
             Poll::Ready(_) if !matches!(self.0, State::Told(..)) => {}
             Poll::Ready(Ok(_)) => self.end(Outcome::Admitted),
             Poll::Ready(Err(refused)) => self.end(Outcome::Refused(refused.limit())),
         }
         #[cfg(not(any(feature = "tracing", feature = "metrics")))]
-        let _ = (&self.0, admission);
-        decided
+        let _ = (&self.0, admission, decided);
     }
 
     /// After a poll that has not decided: it may have joined the line.

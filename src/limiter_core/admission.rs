@@ -2,6 +2,7 @@
 
 use super::ask::Ask;
 use super::going::{Deadline, Queued};
+use super::leasing::Leasing;
 use super::reserved::Kept;
 use super::shared::Core;
 use crate::coop;
@@ -86,6 +87,13 @@ impl<H: Handle> Admission<H> {
         self.core.as_ref().is_some_and(|core| core.budgets().is_some())
     }
 
+    /// Whether that is the number of a lease alone.
+    #[inline]
+    pub(crate) fn goes_by_one_lease(&self) -> bool {
+        let leasing = self.core.as_ref().and_then(|core| core.leasing());
+        leasing.is_some_and(Leasing::is_one_rate)
+    }
+
     /// Stays pending after completion.
     #[inline]
     pub(crate) fn poll<K: Kept>(&mut self, cx: &mut Context<'_>) -> Poll<Result<(H, K), Refused>> {
@@ -120,6 +128,12 @@ impl<H: Handle> Admission<H> {
             match self.undelivered.take() {
                 Some(refused) => return Poll::Ready(Err(refused)),
                 None => {
+                    if K::IS_LEASE
+                        && let Some(core) = self.core.as_deref()
+                        && let Some(number) = core.try_one_lease()
+                    {
+                        return Poll::Ready(Ok(K::leased(number)));
+                    }
                     if let Poll::Ready(decided) = self.start(true) {
                         return Poll::Ready(decided);
                     }

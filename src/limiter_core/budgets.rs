@@ -9,7 +9,7 @@ use super::counts::{Count, Counted};
 use super::in_line::InLine;
 use super::leasing::Leasing;
 use super::not_until::NotUntil;
-use super::reserved::Reserved;
+use super::reserved::{By, Reserved};
 use super::watch::Watch;
 use crate::error::{Limit, NoSuchRateError};
 use crate::rate::Margin;
@@ -174,7 +174,7 @@ impl Budgets {
             match window.mark(rule.reserves(expected)) {
                 Ok((mark, stamp)) => {
                     into.taken.push(mark);
-                    into.stamp = stamp.or(into.stamp);
+                    into.by = stamp.map_or(into.by, By::Stamp);
                 }
                 Err(not_now) => {
                     let has_some = !into.taken.is_empty();
@@ -193,7 +193,7 @@ impl Budgets {
         let (mark, stamp) = marked.map_err(|not_now| NotUntil::by_tokens(not_now, rule.name()))?;
         let mut taken = SmallVec::new();
         taken.push(mark);
-        Ok(Reserved { expected, taken, stamp })
+        Ok(Reserved { expected, taken, by: stamp.map_or(By::Nothing, By::Stamp) })
     }
 
     // ---- settling ------------------------------------------------------------------------------

@@ -1,5 +1,5 @@
-//! The limit on calls in flight: slots. Each is one of the limiter's own, a permit of a shared semaphore, or both. If slots are leased,
-//! each of its own goes with a permit of the semaphore that they are granted by. Nobody waits there.
+//! The limit on calls in flight: slots. Each is one of the limiter's own, a permit of a shared semaphore, or both. If its own are leased,
+//! it has as many as were granted.
 
 use super::gate::Gate;
 use crate::error::{Limit, Refused};
@@ -12,38 +12,36 @@ pub(crate) struct Concurrency {
     /// The limiter's own slots; `None` if they are not limited.
     own: Option<u32>,
     shared: Option<Arc<Semaphore>>,
-    /// As many of its own as were granted.
-    leased: Option<Arc<Semaphore>>,
+    /// Whether it has as many of its own as were granted.
+    is_leased: bool,
 }
 
 impl Concurrency {
     pub(crate) fn unlimited() -> Self {
-        Self { own: None, shared: None, leased: None }
+        Self { own: None, shared: None, is_leased: false }
     }
 
     /// A maximum beyond what a semaphore can count is no limit, and one beyond what the gate can count saturates there.
     pub(crate) fn new(max_concurrent: Option<usize>, shared: Option<Arc<Semaphore>>) -> Self {
         let own = max_concurrent.filter(|max| *max < Semaphore::MAX_PERMITS);
         let own = own.map(|max| u32::try_from(max).unwrap_or(u32::MAX));
-        Self { own, shared, leased: None }
+        Self { own, shared, is_leased: false }
     }
 
-    /// The same, and of its own slots as many may be used as this semaphore has permits.
-    pub(crate) fn with_leased(self, leased: Option<Arc<Semaphore>>) -> Self {
-        Self { leased, ..self }
+    /// The same, and of its own slots as many may be used as are granted: none at first.
+    pub(crate) fn leased(self) -> Self {
+        Self { is_leased: true, ..self }
     }
 
     pub(super) fn gate(&self) -> Gate {
-        Gate::new(self.own)
+        match self.own {
+            Some(own) if self.is_leased => Gate::leased(own),
+            own => Gate::new(own),
+        }
     }
 
     pub(super) fn shared(&self) -> Option<&Semaphore> {
         self.shared.as_deref()
-    }
-
-    #[inline]
-    pub(super) fn leased(&self) -> Option<&Semaphore> {
-        self.leased.as_deref()
     }
 
     pub(super) fn is_limited(&self) -> bool {

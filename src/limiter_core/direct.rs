@@ -1,8 +1,9 @@
 //! Admission without a place in line, and the end of an admitted call.
 
 use super::ask::Ask;
+use super::leasing::Leasing;
 use super::not_until::NotUntil;
-use super::reserved::{Kept, Reserved, Stamp};
+use super::reserved::{Kept, LeaseNumber, Reserved, Stamp};
 use super::reserving::Tokens;
 use super::shared::Core;
 use super::slot::Slot;
@@ -58,8 +59,11 @@ impl Core {
         if self.pause.is_set() {
             return self.try_admit_past_a_pause(ask).map(K::of);
         }
-        if self.budgets().is_some() {
-            return self.try_admit_with_tokens(ask).map(K::of);
+        if let Some(budgets) = self.budgets() {
+            return match budgets.leasing() {
+                Some(leasing) => self.try_admit_by_leases(leasing, ask),
+                None => self.try_admit_with_tokens(ask).map(K::of),
+            };
         }
         let stamp = if self.concurrency().is_limited() {
             self.try_admit_with_slot()?
@@ -81,14 +85,11 @@ impl Core {
     /// The rate first, without a claim: it cannot be given back. Tokens and slot are given back if the stamp fails.
     fn try_admit_with_tokens(&self, ask: &Ask) -> Result<Reserved, Refused> {
         let by_rate = self.peek_rate();
-        let (shared, leased) = (self.concurrency().shared(), self.concurrency().leased());
+        let shared = self.concurrency().shared();
         let mut tokens = Tokens::default();
         let (reservation, is_early) = match by_rate {
-            // A shared permit is had or not, however many there are: tokens are claimed once it is had. What is taken of leases
-            // does not come back at once.
-            Ok(reservation)
-                if shared.is_none() && leased.is_none() && self.gate.free() != Some(0) =>
-            {
+            // A shared permit is had or not, however many there are: tokens are claimed once it is had.
+            Ok(reservation) if shared.is_none() && self.gate.free() != Some(0) => {
                 self.reserve(ask, &mut tokens).map_err(|busy| self.refused(busy))?;
                 (reservation, true)
             }
@@ -102,6 +103,37 @@ impl Core {
         let stamp = self.stamp_in(reservation)?;
         slot.keep();
         Ok(tokens.keep().with_stamp(stamp))
+    }
+
+    /// Admits a call where one rate is leased, if nothing is in its way. Without a refusal, which is large to hand over.
+    #[inline]
+    pub(super) fn try_one_lease(&self) -> Option<LeaseNumber> {
+        if !self.gate.is_open() || self.pause.is_set() {
+            return None;
+        }
+        let leasing = self.leasing()?;
+        let looked = leasing.look_at_one()?;
+        let slot = self.take_slot().ok()?;
+        let number = leasing.take_one(&looked).ok()?;
+        slot.keep();
+        Some(number)
+    }
+
+    /// The leases first, without a claim: what is taken of them does not come back at once.
+    #[inline]
+    fn try_admit_by_leases<K: Kept>(&self, leasing: &Leasing, ask: &Ask) -> Result<K, Refused> {
+        let looked = leasing.look(ask.tokens).map_err(|busy| self.refused(busy))?;
+        let slot = self.take_slot()?;
+        if leasing.is_one_rate() {
+            let number = leasing.take_one(&looked).map_err(|busy| self.refused(busy))?;
+            slot.keep();
+            return Ok(K::leased(number));
+        }
+        let mut reserved = Reserved::default();
+        let taken = leasing.reserve_in(&looked, ask.tokens, &mut reserved);
+        taken.map_err(|busy| self.refused(busy))?;
+        slot.keep();
+        Ok(K::of(reserved))
     }
 
     fn try_admit_with_slot(&self) -> Result<Stamp, Refused> {

@@ -1,7 +1,8 @@
 //! The word that every call looks at first: the limiter's own slots, and whether a line or a close is in the way.
 //!
 //! ```text
-//! [ free slots, signed : 32 | level : 30 | CLOSED | LINE ]          level − free = calls in flight
+//! [ free slots, signed : 32 | level : 30              | CLOSED | LINE ]     level − free = calls in flight
+//! [ free slots, signed : 32 | level : 15 | leased : 15 | CLOSED | LINE ]     the lower of the two − free = calls in flight
 //! ```
 //!
 //! `LINE` is set after a call has joined the line, and before that call looks for room. A release adds its slot to
@@ -12,6 +13,9 @@
 //! calls are in flight than the level allows, fewer than no slots are free: the next releases pay what is owed, and free none.
 //! So no slot is lost or made whatever comes in between, and a thread that stops here leaves nothing half done.
 //! `level.rs` says when the level changes.
+//!
+//! If slots are leased, no more may be in flight than were granted either. That number is in the same word, so it is never passed,
+//! whichever of the two changes meanwhile; and a call that takes or frees a slot does not know of it.
 
 use super::aimd::{Aimd, Level};
 use super::counts::count;
@@ -19,8 +23,10 @@ use crate::sync::atomic::{AtomicU64, Ordering};
 
 const LINE: u64 = 0b01;
 const CLOSED: u64 = 0b10;
-/// One more at a time.
-const LEVEL: u64 = 0b100;
+/// What comes before the level, or before what is leased.
+const FLAGS: u32 = 2;
+/// The bits of the level and of what is leased, if slots are.
+const LEASED_BITS: u32 = 15;
 /// One more that is free.
 const SLOT: u64 = 1 << 32;
 
@@ -36,17 +42,46 @@ pub(super) struct Gate {
     most: u32,
     /// Otherwise there are slots without end, and none is counted.
     is_limited: bool,
+    /// Whether there are as many as are leased at most.
+    is_leased: bool,
+}
+
+/// How many calls may be in flight by what limits them. The lower number holds.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Levels {
+    level: u32,
+    /// The most if slots are not leased.
+    leased: u32,
+}
+
+impl Levels {
+    fn lower(self) -> u32 {
+        self.level.min(self.leased)
+    }
 }
 
 impl Gate {
     /// The most slots it can count: a thousand million.
     const MAX_SLOTS: u32 = (1 << 30) - 1;
+    /// The same if they are leased.
+    const MAX_LEASED: u32 = (1 << LEASED_BITS) - 1;
 
     pub(super) fn new(slots: Option<u32>) -> Self {
         let most = slots.unwrap_or(Self::MAX_SLOTS).min(Self::MAX_SLOTS);
-        let word = AtomicU64::new(u64::from(most) * (SLOT | LEVEL));
-        let admitted = AtomicU64::new(0);
-        Self { word, admitted, aimd: Aimd::default(), most, is_limited: slots.is_some() }
+        Self::with(most, slots.is_some(), false)
+    }
+
+    /// With leased slots, none of which is granted.
+    pub(super) fn leased(slots: u32) -> Self {
+        Self::with(slots.min(Self::MAX_LEASED), true, true)
+    }
+
+    fn with(most: u32, is_limited: bool, is_leased: bool) -> Self {
+        let (word, admitted) = (AtomicU64::new(0), AtomicU64::new(0));
+        let mut gate = Self { word, admitted, aimd: Aimd::default(), most, is_limited, is_leased };
+        let leased = if is_leased { 0 } else { u32::MAX };
+        gate.word = AtomicU64::new(gate.moved(0, Levels { level: most, leased }));
+        gate
     }
 
     /// Counts an admission, if slots are limited. Returns whether they are.
@@ -129,55 +164,100 @@ impl Gate {
     }
 
     fn level_in(&self, word: u64) -> Level {
-        let limit = limit(word);
-        let in_flight = i64::from(limit) - i64::from(free(word));
-        let in_flight = u32::try_from(in_flight).unwrap_or(0);
-        Level { limit, in_flight, is_highest: limit >= self.most }
+        let Levels { level: limit, .. } = self.levels(word);
+        Level { limit, in_flight: self.in_flight(word), is_highest: limit >= self.most }
+    }
+
+    fn levels(&self, word: u64) -> Levels {
+        #[expect(clippy::cast_possible_truncation, reason = "they are in the lower half")]
+        let both = word as u32 >> FLAGS;
+        if self.is_leased {
+            Levels { level: both >> LEASED_BITS, leased: both & Self::MAX_LEASED }
+        } else {
+            Levels { level: both, leased: u32::MAX }
+        }
+    }
+
+    fn in_flight(&self, word: u64) -> u32 {
+        let in_flight = i64::from(self.levels(word).lower()) - i64::from(free(word));
+        u32::try_from(in_flight).unwrap_or(0)
+    }
+
+    /// The word with other levels. The free slots move with the lower of them.
+    fn moved(&self, word: u64, to: Levels) -> u64 {
+        let (before, after) = (self.levels(word).lower(), to.lower());
+        let more = u64::from(after).wrapping_sub(u64::from(before)).wrapping_mul(SLOT);
+        let both = if self.is_leased { to.level << LEASED_BITS | to.leased } else { to.level };
+        let flags = word & (LINE | CLOSED);
+        let free = (word & !(SLOT - 1)).wrapping_add(more);
+        free | u64::from(both) << FLAGS | flags
+    }
+
+    /// Moves the levels to others, unless those are the same. Returns the new word if it has.
+    fn shift(&self, to: impl Fn(u64, Levels) -> Levels) -> Option<u64> {
+        // ORDERING: Relaxed: a guess; the exchange decides.
+        let mut word = self.word.load(Ordering::Relaxed);
+        loop {
+            let from = self.levels(word);
+            let to = to(word, from);
+            if to == from {
+                return None;
+            }
+            let moved = self.moved(word, to);
+            // ORDERING: Relaxed: no holder's work is published. Of slots that are gone nobody holds one after another; what `release`
+            // published before stays published to those that take the rest. Of one that is new, see `raise`.
+            match self.word.compare_exchange_weak(word, moved, Ordering::Relaxed, Ordering::Relaxed)
+            {
+                Ok(_) => return Some(moved),
+                Err(now) => word = now,
+            }
+        }
     }
 
     /// Halves the level, or lowers it to what is in flight if that is less. Never below one.
     pub(super) fn lower(&self) {
-        // ORDERING: Relaxed: a guess; the exchange decides.
-        let mut word = self.word.load(Ordering::Relaxed);
-        loop {
-            let Level { limit, in_flight, .. } = self.level_in(word);
-            let fewer = u64::from(limit.saturating_sub((limit / 2).min(in_flight).max(1)));
-            let lowered = word.wrapping_sub(fewer * (SLOT | LEVEL));
-            // ORDERING: Relaxed: the slots are gone, so nobody holds them after another. What `release` published before
-            // stays published to those that take the rest.
-            match self.word.compare_exchange_weak(
-                word,
-                lowered,
-                Ordering::Relaxed,
-                Ordering::Relaxed,
-            ) {
-                Ok(_) => return,
-                Err(now) => word = now,
-            }
-        }
+        self.shift(|word, levels| {
+            let lowered = (levels.level / 2).min(self.in_flight(word)).max(1);
+            Levels { level: levels.level.min(lowered), ..levels }
+        });
     }
 
     /// Raises the level by one if it may. Pays one slot that is owed, else frees one. Returns whether calls may be in line for
     /// it, so that the caller looks for one.
     #[must_use]
     pub(super) fn raise(&self) -> bool {
-        // ORDERING: Relaxed: a guess; the exchange decides.
-        let mut word = self.word.load(Ordering::Relaxed);
-        while !self.level_in(word).is_highest {
-            let raised = word.wrapping_add(SLOT | LEVEL);
-            // ORDERING: Relaxed: no holder's work is published. If `form_line` comes later, its call sees this slot in the same
-            // word. If it came before, its call is seen by way of the count of turns, which both write before they look.
-            match self.word.compare_exchange_weak(
-                word,
-                raised,
-                Ordering::Relaxed,
-                Ordering::Relaxed,
-            ) {
-                Ok(_) => return raised & LINE != 0 && free(raised) > 0,
-                Err(now) => word = now,
-            }
+        // If `form_line` comes later, its call sees this slot in the same word. If it came before, its call is seen by way of the count
+        // of turns, which both write before they look.
+        let raised =
+            self.shift(|_, levels| Levels { level: self.most.min(levels.level + 1), ..levels });
+        raised.is_some_and(|word| word & LINE != 0 && free(word) > 0)
+    }
+
+    /// So many slots are leased from now on. If more are in use, the rest are owed. Returns whether one may be free by that, so that
+    /// the caller looks for calls in line.
+    #[must_use]
+    pub(super) fn lease(&self, slots: u32) -> bool {
+        let leased = slots.min(self.most);
+        let is_more = self.is_leased.then(|| self.shift(|_, levels| Levels { leased, ..levels }));
+        is_more.flatten().is_some_and(|word| free(word) > 0)
+    }
+
+    /// How many slots are leased and not in use; below zero so many are in use beyond those. `None` if slots are not leased.
+    pub(super) fn leased_and_free(&self) -> Option<i64> {
+        // ORDERING: Acquire, as in `free`.
+        let word = self.is_leased.then(|| self.word.load(Ordering::Acquire))?;
+        Some(i64::from(self.levels(word).leased) - i64::from(self.in_flight(word)))
+    }
+
+    /// Whether there would be a free slot if more were leased.
+    pub(super) fn lacks_leased(&self) -> bool {
+        if !self.is_leased {
+            return false;
         }
-        false
+        // ORDERING: Acquire, as in `free`.
+        let word = self.word.load(Ordering::Acquire);
+        let Levels { level, leased } = self.levels(word);
+        (leased..level).contains(&self.in_flight(word))
     }
 
     /// After a change that calls in line do not see. Returns whether calls may be in line, so that the caller looks
@@ -213,11 +293,4 @@ impl Gate {
 #[inline]
 fn free(word: u64) -> i32 {
     (word.cast_signed() >> 32) as i32
-}
-
-/// How many calls may be in flight.
-fn limit(word: u64) -> u32 {
-    #[expect(clippy::cast_possible_truncation, reason = "it is in the lower half")]
-    let limit = word as u32 >> 2;
-    limit
 }

@@ -73,10 +73,6 @@ impl Core {
     /// Frees one of the limiter's own slots.
     #[inline]
     pub(super) fn release_own(&self) {
-        if let Some(leased) = self.concurrency().leased() {
-            // Before the gate: whoever sees that slot, or is looked for, sees the permit. Nobody waits for it, so no waker runs.
-            leased.release(1);
-        }
         // MUTANTS: release_own
         if self.gate.release() {
             self.hand_out(Reason::Room);
@@ -179,7 +175,7 @@ impl Core {
             Reason::Silent(needed) if is_own && room > 0 => needed.min(MAX_TURNS),
             Reason::Silent(needed) if room > 0 => turns.max(needed.min(MAX_TURNS)),
             // The first in line tells what is needed.
-            _ if room_by_rate == Some(0) && out == 0 && self.lacks_leased_slots() => {
+            _ if room_by_rate == Some(0) && out == 0 && self.gate.lacks_leased() => {
                 u64::from(reason == Reason::Successor || !self.line.is_watched())
             }
             Reason::Successor if turns == 0 && (out > 0 || room_by_rate.is_some()) => {
@@ -239,7 +235,7 @@ impl Core {
         };
         // In a ramp they go one after another.
         let most = if self.pause.is_ramp() { 1 } else { u64::MAX };
-        Some(self.free_slots().map_or(by_rate, |free| by_rate.min(free)).min(most))
+        Some(self.gate.free().map_or(by_rate, |free| by_rate.min(free)).min(most))
     }
 
     /// How many calls that stand for a shared permit keep room from others: none once all of them were granted theirs, and
@@ -290,7 +286,7 @@ impl Core {
 
     /// Whether the first in line could go, if the rate has room.
     pub(super) fn has_room_for_the_first(&self) -> bool {
-        self.free_slots() != Some(0) && self.has_room_beside_turns(None)
+        self.gate.free() != Some(0) && self.has_room_beside_turns(None)
     }
 
     /// Whether there is room for more calls than have a turn.

@@ -61,10 +61,11 @@ impl Core {
         })
     }
 
-    /// How many permits of the shared semaphore are free, or of the one that slots are leased by; `None` if there is none.
+    /// How many permits of the shared semaphore are free, or slots that are leased; `None` if there is neither.
     pub(crate) fn shared_permits(&self) -> Option<u64> {
-        let concurrency = self.concurrency();
-        let free = concurrency.shared().or(concurrency.leased())?.available_permits();
-        Some(u64::try_from(free).unwrap_or(u64::MAX))
+        let Some(shared) = self.concurrency().shared() else {
+            return self.gate.leased_and_free().map(|free| u64::try_from(free).unwrap_or(0));
+        };
+        Some(u64::try_from(shared.available_permits()).unwrap_or(u64::MAX))
     }
 }

@@ -47,7 +47,7 @@ impl Core {
     #[inline]
     pub(crate) fn note_refusal(&self, ask: &Ask, refused: &Refused) {
         if let Some(leasing) = self.leasing() {
-            let lacks_a_slot = refused.limit() == Limit::Concurrency && self.lacks_leased_slots();
+            let lacks_a_slot = refused.limit() == Limit::Concurrency && self.gate.lacks_leased();
             leasing.note_refusal(ask, refused, lacks_a_slot);
         }
     }

@@ -6,9 +6,10 @@
 use super::bell::Bell;
 use super::demand::{Demanded, First};
 use super::not_until::NotUntil;
-use super::reserved::Reserved;
+use super::reserved::{By, LeaseNumber, Reserved};
 use crate::rate::Margin;
-use crate::raw::leases::{Granter, MOST, RawLeases};
+use crate::raw::leases::{Granter, MOST, RawLeases, Rest, Taken};
+use crate::raw::mark::Mark;
 use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::time::{Time, Timestamp, in_nanos};
 use crate::tokens::{TokenLimit, Usage};
@@ -44,6 +45,12 @@ pub(crate) struct Leased {
     /// What others use, and we: for information.
     told_used: AtomicU64,
     demanded: Demanded,
+}
+
+/// A look at all, at a time. If there is one limit, what was found of its leases.
+pub(super) struct Looked {
+    now: Timestamp,
+    only: Option<Rest>,
 }
 
 impl Leased {
@@ -112,8 +119,25 @@ impl Leased {
     }
 
     fn peek(&self, now: Timestamp, weight: u64) -> Result<(), NotUntil> {
+        self.look(now, weight).map(drop)
+    }
+
+    /// Whether the weight fits, and what `take` needs.
+    #[inline]
+    fn look(&self, now: Timestamp, weight: u64) -> Result<Option<Rest>, NotUntil> {
         self.check(now, weight)?;
-        self.leases.peek(now, weight).map_err(|_| self.lack(now))
+        self.leases.look_for(now, weight).map_err(|_| self.lack(now))
+    }
+
+    /// Takes the weight after a look at this limit alone, or at all.
+    #[expect(clippy::inline_always, reason = "as long a call as what it does")]
+    #[inline(always)]
+    fn take(&self, Looked { now, only }: &Looked, weight: u64) -> Result<Taken, NotUntil> {
+        let taken = match only {
+            Some(rest) => self.leases.take_in(rest, *now, weight),
+            None => self.leases.take(*now, weight),
+        };
+        taken.map_err(|_| self.lack(*now))
     }
 
     /// What all use, as it was told.
@@ -194,22 +218,42 @@ impl Leasing {
         longest.map_or(Ok(()), Err)
     }
 
-    /// Takes of all or of none. What was taken of the first ones, if a later one refuses, comes back to whoever grants.
-    pub(super) fn reserve(&self, expected: Usage, into: &mut Reserved) -> Result<(), NotUntil> {
+    /// Looks at all, for a call that takes of them next. As `peek`.
+    #[inline]
+    pub(super) fn look(&self, expected: Usage) -> Result<Looked, NotUntil> {
         self.check_refusal()?;
         let now = self.now();
-        if self.limits.len() > 1 {
-            self.peek_at(now, expected)?;
+        let [leased] = &*self.limits else {
+            return self.peek_at(now, expected).map(|()| Looked { now, only: None });
+        };
+        let only = leased.look(now, leased.reserves(expected))?;
+        Ok(Looked { now, only })
+    }
+
+    /// Takes of all or of none. What was taken of the first ones, if a later one refuses, comes back to whoever grants.
+    #[inline]
+    pub(super) fn reserve(&self, expected: Usage, into: &mut Reserved) -> Result<(), NotUntil> {
+        let looked = self.look(expected)?;
+        self.reserve_in(&looked, expected, into)
+    }
+
+    /// The same after a look, at the time of that.
+    #[inline]
+    pub(super) fn reserve_in(
+        &self,
+        looked: &Looked,
+        expected: Usage,
+        into: &mut Reserved,
+    ) -> Result<(), NotUntil> {
+        if self.is_one_rate() {
+            into.by = By::Lease(self.take_one(looked)?);
+            return Ok(());
         }
         if self.has_token_limits {
             into.expected = expected;
         }
         for leased in &self.limits {
-            let weight = leased.reserves(expected);
-            let taken = leased.check(now, weight);
-            let taken =
-                taken.and_then(|()| leased.leases.take(now, weight).map_err(|_| leased.lack(now)));
-            match taken {
+            match leased.take(looked, leased.reserves(expected)) {
                 Ok(taken) => {
                     into.taken.push(taken.mark);
                     if taken.is_low {
@@ -225,8 +269,40 @@ impl Leasing {
         Ok(())
     }
 
+    /// Whether a rate is all there is. Then a call keeps the number of its lease alone, not a mark.
+    #[inline]
+    pub(super) fn is_one_rate(&self) -> bool {
+        self.limits.len() == 1 && !self.has_token_limits
+    }
+
+    /// A look at the first limit, if one call of it is left in the newest lease.
+    #[inline]
+    pub(super) fn look_at_one(&self) -> Option<Looked> {
+        let leased = self.limits.first().filter(|_| !self.refuses())?;
+        let now = self.time.now();
+        let only = leased.leases.look_at_newest(now, 1)?;
+        (leased.rule.limit() > 0).then_some(Looked { now, only: Some(only) })
+    }
+
+    /// Takes one of the first limit, after a look.
+    #[inline]
+    pub(super) fn take_one(&self, looked: &Looked) -> Result<LeaseNumber, NotUntil> {
+        let Some(leased) = self.limits.first() else { return Ok(LeaseNumber::default()) };
+        let taken = leased.take(looked, 1)?;
+        if taken.is_low {
+            self.bell.note();
+        }
+        Ok(LeaseNumber(taken.mark.as_lease().map_or(0, |(number, _)| number)))
+    }
+
     /// Counts what was used in the place of what was reserved.
     pub(super) fn settle_each(&self, reserved: Reserved, actual: impl Fn(TokenLimit, u64) -> u64) {
+        if let By::Lease(LeaseNumber(number)) = reserved.by
+            && let Some(leased) = self.limits.first()
+        {
+            // One call is of one lease.
+            leased.leases.settle(&Mark::of_lease(number, 1), 1, actual(leased.rule, 1));
+        }
         for (leased, mark) in self.limits.iter().zip(reserved.taken) {
             let weight = leased.reserves(reserved.expected);
             leased.leases.settle(&mark, weight, actual(leased.rule, weight));

@@ -11,15 +11,28 @@ pub(crate) struct Reserved {
     pub(super) expected: Usage,
     /// Few limiters have more limits on tokens than fit here, or leases of more. Room for two more makes each permit 32 bytes larger.
     pub(super) taken: SmallVec<[Mark; 3]>,
-    /// When the rate admitted it, or the latest of them that counts from its admission.
-    pub(super) stamp: Option<Timestamp>,
+    pub(super) by: By,
+}
+
+/// How the rate has admitted a call.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) enum By {
+    #[default]
+    Nothing,
+    /// When; or the latest of the limits that count from its admission.
+    Stamp(Timestamp),
+    /// By one of this lease, where that is all there is to give back.
+    Lease(LeaseNumber),
 }
 
 /// What an admission hands over: what was reserved; where there are no budgets its stamp, because a permit without tokens should
 /// not cost more than before there were any; or nothing, where nobody asks.
 pub(crate) trait Kept {
+    /// Whether it is the number of a lease alone.
+    const IS_LEASE: bool = false;
     fn of(reserved: Reserved) -> Self;
     fn stamped(stamp: Stamp) -> Self;
+    fn leased(number: LeaseNumber) -> Self;
 }
 
 impl Kept for () {
@@ -28,17 +41,47 @@ impl Kept for () {
 
     #[inline]
     fn stamped(_: Stamp) -> Self {}
+
+    #[inline]
+    fn leased(_: LeaseNumber) -> Self {}
 }
 
 impl Kept for Stamp {
     #[inline]
     fn of(reserved: Reserved) -> Self {
-        Self(reserved.stamp.map_or(0, Timestamp::as_nanos))
+        Self(reserved.stamp().map_or(0, Timestamp::as_nanos))
     }
 
     #[inline]
     fn stamped(stamp: Stamp) -> Self {
         stamp
+    }
+
+    #[inline]
+    fn leased(_: LeaseNumber) -> Self {
+        Self::default()
+    }
+}
+
+impl Kept for LeaseNumber {
+    const IS_LEASE: bool = true;
+
+    #[inline]
+    fn of(reserved: Reserved) -> Self {
+        match reserved.by {
+            By::Lease(number) => number,
+            By::Nothing | By::Stamp(_) => Self::default(),
+        }
+    }
+
+    #[inline]
+    fn stamped(_: Stamp) -> Self {
+        Self::default()
+    }
+
+    #[inline]
+    fn leased(number: Self) -> Self {
+        number
     }
 }
 
@@ -52,11 +95,20 @@ impl Kept for Reserved {
     fn stamped(stamp: Stamp) -> Self {
         Self::of_rate(stamp)
     }
+
+    #[inline]
+    fn leased(number: LeaseNumber) -> Self {
+        Self::of_lease(number)
+    }
 }
 
 /// When the rate admitted a call, in ns of its time; 0 if there is no rate (or it is the clock's first instant). That is the clock's time, unless it has jumped back.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Stamp(pub(super) u64);
+
+/// The lease by which a rate admitted a call; 0 if there is none.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct LeaseNumber(pub(super) u64);
 
 impl Reserved {
     /// Of a call without tokens.
@@ -67,7 +119,16 @@ impl Reserved {
 
     #[inline]
     pub(crate) fn with_stamp(self, Stamp(stamp): Stamp) -> Self {
-        if stamp == 0 { self } else { Self { stamp: Some(Timestamp::from_nanos(stamp)), ..self } }
+        match stamp {
+            0 => self,
+            stamp => Self { by: By::Stamp(Timestamp::from_nanos(stamp)), ..self },
+        }
+    }
+
+    /// Of a call without tokens, where one rate is leased.
+    #[inline]
+    pub(crate) fn of_lease(number: LeaseNumber) -> Self {
+        Self { by: By::Lease(number), ..Self::default() }
     }
 
     pub(crate) fn expected(&self) -> Usage {
@@ -75,10 +136,13 @@ impl Reserved {
     }
 
     pub(crate) fn stamp(&self) -> Option<Timestamp> {
-        self.stamp
+        match self.by {
+            By::Stamp(stamp) => Some(stamp),
+            By::Nothing | By::Lease(_) => None,
+        }
     }
 
-    /// Whether there is nothing to settle.
+    /// Whether there is nothing to settle. A request counts from its start.
     #[inline]
     pub(crate) fn is_settled(&self) -> bool {
         self.taken.is_empty()

@@ -21,6 +21,7 @@ use crate::error::{NoSuchRateError, Refused};
 use crate::rate::Rate;
 use crate::raw::window::{Log, LogFull, Reading, Reservation};
 use crate::semaphore::Semaphore;
+use crate::sync::parallelism;
 use crate::time::{JUMP, SleepUntil, Time};
 use core::time::Duration;
 use std::sync::Arc;
@@ -80,7 +81,9 @@ impl Core {
 
     /// The same, with a tally.
     pub(crate) fn with_tally(self, name: Option<Arc<str>>) -> Self {
-        let tally = Tally::new(name, self.rate.as_ref().map_or(1, Log::rings));
+        let rings = self.rate.as_ref().map_or(1, Log::rings);
+        let stripes = if self.budgets.is_some() { rings.max(parallelism()) } else { rings };
+        let tally = Tally::new(name, stripes);
         Self { tally: Some(Box::new(tally)), ..self }
     }
 
@@ -186,7 +189,7 @@ impl Core {
     pub(crate) fn available(&self) -> Option<u64> {
         let shared = self.concurrency.shared().map(Semaphore::available_permits);
         let shared = shared.map(|free| u64::try_from(free).unwrap_or(u64::MAX));
-        [self.free_slots(), shared].into_iter().flatten().min()
+        [self.gate.free(), shared].into_iter().flatten().min()
     }
 
     pub(crate) fn waiters(&self) -> u64 {

@@ -27,30 +27,6 @@ impl Core {
 }
 
 impl Core {
-    /// Takes a slot and the permit that it was granted by, or none of them.
-    #[cold]
-    fn take_leased(&self, leased: &Semaphore) -> bool {
-        if leased.available_permits() == 0 || !self.gate.try_take() {
-            return false;
-        }
-        if let Ok(permit) = leased.try_acquire() {
-            permit.keep();
-            return true;
-        }
-        // Others may have found no slot meanwhile.
-        if self.gate.release() {
-            self.hand_out(Reason::Room);
-        }
-        false
-    }
-
-    /// How many slots of its own are free, and were granted if they are leased; `None` if they are not limited.
-    pub(super) fn free_slots(&self) -> Option<u64> {
-        let free = self.gate.free()?;
-        let leased = self.concurrency().leased().map(Semaphore::available_permits);
-        Some(leased.map_or(free, |leased| free.min(u64::try_from(leased).unwrap_or(u64::MAX))))
-    }
-
     /// How many calls may go together by what is not leased: permits of the shared semaphore, and one at a time in a ramp.
     pub(crate) fn may_go_beside_leases(&self) -> u64 {
         let permits = self.concurrency().shared().map_or(usize::MAX, |shared| {
@@ -64,17 +40,17 @@ impl Core {
         if in_ramp { permits.min(1) } else { permits }
     }
 
-    /// Whether there would be a slot if more were granted.
-    pub(super) fn lacks_leased_slots(&self) -> bool {
-        let leased = self.concurrency().leased();
-        leased.is_some_and(|leased| leased.available_permits() == 0) && self.gate.free() != Some(0)
-    }
-
-    /// The number of slots that are granted has changed.
-    pub(crate) fn look_for_slots_again(&self) {
-        if self.gate.change() {
+    /// So many slots are granted from now on. Calls in line get those that are free.
+    pub(crate) fn lease_slots(&self, slots: u32) {
+        if self.gate.lease(slots) && self.gate.change() {
             self.hand_out(Reason::Room);
         }
+    }
+
+    /// How many slots are in use beyond those that are granted.
+    pub(crate) fn slots_owed(&self) -> u64 {
+        let free = self.gate.leased_and_free().unwrap_or(0);
+        u64::try_from(free.saturating_neg()).unwrap_or(0)
     }
 }
 
@@ -88,11 +64,7 @@ impl<'a> Slot<'a> {
     /// One of the limiter's own, if one is free.
     #[inline]
     pub(super) fn take_own(core: &'a Core) -> Option<Self> {
-        let has_one = match core.concurrency().leased() {
-            None => core.gate.try_take(),
-            Some(leased) => core.take_leased(leased),
-        };
-        has_one.then(|| Self { own: Some(core), shared: None })
+        core.gate.try_take().then(|| Self { own: Some(core), shared: None })
     }
 
     /// The shared permit and one of the limiter's own, if one is free. Otherwise the permit is freed.

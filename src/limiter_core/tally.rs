@@ -3,7 +3,8 @@
 //! ```text
 //! admitted     in the gate, beside its word, if the limiter has slots of its own: an admission has just written that line;
 //!              else in a stripe
-//! stripes      one for each ring of the rate, by the thread, as the rings are: threads that stamp apart count apart
+//! stripes      one for each ring of the rate, by the thread, as the rings are: threads that stamp apart count apart; with tokens or
+//!              leases at least one for each thread that can run at once
 //! signals      what was observed: one word for each kind
 //! ```
 //!
@@ -25,6 +26,8 @@ use std::sync::Arc;
 
 /// How many limits refuse. All reasons of a stop count together.
 const LIMITS: usize = Limit::KINDS.len();
+/// However many threads there are.
+const MOST_STRIPES: usize = 16;
 /// What is observed and counted: pauses, pauses with a slow start, overloads, stops.
 const SIGNALS: usize = 4;
 /// A call counts for this many tokens at most, so that no number that somebody else says fills a count.
@@ -132,7 +135,8 @@ impl Stripe {
 impl Tally {
     /// `stripes` is how many threads are expected to count at once.
     pub(crate) fn new(name: Option<Arc<str>>, stripes: usize) -> Self {
-        let stripes = (0..stripes.next_power_of_two()).map(|_| CachePadded::new(Stripe::new()));
+        let stripes = (0..stripes.next_power_of_two().min(MOST_STRIPES))
+            .map(|_| CachePadded::new(Stripe::new()));
         Self {
             name,
             stripes: stripes.collect(),

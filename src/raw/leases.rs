@@ -63,13 +63,14 @@ mod unused;
 mod view;
 
 pub(crate) use granting::Granter;
-pub(crate) use raw_leases::RawLeases;
 #[allow(unused_imports, reason = "for the checks")]
-pub(crate) use raw_leases::{Lack, Taken};
+pub(crate) use raw_leases::Lack;
+pub(crate) use raw_leases::{RawLeases, Taken};
 #[allow(unused_imports, reason = "for the checks")]
 pub(crate) use unused::KEPT;
 #[allow(unused_imports, reason = "for the checks")]
 pub(crate) use view::LIVE;
+pub(crate) use view::Rest;
 
 /// The most that one lease may be of, and the most that a call may take.
 pub(crate) const MOST: u64 = (1 << 40) - 1;

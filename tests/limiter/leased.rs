@@ -3,8 +3,8 @@
 use crate::common::{Wakes, at_once, poll_once, poll_with};
 use ringgate::time::{Clock, ManualClock, Timestamp};
 use ringgate::{
-    BuildLeasedError, Lessee, Limit, Limiter, LimiterAcquireOwned, LimiterBuilder, NoSuchRateError,
-    OverLimit, Priority, Rate, Semaphore, StopReason, Usage,
+    BuildLeasedError, Feedback, Lessee, Limit, Limiter, LimiterAcquireOwned, LimiterBuilder,
+    NoSuchRateError, OverLimit, Priority, Rate, Semaphore, StopReason, Usage,
 };
 use std::pin::Pin;
 use std::sync::Arc;
@@ -585,6 +585,47 @@ fn slots_are_leased() {
     assert!(scene.takes(0).is_some());
     let stats = scene.limiter.stats();
     assert_eq!((stats.limits[0].limit, stats.concurrency_limit), (4, Some(4)));
+}
+
+/// An overload lowers the calls in flight, whatever is granted; and what is granted holds, whatever an overload has left. Broken by: a level
+/// that is forgotten when slots are taken away, or that rises with what is granted.
+#[test]
+fn leased_slots_and_the_level_hold_together() {
+    let mut scene = scene(|builder| builder.max_concurrent(8));
+    scene.lessee.set_slots(8);
+    let mut calls: Vec<_> = (0..6).map(|_| scene.takes(0).unwrap()).collect();
+    scene.limiter.observe(&Feedback::overload());
+    assert_eq!(scene.limiter.concurrency_limit(), 4);
+    assert_eq!((scene.lessee.in_flight(), scene.lessee.slots_owed()), (6, 0));
+    scene.lessee.set_slots(2);
+    assert_eq!((scene.limiter.concurrency_limit(), scene.lessee.slots_owed()), (4, 4));
+    calls.truncate(1);
+    calls.extend(scene.takes(0));
+    assert_eq!((calls.len(), scene.takes(0).is_none()), (2, true));
+    // The level is the lower one again.
+    scene.lessee.set_slots(8);
+    calls.extend(std::iter::from_fn(|| scene.takes(0)));
+    assert_eq!((calls.len(), scene.limiter.concurrency_limit()), (4, 4));
+    assert_eq!(scene.limiter.stats().shared_permits, Some(4));
+    // So many successes as it is high.
+    (0..4).for_each(|_| scene.limiter.observe(&Feedback::new()));
+    assert_eq!(scene.limiter.concurrency_limit(), 5);
+    assert!(scene.takes(0).is_some());
+}
+
+/// A word has no more bits for them. Broken by: a number that runs over into the level's.
+#[test]
+fn a_process_uses_no_more_than_32_767_leased_slots() {
+    let mut scene = scene(|builder| builder.max_concurrent(100_000));
+    assert_eq!(scene.lessee.slots(), Some(100_000));
+    scene.lessee.set_slots(usize::MAX);
+    assert_eq!(scene.limiter.available_permits(), 32_767);
+    let calls: Vec<_> = std::iter::from_fn(|| scene.takes(0)).collect();
+    assert_eq!((calls.len(), scene.lessee.in_flight()), (32_767, 32_767));
+    scene.lessee.set_slots(32_766);
+    assert_eq!(scene.lessee.slots_owed(), 1);
+    drop(calls);
+    assert_eq!((scene.lessee.slots_owed(), scene.limiter.available_permits()), (0, 32_766));
 }
 
 // ---- what the lessee is told -----------------------------------------------------------------------

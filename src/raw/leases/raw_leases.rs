@@ -2,7 +2,7 @@
 
 use super::MOST;
 use super::unused::Unused;
-use super::view::{Line, View};
+use super::view::{Line, Rest, View};
 use crate::raw::mark::Mark;
 use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::time::Timestamp;
@@ -64,6 +64,51 @@ impl RawLeases {
     /// Takes the amount at this time. Whoever gets it settles it.
     #[inline]
     pub(crate) fn take(&self, now: Timestamp, amount: u64) -> Result<Taken, Lack> {
+        match self.look_for(now, amount)? {
+            Some(rest) => self.take_in(&rest, now, amount),
+            None => self.take_of_several(now, amount),
+        }
+    }
+
+    /// What is left at this time, if all of it is of the newest lease and the amount could be taken.
+    #[inline]
+    pub(crate) fn look_at_newest(&self, now: Timestamp, amount: u64) -> Option<Rest> {
+        self.line.look_at_newest(now, amount)
+    }
+
+    /// Whether the amount could be taken at this time. Writes nothing. If all that is left is of the newest lease it is told, for
+    /// [`take_in`](Self::take_in).
+    #[inline]
+    pub(crate) fn look_for(&self, now: Timestamp, amount: u64) -> Result<Option<Rest>, Lack> {
+        match self.line.look_at_newest(now, amount) {
+            Some(rest) => Ok(Some(rest)),
+            None => self.peek(now, amount).map(|()| None),
+        }
+    }
+
+    /// The same by what [`look_for`](Self::look_for) has found. If others were faster it looks again, at the same time.
+    #[inline]
+    pub(crate) fn take_in(&self, rest: &Rest, now: Timestamp, amount: u64) -> Result<Taken, Lack> {
+        if amount == 0 {
+            return Ok(Taken { mark: Mark::none(), is_low: false });
+        }
+        let mut rest = *rest;
+        loop {
+            let end = rest.spent + amount;
+            if self.line.pass(rest.spent, end) {
+                let mark = Mark::of_lease(rest.number, amount);
+                return Ok(Taken { mark, is_low: self.is_low(rest.cap - end) });
+            }
+            match self.line.look_at_newest(now, amount) {
+                Some(now) => rest = now,
+                None => return self.take_of_several(now, amount),
+            }
+        }
+    }
+
+    /// The same, whatever leases it is of.
+    #[cold]
+    pub(crate) fn take_of_several(&self, now: Timestamp, amount: u64) -> Result<Taken, Lack> {
         if amount == 0 {
             return Ok(Taken { mark: Mark::none(), is_low: false });
         }
@@ -73,18 +118,23 @@ impl RawLeases {
                 return Err(Lack);
             }
             let end = view.begins + amount;
-            if self.line.pass(&view, end) {
+            if self.line.pass(view.spent, end) {
                 // MUTANTS: leases take
                 self.skip(&view, view.begins);
-                // ORDERING: Relaxed: `pass` orders it after a mark that was set before.
-                let is_low = view.end() - end < self.mark.load(Ordering::Relaxed);
-                return Ok(Taken { mark: mark_of(&view, end), is_low });
+                return Ok(Taken {
+                    mark: mark_of(&view, end),
+                    is_low: self.is_low(view.end() - end),
+                });
             }
         }
     }
 
-    /// Whether the amount could be taken at this time. Writes nothing.
-    #[inline]
+    fn is_low(&self, left: u64) -> bool {
+        // ORDERING: Relaxed: `pass` orders it after a mark that was set before.
+        left < self.mark.load(Ordering::Relaxed)
+    }
+
+    #[cold]
     pub(crate) fn peek(&self, now: Timestamp, amount: u64) -> Result<(), Lack> {
         let fits = amount == 0 || amount <= self.left(now);
         fits.then_some(()).ok_or(Lack)
@@ -133,7 +183,7 @@ impl RawLeases {
             if to <= view.spent {
                 return view;
             }
-            if self.line.pass(&view, to) {
+            if self.line.pass(view.spent, to) {
                 // MUTANTS: leases pass_to
                 self.skip(&view, to);
                 return view;

@@ -35,6 +35,16 @@ struct Slot {
     until: AtomicU64,
 }
 
+/// What is left, if all of it is of one lease: the newest.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Rest {
+    pub(super) number: u64,
+    /// Where it begins.
+    pub(super) spent: u64,
+    /// Where it ends.
+    pub(super) cap: u64,
+}
+
 /// What one look has found.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct View {
@@ -101,6 +111,29 @@ impl Line {
         self.newest.load(Ordering::Acquire)
     }
 
+    /// What is left at this time, if all of it is of the newest lease, and at least so much. It looks once.
+    #[inline]
+    pub(super) fn look_at_newest(&self, now: Timestamp, amount: u64) -> Option<Rest> {
+        let number = self.newest();
+        let (slot, before) = (self.slot(number), self.slot(number.wrapping_sub(1)));
+        // ORDERING: Acquire, here and below as in `look`. Before the first lease it is zero.
+        let begin = before.cap.load(Ordering::Acquire);
+        // ORDERING: Acquire, as above.
+        let cap = slot.cap.load(Ordering::Acquire);
+        // ORDERING: Acquire, as above.
+        let until = slot.until.load(Ordering::Acquire);
+        // ORDERING: Acquire, as above. Late, so that others are seldom faster than the exchange.
+        let spent = self.spent.load(Ordering::Acquire);
+        // MUTANTS: leases look 3
+        let is_live = until > now.as_nanos();
+        // MUTANTS: leases look 4
+        let has_all = begin <= spent && spent < cap && amount <= cap - spent;
+        // The same number, as in `look`.
+        // MUTANTS: leases look 5
+        let is_newest = self.newest() == number;
+        (has_all && is_live && is_newest).then_some(Rest { number, spent, cap })
+    }
+
     /// The leases at this time. It looks again if others were granted meanwhile.
     #[inline]
     pub(super) fn look(&self, now: Timestamp) -> View {
@@ -138,14 +171,12 @@ impl Line {
         }
     }
 
-    /// Moves the end of what is spent on from where the view has found it. False if it has moved since.
+    /// Moves the end of what is spent on from where a look has found it. False if it has moved since.
     #[inline]
-    pub(super) fn pass(&self, view: &View, to: u64) -> bool {
+    pub(super) fn pass(&self, from: u64, to: u64) -> bool {
         // ORDERING: Release publishes to the Acquire in `look`: a look that finds this finds the leases that it was found by. Acquire
         // pairs with the Release in `touch`: the mark that was set before it is seen. Relaxed on failure: the caller looks again.
-        self.spent
-            .compare_exchange_weak(view.spent, to, Ordering::AcqRel, Ordering::Relaxed)
-            .is_ok()
+        self.spent.compare_exchange_weak(from, to, Ordering::AcqRel, Ordering::Relaxed).is_ok()
     }
 
     /// A write that changes nothing: whoever passes later sees what was stored before, and whoever has passed before is seen.

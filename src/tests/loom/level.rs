@@ -4,9 +4,9 @@
 //! go as the level says.
 
 use super::pause::{Call, elsewhere, joins, went};
-use crate::sync::model;
+use crate::sync::{model, thread};
 use crate::tests::pairs::go_on;
-use crate::{Feedback, Limiter, OwnedLimiterPermit};
+use crate::{Feedback, Lessee, Limiter, OwnedLimiterPermit};
 
 type InFlight = Vec<OwnedLimiterPermit>;
 
@@ -14,6 +14,15 @@ fn with_in_flight(max: usize, calls: usize) -> (Limiter, InFlight) {
     let limiter = Limiter::builder().max_concurrent(max).build();
     let in_flight = (0..calls).map(|_| limiter.try_acquire_owned().unwrap()).collect();
     (limiter, in_flight)
+}
+
+/// With so many slots granted of `max`.
+fn leased(max: usize, granted: usize, calls: usize) -> (Limiter, Lessee, InFlight) {
+    let builder = Limiter::builder().max_concurrent(max);
+    let (limiter, mut lessee) = builder.build_leased().unwrap();
+    lessee.set_slots(granted);
+    let in_flight = (0..calls).map(|_| limiter.try_acquire_owned().unwrap()).collect();
+    (limiter, lessee, in_flight)
 }
 
 fn overload(limiter: &Limiter) {
@@ -183,6 +192,77 @@ fn model_a_call_in_line_has_a_turn_while_the_level_is_lowered() {
             in_flight.clear();
         }
         in_flight.push(goes(call, "though nobody is in flight"));
+        assert_conserved(&limiter, in_flight);
+    });
+}
+
+/// Whichever comes first, the lower of the two numbers holds. Caught: `Gate::shift` that stores.
+#[test]
+fn model_fewer_slots_are_leased_beside_a_decrease() {
+    model(3, || {
+        let (limiter, mut lessee, mut in_flight) = leased(4, 4, 3);
+        let other = elsewhere(&limiter, overload);
+        lessee.set_slots(1);
+        drop(in_flight.pop());
+        assert_eq!((lessee.slots_owed(), limiter.available_permits()), (1, 0));
+        other.join().unwrap();
+        assert!([1, 2].contains(&limiter.concurrency_limit()));
+        assert_eq!((lessee.slots_owed(), limiter.available_permits()), (1, 0));
+        lessee.set_slots(4);
+        assert_conserved(&limiter, in_flight);
+    });
+}
+
+/// What is granted beyond the level frees nothing; the level beyond what is granted does not, either. Caught: as above.
+#[test]
+fn model_more_slots_are_leased_beside_an_increase() {
+    model(3, || {
+        let (limiter, mut lessee, in_flight) = leased(2, 2, 2);
+        overload(&limiter);
+        lessee.set_slots(1);
+        let other = elsewhere(&limiter, succeed);
+        lessee.set_slots(2);
+        assert!(limiter.available_permits() == 0);
+        other.join().unwrap();
+        assert_eq!(limiter.concurrency_limit(), 2);
+        assert_conserved(&limiter, in_flight);
+    });
+}
+
+/// Who has a slot after that owes it, and nobody gets another. Caught: as above.
+#[test]
+fn model_slots_are_taken_away_beside_a_take() {
+    model(3, || {
+        let (limiter, mut lessee, mut in_flight) = leased(2, 1, 0);
+        let there = limiter.clone();
+        let other = thread::spawn(move || there.try_acquire_owned().ok());
+        lessee.set_slots(0);
+        in_flight.extend(limiter.try_acquire_owned());
+        assert!(in_flight.is_empty(), "a slot that was taken away");
+        in_flight.extend(other.join().unwrap());
+        assert_eq!((lessee.in_flight(), lessee.slots_owed()), (in_flight.len(), in_flight.len()));
+        lessee.set_slots(2);
+        assert_conserved(&limiter, in_flight);
+    });
+}
+
+/// What is owed is paid by the end of a call, or by what is granted; the other one frees a slot. Caught: `Core::lease_slots` that wakes nobody.
+#[test]
+fn model_what_is_owed_is_paid_by_a_release_beside_a_grant() {
+    model(2, || {
+        let (limiter, mut lessee, mut in_flight) = leased(2, 1, 1);
+        lessee.set_slots(0);
+        assert_eq!(lessee.slots_owed(), 1);
+        let call = joins(&limiter);
+        let other = thread::spawn(move || {
+            lessee.set_slots(1);
+            lessee
+        });
+        drop(in_flight.pop());
+        let mut lessee = other.join().unwrap();
+        in_flight.push(goes(call, "though a slot was granted"));
+        assert_eq!((lessee.slots_owed(), limiter.available_permits()), (0, 0));
+        lessee.set_slots(2);
         assert_conserved(&limiter, in_flight);
     });
 }

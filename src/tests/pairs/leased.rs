@@ -1,6 +1,6 @@
 //! The operations of a limiter whose limits are leased, and every two of them at once. Those of the one who grants are a keeper's.
 //!
-//! There is one leased limit, on tokens, or slots or a rate as well. Where no operation has the lessee, its task waits in `changed`: it is woken
+//! There is one leased limit, on tokens, or slots or a rate as well; or a rate alone and slots. Where no operation has the lessee, its task waits in `changed`: it is woken
 //! if a call has joined, or was refused for lack of a lease; if less is left than the mark; by a close, a pause and a rouse. The
 //! account compares what was granted with what calls have, what is left and what has come back. The first in line may not wait for
 //! what is there.
@@ -14,7 +14,7 @@ use core::pin::Pin;
 use core::time::Duration;
 
 every_pair! {
-    starts of Scene: open_at_the_start a_line_for_a_lease a_held_line_for_a_lease a_line_for_a_slot a_line_for_two_leases;
+    starts of Scene: open_at_the_start open_by_a_rate a_line_for_a_lease a_held_line_for_a_lease a_line_for_a_slot a_line_for_two_leases;
     operations:
         try_small try_large acquire_small acquire_large
         settle_less cancel end_of_a_call
@@ -29,16 +29,18 @@ every_pair! {
 fn plan(pair: [&str; 2]) -> (usize, Vec<fn() -> Scene>) {
     const KEEPERS: &[&str] =
         &["grant", "reclaim", "take_back", "set_slots", "set_mark", "refuse_all", "hear"];
-    let few: Vec<fn() -> Scene> = vec![open_at_the_start, one_waits_for_a_lease];
+    let few: Vec<fn() -> Scene> =
+        vec![open_at_the_start, open_by_a_rate, one_waits_for_a_lease, one_waits_for_a_request];
     // Beside a keeper nobody hears anyway.
     let nobody_hears: Vec<fn() -> Scene> = match pair {
         _ if pair.iter().any(|one| KEEPERS.contains(one)) => vec![one_waits_for_two_leases],
-        _ => vec![open_and_nobody_hears, one_waits_and_nobody_hears],
+        _ => vec![open_and_nobody_hears, by_a_rate_and_nobody_hears, one_waits_and_nobody_hears],
     };
     // For those with ten executions at most from one start: there are few words that both use.
     let many: Vec<fn() -> Scene> =
         [few.clone(), vec![one_waits_for_a_slot], nobody_hears.clone()].concat();
-    let open: Vec<fn() -> Scene> = vec![open_at_the_start, open_as_produced, open_with_a_rate];
+    let open: Vec<fn() -> Scene> =
+        vec![open_at_the_start, open_by_a_rate, open_as_produced, open_with_a_rate];
     let lines: Vec<fn() -> Scene> =
         vec![a_line_for_a_lease, a_held_line_for_a_lease, one_waits_for_two_leases];
     match pair {
@@ -169,6 +171,8 @@ pub(crate) struct Scene {
     looks_later: bool,
     /// There is a rate as well: limit 0. The one on tokens is the other one.
     has_rate: bool,
+    /// There is no limit on tokens: limit 0 is a rate, and each call weighs one.
+    is_one_rate: bool,
     running: Vec<Call>,
     line: Vec<InLine>,
     /// How many calls have joined the line.
@@ -184,13 +188,22 @@ pub(crate) struct Scene {
 impl Scene {
     /// With so many slots granted of four, if they are leased.
     fn new(limit: TokenLimit, slots: Option<usize>) -> Self {
-        Self::beside(limit, slots, None)
+        Self::beside(Some(limit), slots, None)
+    }
+
+    /// A rate of which so many requests are left, and a free slot.
+    fn by_a_rate(requests: u64) -> Self {
+        Self::beside(None, Some(4), Some(requests))
     }
 
     /// Beside a rate of which so many requests are left, if there is one.
-    fn beside(limit: TokenLimit, slots: Option<usize>, requests: Option<u64>) -> Self {
+    fn beside(limit: Option<TokenLimit>, slots: Option<usize>, requests: Option<u64>) -> Self {
         let clock = ManualClock::new();
-        let builder = Limiter::builder().margin(Duration::ZERO).token_limit(limit).grace(GRACE);
+        let builder = Limiter::builder().margin(Duration::ZERO).grace(GRACE);
+        let builder = match limit {
+            Some(limit) => builder.token_limit(limit),
+            None => builder,
+        };
         let builder = match slots {
             Some(_) => builder.max_concurrent(4),
             None => builder,
@@ -202,32 +215,42 @@ impl Scene {
         let (limiter, mut lessee) = builder.clock(clock.clone()).build_leased().unwrap();
         lessee.set_slots(slots.unwrap_or(0));
         let until = clock.now().saturating_add(PASSES);
-        let has_rate = requests.is_some();
+        let is_one_rate = limit.is_none();
+        let has_rate = requests.is_some() && !is_one_rate;
         let tokens = usize::from(has_rate);
-        assert_eq!(lessee.grant(tokens, GRANTED, until), Some(1));
         let requests = requests.map_or(0, |requests| requests + RUNNING.len() as u64);
-        assert_eq!(lessee.grant(0, requests, until).is_some(), has_rate);
-        let running = RUNNING.map(|weight| call(&limiter, weight).unwrap()).into();
+        let granted = if is_one_rate { [requests, 0] } else { [GRANTED, requests] };
+        assert_eq!(lessee.grant(tokens, granted[0], until), Some(1));
+        assert!(!has_rate || lessee.grant(0, requests, until).is_some());
+        let weight = |weight| if is_one_rate { 1 } else { weight };
+        let running = RUNNING.map(|amount| call(&limiter, weight(amount)).unwrap()).into();
         lessee.set_mark(tokens, MARK);
         Self {
             limiter,
             clock,
             lessee: Some(lessee),
             hearing: None,
-            is_held: limit.counts_as_produced(),
+            is_held: limit.is_some_and(|limit| limit.counts_as_produced()),
             looks_later: false,
             has_rate,
+            is_one_rate,
             running,
             line: Vec::new(),
             came: 0,
-            granted: [GRANTED, requests],
+            granted,
             used: 0,
             kept: [0; 2],
             went_on: false,
         }
     }
 
-    fn line_up(&mut self, weight: u64) {
+    /// What a call weighs that asks for so much.
+    fn weigh(&self, asked: u64) -> u64 {
+        if self.is_one_rate { 1 } else { asked }
+    }
+
+    fn line_up(&mut self, asked: u64) {
+        let weight = self.weigh(asked);
         self.line.push(InLine::new(&self.limiter, self.came, weight));
         self.came += 1;
         // As in the semaphore's pairs.
@@ -235,7 +258,8 @@ impl Scene {
     }
 
     fn left(&self) -> u64 {
-        self.limiter.core().budgets().unwrap().remaining(|limit| limit.name() != Limit::Rate)
+        let budgets = self.limiter.core().budgets().unwrap();
+        budgets.remaining(|limit| self.is_one_rate || limit.name() != Limit::Rate)
     }
 
     /// The limit on tokens.
@@ -256,6 +280,11 @@ fn call(limiter: &Limiter, weight: u64) -> Result<Call, Refused> {
 /// There is as much as a small call needs.
 fn open_at_the_start() -> Scene {
     quiet(Scene::new(TokenLimit::total(LIMIT, WINDOW), None))
+}
+
+/// A rate is all there is. There is a request for one call, and a slot.
+fn open_by_a_rate() -> Scene {
+    quiet(Scene::by_a_rate(1))
 }
 
 /// A large call waits for a lease, and behind it a small one that would fit.
@@ -286,7 +315,7 @@ fn a_line_for_a_slot() -> Scene {
 /// Two limits are leased. There is enough for a small call, and no request.
 #[cfg(ringgate_freeze)]
 fn a_line_for_two_leases() -> Scene {
-    let mut scene = Scene::beside(TokenLimit::total(LIMIT, WINDOW), None, Some(0));
+    let mut scene = Scene::beside(Some(TokenLimit::total(LIMIT, WINDOW)), None, Some(0));
     scene.line_up(SMALL);
     scene.line_up(LARGE);
     quiet(scene)
@@ -294,14 +323,14 @@ fn a_line_for_two_leases() -> Scene {
 
 #[cfg(ringgate_loom)]
 fn one_waits_for_two_leases() -> Scene {
-    let mut scene = Scene::beside(TokenLimit::total(LIMIT, WINDOW), None, Some(0));
+    let mut scene = Scene::beside(Some(TokenLimit::total(LIMIT, WINDOW)), None, Some(0));
     scene.line_up(SMALL);
     quiet(scene)
 }
 
 #[cfg(ringgate_loom)]
 fn open_with_a_rate() -> Scene {
-    quiet(Scene::beside(TokenLimit::total(LIMIT, WINDOW), None, Some(1)))
+    quiet(Scene::beside(Some(TokenLimit::total(LIMIT, WINDOW)), None, Some(1)))
 }
 
 #[cfg(ringgate_loom)]
@@ -336,6 +365,13 @@ fn one_waits_for_a_lease() -> Scene {
 }
 
 #[cfg(ringgate_loom)]
+fn one_waits_for_a_request() -> Scene {
+    let mut scene = Scene::by_a_rate(0);
+    scene.line_up(SMALL);
+    quiet(scene)
+}
+
+#[cfg(ringgate_loom)]
 fn one_waits_for_a_slot() -> Scene {
     let mut scene = no_slot_is_free();
     scene.line_up(SMALL);
@@ -345,6 +381,11 @@ fn one_waits_for_a_slot() -> Scene {
 #[cfg(ringgate_loom)]
 fn open_and_nobody_hears() -> Scene {
     Scene { looks_later: true, ..open_at_the_start() }
+}
+
+#[cfg(ringgate_loom)]
+fn by_a_rate_and_nobody_hears() -> Scene {
+    Scene { looks_later: true, ..open_by_a_rate() }
 }
 
 #[cfg(ringgate_loom)]
@@ -409,7 +450,8 @@ fn narrows() -> Left {
     Left { narrows: true, ..Left::default() }
 }
 
-fn try_call(scene: &Scene, weight: u64) -> Run<Left> {
+fn try_call(scene: &Scene, asked: u64) -> Run<Left> {
+    let weight = scene.weigh(asked);
     on(scene, move |limiter| match call(limiter, weight) {
         Ok(call) => Left { admitted: Some(call), ..narrows() },
         Err(refused) => {
@@ -427,7 +469,8 @@ fn try_large(scene: &mut Scene) -> Run<Left> {
     try_call(scene, LARGE)
 }
 
-fn acquire(scene: &Scene, weight: u64) -> Run<Left> {
+fn acquire(scene: &Scene, asked: u64) -> Run<Left> {
+    let weight = scene.weigh(asked);
     on(scene, move |limiter| {
         let call = InLine::new(limiter, NEWCOMER, weight);
         let is_told = !call.waiter.is_over();

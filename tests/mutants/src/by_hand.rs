@@ -919,6 +919,21 @@ const CHANGES: &[Change] = &[
         at: "leases look 2",
         edit: Edit::Always(true),
     },
+    Change {
+        name: "look at the newest: what has run out is left",
+        at: "leases look 3",
+        edit: Edit::Replace("until > now.as_nanos()", "until > 0"),
+    },
+    Change {
+        name: "look at the newest: older leases are passed over",
+        at: "leases look 4",
+        edit: Edit::Replace("begin <= spent && ", ""),
+    },
+    Change {
+        name: "look at the newest: the number is not read again",
+        at: "leases look 5",
+        edit: Edit::Replace("self.newest() == number", "number > 0"),
+    },
     Change { name: "touch: nothing", at: "leases touch", edit: Edit::Remove },
     Change {
         name: "take: what it skips does not come back",
