@@ -177,6 +177,8 @@ pub(crate) struct Scene {
     line: Vec<InLine>,
     /// How many calls have joined the line.
     came: u8,
+    /// Less than this is to be told. It is left.
+    mark: u64,
     granted: Amounts,
     /// What calls have used that are settled, and count for.
     used: u64,
@@ -224,7 +226,8 @@ impl Scene {
         assert!(!has_rate || lessee.grant(0, requests, until).is_some());
         let weight = |weight| if is_one_rate { 1 } else { weight };
         let running = RUNNING.map(|amount| call(&limiter, weight(amount)).unwrap()).into();
-        lessee.set_mark(tokens, MARK);
+        let mark = if is_one_rate { requests - RUNNING.len() as u64 } else { MARK };
+        lessee.set_mark(tokens, mark);
         Self {
             limiter,
             clock,
@@ -237,6 +240,7 @@ impl Scene {
             running,
             line: Vec::new(),
             came: 0,
+            mark,
             granted,
             used: 0,
             kept: [0; 2],
@@ -517,6 +521,13 @@ fn end_of_a_call(scene: &mut Scene) -> Run<Left> {
 fn take_the_front(scene: &mut Scene) -> InLine {
     if scene.line.is_empty() {
         scene.line_up(LARGE);
+        // By a rate it needs no more than is left. The next one waits, and before the others begin it is told that none is left.
+        if let Some(call) = scene.line[0].hang_up() {
+            scene.mark = 0;
+            scene.running.push(call);
+            scene.line.clear();
+            scene.line_up(LARGE);
+        }
     }
     scene.line.remove(0)
 }
@@ -829,7 +840,7 @@ impl Scene {
             .any(|call| call.waiter.place == NEWCOMER && !call.waiter.is_over());
         let is_told = joined || left.iter().any(|left| left.is_told);
         let is_marked = left.iter().any(|left| left.is_low);
-        let mark = if is_marked { MARK + 1 } else { MARK };
+        let mark = if is_marked { MARK + 1 } else { self.mark };
         let is_low =
             self.clock.now() < Timestamp::ZERO.saturating_add(PASSES) && self.left() < mark;
         assert!(hearing.is_over() || !is_told && !is_low, "the lessee is not told: {is_low}");
