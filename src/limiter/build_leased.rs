@@ -105,8 +105,8 @@ impl LimiterBuilder {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum BuildLeasedError {
-    /// [`semaphore`](LimiterBuilder::semaphore) together with [`max_concurrent`](LimiterBuilder::max_concurrent): slots are leased by
-    /// a semaphore of their own.
+    /// [`semaphore`](LimiterBuilder::semaphore) together with [`max_concurrent`](LimiterBuilder::max_concurrent): leased slots
+    /// are the limiter's own.
     SharedSlots,
     /// A snapshot to [restore](LimiterBuilder::restore): what was counted is known where the limits are kept.
     Snapshot,

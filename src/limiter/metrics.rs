@@ -32,7 +32,7 @@ const OBSERVED: &str = "ringgate_observed_total";
 /// | `ringgate_limit` | gauge | `limit`, `window`, `nth` | what is allowed now |
 /// | `ringgate_limit_used` | gauge | `limit`, `window`, `nth` | how much of it is in use |
 /// | `ringgate_limit_left` | gauge | `limit`, `window`, `nth` | how much is left |
-/// | `ringgate_shared_permits` | gauge | | free permits of the shared semaphore |
+/// | `ringgate_shared_permits` | gauge | | free permits of the shared semaphore, or leased slots |
 /// | `ringgate_tokens_reserved` | gauge | | tokens that calls in flight have reserved |
 /// | `ringgate_tokens_settled_total` | counter | | tokens that calls have used |
 /// | `ringgate_paused_seconds` | gauge | | what is left of a pause or a stop; 0 without one |

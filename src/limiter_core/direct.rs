@@ -111,12 +111,21 @@ impl Core {
         if !self.gate.is_open() || self.pause.is_set() {
             return None;
         }
-        let leasing = self.leasing()?;
+        let leasing = self.leasing().filter(|_| self.concurrency().shared().is_none())?;
         let looked = leasing.look_at_one()?;
-        let slot = self.take_slot().ok()?;
+        let slot = Slot::take_own(self)?;
+        if self.is_held_back(leasing) {
+            return None;
+        }
         let number = leasing.take_one(&looked).ok()?;
         slot.keep();
         Some(number)
+    }
+
+    /// Whether it was paused, or all calls were refused, before the slot became free that the caller has.
+    #[inline]
+    fn is_held_back(&self, leasing: &Leasing) -> bool {
+        self.pause.is_set() || leasing.refuses()
     }
 
     /// The leases first, without a claim: what is taken of them does not come back at once.
@@ -124,6 +133,9 @@ impl Core {
     fn try_admit_by_leases<K: Kept>(&self, leasing: &Leasing, ask: &Ask) -> Result<K, Refused> {
         let looked = leasing.look(ask.tokens).map_err(|busy| self.refused(busy))?;
         let slot = self.take_slot()?;
+        if self.is_held_back(leasing) {
+            return self.try_admit_in(slot, ask).map(K::of);
+        }
         if leasing.is_one_rate() {
             let number = leasing.take_one(&looked).map_err(|busy| self.refused(busy))?;
             slot.keep();

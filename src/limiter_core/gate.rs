@@ -205,7 +205,7 @@ impl Gate {
             }
             let moved = self.moved(word, to);
             // ORDERING: Relaxed: no holder's work is published. Of slots that are gone nobody holds one after another; what `release`
-            // published before stays published to those that take the rest. Of one that is new, see `raise`.
+            // published before stays published to those that take the rest. Of one that is new, see `raise` and `Core::lease_slots`.
             match self.word.compare_exchange_weak(word, moved, Ordering::Relaxed, Ordering::Relaxed)
             {
                 Ok(_) => return Some(moved),
@@ -230,7 +230,8 @@ impl Gate {
         // of turns, which both write before they look.
         let raised =
             self.shift(|_, levels| Levels { level: self.most.min(levels.level + 1), ..levels });
-        raised.is_some_and(|word| word & LINE != 0 && free(word) > 0)
+        // Or nobody has told that more leased slots would help.
+        raised.is_some_and(|word| word & LINE != 0 && (free(word) > 0 || self.lacks(word)))
     }
 
     /// So many slots are leased from now on. If more are in use, the rest are owed. Returns whether one may be free by that, so that
@@ -251,11 +252,11 @@ impl Gate {
 
     /// Whether there would be a free slot if more were leased.
     pub(super) fn lacks_leased(&self) -> bool {
-        if !self.is_leased {
-            return false;
-        }
         // ORDERING: Acquire, as in `free`.
-        let word = self.word.load(Ordering::Acquire);
+        self.is_leased && self.lacks(self.word.load(Ordering::Acquire))
+    }
+
+    fn lacks(&self, word: u64) -> bool {
         let Levels { level, leased } = self.levels(word);
         (leased..level).contains(&self.in_flight(word))
     }

@@ -47,7 +47,7 @@ pub(crate) struct Leased {
     demanded: Demanded,
 }
 
-/// A look at all, at a time. If there is one limit, what was found of its leases.
+/// A look at all, at a time. If there is one limit, what was found of its leases: nothing if they need a longer look.
 pub(super) struct Looked {
     now: Timestamp,
     only: Option<Rest>,
@@ -275,7 +275,7 @@ impl Leasing {
         self.limits.len() == 1 && !self.has_token_limits
     }
 
-    /// A look at the first limit, if one call of it is left in the newest lease.
+    /// A look at the first limit, if one call of it is left in one of the newest leases.
     #[inline]
     pub(super) fn look_at_one(&self) -> Option<Looked> {
         let leased = self.limits.first().filter(|_| !self.refuses())?;

@@ -42,6 +42,7 @@ impl Core {
 
     /// So many slots are granted from now on. Calls in line get those that are free.
     pub(crate) fn lease_slots(&self, slots: u32) {
+        // Whoever joins the line after the change sees the slots; of one who has joined before, `change` tells.
         if self.gate.lease(slots) && self.gate.change() {
             self.hand_out(Reason::Room);
         }

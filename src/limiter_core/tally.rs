@@ -4,7 +4,7 @@
 //! admitted     in the gate, beside its word, if the limiter has slots of its own: an admission has just written that line;
 //!              else in a stripe
 //! stripes      one for each ring of the rate, by the thread, as the rings are: threads that stamp apart count apart; with tokens or
-//!              leases at least one for each thread that can run at once
+//!              leases one for each thread that can run at once, but at most 16
 //! signals      what was observed: one word for each kind
 //! ```
 //!

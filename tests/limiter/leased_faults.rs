@@ -3,7 +3,7 @@
 use crate::common::{Wakes, poll_once, poll_with};
 use crate::leased::{Call, Scene, goes, rate, s, scene, tokens};
 use ringgate::time::{Clock, ManualClock, Sleep, Timestamp};
-use ringgate::{Limit, Limiter, Priority, Rate, Semaphore, Usage};
+use ringgate::{Feedback, Limit, Limiter, Priority, Rate, Semaphore, Usage};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -82,6 +82,29 @@ fn nobody_was_the_first_once_the_first_had_gone() {
         assert_eq!(scene.first(0), 20);
         assert_eq!(scene.lessee.waited(), Some(Duration::from_millis(100)));
     }
+}
+
+/// It freed no slot as long as no more were granted, and nobody told that one would help.
+#[test]
+fn a_level_that_rose_did_not_tell_that_slots_were_lacking() {
+    let mut scene = scene(|builder| tokens(1_000)(builder).max_concurrent(4));
+    scene.grant(0, 100);
+    scene.lessee.set_slots(4);
+    let mut calls: Vec<_> = (0..4).map(|_| scene.limiter.try_acquire_owned().unwrap()).collect();
+    scene.limiter.observe(&Feedback::overload());
+    calls.truncate(2);
+    scene.lessee.set_slots(2);
+    assert_eq!((scene.limiter.concurrency_limit(), scene.lessee.in_flight()), (2, 2));
+    let first = scene.waits(1);
+    let (wakes, mut second) = (Wakes::new(), scene.waits(1));
+    let waker = Waker::from(Arc::clone(&wakes));
+    assert!(poll_with(second.as_mut(), &waker).is_pending());
+    drop(first);
+    let before = wakes.count();
+    scene.limiter.observe(&Feedback::new());
+    assert_eq!((scene.limiter.concurrency_limit(), wakes.count()), (2, before));
+    scene.limiter.observe(&Feedback::new());
+    assert_eq!((scene.limiter.concurrency_limit(), wakes.count()), (3, before + 1));
 }
 
 /// In which order calls go, by a slot that is freed again and again.

@@ -64,19 +64,19 @@ impl RawLeases {
     /// Takes the amount at this time. Whoever gets it settles it.
     #[inline]
     pub(crate) fn take(&self, now: Timestamp, amount: u64) -> Result<Taken, Lack> {
-        match self.look_for(now, amount)? {
+        match self.look_at_newest(now, amount) {
             Some(rest) => self.take_in(&rest, now, amount),
-            None => self.take_of_several(now, amount),
+            None => self.take_of_any(now, amount),
         }
     }
 
-    /// What is left at this time, if all of it is of the newest lease and the amount could be taken.
+    /// What comes next at this time, if it is of one of the newest two leases and the amount could be taken of that.
     #[inline]
     pub(crate) fn look_at_newest(&self, now: Timestamp, amount: u64) -> Option<Rest> {
         self.line.look_at_newest(now, amount)
     }
 
-    /// Whether the amount could be taken at this time. Writes nothing. If all that is left is of the newest lease it is told, for
+    /// Whether the amount could be taken at this time. Writes nothing. If it is of one lease of the newest two that is told, for
     /// [`take_in`](Self::take_in).
     #[inline]
     pub(crate) fn look_for(&self, now: Timestamp, amount: u64) -> Result<Option<Rest>, Lack> {
@@ -97,18 +97,17 @@ impl RawLeases {
             let end = rest.spent + amount;
             if self.line.pass(rest.spent, end) {
                 let mark = Mark::of_lease(rest.number, amount);
-                return Ok(Taken { mark, is_low: self.is_low(rest.cap - end) });
+                return Ok(Taken { mark, is_low: self.is_low(rest.end - end) });
             }
             match self.line.look_at_newest(now, amount) {
-                Some(now) => rest = now,
-                None => return self.take_of_several(now, amount),
+                Some(found) => rest = found,
+                None => return self.take_of_any(now, amount),
             }
         }
     }
 
     /// The same, whatever leases it is of.
-    #[cold]
-    pub(crate) fn take_of_several(&self, now: Timestamp, amount: u64) -> Result<Taken, Lack> {
+    pub(crate) fn take_of_any(&self, now: Timestamp, amount: u64) -> Result<Taken, Lack> {
         if amount == 0 {
             return Ok(Taken { mark: Mark::none(), is_low: false });
         }
@@ -134,7 +133,6 @@ impl RawLeases {
         left < self.mark.load(Ordering::Relaxed)
     }
 
-    #[cold]
     pub(crate) fn peek(&self, now: Timestamp, amount: u64) -> Result<(), Lack> {
         let fits = amount == 0 || amount <= self.left(now);
         fits.then_some(()).ok_or(Lack)

@@ -35,7 +35,7 @@ struct Slot {
     until: AtomicU64,
 }
 
-/// What is left, if all of it is of one lease: the newest.
+/// What is left of the oldest lease that is not spent, if that is one of the newest two. Leases are granted ahead, so mostly it is.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Rest {
     pub(super) number: u64,
@@ -43,6 +43,8 @@ pub(crate) struct Rest {
     pub(super) spent: u64,
     /// Where it ends.
     pub(super) cap: u64,
+    /// Where everything ends.
+    pub(super) end: u64,
 }
 
 /// What one look has found.
@@ -111,27 +113,37 @@ impl Line {
         self.newest.load(Ordering::Acquire)
     }
 
-    /// What is left at this time, if all of it is of the newest lease, and at least so much. It looks once.
+    /// The rest of one of the newest two leases at this time, if it is what comes next and at least so much. It looks once.
     #[inline]
     pub(super) fn look_at_newest(&self, now: Timestamp, amount: u64) -> Option<Rest> {
         let number = self.newest();
         let (slot, before) = (self.slot(number), self.slot(number.wrapping_sub(1)));
-        // ORDERING: Acquire, here and below as in `look`. Before the first lease it is zero.
+        // ORDERING: Acquire, here and below, pairs with the Release in `show`, as in `look`. Before the first lease it is zero.
         let begin = before.cap.load(Ordering::Acquire);
         // ORDERING: Acquire, as above.
-        let cap = slot.cap.load(Ordering::Acquire);
+        let end = slot.cap.load(Ordering::Acquire);
         // ORDERING: Acquire, as above.
         let until = slot.until.load(Ordering::Acquire);
-        // ORDERING: Acquire, as above. Late, so that others are seldom faster than the exchange.
-        let spent = self.spent.load(Ordering::Acquire);
+        // ORDERING: Relaxed: the exchange decides. Late, so that others are seldom faster than that.
+        let spent = self.spent.load(Ordering::Relaxed);
         // MUTANTS: leases look 3
-        let is_live = until > now.as_nanos();
+        let mut is_live = until > now.as_nanos();
+        let mut rest = Rest { number, spent, cap: end, end };
         // MUTANTS: leases look 4
-        let has_all = begin <= spent && spent < cap && amount <= cap - spent;
+        if begin > spent {
+            // ORDERING: Acquire, as above.
+            let older = before.until.load(Ordering::Acquire);
+            // ORDERING: Acquire, as above. If a later lease is in its slot, this is more than `spent`.
+            let begins = self.slot(number.wrapping_sub(2)).cap.load(Ordering::Acquire);
+            // MUTANTS: leases look 5
+            is_live &= older > now.as_nanos() && begins <= spent;
+            rest = Rest { number: number.wrapping_sub(1), cap: begin, ..rest };
+        }
+        let has_all = spent < rest.cap && amount <= rest.cap - spent;
         // The same number, as in `look`.
-        // MUTANTS: leases look 5
+        // MUTANTS: leases look 6
         let is_newest = self.newest() == number;
-        (has_all && is_live && is_newest).then_some(Rest { number, spent, cap })
+        (has_all && is_live && is_newest).then_some(rest)
     }
 
     /// The leases at this time. It looks again if others were granted meanwhile.

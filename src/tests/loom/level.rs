@@ -6,7 +6,8 @@
 use super::pause::{Call, elsewhere, joins, went};
 use crate::sync::{model, thread};
 use crate::tests::pairs::go_on;
-use crate::{Feedback, Lessee, Limiter, OwnedLimiterPermit};
+use crate::{Feedback, Lessee, Limiter, OwnedLimiterPermit, Rate};
+use core::time::Duration;
 
 type InFlight = Vec<OwnedLimiterPermit>;
 
@@ -265,6 +266,38 @@ fn model_what_is_owed_is_paid_by_a_release_beside_a_grant() {
         lessee.set_slots(2);
         assert_conserved(&limiter, in_flight);
     });
+}
+
+/// The slot became free after all calls were held back. Caught: `Core::is_held_back` that is not asked in `try_one_lease`, or in
+/// `try_admit_by_leases`.
+#[test]
+fn model_a_leased_slot_that_is_freed_in_a_pause_admits_nobody() {
+    for (waits, is_paused) in [(false, true), (true, true), (false, false), (true, false)] {
+        model(2, move || {
+            let builder = Limiter::builder().rate(Rate::new(8, Duration::from_secs(60)));
+            let (limiter, mut lessee) = builder.max_concurrent(1).build_leased().unwrap();
+            let until = lessee.now().saturating_add(Duration::from_secs(60));
+            assert!(lessee.grant(0, 8, until).is_some());
+            lessee.set_slots(1);
+            let held = limiter.try_acquire_owned().unwrap();
+            let there = limiter.clone();
+            let other = thread::spawn(move || {
+                if is_paused {
+                    there.pause(Duration::from_secs(3600));
+                } else {
+                    lessee.refuse_all(true);
+                }
+                drop(held);
+            });
+            if waits {
+                let call = joins(&limiter);
+                assert!(!went(&call), "it went by a slot of after that");
+            } else {
+                assert!(limiter.try_acquire_owned().is_err(), "it went by a slot of after that");
+            }
+            other.join().unwrap();
+        });
+    }
 }
 
 #[track_caller]
