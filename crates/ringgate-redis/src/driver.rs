@@ -1,8 +1,8 @@
 //! The future that keeps a limiter supplied: one owner of the leases, of the process's state and of the way to the store.
 //!
 //! Its loop: look at what calls need and have used (`look`), decide when the next trip is due and why (`plan`), wait for that or for
-//! news, make the trip (`ask`) with what is needed and what goes back (`gather`), and take over the answer (`take`). While the store
-//! is away it grants from the process's share (`share`). Pauses go both ways (`pauses`).
+//! news, make the trip (`ask`) with what is needed and what goes back (`gather`), and take over the answer (`take`). Slots go round
+//! where there are too few (`slots`). While the store is away it grants from the process's share (`share`). Pauses go both ways (`pauses`).
 //!
 //! All times in here are in microseconds of the limiter's clock.
 
@@ -11,13 +11,14 @@ mod look;
 mod pauses;
 mod plan;
 mod share;
+mod slots;
 mod take;
 mod wakers;
 
 use crate::batch::Flow;
 use crate::link::{Link, News};
 use crate::random::Random;
-use crate::script::{self, Ask, Reply, StoreError, Terms, Trip};
+use crate::script::{self, Reply, StoreError, Terms, Trip};
 use crate::session::{Session, Unused};
 use crate::status::Status;
 use crate::suspension::Suspension;
@@ -67,7 +68,9 @@ pub(crate) struct Settings {
 /// # Cost
 ///
 /// A trip for each batch of calls; three in a time to live while calls are in flight, or may still give something back, and nothing else
-/// happens; none while the limiter is idle. Each time that it wakes it reads three clocks.
+/// happens; none while the limiter is idle. Where others want slots, a slot beyond the process's part of them takes two trips each time that it
+/// goes round: one gives it back and lines up for the next, one takes that with a lease. While a process waits for a slot it asks again after half a
+/// second and more, if the store has told when there were some. Each time that the driver wakes it reads three clocks.
 #[must_use = "a limiter without its driver gets no leases"]
 #[expect(clippy::struct_excessive_bools, reason = "each is known by itself")]
 pub struct Driver<L> {
@@ -93,8 +96,10 @@ pub struct Driver<L> {
     slot_tried: bool,
     /// How many slots it keeps while others want some.
     slots_fair: u64,
-    /// A call has gone since slots were granted last.
+    /// All slots have been in use at once since some were granted last.
     used_turn: bool,
+    /// When these came.
+    turn_began: u64,
     processes: u64,
     waiters: u64,
     in_flight: u64,
@@ -118,6 +123,8 @@ pub struct Driver<L> {
     /// Answers in a row that left something to wish for and told no time.
     misses: u32,
     pushed: Option<News>,
+    /// The store has told when there were slots.
+    hears: bool,
     told_pause: Option<u64>,
     refuses: bool,
     share: Option<Share>,
@@ -197,6 +204,7 @@ impl<L: Link> Driver<L> {
             slot_tried: false,
             slots_fair: 0,
             used_turn: false,
+            turn_began: 0,
             processes: 1,
             waiters: 0,
             in_flight: 0,
@@ -213,6 +221,7 @@ impl<L: Link> Driver<L> {
             in_vain: false,
             misses: 0,
             pushed: None,
+            hears: false,
             told_pause: None,
             refuses: false,
             share: None,
@@ -353,18 +362,6 @@ impl Window {
             tried: 0,
             wanted: 0,
         }
-    }
-
-    /// When the newest lease ends.
-    fn until(&self) -> Option<u64> {
-        self.ends.back().copied()
-    }
-
-    /// What is missing for the calls in line, of all of them and of the first.
-    fn need(&self) -> Ask {
-        let need = self.in_line.max(self.first).min(self.limit).saturating_sub(self.left);
-        let least = self.first.saturating_sub(self.left);
-        Ask { least, need, want: need }
     }
 }
 

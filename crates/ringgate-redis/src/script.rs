@@ -191,7 +191,8 @@ pub struct Ask {
 /// What a process asks of the slots.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct SlotAsk {
-    /// Those that it has, by its own clock.
+    /// Those that it has, by its own clock. What its last answer gave it beyond that it has given up, except for calls in
+    /// [flight](Trip::in_flight): it is free, and if the process needs it again, those who have waited longer are before it.
     pub have: u64,
     /// How many it must have for its calls in flight and in line.
     pub need: u64,

@@ -2,7 +2,7 @@
 
 use super::{Driver, count, micros};
 use crate::link::Link;
-use crate::script::{Ask, MOST_RETURNS, SlotAsk};
+use crate::script::{Ask, MOST_RETURNS};
 use crate::session::Demand;
 use core::time::Duration;
 
@@ -94,7 +94,7 @@ impl<L: Link> Driver<L> {
 
     /// What calls in line need of it: of those that could go together, about.
     pub(super) fn need_of(&self, window: &super::Window) -> u64 {
-        let slots = if self.lacks_slots() { self.slots_needed() } else { 0 };
+        let slots = if self.lacks_slots() { self.slots_to_ask() } else { 0 };
         let by_slots = slots.max(self.slots).saturating_sub(self.in_flight).max(1);
         let has_slots = self.session.terms().slots.is_some();
         let calls = if has_slots { by_slots.min(self.may_go()) } else { self.may_go() };
@@ -105,33 +105,6 @@ impl<L: Link> Driver<L> {
             window.in_line
         };
         part.max(window.first).min(window.limit)
-    }
-
-    /// What is given up is not used from here on: so it is taken out of use first.
-    fn slot_ask(&mut self, leave: bool) -> SlotAsk {
-        if leave || self.session.terms().slots.is_none() {
-            return SlotAsk::default();
-        }
-        if self.share.is_some() {
-            // It is apart: none of the store's are in use, but calls that were admitted go on.
-            let need = self.in_flight;
-            return SlotAsk { have: 0, need, want: need };
-        }
-        if self.slots < self.had_slots {
-            // Others need them.
-            let want = self.slots_out();
-            return SlotAsk { have: want.min(self.had_slots), need: want, want };
-        }
-        let need = self.slots_needed();
-        // What nobody waits for is theirs who come at the moment when there is some.
-        let need = if self.lacks_a_slot() { need.max(self.in_flight + 1) } else { need };
-        let keeps = if self.now < self.leaves_at() { self.slots } else { 0 };
-        let want = need.max(if self.slots_wanted > 0 { 0 } else { keeps });
-        if want < self.slots {
-            self.set_slots(want);
-        }
-        let want = want.max(self.slots_out());
-        SlotAsk { have: self.had_slots.min(want), need: need.min(want), want }
     }
 
     /// Of calls for which there is no room here.

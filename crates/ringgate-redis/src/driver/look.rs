@@ -20,7 +20,6 @@ impl<L: Link> Driver<L> {
             was_used |= self.look_at(n);
         }
         self.in_vain &= !was_used;
-        self.used_turn |= was_used && self.slots_out() > 0;
         self.slot_tried |= self.lessee.slots_tried() > 0;
         // One that lacks a lease is refused before anybody looks for a slot.
         let has_tries = self.slot_tried || self.limits.iter().any(|window| window.tried > 0);
@@ -35,6 +34,7 @@ impl<L: Link> Driver<L> {
             }
         }
         self.look_at_share();
+        self.look_at_turn();
     }
 
     /// Reads them. If one tells that leases would last too long, all of them end, and an answer that was waited for is not taken.
@@ -122,5 +122,6 @@ impl<L: Link> Driver<L> {
         }
         (self.asked, self.told_pause, self.began) = (None, None, None);
         (self.retry_at, self.busy_at, self.slots_until, self.settled_at) = (0, 0, 0, 0);
+        self.turn_began = 0;
     }
 }

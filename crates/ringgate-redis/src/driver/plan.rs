@@ -2,6 +2,7 @@
 
 use super::{Driver, GAP};
 use crate::link::{Link, News};
+use crate::script::Ask;
 
 /// What to do next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -152,18 +153,6 @@ impl<L: Link> Driver<L> {
         self.limits.iter().any(|window| window.first > window.left)
     }
 
-    /// Whether calls in line wait for slots that it could get, and keep.
-    pub(super) fn lacks_slots(&self) -> bool {
-        let is_limited = self.session.terms().slots.is_some();
-        is_limited && !self.has_its_slots() && self.slots_needed() > self.slots
-    }
-
-    /// Whether it would have to give up what it got beyond what it has.
-    fn has_its_slots(&self) -> bool {
-        let has_its_part = self.slots_wanted > 0 && self.slots >= self.slots_fair.max(1);
-        self.had_slots > self.slots || has_its_part
-    }
-
     /// Whether it makes trips for what no call waits for: several of them go while a lease lasts, and others do not wait for it.
     fn takes_ahead(&self) -> bool {
         self.calls_ahead() > 1 && self.limits.iter().all(|window| window.wanted == 0)
@@ -175,42 +164,15 @@ impl<L: Link> Driver<L> {
         rates.map(|window| window.flow.ahead()).max().unwrap_or(0)
     }
 
-    /// Whether it would not help a call in line to have leases: the slots are in use, and no more are to be had.
-    pub(super) fn waits_for_slots(&self) -> bool {
-        let Some(limit) = self.session.terms().slots else { return false };
-        let level = self.level();
-        if self.in_flight >= level || self.in_flight >= limit {
-            return true;
-        }
-        self.in_flight >= self.slots && (self.has_its_slots() || self.slots_refused())
-    }
-
-    /// Whether the last answer left slots to wish for.
-    fn slots_refused(&self) -> bool {
-        self.asked.as_ref().is_some_and(|asked| asked.slots_at > 0)
-            && self.slots_needed() > self.slots
-    }
-
     /// How many calls the limiter lets be in flight by itself.
     pub(super) fn level(&self) -> u64 {
         super::count(self.lessee.limiter().concurrency_limit())
-    }
-
-    pub(super) fn slots_needed(&self) -> u64 {
-        let limit = self.session.terms().slots.unwrap_or(0);
-        let calls = self.in_flight.saturating_add(self.waiters.min(self.may_go()));
-        calls.min(self.level()).min(limit).max(self.in_flight.min(limit))
     }
 
     /// How many calls in line could go while a lease lasts, about, if there were leases and slots. One at least asks: it lines up at a
     /// shared semaphore only by its leases.
     pub(super) fn may_go(&self) -> u64 {
         super::count(self.lessee.may_go()).saturating_add(self.calls_ahead()).max(1)
-    }
-
-    /// Whether a call that does not wait was refused for lack of a slot, and another one would be.
-    pub(super) fn lacks_a_slot(&self) -> bool {
-        self.slot_tried && self.waiters == 0 && self.in_flight >= self.slots && !self.refuses
     }
 
     /// Whether less is left than calls will take soon.
@@ -271,15 +233,7 @@ impl<L: Link> Driver<L> {
         self.failures == 0 && self.asked.as_ref().is_some_and(|asked| asked.holds_back)
     }
 
-    /// Slots that have been given up for others, and are free now.
-    pub(super) fn drained_slots(&self) -> u64 {
-        if self.share.is_some() || self.had_slots <= self.slots {
-            return 0;
-        }
-        self.had_slots.saturating_sub(self.slots_out())
-    }
-
-    /// The same while a trip is under way.
+    /// When something is to be looked at while a trip is under way.
     pub(super) fn wakes_in_trip(&self, next: &mut Earliest) {
         if self.slots > 0 && self.share.is_none() {
             next.at(self.slots_until);
@@ -309,10 +263,28 @@ impl<L: Link> Driver<L> {
         if is_closed && self.is_busy() || self.had_slots > self.slots {
             next.at(self.now + LOOKS);
         }
+        if self.has_a_turn() {
+            let idle = if self.waiters > 0 { 0 } else { self.idle_until() };
+            next.at(idle.max(self.now + LOOKS));
+        }
         if self.told_line() {
             next.at(self.now + LINE_LOOKS);
         }
         self.share_wakes(next);
+    }
+}
+
+impl super::Window {
+    /// When the newest lease ends.
+    pub(super) fn until(&self) -> Option<u64> {
+        self.ends.back().copied()
+    }
+
+    /// What is missing for the calls in line, of all of them and of the first.
+    pub(super) fn need(&self) -> Ask {
+        let need = self.in_line.max(self.first).min(self.limit).saturating_sub(self.left);
+        let least = self.first.saturating_sub(self.left);
+        Ask { least, need, want: need }
     }
 }
 

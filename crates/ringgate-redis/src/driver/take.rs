@@ -10,6 +10,8 @@ use std::sync::Arc;
 /// The first wait after a trip that failed, and after an answer that left something to wish for and told no time.
 const FIRST_RETRY: u64 = 20_000;
 const FIRST_MISS: u64 = 5_000;
+/// The same for slots while the store tells when some are free: news may be lost.
+const FIRST_MISS_WITH_NEWS: u64 = 500_000;
 const LONGEST_MISS: u64 = 500_000;
 /// After so many answers that came too late the store counts as away.
 const LATE_ANSWERS: u32 = 4;
@@ -28,6 +30,7 @@ impl<L: Link> Driver<L> {
             return self.fail(StoreError::Away(error.into()));
         };
         self.end_share();
+        self.note_whether_news_come(trip, reply);
         (self.failures, self.retry_at, self.pushed) = (0, 0, None);
         self.took = now.saturating_sub(began);
         if self.refuses {
@@ -56,22 +59,6 @@ impl<L: Link> Driver<L> {
             status.is_slow = is_slow;
         });
         Ok(())
-    }
-
-    fn take_slots(&mut self, trip: &Trip, reply: &Reply, began: u64) {
-        let Some(limit) = self.session.terms().slots else { return };
-        self.slots_until = began.saturating_add(self.session.terms().time_to_live);
-        // No more than it has asked for, whatever is said.
-        self.had_slots = reply.slots.min(trip.slots.want.max(trip.slots.have)).min(limit);
-        self.slots_wanted = reply.slots_wanted;
-        // Those that were granted just now are used before they are given up.
-        let new = self.had_slots.saturating_sub(trip.slots.have);
-        self.used_turn &= new == 0;
-        let fair = reply.slots_fair.min(limit);
-        let keeps = if fair == 0 && !self.used_turn { self.had_slots } else { fair.max(new) };
-        let slots = if self.slots_wanted > 0 { self.had_slots.min(keeps) } else { self.had_slots };
-        self.slots_fair = fair;
-        self.set_slots(slots);
     }
 
     fn take_grants(&mut self, trip: &Trip, reply: &Reply, began: u64) {
@@ -104,9 +91,7 @@ impl<L: Link> Driver<L> {
 
     /// Whether all that the first call needed has come.
     fn note_whether_the_first_has_all(&mut self, trip: &Trip, reply: &Reply) {
-        let mut asks = trip.asks.iter().zip(&reply.windows);
-        let is_asked = trip.waited > 0 && trip.asks.iter().any(|ask| ask.least > 0);
-        self.in_vain = is_asked && asks.all(|(ask, granted)| granted.amount >= ask.least);
+        self.in_vain = trip.waited > 0 && has_its_leases(trip, reply);
     }
 
     /// When to make the next trip for what was not granted.
@@ -130,7 +115,8 @@ impl<L: Link> Driver<L> {
             Some(retry) => Some(retry),
             None => Some(self.heartbeat()),
         };
-        let waits = told.unwrap_or_else(|| self.miss());
+        let is_told = self.hears && !(lacks_room || lacks_ahead || is_shut);
+        let waits = told.unwrap_or_else(|| self.miss(is_told));
         if told.is_some() {
             self.misses = 0;
         }
@@ -181,16 +167,18 @@ impl<L: Link> Driver<L> {
     }
 
     /// The next wait if no time is known: twice the last one, up to a heartbeat.
-    fn miss(&mut self) -> u64 {
-        let waits = FIRST_MISS << self.misses.min(12);
+    fn miss(&mut self, is_told: bool) -> u64 {
+        let (first, longest) =
+            if is_told { (FIRST_MISS_WITH_NEWS, u64::MAX) } else { (FIRST_MISS, LONGEST_MISS) };
+        let waits = first << self.misses.min(12);
         self.misses = self.misses.saturating_add(1);
-        self.random.spread(waits.min(LONGEST_MISS).min(self.heartbeat()))
+        self.random.spread(waits.min(longest).min(self.heartbeat()))
     }
 
     pub(super) fn fail(&mut self, error: StoreError) -> Result<(), StoreError> {
         let now = self.read_clock();
         self.session.abandon();
-        self.pushed = None;
+        (self.pushed, self.hears) = (None, false);
         self.asked = None;
         self.failures = self.failures.saturating_add(1);
         let is_temporary = may_pass(&error);
@@ -215,6 +203,13 @@ impl<L: Link> Driver<L> {
         });
         Err(Arc::unwrap_or_clone(error))
     }
+}
+
+/// Whether the first call in line got all that it lacked.
+pub(super) fn has_its_leases(trip: &Trip, reply: &Reply) -> bool {
+    let mut asks = trip.asks.iter().zip(&reply.windows);
+    trip.asks.iter().any(|ask| ask.least > 0)
+        && asks.all(|(ask, granted)| granted.amount >= ask.least)
 }
 
 /// Whether the next trip may do better without anybody's help.

@@ -102,8 +102,11 @@ end
 -- may be older state. If others may use a share by themselves, and this one has slots of it, it loses them; those that it
 -- has now count until it has the answer. The calls that it has begun by itself go on: it has slots for them as long as these are kept free.
 -- All calls in flight count for as long as they go on, also if it is told of fewer slots.
+-- What it has given up is free, and it lines up for it behind those who have waited longer. What it was granted by a trip that has no answer it has
+-- not given up.
 
 if now < quiet then me.slots = slots_have end
+if mine and not unanswered then me.slots = math.min(me.slots, math.max(slots_have, in_flight)) end
 if is_cut then me.slots = math.min(me.slots, slots_have) end
 local slots_kept = math.max(in_flight, math.min(me.slots, slots_have, slots_want))
 if slot_limit then

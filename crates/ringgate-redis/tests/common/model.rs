@@ -402,12 +402,15 @@ impl State {
         self.claim(trip, terms, met);
         let share = self.share(trip, terms, mine, known, met);
         let had = known.filter(|known| known.ends > now).map_or(0, |known| known.slots);
+        // What it has given up since its last answer.
+        let is_answered = known.is_some_and(|known| known.seq <= trip.acked);
+        let keeps = if is_answered { trip.slots.have.max(trip.in_flight) } else { had };
         Member {
             id: trip.process,
             joined,
             seq: trip.seq,
             ends: later(now, terms.time_to_live),
-            slots: had,
+            slots: had.min(keeps),
             slots_need: trip.slots.need,
             since: (trip.waited > 0 && !is_cut(trip)).then(|| {
                 let since = now.saturating_sub(trip.waited).max(1);

@@ -130,3 +130,33 @@ fn many_calls_go_with_one_trip_where_the_limit_is_wide() {
     let outcome = short.run(2);
     assert!(outcome.trips < 40 && outcome.fair > 75, "{outcome:?}");
 }
+
+/// 8 processes with 4 slots.
+const FEW: Busy = Busy { limit: 20_000, slots: Some(4), ..BUSY };
+
+/// Broken by: who has a slot lines up for the next only after it has given that back, or gets its own back before those that have waited longer;
+/// who waits asks again and again, although the store tells when a slot is free; a slot comes without a lease.
+#[test]
+fn few_slots_go_round_with_two_trips_a_call() {
+    let outcome = FEW.run(12);
+    assert!(outcome.trips < 240 && outcome.used > 92 && outcome.fair > 50, "{outcome:?}");
+}
+
+/// Calls last longer than leases. Broken by: who has a slot learns only by the next answer that it has had its turn.
+#[test]
+fn few_slots_go_round_among_processes_with_one_call_at_a_time() {
+    let short = Busy { agents: 1, ..FEW };
+    let outcome = short.run(12);
+    assert!(outcome.trips < 240 && outcome.used > 92 && outcome.fair > 70, "{outcome:?}");
+    let (window, lease) = (60 * SECOND, SECOND);
+    let long = Busy { limit: 1_000_000, window, lease, takes: 2 * SECOND, ..short };
+    let outcome = long.run(40);
+    assert!(outcome.trips < 450 && outcome.used > 92 && outcome.fair > 60, "{outcome:?}");
+}
+
+/// Broken by: no process asks for more than its part rounded down, so whoever has the rest keeps it.
+#[test]
+fn slots_that_do_not_come_out_even_are_used() {
+    let outcome = Busy { slots: Some(12), ..FEW }.run(8);
+    assert!(outcome.trips < 170 && outcome.used > 94 && outcome.fair > 50, "{outcome:?}");
+}

@@ -110,8 +110,9 @@ impl Network {
             self.model = saved;
         } else {
             self.model.lose();
-            self.started = self.time.get();
         }
+        // What was saved may be nothing.
+        self.started = self.time.get();
         self.step = 0;
         self.requests.clear();
     }
