@@ -89,6 +89,23 @@ fn model_a_look_sleeps_while_all_slots_go_round() {
     });
 }
 
+/// The slot of the one before the newest goes to a later lease while a call looks: what it takes is of that one. Caught: `look_at_newest` that
+/// does not read `newest` again.
+#[test]
+fn model_a_call_keeps_the_number_of_the_lease_that_it_takes_of() {
+    model(3, || {
+        let (leases, mut granter) = leases(&[(1, LATE), (1, LATE)]);
+        let mut taken = take(&leases, &[(1, 2)]);
+        let there = Arc::clone(&leases);
+        let other = thread::spawn(move || take(&there, &[(1, 1)]));
+        grant(&leases, &mut granter, &[(1, LATE)]);
+        taken.extend(take(&leases, &[(1, 1)]));
+        grant(&leases, &mut granter, &[(1, LATE)]);
+        taken.extend(other.join().unwrap());
+        assert_all_there(&leases, &mut granter, [1; 4], &taken, Vec::new());
+    });
+}
+
 /// The look that sleeps is to find what is too much: no number that there never was. Caught: `look` that does not read
 /// `newest` again.
 #[test]
