@@ -125,19 +125,17 @@ impl<H: Handle> Admission<H> {
     #[inline]
     fn decide<K: Kept>(&mut self, cx: &mut Context<'_>) -> Poll<Result<K, Refused>> {
         if self.queued.is_none() {
-            match self.undelivered.take() {
-                Some(refused) => return Poll::Ready(Err(refused)),
-                None => {
-                    if K::IS_LEASE
-                        && let Some(core) = self.core.as_deref()
-                        && let Some(number) = core.try_one_lease()
-                    {
-                        return Poll::Ready(Ok(K::leased(number)));
-                    }
-                    if let Poll::Ready(decided) = self.start(true) {
-                        return Poll::Ready(decided);
-                    }
-                }
+            if let Some(refused) = self.undelivered.take() {
+                return Poll::Ready(Err(refused));
+            }
+            if K::IS_LEASE
+                && let Some(core) = self.core.as_deref()
+                && let Some(number) = core.try_one_lease()
+            {
+                return Poll::Ready(Ok(K::leased(number)));
+            }
+            if let Poll::Ready(decided) = self.start(true) {
+                return Poll::Ready(decided);
             }
         }
         let Some(queued) = &mut self.queued else { return Poll::Pending };
