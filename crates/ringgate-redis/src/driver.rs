@@ -69,8 +69,8 @@ pub(crate) struct Settings {
 ///
 /// A trip for each batch of calls; three in a time to live while calls are in flight, or may still give something back, and nothing else
 /// happens; none while the limiter is idle. Where others want slots, a slot beyond the process's part of them takes two trips each time that it
-/// goes round: one gives it back and lines up for the next, one takes that with a lease. While a process waits for a slot it asks again after half a
-/// second and more, if the store has told when there were some. Each time that the driver wakes it reads three clocks.
+/// goes round: one gives it back and lines up for the next, one takes that with a lease. While a process waits for a slot it asks again after a quarter
+/// of a second to two seconds, if the store has told when there were some, and else more often. Each time that the driver wakes it reads three clocks.
 #[must_use = "a limiter without its driver gets no leases"]
 #[expect(clippy::struct_excessive_bools, reason = "each is known by itself")]
 pub struct Driver<L> {

@@ -68,8 +68,10 @@ impl<L: Link> Driver<L> {
     }
 
     fn ask_of(&self, n: usize, leave: bool) -> Ask {
-        let Some(window) =
-            self.limits.get(n).filter(|_| !leave && !self.refuses && !self.has_strays())
+        let Some(window) = self
+            .limits
+            .get(n)
+            .filter(|_| !leave && !self.refuses && !self.has_strays(self.in_flight))
         else {
             return Ask::default();
         };

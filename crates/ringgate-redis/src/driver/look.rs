@@ -104,11 +104,11 @@ impl<L: Link> Driver<L> {
         self.slots.saturating_add(count(self.lessee.slots_owed()))
     }
 
-    /// Calls are about to go with slots that the store has given to others. Without leases they give them up.
-    pub(super) fn has_strays(&self) -> bool {
-        self.session.terms().slots.is_some()
-            && self.share.is_none()
-            && self.slots_out() > self.had_slots.max(count(self.lessee.in_flight()))
+    /// Calls are about to go with slots that the store may have given to others: it was told that so many are in flight. Without leases they
+    /// give them up.
+    pub(super) fn has_strays(&self, told: u64) -> bool {
+        let most = self.had_slots.max(told);
+        self.session.terms().slots.is_some() && self.share.is_none() && self.slots_out() > most
     }
 
     /// The clock has gone back, or has stood still: leases would last too long.

@@ -19,7 +19,8 @@ pub(super) enum Plan {
 /// have ended. That makes no trips.
 const LOOKS: u64 = 10_000;
 
-/// While the store keeps something free for calls in line, it looks so often whether they have left.
+/// While the store keeps something free for calls in line, it looks so often whether they have left; and while all slots are in use,
+/// whether a call has ended.
 const LINE_LOOKS: u64 = 50_000;
 
 /// What comes back waits for another trip while so many leases last.
@@ -67,7 +68,10 @@ impl<L: Link> Driver<L> {
         let hunger = self.hunger();
         match self.pushed {
             Some(News::Pause) if self.joined && !is_closed => due.at(self.now),
-            Some(News::Room) if hunger.any() && !is_closed => due.at(self.now),
+            // It keeps something free until it hears of this process, also if no call waits any more.
+            Some(News::Room) if (hunger.any() || self.told_line()) && !is_closed => {
+                due.at(self.now);
+            }
             _ => self.pushed = None,
         }
         if self.has_pause_to_tell() {
@@ -221,7 +225,9 @@ impl<L: Link> Driver<L> {
     }
 
     fn asks_for_slots_at(&self) -> u64 {
-        self.asked.as_ref().map_or(self.now, |asked| asked.slots_at.max(self.now))
+        // Its calls have come since, and are not in the store's line.
+        let asked = self.asked.as_ref().filter(|asked| asked.holds_back || self.waiters == 0);
+        asked.map_or(self.now, |asked| asked.slots_at.max(self.now))
     }
 
     /// The store keeps something free for calls that are not in line any more.
@@ -264,10 +270,12 @@ impl<L: Link> Driver<L> {
             next.at(self.now + LOOKS);
         }
         if self.has_a_turn() {
-            let idle = if self.waiters > 0 { 0 } else { self.idle_until() };
-            next.at(idle.max(self.now + LOOKS));
+            let idle = self.idle_until().max(self.now + LINE_LOOKS);
+            next.at(if self.waiters > 0 { self.now + LOOKS } else { idle });
         }
-        if self.told_line() {
+        // Nobody tells that a call has ended if the first in line lacks a lease.
+        let waits_for_an_end = self.waiters > 0 && self.in_flight > 0 && self.first_misses();
+        if self.told_line() || waits_for_an_end && self.waits_for_slots() {
             next.at(self.now + LINE_LOOKS);
         }
         self.share_wakes(next);

@@ -31,7 +31,8 @@ impl<L: Link> Driver<L> {
         if self.slots < self.had_slots {
             // Others need them. Its calls line up for the next one at once.
             let out = self.slots_out();
-            let need = if self.hunger().slots { self.slots_to_ask().max(out) } else { out };
+            let lines_up = self.hunger().slots && out < self.slots_part();
+            let need = if lines_up { self.slots_to_ask().max(out) } else { out };
             return SlotAsk { have: out.min(self.had_slots), need, want: need };
         }
         let need = self.slots_to_ask();
@@ -112,14 +113,17 @@ impl<L: Link> Driver<L> {
 
     /// What it keeps while others want some, once it has had its turn.
     fn slots_to_keep(&self) -> u64 {
-        let longest = self.turn_began.saturating_add(self.heartbeat());
-        let goes_round = self.slots_fair == 0 || self.now >= longest;
+        let goes_round = self.slots_fair == 0 || self.now >= self.turn_ends();
         if goes_round { self.slots_fair } else { self.slots_part() }
     }
 
     /// Whether it has slots that others get after its turn.
     pub(super) fn has_a_turn(&self) -> bool {
         self.slots_wanted > 0 && self.slots > self.slots_to_keep() && self.share.is_none()
+    }
+
+    fn turn_ends(&self) -> u64 {
+        self.turn_began.saturating_add(self.heartbeat())
     }
 
     /// Until then it keeps them for calls that may come.
@@ -173,7 +177,8 @@ impl<L: Link> Driver<L> {
             () if new > 0 => self.slots.saturating_add(new),
             // Others want some only now, and the first call has just got its leases.
             () if !was_wanted && has_its_leases(trip, reply) => trip.in_flight.saturating_add(1),
-            () if self.used_turn => return 0,
+            // Where a limit in time keeps it from using all of them, its turn ends all the same.
+            () if self.used_turn || self.now >= self.turn_ends() => return 0,
             () => return self.slots.min(trip.slots.need),
         };
         (self.used_turn, self.turn_began) = (false, self.now);

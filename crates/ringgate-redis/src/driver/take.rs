@@ -10,9 +10,10 @@ use std::sync::Arc;
 /// The first wait after a trip that failed, and after an answer that left something to wish for and told no time.
 const FIRST_RETRY: u64 = 20_000;
 const FIRST_MISS: u64 = 5_000;
+const LONGEST_MISS: u64 = 500_000;
 /// The same for slots while the store tells when some are free: news may be lost.
 const FIRST_MISS_WITH_NEWS: u64 = 500_000;
-const LONGEST_MISS: u64 = 500_000;
+const LONGEST_MISS_WITH_NEWS: u64 = 2_000_000;
 /// After so many answers that came too late the store counts as away.
 const LATE_ANSWERS: u32 = 4;
 /// The most leases of a limit that live at a time.
@@ -63,7 +64,7 @@ impl<L: Link> Driver<L> {
 
     fn take_grants(&mut self, trip: &Trip, reply: &Reply, began: u64) {
         let until = began.saturating_add(self.settings.lease);
-        let has_strays = self.has_strays();
+        let has_strays = self.has_strays(trip.in_flight);
         if has_strays {
             self.reclaim_all();
         }
@@ -115,7 +116,8 @@ impl<L: Link> Driver<L> {
             Some(retry) => Some(retry),
             None => Some(self.heartbeat()),
         };
-        let is_told = self.hears && !(lacks_room || lacks_ahead || is_shut);
+        // It tells those that are in line.
+        let is_told = self.hears && trip.waited > 0 && !(lacks_room || lacks_ahead || is_shut);
         let waits = told.unwrap_or_else(|| self.miss(is_told));
         if told.is_some() {
             self.misses = 0;
@@ -166,10 +168,13 @@ impl<L: Link> Driver<L> {
         }
     }
 
-    /// The next wait if no time is known: twice the last one, up to a heartbeat.
+    /// The next wait if no time is known: twice the last one, up to two seconds or a heartbeat.
     fn miss(&mut self, is_told: bool) -> u64 {
-        let (first, longest) =
-            if is_told { (FIRST_MISS_WITH_NEWS, u64::MAX) } else { (FIRST_MISS, LONGEST_MISS) };
+        let (first, longest) = if is_told {
+            (FIRST_MISS_WITH_NEWS, LONGEST_MISS_WITH_NEWS)
+        } else {
+            (FIRST_MISS, LONGEST_MISS)
+        };
         let waits = first << self.misses.min(12);
         self.misses = self.misses.saturating_add(1);
         self.random.spread(waits.min(longest).min(self.heartbeat()))

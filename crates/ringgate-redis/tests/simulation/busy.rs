@@ -131,6 +131,51 @@ fn many_calls_go_with_one_trip_where_the_limit_is_wide() {
     assert!(outcome.trips < 40 && outcome.fair > 75, "{outcome:?}");
 }
 
+/// Whoever the rate keeps from using all its slots kept them for good, and who came last got none. Broken by: a turn that ends only once all
+/// slots have been in use.
+#[test]
+fn who_comes_late_gets_slots_though_the_rate_leaves_most_unused() {
+    let busy = Busy { processes: 4, agents: 4, limit: 2, slots: Some(8), ..BUSY };
+    let rate = Rate::new(busy.limit, Duration::from_micros(busy.window));
+    let limits = Limiter::builder().rate(rate).max_concurrent(8);
+    let window = busy.window + busy.window / 40;
+    let limited = Limited { limit: busy.limit.into(), window, of: |_| 1, produced: false };
+    let build = |builder| busy.build(builder);
+    let mut scene = Scene::new(busy.processes, &limits, vec![limited], busy.slots, build);
+    let (mut calls, mut random) = ([0; 4], Random::new(9));
+    for processes in 1..4 {
+        busy.go(&mut scene, &mut calls[..processes], &mut random, 1);
+    }
+    busy.go(&mut scene, &mut calls, &mut random, 8);
+    let before = calls;
+    busy.go(&mut scene, &mut calls, &mut random, 16);
+    let ended: Vec<u64> = calls.iter().zip(before).map(|(all, old)| all - old).collect();
+    assert!(ended.iter().all(|&ended| ended > 1), "{ended:?}");
+}
+
+/// Calls with 4 slots of one process end one after another, and no lease lasts for as long. Broken by: nobody looks whether a call has ended.
+#[test]
+fn a_slot_is_used_again_though_no_lease_is_left_and_nobody_comes() {
+    let long = Busy { processes: 1, agents: 40, limit: 100, slots: Some(4), ..BUSY };
+    let long = Busy { takes: 2 * SECOND, ..long };
+    let rate = Rate::new(long.limit, Duration::from_micros(long.window));
+    let limits = Limiter::builder().rate(rate).max_concurrent(4);
+    let window = long.window + long.window / 40;
+    let limited = Limited { limit: long.limit.into(), window, of: |_| 1, produced: false };
+    let mut scene =
+        Scene::new(1, &limits, vec![limited], long.slots, |builder| long.build(builder));
+    let mut random = Random::new(9);
+    for _ in 0..40 {
+        let takes = long.takes / 2 + random.up_to(long.takes / 2);
+        scene.call(0, Plan { takes: Duration::from_micros(takes), ..PLAN });
+    }
+    for _ in 0..10 * SECOND / STEP {
+        scene.step(STEP);
+    }
+    // 4 at a time, each for 1.5 s.
+    assert!(scene.admitted() >= 26, "{}", scene.admitted());
+}
+
 /// 8 processes with 4 slots.
 const FEW: Busy = Busy { limit: 20_000, slots: Some(4), ..BUSY };
 
