@@ -2,7 +2,7 @@
 //!
 //! A process keeps its part for as long as it has calls: what the slots come to for each process, rounded down. If they do not come
 //! out even, or there are fewer than processes, the rest goes round: each process asks for one beyond its part, and has it for a *turn*. The turn is
-//! over once all its slots have been in use and the next call would need a trip anyway, or when no call comes. Then one trip gives the slot back and
+//! over once all its slots have been in use and the next call would need a trip anyway, when no call comes, or after a heartbeat. Then one trip gives the slot back and
 //! lines up for the next one, behind calls that have waited longer. The store tells the first in line, whose trip takes the slot, and leases with
 //! it. So a call in such a slot costs two trips. Where each process has a part of its own, a turn lasts for a heartbeat at least:
 //! nobody is without a slot meanwhile.
