@@ -245,15 +245,15 @@ impl Gate {
 
     /// How many slots are leased and not in use; below zero so many are in use beyond those. `None` if slots are not leased.
     pub(super) fn leased_and_free(&self) -> Option<i64> {
-        // ORDERING: Acquire, as in `free`.
-        let word = self.is_leased.then(|| self.word.load(Ordering::Acquire))?;
+        // ORDERING: Relaxed: a count for information. Of its own `lease` the caller finds that word, or a later one.
+        let word = self.is_leased.then(|| self.word.load(Ordering::Relaxed))?;
         Some(i64::from(self.levels(word).leased) - i64::from(self.in_flight(word)))
     }
 
     /// Whether there would be a free slot if more were leased.
     pub(super) fn lacks_leased(&self) -> bool {
-        // ORDERING: Acquire, as in `free`.
-        self.is_leased && self.lacks(self.word.load(Ordering::Acquire))
+        // ORDERING: Relaxed: whoever hands out turns has acquired earlier changes already; for others it is for information.
+        self.is_leased && self.lacks(self.word.load(Ordering::Relaxed))
     }
 
     fn lacks(&self, word: u64) -> bool {

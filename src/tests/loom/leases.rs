@@ -106,6 +106,28 @@ fn model_a_call_keeps_the_number_of_the_lease_that_it_takes_of() {
     });
 }
 
+/// The same of the slot of the newest. Caught: `look_at_newest` that reads its `cap` with less than Acquire.
+#[test]
+fn model_a_call_that_looked_before_all_slots_went_round_keeps_the_right_number() {
+    model(2, || {
+        let (leases, mut granter) = leases(&[(1, LATE), (1, LATE)]);
+        let mut taken = take(&leases, &[(1, 2)]);
+        let there = Arc::clone(&leases);
+        let other = thread::spawn(move || take(&there, &[(1, 1)]));
+        for _ in 0..2 {
+            grant(&leases, &mut granter, &[(1, LATE)]);
+            taken.extend(take(&leases, &[(1, 1)]));
+        }
+        grant(&leases, &mut granter, &[(1, LATE)]);
+        taken.extend(other.join().unwrap());
+        // Of the first two nothing comes back: both were taken.
+        let left = leases.left(at(1));
+        assert_eq!(left + taken.len() as u64, 4);
+        let numbers = taken.iter().map(|(mark, _)| mark.as_lease().unwrap().0);
+        assert_eq!(numbers.collect::<std::collections::BTreeSet<_>>().len(), taken.len());
+    });
+}
+
 /// The look that sleeps is to find what is too much: no number that there never was. Caught: `look` that does not read
 /// `newest` again.
 #[test]

@@ -31,6 +31,18 @@ const KNOWN: &[(&str, &str)] = &[
         "the other end of the same pair",
     ),
     (
+        "src/raw/leases/view.rs look_at_newest ordering 3: Acquire to Relaxed",
+        "where a later lease's time is found in the slot, all before that lease is spent: the exchange fails, or nothing is left",
+    ),
+    (
+        "src/raw/leases/view.rs look_at_newest ordering 5: Acquire to Relaxed",
+        "the same of the lease before it",
+    ),
+    (
+        "src/raw/leases/view.rs look_at_newest ordering 6: Acquire to Relaxed",
+        "a later lease's end in the slot is more than what is spent: then the quick look finds nothing",
+    ),
+    (
         "src/raw/window/reclaim.rs push ordering 3: Acquire to Relaxed",
         "as in `unpin`, where two push back",
     ),
