@@ -209,15 +209,13 @@ impl<'a> LimiterAcquire<'a> {
         &mut self,
         cx: &mut Context<'_>,
     ) -> Poll<Result<LimiterPermit<'a>, Refused>> {
-        if self.admission.goes_by_one_lease() {
+        let decided = if self.admission.goes_by_one_lease() {
             let decided = self.admission.poll(cx);
-            let decided = decided
-                .map_ok(|(core, number)| LimiterPermit::new(core, Reserved::of_lease(number)));
-            self.wait.watch(&self.admission, &decided);
-            return decided;
-        }
-        let decided = self.admission.poll(cx);
-        let decided = decided.map_ok(|(core, tokens)| LimiterPermit::new(core, tokens));
+            decided.map_ok(|(core, number)| LimiterPermit::new(core, Reserved::of_lease(number)))
+        } else {
+            let decided = self.admission.poll(cx);
+            decided.map_ok(|(core, tokens)| LimiterPermit::new(core, tokens))
+        };
         self.wait.watch(&self.admission, &decided);
         decided
     }
@@ -299,15 +297,14 @@ impl LimiterAcquireOwned {
         &mut self,
         cx: &mut Context<'_>,
     ) -> Poll<Result<OwnedLimiterPermit, Refused>> {
-        if self.admission.goes_by_one_lease() {
+        let decided = if self.admission.goes_by_one_lease() {
             let decided = self.admission.poll(cx);
-            let decided = decided
-                .map_ok(|(core, number)| OwnedLimiterPermit::new(core, Reserved::of_lease(number)));
-            self.wait.watch(&self.admission, &decided);
-            return decided;
-        }
-        let decided = self.admission.poll(cx);
-        let decided = decided.map_ok(|(core, tokens)| OwnedLimiterPermit::new(core, tokens));
+            decided
+                .map_ok(|(core, number)| OwnedLimiterPermit::new(core, Reserved::of_lease(number)))
+        } else {
+            let decided = self.admission.poll(cx);
+            decided.map_ok(|(core, tokens)| OwnedLimiterPermit::new(core, tokens))
+        };
         self.wait.watch(&self.admission, &decided);
         decided
     }

@@ -29,7 +29,8 @@ impl LimiterBuilder {
     ///
     /// Once the lessee is dropped, calls go on while there are leases; then they wait.
     ///
-    /// A process uses at most 32 767 slots at a time, however many are granted. Limits above 2^40 − 1 count as that. The [margin](Self::margin) is told to the granter ([`kept`](crate::LeasedLimit::kept)).
+    /// A process uses at most 32 767 slots at a time, however many are granted. Limits above 2^40 − 1 count as that. The
+    /// [margin](Self::margin) is told to the granter ([`kept`](crate::LeasedLimit::kept)).
     ///
     /// # Cost
     ///

@@ -181,7 +181,8 @@ impl Lessee {
             .map_or(0, |(leased, granting)| leased.leases().reclaim(&mut granting.by, now, amount))
     }
 
-    /// So many slots may be in use from now on, of those that the builder has and at most 32 767. If more are in use, the next that end free none.
+    /// So many slots may be in use from now on, of those that the builder has and at most 32 767. If more are in use, the next that end
+    /// free none.
     ///
     /// It wakes those in line for whom there is a slot.
     ///

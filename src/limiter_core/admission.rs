@@ -128,11 +128,10 @@ impl<H: Handle> Admission<H> {
             if let Some(refused) = self.undelivered.take() {
                 return Poll::Ready(Err(refused));
             }
-            if K::IS_LEASE
-                && let Some(core) = self.core.as_deref()
-                && let Some(number) = core.try_one_lease()
+            if let Some(core) = self.core.as_deref()
+                && let Some(kept) = K::at_once(|| core.try_one_lease())
             {
-                return Poll::Ready(Ok(K::leased(number)));
+                return Poll::Ready(Ok(kept));
             }
             if let Poll::Ready(decided) = self.start(true) {
                 return Poll::Ready(decided);

@@ -136,11 +136,6 @@ impl Core {
         if self.is_held_back(leasing) {
             return self.try_admit_in(slot, ask).map(K::of);
         }
-        if leasing.is_one_rate() {
-            let number = leasing.take_one(&looked).map_err(|busy| self.refused(busy))?;
-            slot.keep();
-            return Ok(K::leased(number));
-        }
         let mut reserved = Reserved::default();
         let taken = leasing.reserve_in(&looked, ask.tokens, &mut reserved);
         taken.map_err(|busy| self.refused(busy))?;

@@ -238,9 +238,12 @@ impl Gate {
     /// the caller looks for calls in line.
     #[must_use]
     pub(super) fn lease(&self, slots: u32) -> bool {
+        if !self.is_leased {
+            return false;
+        }
         let leased = slots.min(self.most);
-        let is_more = self.is_leased.then(|| self.shift(|_, levels| Levels { leased, ..levels }));
-        is_more.flatten().is_some_and(|word| free(word) > 0)
+        let shifted = self.shift(|_, levels| Levels { leased, ..levels });
+        shifted.is_some_and(|word| free(word) > 0)
     }
 
     /// How many slots are leased and not in use; below zero so many are in use beyond those. `None` if slots are not leased.

@@ -281,7 +281,7 @@ impl Leasing {
         let leased = self.limits.first().filter(|_| !self.refuses())?;
         let now = self.time.now();
         let only = leased.leases.look_at_newest(now, 1)?;
-        (leased.rule.limit() > 0).then_some(Looked { now, only: Some(only) })
+        Some(Looked { now, only: Some(only) })
     }
 
     /// Takes one of the first limit, after a look.

@@ -28,11 +28,17 @@ pub(super) enum By {
 /// What an admission hands over: what was reserved; where there are no budgets its stamp, because a permit without tokens should
 /// not cost more than before there were any; or nothing, where nobody asks.
 pub(crate) trait Kept {
-    /// Whether it is the number of a lease alone.
-    const IS_LEASE: bool = false;
     fn of(reserved: Reserved) -> Self;
     fn stamped(stamp: Stamp) -> Self;
-    fn leased(number: LeaseNumber) -> Self;
+
+    /// What it is if it is the number of a lease alone, and the call goes by that at once.
+    #[inline]
+    fn at_once(_: impl FnOnce() -> Option<LeaseNumber>) -> Option<Self>
+    where
+        Self: Sized,
+    {
+        None
+    }
 }
 
 impl Kept for () {
@@ -41,9 +47,6 @@ impl Kept for () {
 
     #[inline]
     fn stamped(_: Stamp) -> Self {}
-
-    #[inline]
-    fn leased(_: LeaseNumber) -> Self {}
 }
 
 impl Kept for Stamp {
@@ -56,16 +59,9 @@ impl Kept for Stamp {
     fn stamped(stamp: Stamp) -> Self {
         stamp
     }
-
-    #[inline]
-    fn leased(_: LeaseNumber) -> Self {
-        Self::default()
-    }
 }
 
 impl Kept for LeaseNumber {
-    const IS_LEASE: bool = true;
-
     #[inline]
     fn of(reserved: Reserved) -> Self {
         match reserved.by {
@@ -80,8 +76,8 @@ impl Kept for LeaseNumber {
     }
 
     #[inline]
-    fn leased(number: Self) -> Self {
-        number
+    fn at_once(lease: impl FnOnce() -> Option<Self>) -> Option<Self> {
+        lease()
     }
 }
 
@@ -94,11 +90,6 @@ impl Kept for Reserved {
     #[inline]
     fn stamped(stamp: Stamp) -> Self {
         Self::of_rate(stamp)
-    }
-
-    #[inline]
-    fn leased(number: LeaseNumber) -> Self {
-        Self::of_lease(number)
     }
 }
 

@@ -54,7 +54,8 @@
 //!
 //! # Bounds
 //!
-//! A look reads [`LIVE`] leases at most; mostly one or two, because it ends at the first that is spent. It looks again only if
+//! A call looks at the newest two first, once: mostly what comes next is of one of them. A whole look reads [`LIVE`] leases at most; mostly
+//! one or two, because it ends at the first that is spent. It looks again only if
 //! leases were granted meanwhile, an exchange only fails if another has succeeded. Nothing is allocated after the beginning.
 
 mod granting;

@@ -80,13 +80,13 @@ impl RawLeases {
     /// [`take_in`](Self::take_in).
     #[inline]
     pub(crate) fn look_for(&self, now: Timestamp, amount: u64) -> Result<Option<Rest>, Lack> {
-        match self.line.look_at_newest(now, amount) {
+        match self.look_at_newest(now, amount) {
             Some(rest) => Ok(Some(rest)),
             None => self.peek(now, amount).map(|()| None),
         }
     }
 
-    /// The same by what [`look_for`](Self::look_for) has found. If others were faster it looks again, at the same time.
+    /// Takes the amount by what [`look_for`](Self::look_for) has found. If others were faster it looks again, at the same time.
     #[inline]
     pub(crate) fn take_in(&self, rest: &Rest, now: Timestamp, amount: u64) -> Result<Taken, Lack> {
         if amount == 0 {
@@ -99,7 +99,7 @@ impl RawLeases {
                 let mark = Mark::of_lease(rest.number, amount);
                 return Ok(Taken { mark, is_low: self.is_low(rest.end - end) });
             }
-            match self.line.look_at_newest(now, amount) {
+            match self.look_at_newest(now, amount) {
                 Some(found) => rest = found,
                 None => return self.take_of_any(now, amount),
             }
@@ -107,7 +107,7 @@ impl RawLeases {
     }
 
     /// The same, whatever leases it is of.
-    pub(crate) fn take_of_any(&self, now: Timestamp, amount: u64) -> Result<Taken, Lack> {
+    fn take_of_any(&self, now: Timestamp, amount: u64) -> Result<Taken, Lack> {
         if amount == 0 {
             return Ok(Taken { mark: Mark::none(), is_low: false });
         }
@@ -133,6 +133,7 @@ impl RawLeases {
         left < self.mark.load(Ordering::Relaxed)
     }
 
+    /// Whether the amount could be taken at this time, whatever leases it is of. Writes nothing.
     pub(crate) fn peek(&self, now: Timestamp, amount: u64) -> Result<(), Lack> {
         let fits = amount == 0 || amount <= self.left(now);
         fits.then_some(()).ok_or(Lack)

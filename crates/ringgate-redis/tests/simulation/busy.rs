@@ -51,7 +51,7 @@ impl Busy {
         builder.lease(lease).while_away(WhileAway::Wait).assume_unused()
     }
 
-    fn run(&self, seconds: u64) -> Outcome {
+    fn scene(&self) -> Scene {
         let rate = Rate::new(self.limit, Duration::from_micros(self.window));
         let mut limits = Limiter::builder().rate(rate);
         if let Some(slots) = self.slots {
@@ -60,7 +60,11 @@ impl Busy {
         let window = self.window + self.window / 40;
         let limited = Limited { limit: self.limit.into(), window, of: |_| 1, produced: false };
         let build = |builder| self.build(builder);
-        let mut scene = Scene::new(self.processes, &limits, vec![limited], self.slots, build);
+        Scene::new(self.processes, &limits, vec![limited], self.slots, build)
+    }
+
+    fn run(&self, seconds: u64) -> Outcome {
+        let mut scene = self.scene();
         let mut calls = vec![0; scene.processes.len()];
         let mut random = Random::new(9);
         let before = self.go(&mut scene, &mut calls, &mut random, seconds.div_ceil(4));
@@ -136,12 +140,7 @@ fn many_calls_go_with_one_trip_where_the_limit_is_wide() {
 #[test]
 fn who_comes_late_gets_slots_though_the_rate_leaves_most_unused() {
     let busy = Busy { processes: 4, agents: 4, limit: 2, slots: Some(8), ..BUSY };
-    let rate = Rate::new(busy.limit, Duration::from_micros(busy.window));
-    let limits = Limiter::builder().rate(rate).max_concurrent(8);
-    let window = busy.window + busy.window / 40;
-    let limited = Limited { limit: busy.limit.into(), window, of: |_| 1, produced: false };
-    let build = |builder| busy.build(builder);
-    let mut scene = Scene::new(busy.processes, &limits, vec![limited], busy.slots, build);
+    let mut scene = busy.scene();
     let (mut calls, mut random) = ([0; 4], Random::new(9));
     for processes in 1..4 {
         busy.go(&mut scene, &mut calls[..processes], &mut random, 1);
@@ -158,12 +157,7 @@ fn who_comes_late_gets_slots_though_the_rate_leaves_most_unused() {
 fn a_slot_is_used_again_though_no_lease_is_left_and_nobody_comes() {
     let long = Busy { processes: 1, agents: 40, limit: 100, slots: Some(4), ..BUSY };
     let long = Busy { takes: 2 * SECOND, ..long };
-    let rate = Rate::new(long.limit, Duration::from_micros(long.window));
-    let limits = Limiter::builder().rate(rate).max_concurrent(4);
-    let window = long.window + long.window / 40;
-    let limited = Limited { limit: long.limit.into(), window, of: |_| 1, produced: false };
-    let mut scene =
-        Scene::new(1, &limits, vec![limited], long.slots, |builder| long.build(builder));
+    let mut scene = long.scene();
     let mut random = Random::new(9);
     for _ in 0..40 {
         let takes = long.takes / 2 + random.up_to(long.takes / 2);
