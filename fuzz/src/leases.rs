@@ -1,7 +1,7 @@
 //! A limiter whose limits are leased, against a line of what was granted.
 
 use crate::bytes::Bytes;
-use crate::wakes::{Task, Wakes};
+use crate::wakes::{InLine, Task, poll_in_line};
 use ringgate::time::{ManualClock, Timestamp};
 use ringgate::{
     Lessee, Limit, Limiter, LimiterAcquireOwned, OwnedLimiterPermit, Rate, Refused, TokenLimit,
@@ -181,6 +181,14 @@ struct Waiting {
     expected: Usage,
     /// It is refused then.
     until: u64,
+}
+
+impl InLine for Waiting {
+    type Future = LimiterAcquireOwned;
+
+    fn task(&mut self) -> &mut Task<LimiterAcquireOwned> {
+        &mut self.task
+    }
 }
 
 type Hearing = Task<dyn Future<Output = Lessee>>;
@@ -439,15 +447,14 @@ impl Scene {
     }
 
     fn poll(&mut self, which: usize, moved: bool) {
-        // Polled in another order than they were woken, they may pass one another.
-        let in_order = !self.line[..which].iter().any(|call| call.task.is_woken());
-        let task = &mut self.line[which].task;
-        let got = if moved { task.poll_with(Wakes::default()) } else { task.poll() };
+        let (got, may_pass) = poll_in_line(&mut self.line, which, moved);
         let Poll::Ready(got) = got else { return };
         let Waiting { expected, until, .. } = self.line.remove(which);
         match got {
             Ok(permit) => {
-                let is_let_through = !in_order || self.all_fit(which, expected);
+                let in_order =
+                    self.line[..which].iter().filter(|call| !call.task.is_out_of_order());
+                let is_let_through = may_pass || self.all_fit(in_order, expected);
                 assert!(is_let_through, "{expected:?} overtook {which} others");
                 self.admit(permit, expected);
             }
@@ -464,7 +471,7 @@ impl Scene {
         let expected = usage(bytes);
         match self.limiter.call().tokens(expected).try_acquire_owned() {
             Ok(permit) => {
-                assert!(self.all_fit(self.line.len(), expected), "{expected:?} overtook others");
+                assert!(self.all_fit(self.line.iter(), expected), "{expected:?} overtook others");
                 self.admit(permit, expected);
             }
             Err(refused) if refused.is_permanent() => self.check_permanent(refused, expected),
@@ -539,14 +546,16 @@ impl Scene {
         !self.refuses && self.calls.len() < self.slots && self.books.iter().all(fits)
     }
 
-    /// This call fits beside all that are ahead of it. (Nobody need be ahead.)
-    fn all_fit(&self, ahead: usize, expected: Usage) -> bool {
+    /// This call fits beside all of these. (There need be none.)
+    fn all_fit<'a>(&self, ahead: impl Iterator<Item = &'a Waiting>, expected: Usage) -> bool {
+        let ahead: Vec<_> = ahead.map(|call| call.expected).collect();
         let fits = |book: &Book| {
-            let ahead = self.line[..ahead].iter().map(|call| book.weight(call.expected));
-            let all = ahead.fold(book.weight(expected), u64::saturating_add);
+            let weights = ahead.iter().map(|expected| book.weight(*expected));
+            let all = weights.fold(book.weight(expected), u64::saturating_add);
             all <= book.left(self.now)
         };
-        ahead == 0 || self.calls.len() + ahead < self.slots && self.books.iter().all(fits)
+        ahead.is_empty()
+            || self.calls.len() + ahead.len() < self.slots && self.books.iter().all(fits)
     }
 
     fn check_permanent(&self, refused: Refused, expected: Usage) {

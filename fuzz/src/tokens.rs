@@ -2,12 +2,13 @@
 
 use crate::books::{Book, Call, FEW, Rule};
 use crate::bytes::Bytes;
-use crate::wakes::{Task, Wakes};
+use crate::wakes::{InLine, Task, poll_in_line};
 use ringgate::time::{ManualClock, Timestamp};
 use ringgate::{
     Limit, Limiter, LimiterAcquireOwned, NoSuchRateError, OwnedLimiterPermit,
     OwnedLimiterReservation, Refused, Usage,
 };
+use std::mem;
 use std::task::Poll;
 use std::time::Duration;
 
@@ -19,8 +20,8 @@ const LONGEST: u64 = 30_000;
 ///
 /// No admission exceeds a limit. What remains is the limit less what counts (where units are coarse, at most that). Without a
 /// line no call is refused that would fit, and the time it is told is exact. Once all woken calls were polled, the first in
-/// line does not fit. Nobody overtakes calls that would not fit beside it, if those that were woken are polled first. In the end
-/// all are served.
+/// line does not fit. Nobody overtakes calls that would not fit beside it, as long as these and it are polled in the order in
+/// which they were woken. In the end all are served.
 ///
 /// Caught: a settlement or a change of a limit that wakes no call; a limit that is exceeded by one; a settlement at an
 /// earlier time than its reservation; use beyond the estimate that counts by half; `cancel` or a dropped reservation that
@@ -39,6 +40,14 @@ pub fn tokens(data: &[u8]) {
 struct Waiting {
     task: Task<LimiterAcquireOwned>,
     expected: Usage,
+}
+
+impl InLine for Waiting {
+    type Future = LimiterAcquireOwned;
+
+    fn task(&mut self) -> &mut Task<LimiterAcquireOwned> {
+        &mut self.task
+    }
 }
 
 /// What an admitted call has in hand.
@@ -133,15 +142,14 @@ impl Scene {
     }
 
     fn poll(&mut self, which: usize, moved: bool) {
-        // Polled in another order than they were woken, they may pass one another.
-        let in_order = !self.line[..which].iter().any(|call| call.task.is_woken());
-        let task = &mut self.line[which].task;
-        let got = if moved { task.poll_with(Wakes::default()) } else { task.poll() };
+        let (got, may_pass) = poll_in_line(&mut self.line, which, moved);
         let Poll::Ready(got) = got else { return };
         let expected = self.line.remove(which).expected;
         match got {
             Ok(permit) => {
-                let is_let_through = !in_order || self.all_fit(which, expected);
+                let in_order =
+                    self.line[..which].iter().filter(|call| !call.task.is_out_of_order());
+                let is_let_through = may_pass || self.all_fit(in_order, expected);
                 assert!(is_let_through, "{expected:?} overtook {which} others");
                 self.admit(permit, expected);
             }
@@ -153,7 +161,7 @@ impl Scene {
         let expected = usage(bytes);
         match self.limiter.call().tokens(expected).try_acquire_owned() {
             Ok(permit) => {
-                assert!(self.all_fit(self.line.len(), expected), "{expected:?} overtook others");
+                assert!(self.all_fit(self.line.iter(), expected), "{expected:?} overtook others");
                 self.admit(permit, expected);
             }
             Err(refused) if refused.is_permanent() => self.check_permanent(refused, expected),
@@ -237,14 +245,15 @@ impl Scene {
         self.books.iter().any(|book| book.is_too_large(book.rule.weight(expected)))
     }
 
-    /// This call fits beside all that are ahead of it. (Nobody need be ahead.)
-    fn all_fit(&self, ahead: usize, expected: Usage) -> bool {
+    /// This call fits beside all of these. (There need be none.)
+    fn all_fit<'a>(&self, ahead: impl Iterator<Item = &'a Waiting>, expected: Usage) -> bool {
         let sum = |one: Usage, other: Usage| {
             let input = one.input.saturating_add(other.input);
             Usage::new(input, one.output.saturating_add(other.output))
         };
-        let all = self.line[..ahead].iter().map(|call| call.expected).fold(expected, sum);
-        ahead == 0 || self.in_flight + ahead < self.slots && self.fits(self.now, all)
+        let ahead: Vec<_> = ahead.map(|call| call.expected).collect();
+        let all = ahead.iter().copied().fold(expected, sum);
+        ahead.is_empty() || self.in_flight + ahead.len() < self.slots && self.fits(self.now, all)
     }
 
     /// It is more than a limit. (A limit is kept in whole units.)
@@ -303,7 +312,7 @@ impl Scene {
     /// Calls end and time moves until all in line are served.
     fn end(&mut self) {
         for _ in 0..=self.line.len() {
-            for (call, held) in std::mem::take(&mut self.calls) {
+            for (call, held) in mem::take(&mut self.calls) {
                 self.in_flight -= usize::from(matches!(held, Held::Permit(_)));
                 self.books.iter_mut().for_each(|book| book.settle(call, self.now, None));
                 drop(held);
@@ -313,7 +322,7 @@ impl Scene {
             self.run();
         }
         assert!(self.line.is_empty(), "a call was not served");
-        for (call, held) in std::mem::take(&mut self.calls) {
+        for (call, held) in mem::take(&mut self.calls) {
             self.in_flight -= usize::from(matches!(held, Held::Permit(_)));
             self.books.iter_mut().for_each(|book| book.settle(call, self.now, None));
             drop(held);

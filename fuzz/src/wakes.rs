@@ -37,12 +37,14 @@ pub(crate) struct Task<F: ?Sized> {
     wakes: Arc<Wakes>,
     /// Wakes before the last poll.
     seen: usize,
+    was_polled: bool,
+    is_out_of_order: bool,
     future: Pin<Box<F>>,
 }
 
 impl<F: Future + ?Sized> Task<F> {
     pub(crate) fn new(future: Pin<Box<F>>) -> Self {
-        Self { wakes: Arc::default(), seen: 0, future }
+        Self { wakes: Arc::default(), seen: 0, was_polled: false, is_out_of_order: false, future }
     }
 
     pub(crate) fn future(&self) -> &F {
@@ -59,7 +61,13 @@ impl<F: Future + ?Sized> Task<F> {
         self.wakes.count.load(Ordering::Relaxed)
     }
 
+    /// It was polled again while one ahead of it was woken, or was such a one: it may stand in another place from then on.
+    pub(crate) fn is_out_of_order(&self) -> bool {
+        self.is_out_of_order
+    }
+
     pub(crate) fn poll(&mut self) -> Poll<F::Output> {
+        self.was_polled = true;
         self.seen = self.wakes.count.load(Ordering::Relaxed);
         let waker = Waker::from(Arc::clone(&self.wakes));
         self.future.as_mut().poll(&mut Context::from_waker(&waker))
@@ -70,4 +78,33 @@ impl<F: Future + ?Sized> Task<F> {
         self.wakes = Arc::new(wakes);
         self.poll()
     }
+}
+
+/// Somebody in a line.
+pub(crate) trait InLine {
+    type Future: Future;
+
+    fn task(&mut self) -> &mut Task<Self::Future>;
+}
+
+/// Polls one in line, with a new waker if it has `moved`. Also returns whether it may pass those ahead: if they are woken and it is
+/// polled before them, or if that was so at an earlier poll.
+pub(crate) fn poll_in_line<T: InLine>(
+    line: &mut [T],
+    which: usize,
+    moved: bool,
+) -> (Poll<<T::Future as Future>::Output>, bool) {
+    let is_new = !line[which].task().was_polled;
+    let mut passes = false;
+    for ahead in &mut line[..which] {
+        let ahead = ahead.task();
+        let is_passed = ahead.is_woken();
+        passes |= is_passed;
+        // A new one has no turn that another should have answered first.
+        ahead.is_out_of_order |= is_passed && !is_new;
+    }
+    let task = line[which].task();
+    task.is_out_of_order |= passes && !is_new;
+    let may_pass = passes || task.is_out_of_order;
+    (if moved { task.poll_with(Wakes::default()) } else { task.poll() }, may_pass)
 }
