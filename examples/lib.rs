@@ -1,4 +1,4 @@
-//! Programs that show ringgate at work. Each is an example of this package, which contains nothing more.
+//! Programs that show ringgate at work. Each is an example of this package, which contains nothing more; `soak` has one of its own.
 //!
 //! From the root of the repository:
 //!

@@ -1,5 +1,8 @@
 //! The rounds, and what can be lost in them.
 
+mod leases;
+mod tokens;
+
 use crate::dice::Dice;
 use crate::waiting::{poll_once, wait};
 use core::fmt;
@@ -53,7 +56,8 @@ impl fmt::Display for Losses {
 /// Plays a round with dice and threads.
 type Round = fn(&mut Dice, u64) -> Losses;
 
-pub(crate) const ALL: [Round; 4] = [semaphore, closing, window, limiter];
+pub(crate) const ALL: [Round; 6] =
+    [semaphore, closing, window, limiter, tokens::tokens, leases::leases];
 
 /// Runs `work` on each thread, with dice of its own. Returns the results.
 fn on_threads<R: Send>(
@@ -141,11 +145,12 @@ fn closing(dice: &mut Dice, threads: u64) -> Losses {
 
 // ---- the window --------------------------------------------------------------------------------
 
-/// An admission as seen from outside: its stamp lies between the two.
+/// An admission, or what is counted, as seen from outside: its stamp lies between the two.
 #[derive(Clone, Copy)]
 struct Admission {
     before: u64,
     after: u64,
+    amount: u64,
 }
 
 /// One ring or several; in half of the rounds the limit moves below the one it is checked against.
@@ -161,7 +166,7 @@ fn window(dice: &mut Dice, threads: u64) -> Losses {
         for _ in 0..STEPS {
             let before = clock.now().as_nanos();
             if window.try_acquire().is_ok() {
-                admitted.push(Admission { before, after: clock.now().as_nanos() });
+                admitted.push(Admission { before, after: clock.now().as_nanos(), amount: 1 });
             }
             if changes && dice.below(500) == 0 {
                 window.set_rate(Rate::new(1 + dice.below(limit), Duration::from_nanos(length)));
@@ -169,20 +174,20 @@ fn window(dice: &mut Dice, threads: u64) -> Losses {
         }
         admitted
     });
-    let beyond = most_beyond(admitted.concat(), limit as usize, length);
+    let beyond = most_beyond(admitted.concat(), limit.into(), length);
     Losses { operations: STEPS * threads, beyond, ..Losses::default() }
 }
 
-/// How many more than `limit` admissions lie wholly inside one stretch of `length`.
-fn most_beyond(mut admitted: Vec<Admission>, limit: usize, length: u64) -> u64 {
+/// How much more than `limit` was admitted wholly inside one stretch of `length`.
+fn most_beyond(mut admitted: Vec<Admission>, limit: u64, length: u64) -> u64 {
     admitted.sort_unstable_by_key(|admission| admission.before);
-    let inside = |i: usize| {
+    let inside = |i: usize| -> u64 {
         let end = admitted[i].before + length;
         let from_here = admitted[i..].iter().take_while(|admission| admission.before < end);
-        from_here.filter(|admission| admission.after < end).count()
+        from_here.filter(|admission| admission.after < end).map(|admission| admission.amount).sum()
     };
     let most = (0..admitted.len()).map(inside).max().unwrap_or(0);
-    most.saturating_sub(limit) as u64
+    most.saturating_sub(limit)
 }
 
 // ---- the limiter -------------------------------------------------------------------------------
@@ -210,7 +215,8 @@ fn limiter(dice: &mut Dice, threads: u64) -> Losses {
                     break;
                 }
                 Step::Admitted(permit) => {
-                    seen.admitted.push(Admission { before, after: clock.now().as_nanos() });
+                    let after = clock.now().as_nanos();
+                    seen.admitted.push(Admission { before, after, amount: 1 });
                     let others = in_flight.fetch_add(1, Ordering::SeqCst);
                     seen.too_many += u64::from(others >= slots);
                     thread::yield_now();
@@ -225,7 +231,7 @@ fn limiter(dice: &mut Dice, threads: u64) -> Losses {
     let wakeups = seen.iter().map(|seen| seen.lost).sum();
     let too_many: u64 = seen.iter().map(|seen| seen.too_many).sum();
     let admitted = seen.into_iter().flat_map(|seen| seen.admitted).collect();
-    let beyond = too_many + most_beyond(admitted, limit as usize, nanos(length));
+    let beyond = too_many + most_beyond(admitted, limit.into(), nanos(length));
     Losses { operations: STEPS * threads, permits: back as u64, beyond, wakeups }
 }
 

@@ -4,7 +4,7 @@
 //! | variable              |                                                                        |
 //! |-----------------------|------------------------------------------------------------------------|
 //! | `RINGGATE_SEED`       | begin with this seed instead of a fresh one                            |
-//! | `RINGGATE_SCHEDULES`  | the number of schedules of each kind                                   |
+//! | `RINGGATE_SCHEDULES`  | the number of schedules of each kind, or `/4`: a fourth of each test's |
 //! | `RINGGATE_SCHEDULE`   | only this one, as a failure printed it (with `--exact` and one test)   |
 //!
 //! Schedules come in batches. The first batch has the given seed, and each further one the next seed. A
@@ -35,7 +35,10 @@ pub(crate) fn check(schedules: usize, program: impl Fn() + Send + Sync + 'static
         println!("{}: the given schedule", test());
         return shuttle::replay(move || program(), schedule.trim());
     }
-    let schedules = variable("RINGGATE_SCHEDULES").map_or(schedules, |given| number(&given));
+    let schedules = variable("RINGGATE_SCHEDULES").map_or(schedules, |given| {
+        let part = given.strip_prefix('/').map(number::<usize>);
+        part.map_or_else(|| number(&given), |part| schedules.div_ceil(part.max(1)))
+    });
     let first = variable("RINGGATE_SEED").map_or_else(fresh_seed, |given| number(&given));
     println!("{}: seed {first:#x}, {schedules} random and {schedules} PCT schedules", test());
     let seeds = (0_u64..).map(|batch| first.wrapping_add(batch));

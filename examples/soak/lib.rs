@@ -1,0 +1,1 @@
+//! `cargo run --release --example soak`: its example is all that this package has.
