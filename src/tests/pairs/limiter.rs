@@ -161,6 +161,10 @@ fn short(pair: [&str; 2]) -> Option<(usize, Vec<fn() -> Scene>)> {
         ["ask_for_the_place_and_leave", "cancel_the_front" | "cancel_behind"] => {
             (1, vec![one_waits_for_a_slot_alone])
         }
+        ["try_acquire", "set_a_higher_rate"] => (1, vec![both_open, one_waits_for_the_rate]),
+        ["try_acquire", "close"] => {
+            (1, vec![both_open, one_waits_for_the_rate, one_waits_for_a_slot_alone])
+        }
         ["set_a_higher_rate", "resume"] => (1, vec![one_waits_paused]),
         // It waits until a pause is over.
         ["end_of_a_call", "close"] => (1, vec![one_waits_paused_alone]),

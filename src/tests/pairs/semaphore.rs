@@ -71,7 +71,7 @@ fn short(pair: [&str; 2]) -> Option<(usize, Vec<fn() -> Scene>)> {
         ["add_permits", "cancel_behind" | "close" | "look_on"] => {
             (1, vec![permits_free, a_debt_is_paid, a_line_of_one])
         }
-        ["cancel_the_front", "cancel_behind"] => (1, vec![a_line_of_two]),
+        ["cancel_the_front", "cancel_the_front" | "cancel_behind"] => (1, vec![a_line_of_two]),
         // The one that leaves is the only one in line.
         ["cancel_behind", "close"] => (2, vec![permits_free, a_debt_is_paid]),
         _ => return None,
