@@ -1,15 +1,17 @@
 //! What a simulation cannot show: a machine that sleeps, and trips whose time is known.
 
 use super::Driver;
+use crate::link::News;
 use crate::script::{Granted, Pause, Reply, StoreError, Trip};
 use crate::suspension::SUSPENDED;
 use crate::{Link, SharedLimiter, StoreState};
-use core::future::Future;
+use core::future::{Future, pending};
 use core::pin::{Pin, pin};
 use core::task::{Context, Poll, Waker};
 use core::time::Duration;
 use ringgate::time::ManualClock;
-use ringgate::{Limiter, Rate};
+use ringgate::{Feedback, Limiter, OwnedLimiterPermit, Rate, Usage};
+use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 
 /// Each answer brings one request. The first lies there until the machine wakes.
 struct Way {
@@ -23,25 +25,30 @@ impl Link for Way {
         SUSPENDED.set(self.sleeps);
         self.clock.advance(self.takes);
         let paused = if let Pause::For(length) = trip.pause { length } else { 0 };
-        let windows = vec![Granted { amount: 1, used: 1, wanted: 0 }];
-        Ok(Reply {
-            epoch: 1,
-            now: 1_000_000_000,
-            steps: 0,
-            paused,
-            quiet: 0,
-            retry: Some(0),
-            processes: 1,
-            slots: 0,
-            slots_wanted: 0,
-            slots_fair: 0,
-            fallback: 0,
-            windows,
-        })
+        Ok(Reply { paused, ..reply(&[1], 0) })
     }
 }
 
-fn poll<F: Future>(future: Pin<&mut F>) -> Poll<F::Output> {
+/// So much of each limit was granted, and the process has so many slots.
+fn reply(amounts: &[u64], slots: u64) -> Reply {
+    let granted = amounts.iter().map(|&amount| Granted { amount, used: 1, wanted: 0 });
+    Reply {
+        epoch: 1,
+        now: 1_000_000_000,
+        steps: 0,
+        paused: 0,
+        quiet: 0,
+        retry: Some(0),
+        processes: 1,
+        slots,
+        slots_wanted: 0,
+        slots_fair: 0,
+        fallback: 0,
+        windows: granted.collect(),
+    }
+}
+
+fn poll<F: Future + ?Sized>(future: Pin<&mut F>) -> Poll<F::Output> {
     future.poll(&mut Context::from_waker(Waker::noop()))
 }
 
@@ -84,4 +91,131 @@ fn a_pause_came_back_longer_by_the_time_of_the_trip_that_told_it() {
     clock.advance(Duration::from_secs(1));
     assert!(poll(driver.as_mut()).is_pending());
     assert_eq!(limiter.paused_for(), Some(Duration::from_millis(58_950)));
+}
+
+// ---- slots, with the test as the store ----------------------------------------------------------
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// Its trips go to the test, which answers them.
+struct Wire {
+    trips: UnboundedSender<Trip>,
+    replies: UnboundedReceiver<Reply>,
+    news: UnboundedReceiver<News>,
+}
+
+impl Link for Wire {
+    async fn trip(&mut self, trip: &Trip) -> Result<Reply, StoreError> {
+        self.trips.send(trip.clone()).expect("the test goes on");
+        Ok(self.replies.recv().await.expect("the test goes on"))
+    }
+
+    async fn pushed(&mut self) -> News {
+        match self.news.recv().await {
+            Some(news) => news,
+            None => pending().await,
+        }
+    }
+}
+
+/// A process with two slots at most, whose store is the test.
+struct Process {
+    limiter: SharedLimiter,
+    clock: ManualClock,
+    driver: Pin<Box<dyn Future<Output = ()>>>,
+    trips: UnboundedReceiver<Trip>,
+    replies: UnboundedSender<Reply>,
+    news: UnboundedSender<News>,
+}
+
+impl Process {
+    fn new() -> Self {
+        let clock = ManualClock::new();
+        clock.advance(Duration::from_secs(1_000));
+        let limits = Limiter::builder().rate(Rate::per_minute(60)).tokens(1_000, MINUTE);
+        let limits = limits.max_concurrent(2).clock(clock.clone());
+        let ((trips, told), (replies, answers), (news, heard)) =
+            (mpsc::unbounded_channel(), mpsc::unbounded_channel(), mpsc::unbounded_channel());
+        let wire = Wire { trips, replies: answers, news: heard };
+        let builder = SharedLimiter::builder(limits, "tests", "slots");
+        let (limiter, driver) = builder.driver(wire).unwrap();
+        Self { limiter, clock, driver: Box::pin(driver.run()), trips: told, replies, news }
+    }
+
+    /// The trip that is due now, if one is.
+    fn trip(&mut self) -> Option<Trip> {
+        // Two begin so far apart at least.
+        self.clock.advance(Duration::from_millis(1));
+        assert!(poll(self.driver.as_mut()).is_pending());
+        self.trips.try_recv().ok()
+    }
+
+    fn answer(&mut self, reply: Reply) {
+        self.replies.send(reply).expect("the driver is there");
+        assert!(poll(self.driver.as_mut()).is_pending());
+    }
+
+    /// So many calls go by slots of their own, and by all that their trip asks for.
+    fn go<const CALLS: usize>(&mut self) -> [OwnedLimiterPermit; CALLS] {
+        let mut calls = [(); CALLS].map(|()| Box::pin(self.limiter.acquire_owned()));
+        assert!(calls.iter_mut().all(|call| poll(call.as_mut()).is_pending()));
+        let trip = self.trip().expect("calls wait");
+        let all: Vec<u64> = trip.asks.iter().map(|ask| ask.want).collect();
+        self.answer(reply(&all, CALLS as u64));
+        calls.map(|mut call| match poll(call.as_mut()) {
+            Poll::Ready(permit) => permit.expect("it has a slot and a lease"),
+            Poll::Pending => panic!("it waits"),
+        })
+    }
+}
+
+/// It waited for as long as the try, for which no time was told.
+#[test]
+fn a_call_that_came_after_a_refused_try_was_not_in_the_stores_line() {
+    let mut process = Process::new();
+    assert!(process.limiter.try_acquire().is_err());
+    let trip = process.trip().expect("a call was refused");
+    assert_eq!((trip.waited, trip.slots.need), (0, 1));
+    process.answer(Reply { retry: None, ..reply(&[1, 0], 0) });
+    assert_eq!(process.trip(), None);
+    let mut call = Box::pin(process.limiter.acquire_owned());
+    assert!(poll(call.as_mut()).is_pending());
+    let trip = process.trip().expect("a call waits");
+    assert!(trip.waited > 0 && trip.slots.need == 1);
+}
+
+/// The call in line could not use it any more, but waited on: the store kept the slot for this process.
+#[test]
+fn news_of_a_slot_were_not_answered_where_no_call_could_use_it() {
+    let mut process = Process::new();
+    let [first] = process.go();
+    let mut second = Box::pin(process.limiter.acquire_owned());
+    assert!(poll(second.as_mut()).is_pending());
+    let trip = process.trip().expect("a call waits");
+    assert_eq!((trip.slots.have, trip.slots.need), (1, 2));
+    process.answer(Reply { retry: None, ..reply(&[1, 0], 1) });
+    process.limiter.observe(&Feedback::overload());
+    assert_eq!((process.limiter.concurrency_limit(), process.trip()), (1, None));
+    process.news.send(News::Room).unwrap();
+    let trip = process.trip().expect("the store waits for it");
+    assert_eq!((trip.waited, trip.slots.need), (0, 1));
+    drop(first);
+}
+
+/// During a trip a call went by a slot that the store had given away meanwhile: it had been told of fewer calls.
+#[test]
+fn a_call_that_went_during_a_trip_hid_that_the_store_had_taken_its_slot() {
+    let mut process = Process::new();
+    // What one needs that is refused is asked for, too.
+    assert!(process.limiter.call().tokens(Usage::new(50, 0)).try_acquire().is_err());
+    let [first, second] = process.go();
+    drop(second);
+    process.news.send(News::Pause).unwrap();
+    let trip = process.trip().expect("it has to look");
+    assert_eq!((trip.in_flight, trip.slots.have), (1, 2));
+    let third = process.limiter.try_acquire_owned().expect("it has a slot and a lease");
+    assert_eq!(process.limiter.remaining_tokens(), 50);
+    process.answer(reply(&[0, 0], 1));
+    assert_eq!(process.limiter.remaining_tokens(), 0);
+    drop((first, third));
 }
