@@ -6,8 +6,6 @@
 //! Caught by the frozen thread: `swap` that stores instead of comparing.
 
 use crate::raw::tokens::{HeldTokens, Refusal, Reservation};
-#[cfg(ringgate_loom)]
-use crate::tests::loom::bound;
 use crate::tests::pairs::tokens::{Counted, LAP, TICKS, WINDOW, at, tick_of};
 use crate::tests::pairs::{Run, Start, every_pair};
 use core::mem;
@@ -33,8 +31,6 @@ fn plan(pair: [&str; 2]) -> (usize, Vec<fn() -> Scene>) {
         0 => (3, vec![some_room, full]),
         // It does not touch the wheel: there is little to interleave.
         1 if pair[0] == "give_back" => (1, vec![some_room, full]),
-        // Of that the pairs of `tokens` have a switch.
-        1 if pair.contains(&"set_a_longer_window") => (bound(0, 1), vec![full]),
         1 => (1, vec![full]),
         _ => (0, vec![some_room, full]),
     }

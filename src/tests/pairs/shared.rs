@@ -58,8 +58,8 @@ fn plan(pair: [&str; 2]) -> (usize, Vec<fn() -> Scene>) {
 #[cfg(ringgate_loom)]
 fn short(pair: [&str; 2]) -> Option<(usize, Vec<fn() -> Scene>)> {
     Some(match pair {
-        // Whoever is paused has not come to the shared slots: it is the limiter's pair, which is played at 1.
-        ["resume", "close"] => (0, vec![one_waits_paused]),
+        // Whoever is paused has not come to the shared slots: the limiter's pair has one.
+        ["resume", "close"] => (3, vec![both_open]),
         // Minutes at 1; `loom::limiter` has a smaller one at 2.
         ["poll_again", "try_past_a_silent_call"] => (
             0,

@@ -4,8 +4,6 @@
 //! counted by the stamps, at every moment until the window is empty: nothing is lost, and nothing is made.
 
 use crate::raw::tokens::{Admission, RawTokens, Refusal};
-#[cfg(ringgate_loom)]
-use crate::tests::loom::bound;
 use crate::tests::pairs::{Run, Start, every_pair};
 use crate::time::Timestamp;
 use core::time::Duration;
@@ -28,8 +26,6 @@ fn plan(pair: [&str; 2]) -> (usize, Vec<fn() -> Scene>) {
     let long = pair.iter().filter(|operation| LONG.contains(operation)).count();
     match long {
         0 => (3, vec![some_room, full]),
-        // A shorter window takes over the wheel as a longer one does.
-        1 if pair.contains(&"set_a_shorter_window") => (bound(0, 1), vec![full]),
         1 => (1, vec![full]),
         _ => (0, vec![some_room, full]),
     }
