@@ -31,7 +31,7 @@ pub(super) fn leases(dice: &mut Dice, threads: u64) -> Losses {
     let mut granting =
         Granting { lessee, clock, dice: dice.split(), grants: [0; 2], granted: [0; 2], back: 0 };
     let wakeups = thread::scope(|scope| {
-        scope.spawn(|| {
+        let grants = scope.spawn(|| {
             while !is_over.load(Ordering::SeqCst) {
                 granting.step();
                 thread::yield_now();
@@ -41,6 +41,8 @@ pub(super) fn leases(dice: &mut Dice, threads: u64) -> Losses {
             u64::from(!(0..STEPS).all(|_| step(&limiter, &used, dice)))
         });
         is_over.store(true, Ordering::SeqCst);
+        // ThreadSanitizer does not see that the scope waits.
+        grants.join().expect("the thread panicked");
         lost.iter().sum()
     });
     granting.end();
