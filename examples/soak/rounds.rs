@@ -8,7 +8,7 @@ use crate::waiting::{poll_once, wait};
 use core::fmt;
 use core::ops::AddAssign;
 use ringgate::time::{Clock, SystemClock};
-use ringgate::{Limiter, OwnedLimiterPermit, Rate, Semaphore, SlidingWindow};
+use ringgate::{Limiter, OwnedLimiterPermit, Rate, Semaphore, SlidingWindow, Usage};
 use std::pin::pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::Poll;
@@ -254,6 +254,19 @@ enum Step {
 impl Step {
     fn of<E>(answer: Result<OwnedLimiterPermit, E>) -> Self {
         answer.map_or(Self::Refused, Self::Admitted)
+    }
+
+    /// A call that needs so much, and tries, gives up after a poll, or waits.
+    fn call(limiter: &Limiter, expected: Usage, dice: &mut Dice) -> Self {
+        let call = || limiter.call().tokens(expected);
+        match dice.below(6) {
+            0..=1 => Self::of(call().try_acquire_owned()),
+            2 => match poll_once(pin!(call().acquire_owned())) {
+                Poll::Ready(answer) => Self::of(answer),
+                Poll::Pending => Self::Refused,
+            },
+            _ => wait(call().acquire_owned()).map_or(Self::Lost, Self::of),
+        }
     }
 }
 

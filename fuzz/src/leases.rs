@@ -1,7 +1,7 @@
 //! A limiter whose limits are leased, against a line of what was granted.
 
 use crate::bytes::Bytes;
-use crate::wakes::{InLine, Task, poll_in_line};
+use crate::wakes::{Task, poll_in_line};
 use ringgate::time::{ManualClock, Timestamp};
 use ringgate::{
     Lessee, Limit, Limiter, LimiterAcquireOwned, OwnedLimiterPermit, Rate, Refused, TokenLimit,
@@ -181,14 +181,6 @@ struct Waiting {
     expected: Usage,
     /// It is refused then.
     until: u64,
-}
-
-impl InLine for Waiting {
-    type Future = LimiterAcquireOwned;
-
-    fn task(&mut self) -> &mut Task<LimiterAcquireOwned> {
-        &mut self.task
-    }
 }
 
 type Hearing = Task<dyn Future<Output = Lessee>>;
@@ -447,7 +439,7 @@ impl Scene {
     }
 
     fn poll(&mut self, which: usize, moved: bool) {
-        let (got, may_pass) = poll_in_line(&mut self.line, which, moved);
+        let (got, may_pass) = poll_in_line(&mut self.line, |call| &mut call.task, which, moved);
         let Poll::Ready(got) = got else { return };
         let Waiting { expected, until, .. } = self.line.remove(which);
         match got {

@@ -2,7 +2,7 @@
 
 use crate::books::{Book, Call, FEW, Rule};
 use crate::bytes::Bytes;
-use crate::wakes::{InLine, Task, poll_in_line};
+use crate::wakes::{Task, poll_in_line};
 use ringgate::time::{ManualClock, Timestamp};
 use ringgate::{
     Limit, Limiter, LimiterAcquireOwned, NoSuchRateError, OwnedLimiterPermit,
@@ -40,14 +40,6 @@ pub fn tokens(data: &[u8]) {
 struct Waiting {
     task: Task<LimiterAcquireOwned>,
     expected: Usage,
-}
-
-impl InLine for Waiting {
-    type Future = LimiterAcquireOwned;
-
-    fn task(&mut self) -> &mut Task<LimiterAcquireOwned> {
-        &mut self.task
-    }
 }
 
 /// What an admitted call has in hand.
@@ -142,7 +134,7 @@ impl Scene {
     }
 
     fn poll(&mut self, which: usize, moved: bool) {
-        let (got, may_pass) = poll_in_line(&mut self.line, which, moved);
+        let (got, may_pass) = poll_in_line(&mut self.line, |call| &mut call.task, which, moved);
         let Poll::Ready(got) = got else { return };
         let expected = self.line.remove(which).expected;
         match got {

@@ -80,30 +80,23 @@ impl<F: Future + ?Sized> Task<F> {
     }
 }
 
-/// Somebody in a line.
-pub(crate) trait InLine {
-    type Future: Future;
-
-    fn task(&mut self) -> &mut Task<Self::Future>;
-}
-
 /// Polls one in line, with a new waker if it has `moved`. Also returns whether it may pass those ahead: if they are woken and it is
 /// polled before them, or if that was so at an earlier poll.
-pub(crate) fn poll_in_line<T: InLine>(
+pub(crate) fn poll_in_line<T, F: Future>(
     line: &mut [T],
+    task: impl Fn(&mut T) -> &mut Task<F>,
     which: usize,
     moved: bool,
-) -> (Poll<<T::Future as Future>::Output>, bool) {
-    let is_new = !line[which].task().was_polled;
+) -> (Poll<F::Output>, bool) {
+    let is_new = !task(&mut line[which]).was_polled;
     let mut passes = false;
-    for ahead in &mut line[..which] {
-        let ahead = ahead.task();
+    for ahead in line[..which].iter_mut().map(&task) {
         let is_passed = ahead.is_woken();
         passes |= is_passed;
         // A new one has no turn that another should have answered first.
         ahead.is_out_of_order |= is_passed && !is_new;
     }
-    let task = line[which].task();
+    let task = task(&mut line[which]);
     task.is_out_of_order |= passes && !is_new;
     let may_pass = passes || task.is_out_of_order;
     (if moved { task.poll_with(Wakes::default()) } else { task.poll() }, may_pass)

@@ -1,13 +1,10 @@
 //! A limiter with leases: one thread grants them, the others use them.
 
-use super::{Losses, on_threads};
+use super::{Losses, Step, on_threads};
 use crate::dice::Dice;
-use crate::waiting::{poll_once, wait};
 use ringgate::time::ManualClock;
 use ringgate::{Lessee, Limiter, Rate, Usage};
-use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::task::Poll;
 use std::thread;
 use std::time::Duration;
 
@@ -116,19 +113,11 @@ impl Granting {
 /// One call; false if a wait did not end.
 fn step(limiter: &Limiter, used: &Used, dice: &mut Dice) -> bool {
     let expected = Usage::new(0, dice.below(10).into());
-    let call = || limiter.call().tokens(expected);
-    let permit = match dice.below(6) {
-        0..=1 => call().try_acquire_owned().ok(),
-        2 => match poll_once(pin!(call().acquire_owned())) {
-            Poll::Ready(answer) => answer.ok(),
-            Poll::Pending => None,
-        },
-        _ => match wait(call().acquire_owned()) {
-            Some(answer) => answer.ok(),
-            None => return false,
-        },
+    let permit = match Step::call(limiter, expected, dice) {
+        Step::Refused => return true,
+        Step::Lost => return false,
+        Step::Admitted(permit) => permit,
     };
-    let Some(permit) = permit else { return true };
     if dice.below(5) == 0 {
         permit.cancel();
         return true;

@@ -1,13 +1,11 @@
 //! A limiter with two limits on tokens: one counts them when a call is admitted, the other as they are produced.
 
-use super::{Admission, Losses, most_beyond, nanos, on_threads};
+use super::{Admission, Losses, Step, most_beyond, nanos, on_threads};
 use crate::dice::Dice;
-use crate::waiting::{poll_once, wait};
+use crate::waiting::wait;
 use ringgate::time::{Clock, SystemClock};
 use ringgate::{Limiter, OwnedLimiterPermit, TokenLimit, Usage};
-use std::pin::pin;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::task::Poll;
 use std::thread;
 use std::time::Duration;
 
@@ -78,23 +76,14 @@ fn step(scene: &Scene, dice: &mut Dice, seen: &mut Seen) {
     let expected =
         Usage::new(dice.below(scene.limit / 4).into(), dice.below(scene.limit / 4).into());
     let before = scene.clock.now().as_nanos();
-    let call = || scene.limiter.call().tokens(expected);
-    let permit = match dice.below(6) {
-        0..=1 => call().try_acquire_owned().ok(),
-        2 => match poll_once(pin!(call().acquire_owned())) {
-            Poll::Ready(answer) => answer.ok(),
-            Poll::Pending => None,
-        },
-        _ => {
-            let answer = wait(call().acquire_owned());
-            seen.lost += u64::from(answer.is_none());
-            answer.and_then(Result::ok)
+    match Step::call(&scene.limiter, expected, dice) {
+        Step::Refused => {}
+        Step::Lost => seen.lost += 1,
+        Step::Admitted(permit) => {
+            let after = scene.clock.now().as_nanos();
+            let admission = Admission { before, after, amount: expected.total() };
+            end(scene, permit, admission, dice, seen);
         }
-    };
-    if let Some(permit) = permit {
-        let after = scene.clock.now().as_nanos();
-        let admission = Admission { before, after, amount: expected.total() };
-        end(scene, permit, admission, dice, seen);
     }
 }
 

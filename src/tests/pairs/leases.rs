@@ -8,7 +8,7 @@
 
 use crate::raw::leases::{Granter, KEPT, LIVE, MOST, RawLeases, Taken};
 #[cfg(ringgate_loom)]
-use crate::tests::loom::is_long;
+use crate::tests::loom::bound;
 use crate::tests::pairs::{Run, Start, every_pair};
 use crate::time::Timestamp;
 use std::sync::Arc;
@@ -32,8 +32,7 @@ fn plan(pair: [&str; 2]) -> (usize, Vec<fn() -> Scene>) {
         _ => vec![one_lease, many_leases, one_held_lease, many_held_leases],
     };
     // Two grants are two writes more.
-    let is_short = pair[1] == "grant_two" && !is_long();
-    (if is_short { 2 } else { 3 }, starts)
+    (if pair[1] == "grant_two" { bound(2, 3) } else { 3 }, starts)
 }
 
 // ---- starts --------------------------------------------------------------------------------------
