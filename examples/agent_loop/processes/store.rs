@@ -173,8 +173,13 @@ fn spawn(program: &str, folder: &Path, port: u16, guard: &Guard) -> io::Result<C
     Ok(process)
 }
 
+/// Below those that the system gives to connections: while the store is away, whoever looks for it must not get its port.
 fn free_port() -> io::Result<u16> {
-    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())
+    let other_each_time = std::process::id() % 1000 * 20;
+    (0..20_000)
+        .map(|n| 10_000 + ((other_each_time + n) % 20_000) as u16)
+        .find(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok())
+        .ok_or_else(|| io::ErrorKind::AddrInUse.into())
 }
 
 fn new_folder() -> io::Result<PathBuf> {

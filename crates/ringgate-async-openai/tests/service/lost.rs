@@ -1,6 +1,8 @@
 //! What was lost of an answer, or counted wrongly.
 
-use crate::scene::{Answer, CHAT, RATE, Scene, answer, at_once, broken, chat, scene, url};
+use crate::scene::{
+    Answer, CHAT, RATE, Scene, answer, at_once, broken, chat, port_without_server, scene, url,
+};
 use async_openai::middleware::HttpRequestFactory;
 use futures_util::StreamExt;
 use futures_util::stream;
@@ -125,7 +127,7 @@ fn without_observing_an_error_in_a_stream_says_nothing() {
 /// Broken by: a call that is never sent and counts.
 #[tokio::test]
 async fn a_call_without_a_connection_gives_its_tokens_back() {
-    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let (_taken, port) = port_without_server();
     let limiter = Limiter::builder().tokens(10_000, Duration::from_secs(60)).build();
     let http = reqwest::Client::builder().no_proxy().build().unwrap();
     let service = LimiterService::new(limiter.clone(), http);

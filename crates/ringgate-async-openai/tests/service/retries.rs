@@ -2,7 +2,7 @@
 
 #![expect(clippy::disallowed_methods, reason = "these read tokio's clock, which is paused")]
 
-use crate::scene::{Answer, RATE, SLOTS, Scene, answer, chat, ok};
+use crate::scene::{Answer, RATE, SLOTS, Scene, answer, chat, ok, port_without_server};
 use async_openai::error::OpenAIError;
 use async_openai::middleware::retry::SimpleRetryPolicy;
 use ringgate::{Limit, Limiter, Rate, StopReason};
@@ -128,7 +128,7 @@ async fn without_retries_the_answer_is_passed_on() {
 /// reqwest's own error, which only async-openai's retries can tell from others: it must reach them as it is.
 #[tokio::test(start_paused = true)]
 async fn attempts_that_find_no_server_are_repeated() {
-    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let (_taken, port) = port_without_server();
     let limiter = Limiter::new(Rate::per_minute(RATE), 1);
     let service = LimiterService::new(limiter.clone(), reqwest::Client::new()).with_retries();
     let factory = async_openai::middleware::HttpRequestFactory::new(move || async move {

@@ -235,3 +235,11 @@ pub(crate) fn url(path: &str) -> reqwest::Url {
 pub(crate) fn at_once<F: Future>(future: F) -> F::Output {
     future.now_or_never().expect("it waits")
 }
+
+/// Nobody listens at it, nor can: it is free again when the socket is dropped.
+pub(crate) fn port_without_server() -> (tokio::net::TcpSocket, u16) {
+    let taken = tokio::net::TcpSocket::new_v4().unwrap();
+    taken.bind(([127, 0, 0, 1], 0).into()).unwrap();
+    let port = taken.local_addr().unwrap().port();
+    (taken, port)
+}

@@ -4,6 +4,7 @@ use redis::{Client, Cmd, Connection, FromRedisValue, cmd};
 use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::time::Duration;
 
 const TMP: &str = env!("CARGO_TARGET_TMPDIR");
@@ -29,19 +30,18 @@ impl Server {
 
     /// A cluster of so many nodes without replicas. Each has about as many slots.
     pub(crate) fn start_nodes(many: u16) -> Vec<Self> {
-        let parts: Vec<_> = (0..many).map(|n| (n, free_port().to_string())).collect();
-        let start = |(n, bus): &(u16, String)| {
-            let options = ["--cluster-enabled", "yes", "--cluster-port", bus];
-            let node = Self::start_with(&[&options[..], &NODES_ALONE].concat());
+        let start = |n| {
+            let options = [&["--cluster-enabled", "yes"][..], &NODES_ALONE].concat();
+            let (node, bus) = Self::start_with_port("--cluster-port", &options);
             let slot = |n| u32::from(n) * 16384 / u32::from(many);
             let _: () = node.ask(cmd("CLUSTER").arg("SET-CONFIG-EPOCH").arg(n + 1));
-            let slots = (slot(*n), slot(n + 1) - 1);
+            let slots = (slot(n), slot(n + 1) - 1);
             let _: () = node.ask(cmd("CLUSTER").arg("ADDSLOTSRANGE").arg(slots.0).arg(slots.1));
-            node
+            (node, bus)
         };
-        let nodes: Vec<_> = parts.iter().map(start).collect();
-        for (node, (_, bus)) in nodes.iter().zip(&parts) {
-            let meet = ["MEET", "127.0.0.1", &node.port.to_string(), bus];
+        let (nodes, buses): (Vec<_>, Vec<_>) = (0..many).map(start).unzip();
+        for (node, bus) in nodes.iter().zip(&buses) {
+            let meet = ["MEET", "127.0.0.1", &node.port.to_string(), &bus.to_string()];
             let _: () = nodes[0].ask(cmd("CLUSTER").arg(&meet));
         }
         let known = format!("cluster_known_nodes:{many}");
@@ -57,7 +57,7 @@ impl Server {
 
     /// A sentinel of the server, which it calls `main`. It decides by itself that the server is down.
     pub(crate) fn start_sentinel(server: &Self) -> Self {
-        let started = (0..5).find_map(|_| {
+        started("no sentinel starts", || {
             let port = free_port();
             let file = sentinel_file(port);
             let lines = [
@@ -71,19 +71,24 @@ impl Server {
             std::fs::write(&file, lines.join("\n")).ok()?;
             let process = launch(&[&file, "--sentinel"], "Sentinel ID is")?;
             Some(Self { process: Some(process), port })
-        });
-        started.expect("no sentinel starts")
+        })
     }
 
     /// With more options.
     pub(crate) fn start_with(more: &[&str]) -> Self {
-        // Another process may take the port before the server does.
-        let started = (0..5).find_map(|_| {
+        started(&none_starts(more), || {
             let port = free_port();
             Some(Self { process: Some(start(port, more)?), port })
-        });
-        started.unwrap_or_else(|| {
-            panic!("neither `valkey-server` nor `redis-server` starts with {more:?}: install one that does")
+        })
+    }
+
+    /// With more options, and with another port by this one.
+    pub(crate) fn start_with_port(option: &str, more: &[&str]) -> (Self, u16) {
+        started(&none_starts(more), || {
+            let (port, other) = (free_port(), free_port());
+            let other_word = other.to_string();
+            let options = [&[option, &other_word], more].concat();
+            Some((Self { process: Some(start(port, &options)?), port }, other))
         })
     }
 
@@ -148,8 +153,24 @@ pub(crate) fn wait_until(else_says: &str, is_so: impl Fn() -> bool) {
     assert!(comes, "{else_says}");
 }
 
+/// One that the system gives to no connection by itself, as it would while a server is away. None is given twice.
 pub(crate) fn free_port() -> u16 {
-    TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port()
+    static GIVEN: AtomicU32 = AtomicU32::new(0);
+    let other_each_time = std::process::id() % 1000 * 20;
+    let next = || 10_000 + (other_each_time + GIVEN.fetch_add(1, Relaxed)) % 20_000;
+    let mut ports = std::iter::repeat_with(|| next() as u16).take(20_000);
+    ports.find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok()).expect("no port is free")
+}
+
+/// Tries it with other ports: another process may take one before the server does.
+fn started<T>(else_says: &str, mut attempt: impl FnMut() -> Option<T>) -> T {
+    (0..5).find_map(|_| attempt()).expect(else_says)
+}
+
+fn none_starts(more: &[&str]) -> String {
+    format!(
+        "neither `valkey-server` nor `redis-server` starts with {more:?}: install one that does"
+    )
 }
 
 fn start(port: u16, more: &[&str]) -> Option<Child> {

@@ -70,11 +70,8 @@ impl Encrypted {
     }
 
     fn start_with(certificates: Certificates) -> Self {
-        let port = free_port();
         let path = |name| certificates.path(name).into_os_string().into_string().unwrap();
-        let server = Server::start_with(&[
-            "--tls-port",
-            &port.to_string(),
+        let options = [
             "--tls-cert-file",
             &path("cert.pem"),
             "--tls-key-file",
@@ -83,7 +80,8 @@ impl Encrypted {
             &path("ca.pem"),
             "--tls-auth-clients",
             "no",
-        ]);
+        ];
+        let (server, port) = Server::start_with_port("--tls-port", &options);
         allow_agent(&server, "+publish +subscribe");
         Self { server, port, certificates }
     }
