@@ -125,6 +125,8 @@ pub struct Driver<L> {
     pushed: Option<News>,
     /// The store has told when there were slots.
     hears: bool,
+    /// It has told of something since the last trip that failed.
+    was_told: bool,
     told_pause: Option<u64>,
     refuses: bool,
     share: Option<Share>,
@@ -159,6 +161,8 @@ struct Asked {
     least: Vec<u64>,
     /// The store keeps something free for calls in line.
     holds_back: bool,
+    /// Others who have waited longer get what comes first.
+    is_behind: bool,
     /// When it was answered.
     at: u64,
     /// Not before that, unless something else is needed.
@@ -168,8 +172,12 @@ struct Asked {
 }
 
 impl Asked {
-    /// When so much may fit, if `told` fits at the time that was told. Room comes bit by bit: less fits earlier, about in proportion.
+    /// When so much may fit, if `told` fits at the time that was told. Room comes bit by bit: less fits earlier, about in proportion, if no others
+    /// get it before.
     fn may_fit_at(&self, least: u64, told: u64) -> u64 {
+        if self.is_behind {
+            return self.again_at;
+        }
         let wait = u128::from(self.again_at.saturating_sub(self.at));
         let wait = wait * u128::from(least.min(told)) / u128::from(told.max(1));
         self.at.saturating_add(u64::try_from(wait).unwrap_or(u64::MAX))
@@ -222,6 +230,7 @@ impl<L: Link> Driver<L> {
             misses: 0,
             pushed: None,
             hears: false,
+            was_told: false,
             told_pause: None,
             refuses: false,
             share: None,
@@ -340,6 +349,7 @@ impl<L: Link> Driver<L> {
         // A pause is not forgotten for the sake of room.
         if self.pushed != Some(News::Pause) {
             self.pushed = news.or(self.pushed);
+            self.was_told |= news.is_some();
         }
     }
 }

@@ -175,9 +175,9 @@ fn spawn(program: &str, folder: &Path, port: u16, guard: &Guard) -> io::Result<C
 
 /// Below those that the system gives to connections: while the store is away, whoever looks for it must not get its port.
 fn free_port() -> io::Result<u16> {
-    let other_each_time = std::process::id() % 1000 * 20;
+    let other_each_time = u16::try_from(std::process::id() % 1000).unwrap_or(0) * 20;
     (0..20_000)
-        .map(|n| 10_000 + ((other_each_time + n) % 20_000) as u16)
+        .map(|n| 10_000 + (other_each_time + n) % 20_000)
         .find(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok())
         .ok_or_else(|| io::ErrorKind::AddrInUse.into())
 }

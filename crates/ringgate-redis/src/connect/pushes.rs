@@ -12,6 +12,8 @@ use tokio::sync::Notify;
 pub(super) struct Pushes {
     /// By which number this process makes its trips.
     process: AtomicU64,
+    /// Its last one.
+    trip: AtomicU64,
     pause: AtomicBool,
     room: AtomicBool,
     /// The node of a cluster has given the limit's slot away, and told nothing since.
@@ -20,9 +22,12 @@ pub(super) struct Pushes {
 }
 
 impl Pushes {
-    pub(super) fn is_for(&self, process: u64) {
-        // ORDERING: Relaxed: the number is all that there is to know.
+    /// A trip begins. What was told before it is known by its answer.
+    pub(super) fn is_for(&self, process: u64, trip: u64) {
+        // ORDERING: Relaxed, all: the numbers are all that there is to know, and what is for others, or old, makes a trip too many.
         self.process.store(process, Ordering::Relaxed);
+        self.trip.store(trip, Ordering::Relaxed);
+        self.room.store(false, Ordering::Relaxed);
     }
 
     /// What is for others wakes nobody.
@@ -42,9 +47,10 @@ impl Pushes {
         match message.parse() {
             // ORDERING: Release; pairs with the swap in `news`. The notification carries it, too.
             Ok(Published::Pause) => self.pause.store(true, Ordering::Release),
-            Ok(Published::Room(process) | Published::Slots(process))
-                // ORDERING: Relaxed: as in `is_for`.
-                if process == self.process.load(Ordering::Relaxed) =>
+            Ok(Published::Room { process, trip } | Published::Slots { process, trip })
+                // ORDERING: Relaxed, both: as in `is_for`.
+                if process == self.process.load(Ordering::Relaxed)
+                    && trip >= self.trip.load(Ordering::Relaxed) =>
             {
                 // ORDERING: Release; pairs with the swap in `news`.
                 self.room.store(true, Ordering::Release);
@@ -71,5 +77,45 @@ impl Pushes {
             }
             self.any.notified().await;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{News, PushInfo, PushKind, Pushes, Value};
+    use core::future::Future;
+    use core::pin::pin;
+    use core::task::{Context, Poll, Waker};
+
+    fn told(pushes: &Pushes, message: &str) {
+        let data = vec![Value::BulkString(b"key".to_vec()), Value::BulkString(message.into())];
+        pushes.push(&PushInfo { kind: PushKind::Message, data });
+    }
+
+    fn news(pushes: &Pushes) -> Option<News> {
+        match pin!(pushes.news()).poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(news) => Some(news),
+            Poll::Pending => None,
+        }
+    }
+
+    /// A trip had found the room, and its news made another trip, which found nothing.
+    #[test]
+    fn news_from_before_the_last_trip_made_another_one() {
+        let pushes = Pushes::default();
+        pushes.is_for(1, 5);
+        told(&pushes, "room 0000000000000001 5");
+        assert_eq!(news(&pushes), Some(News::Room));
+        told(&pushes, "room 0000000000000001 5");
+        pushes.is_for(1, 6);
+        assert_eq!(news(&pushes), None);
+        told(&pushes, "slots 0000000000000001 5");
+        told(&pushes, "room 0000000000000002 6");
+        assert_eq!(news(&pushes), None);
+        told(&pushes, "pause");
+        pushes.is_for(1, 7);
+        assert_eq!(news(&pushes), Some(News::Pause), "a pause is for all");
+        told(&pushes, "slots 0000000000000001 7");
+        assert_eq!(news(&pushes), Some(News::Room));
     }
 }

@@ -85,7 +85,7 @@ impl StoreLink {
     }
 
     async fn answer(&mut self, trip: &Trip) -> Result<Reply, StoreError> {
-        self.pushes.is_for(trip.process);
+        self.pushes.is_for(trip.process, trip.seq);
         let mut connection = self.take_connection().await?;
         let answer = connection.trip(&self.store, trip).await;
         if !matches!(&answer, Err(StoreError::Away(_) | StoreError::Other(_))) {

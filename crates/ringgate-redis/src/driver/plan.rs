@@ -118,7 +118,8 @@ impl<L: Link> Driver<L> {
             if !self.unused.is_empty() && self.failures == 0 {
                 // They go with a trip that is made anyway, if nobody waits for them.
                 let is_wanted = self.limits.iter().any(|window| window.wanted > 0);
-                let waits = if is_wanted { 0 } else { UNUSED_WAITS * self.settings.lease };
+                let lease = self.settings.lease;
+                let waits = if is_wanted { lease } else { UNUSED_WAITS * lease };
                 due.at(began.saturating_add(waits));
             }
         }
@@ -212,14 +213,14 @@ impl<L: Link> Driver<L> {
         let Some(asked) = &self.asked else { return self.now };
         let mut at = asked.again_at;
         if self.hunger().windows {
-            for (window, &told) in self.limits.iter().zip(&asked.least) {
-                match window.need().least {
-                    0 => {}
-                    // That was not refused.
-                    _ if told == 0 => return self.now,
-                    least => at = at.min(asked.may_fit_at(least, told)),
-                }
-            }
+            let needs = self.limits.iter().zip(&asked.least);
+            let needs = needs.map(|(window, &told)| (window.need().least, told));
+            let fit = needs.filter(|&(least, _)| least > 0).map(|(least, told)| match told {
+                // That was not refused.
+                0 => self.now,
+                told => asked.may_fit_at(least, told),
+            });
+            at = at.min(fit.max().unwrap_or(at));
         }
         at.max(self.now)
     }

@@ -122,7 +122,11 @@ impl<L: Link> Driver<L> {
         if told.is_some() {
             self.misses = 0;
         }
-        let again_at = self.now.saturating_add(waits.max(self.least_wait(trip, reply)));
+        let told_at = self.now.saturating_add(waits.max(self.least_wait(trip, reply)));
+        // The trip of the first in order tells the next one: who is not the first comes by itself only if no news do.
+        let waits_for_news = reply.is_behind && self.was_told && trip.waited > 0;
+        let patience = if waits_for_news { self.settings.lease / 2 } else { 0 };
+        let again_at = told_at.saturating_add(patience);
         let asks = trip.asks.iter().zip(&reply.windows);
         let least = asks.map(|(ask, granted)| match granted.amount {
             amount if amount < ask.least => ask.least,
@@ -136,10 +140,12 @@ impl<L: Link> Driver<L> {
         let windows_at = if lacks_room || lacks_ahead || is_shut { again_at } else { 0 };
         let slots_at = if lacks_slots || is_shut { again_at } else { 0 };
         let at = self.now;
-        self.asked = Some(Asked { least, holds_back, at, again_at: windows_at, slots_at });
+        let is_behind = reply.is_behind;
+        self.asked =
+            Some(Asked { least, holds_back, is_behind, at, again_at: windows_at, slots_at });
         for n in 0..self.limits.len() {
             let lacks = trip.asks.get(n).is_some_and(|ask| reply.windows[n].amount < ask.want);
-            self.lessee.not_before(n, (lacks && told.is_some()).then(|| timestamp(again_at)));
+            self.lessee.not_before(n, (lacks && told.is_some()).then(|| timestamp(told_at)));
             if lacks {
                 // It rings for nothing before that.
                 self.lessee.set_mark(n, 0);
@@ -153,7 +159,12 @@ impl<L: Link> Driver<L> {
         let mut asks = trip.asks.iter().zip(&reply.windows);
         let was_refused = asks.any(|(ask, granted)| granted.amount < ask.least);
         let others_wait = reply.windows.iter().any(|granted| granted.wanted > 0);
-        if others_wait && !was_refused { self.settings.lease } else { self.settings.lease / 5 }
+        match () {
+            () if others_wait && !was_refused => self.settings.lease,
+            // Nobody waits for what is taken ahead.
+            () if trip.waited == 0 => self.settings.lease,
+            () => self.settings.lease / 5,
+        }
     }
 
     /// Trips that bring nothing of use become rarer, and calls are told.
@@ -183,7 +194,7 @@ impl<L: Link> Driver<L> {
     pub(super) fn fail(&mut self, error: StoreError) -> Result<(), StoreError> {
         let now = self.read_clock();
         self.session.abandon();
-        (self.pushed, self.hears) = (None, false);
+        (self.pushed, self.hears, self.was_told) = (None, false, false);
         self.asked = None;
         self.failures = self.failures.saturating_add(1);
         let is_temporary = may_pass(&error);

@@ -10,7 +10,7 @@ use core::pin::{Pin, pin};
 use core::task::{Context, Poll, Waker};
 use core::time::Duration;
 use ringgate::time::ManualClock;
-use ringgate::{Feedback, Limiter, OwnedLimiterPermit, Rate, Usage};
+use ringgate::{Feedback, Limiter, OwnedLimiterPermit, Rate, Refused, Usage};
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 
 /// Each answer brings one request. The first lies there until the machine wakes.
@@ -39,6 +39,7 @@ fn reply(amounts: &[u64], slots: u64) -> Reply {
         paused: 0,
         quiet: 0,
         retry: Some(0),
+        is_behind: false,
         processes: 1,
         slots,
         slots_wanted: 0,
@@ -218,4 +219,92 @@ fn a_call_that_went_during_a_trip_hid_that_the_store_had_taken_its_slot() {
     process.answer(reply(&[0, 0], 1));
     assert_eq!(process.limiter.remaining_tokens(), 0);
     drop((first, third));
+}
+
+// ---- full windows, with the test as the store ---------------------------------------------------
+
+const MILLI: Duration = Duration::from_millis(1);
+
+impl Process {
+    fn call(&self) -> Pin<Box<dyn Future<Output = Result<OwnedLimiterPermit, Refused>>>> {
+        let call = self.limiter.call().tokens(Usage::new(50, 0)).acquire_owned();
+        let mut call = Box::pin(call);
+        assert!(poll(call.as_mut()).is_pending());
+        call
+    }
+
+    /// There is no room for 400 ms.
+    fn refuse(&mut self, is_behind: bool) {
+        self.answer(Reply { retry: Some(400_000), is_behind, ..reply(&[0, 0], 1) });
+    }
+
+    fn trip_after(&mut self, length: Duration) -> Option<Trip> {
+        self.clock.advance(length.saturating_sub(MILLI));
+        self.trip()
+    }
+}
+
+/// It found nothing at its time, because others were served first. The news came then, and each time that was a trip too many.
+#[test]
+fn who_had_others_before_it_came_at_its_time_instead_of_with_the_news() {
+    let mut process = Process::new();
+    let _call = process.call();
+    assert!(process.trip().is_some());
+    process.refuse(true);
+    assert_eq!(process.trip_after(399 * MILLI), None);
+    assert!(process.trip_after(MILLI).is_some(), "it has never heard any");
+    process.refuse(true);
+    process.news.send(News::Room).unwrap();
+    assert!(process.trip().is_some());
+    process.refuse(true);
+    assert_eq!(process.trip_after(500 * MILLI), None);
+    process.news.send(News::Room).unwrap();
+    assert!(process.trip().is_some());
+    process.refuse(true);
+    assert_eq!(process.trip_after(999 * MILLI), None);
+    assert!(process.trip_after(MILLI).is_some(), "they may be lost");
+    process.refuse(false);
+    assert!(process.trip_after(400 * MILLI).is_some(), "it is the first");
+}
+
+/// Its lease ended while the call waited for the other limit.
+#[test]
+fn a_limit_with_room_was_a_reason_to_ask_again_for_one_without() {
+    let mut process = Process::new();
+    let mut calls = [process.call(), process.call()];
+    assert!(process.trip().is_some());
+    process.answer(Reply { retry: Some(5_000_000), ..reply(&[2, 50], 2) });
+    assert!(poll(calls[0].as_mut()).is_ready());
+    assert!(poll(calls[1].as_mut()).is_pending());
+    assert_eq!(process.trip_after(1_300 * MILLI), None);
+    assert!(process.trip_after(1_700 * MILLI).is_some(), "the heartbeat");
+}
+
+/// While others waited each call that used less than was reserved for it made a trip.
+#[test]
+fn what_comes_back_to_others_made_a_trip_for_each_call() {
+    let mut process = Process::new();
+    let mut calls = [process.call(), process.call()];
+    assert!(process.trip().is_some());
+    process.answer(reply(&[2, 100], 2));
+    let mut permits = calls.iter_mut().map(|call| match poll(call.as_mut()) {
+        Poll::Ready(permit) => permit.expect("it has a slot and a lease"),
+        Poll::Pending => panic!("it waits"),
+    });
+    let (first, second) = (permits.next().unwrap(), permits.next().unwrap());
+    assert!(process.trip_after(3_000 * MILLI).is_some(), "the heartbeat");
+    let mut waits = reply(&[0, 0], 2);
+    waits.windows[1].wanted = 10;
+    process.answer(waits.clone());
+    first.settle(Usage::new(40, 0));
+    // It looks, for something else.
+    process.news.send(News::Room).unwrap();
+    assert_eq!(process.trip_after(1_199 * MILLI), None);
+    let trip = process.trip().expect("others wait");
+    assert_eq!(trip.returns.len(), 1);
+    process.answer(waits);
+    second.settle(Usage::new(40, 0));
+    process.news.send(News::Room).unwrap();
+    assert_eq!(process.trip_after(1_199 * MILLI), None);
+    assert!(process.trip().is_some());
 }

@@ -135,12 +135,13 @@ end
 
 -- When there may be room for what it did not get: when enough cells have left, at the earliest.
 
-local retry = math.max(0, quiet - now, paused - now)
+local retry, is_behind = math.max(0, quiet - now, paused - now), false
 for _, w in ipairs(windows) do
   local all = w.used + w.held + w.held_by_me + w.kept_free
   local more = can_go and math.max(1, math.min(w.least, w.need - w.granted)) or w.least
   local missing = w.before + more - (w.limit - all)
   if (not can_go or w.need > w.granted) and missing > 0 then
+    if w.before > 0 then is_behind = true end
     local names, oldest = {}, math.floor(w.oldest / BLOCK)
     for b = oldest, math.floor(w.newest / BLOCK) do names[#names + 1] = block_name(w, b) end
     local values, freed, leaves = redis.call('HMGET', key, unpack(names)), 0, nil

@@ -4,13 +4,14 @@ use core::str::FromStr;
 
 /// A message on the channel of the limit's key. It may be lost, or come late: nothing depends on it.
 ///
-/// The process that it is for makes a trip, also if no call of it waits any more: that trip tells the next one.
+/// The process that it is for makes a trip, also if no call of it waits any more: that trip tells the next one. A message names the last trip of
+/// that process before it: if there was a later one since, its answer has told all that the message tells.
 ///
 /// ```
 /// use ringgate_redis::script::Published;
 ///
 /// assert_eq!("pause".parse(), Ok(Published::Pause));
-/// assert_eq!("room 00000000000000ff".parse(), Ok(Published::Room(255)));
+/// assert_eq!("room 00000000000000ff 7".parse(), Ok(Published::Room { process: 255, trip: 7 }));
 /// assert!("something else".parse::<Published>().is_err());
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,9 +19,19 @@ pub enum Published {
     /// A pause has begun, has become longer, or has ended. For all.
     Pause,
     /// There is room in the windows for the first call in line of this process.
-    Room(u64),
+    Room {
+        /// [`Trip::process`](super::Trip::process).
+        process: u64,
+        /// [`Trip::seq`](super::Trip::seq).
+        trip: u64,
+    },
     /// There are slots for this process.
-    Slots(u64),
+    Slots {
+        /// [`Trip::process`](super::Trip::process).
+        process: u64,
+        /// [`Trip::seq`](super::Trip::seq).
+        trip: u64,
+    },
 }
 
 /// It is none of these.
@@ -34,13 +45,15 @@ impl FromStr for Published {
         if message == "pause" {
             return Ok(Self::Pause);
         }
-        let (what, process) = message.split_once(' ').ok_or(NotPublished)?;
+        let (what, whom) = message.split_once(' ').ok_or(NotPublished)?;
+        let (process, trip) = whom.split_once(' ').ok_or(NotPublished)?;
         let process = Some(process).filter(|process| process.len() == 16);
         let process = process.and_then(|process| u64::from_str_radix(process, 16).ok());
         let process = process.ok_or(NotPublished)?;
+        let trip = trip.parse().map_err(|_| NotPublished)?;
         match what {
-            "room" => Ok(Self::Room(process)),
-            "slots" => Ok(Self::Slots(process)),
+            "room" => Ok(Self::Room { process, trip }),
+            "slots" => Ok(Self::Slots { process, trip }),
             _ => Err(NotPublished),
         }
     }
@@ -52,9 +65,20 @@ mod tests {
 
     #[test]
     fn no_message_however_odd_is_taken_for_another() {
-        assert_eq!("slots 0000000000000001".parse(), Ok(Published::Slots(1)));
-        let odd =
-            ["", "room", "room ", "slots 1", "pause 0000000000000001", "room 000000000000000g"];
+        let slots = Ok(Published::Slots { process: 1, trip: 2 });
+        assert_eq!("slots 0000000000000001 2".parse(), slots);
+        let odd = [
+            "",
+            "room",
+            "room ",
+            "slots 1 2",
+            "pause 0000000000000001",
+            "room 000000000000000g 2",
+            "room 0000000000000001",
+            "room 0000000000000001 ",
+            "room 0000000000000001 -2",
+            "room 0000000000000001 99999999999999999999",
+        ];
         for message in odd {
             assert_eq!(message.parse::<Published>(), Err(NotPublished), "{message}");
         }

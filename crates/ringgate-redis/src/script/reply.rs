@@ -20,6 +20,8 @@ pub struct Reply {
     /// When to ask again for what was not granted. Zero: now, or when something changes.
     /// `None`: never, the first call in line needs more than a limit.
     pub retry: Option<u64>,
+    /// Others who have waited longer need some of what was not granted.
+    pub is_behind: bool,
     /// How many processes there are, with this one.
     pub processes: u64,
     /// The slots that this process has, until its time to live is over.
@@ -68,9 +70,9 @@ impl Reply {
 
     fn parse(parts: &[Value], windows: usize) -> Option<Self> {
         let (epoch, numbers) = parts.split_first()?;
-        let (head, rest) = numbers.split_at_checked(10)?;
-        let [now, steps, paused, quiet, retry, processes, head @ ..] = head else { return None };
-        let [slots, slots_wanted, slots_fair, fallback] = head else { return None };
+        let (head, rest) = numbers.split_at_checked(11)?;
+        let [now, steps, paused, quiet, retry, behind, head @ ..] = head else { return None };
+        let [processes, slots, slots_wanted, slots_fair, fallback] = head else { return None };
         let retry = match retry {
             Value::Int(-1) => None,
             retry => Some(number(retry)?),
@@ -86,6 +88,7 @@ impl Reply {
             paused: number(paused)?,
             quiet: number(quiet)?,
             retry,
+            is_behind: number(behind)? > 0,
             processes: number(processes)?,
             slots: number(slots)?,
             slots_wanted: number(slots_wanted)?,
@@ -126,14 +129,15 @@ mod tests {
 
     #[test]
     fn an_answer_is_read() {
-        let reply = Reply::read(&answer(&[9, 1, 0, 0, -1, 2, 3, 4, 1, 8, 5, 6, 7]), 1).unwrap();
+        let reply = Reply::read(&answer(&[9, 1, 0, 0, -1, 1, 2, 3, 4, 1, 8, 5, 6, 7]), 1).unwrap();
         assert_eq!((reply.epoch, reply.now, reply.retry, reply.slots), (255, 9, None, 3));
+        assert!(reply.is_behind);
         assert_eq!((reply.windows[0].amount, reply.windows[0].wanted), (5, 7));
     }
 
     #[test]
     fn no_answer_however_odd_is_taken_for_another() {
-        let good = [9, 1, 0, 0, 0, 2, 3, 4, 1, 8, 5, 6, 7];
+        let good = [9, 1, 0, 0, 0, 1, 2, 3, 4, 1, 8, 5, 6, 7];
         let mut odd: Vec<Value> = (0..good.len()).map(|length| answer(&good[..length])).collect();
         for place in 0..good.len() {
             let mut numbers = good;

@@ -100,16 +100,22 @@ local function find_first()
     if may_fit(m) then
       for i = 1, #windows do before[i] = before[i] + need_of(m, i) end
     end
-    if m ~= me and needs and fits and not for_room then for_room = m.id end
+    if m ~= me and needs and fits and not for_room then for_room = m end
     local misses = math.max(0, slots_need_of(m) - m.slots)
     if slot_limit then
       local taken = slots_others + me.taken - m.taken + m.slots + part_of(slot_limit, unknown)
-      if m ~= me and misses > 0 and slot_limit - taken - slots_first > 0 and not for_slots then for_slots = m.id end
+      if m ~= me and misses > 0 and slot_limit - taken - slots_first > 0 and not for_slots then for_slots = m end
     end
     slots_first = slots_first + misses
     if (for_room or not has_room) and (for_slots or not has_slots) then break end
   end
   return for_room, for_slots
+end
+
+-- Whom it is for, and the last trip of it: an answer to a later one tells it, too.
+local function name_of(m)
+  local is_known = m.seq or parse_own(m)
+  return m.id .. ' ' .. (is_known and text(m.seq) or '0')
 end
 
 -- Most trips leave nothing that somebody waits for.
@@ -122,13 +128,13 @@ has_room = has_room and needs_room and leaves_room
 has_slots = has_slots and slot_limit and slots_before + slots_after > 0 and slots_alive + me.slots < slot_limit
 if (has_room or has_slots) and now >= quiet and now >= paused then
   local for_room, for_slots = find_first()
-  if has_room and for_room then tell('room ' .. for_room) end
-  if has_slots and for_slots then tell('slots ' .. for_slots) end
+  if has_room and for_room then tell('room ' .. name_of(for_room)) end
+  if has_slots and for_slots then tell('slots ' .. name_of(for_slots)) end
 end
 
 local reply = {
   'ok', epoch, now, steps, math.max(0, paused - now), math.max(0, quiet - now), never and -1 or retry,
-  share, slots_told, slots_before + slots_after, slots_fair, me.told,
+  is_behind and 1 or 0, share, slots_told, slots_before + slots_after, slots_fair, me.told,
 }
 for _, w in ipairs(windows) do
   local used = math.min(w.all, LARGEST)

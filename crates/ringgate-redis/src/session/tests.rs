@@ -38,6 +38,7 @@ impl Scene {
             paused: 0,
             quiet: 0,
             retry: Some(0),
+            is_behind: false,
             processes: 1,
             slots: 0,
             slots_wanted: 0,

@@ -541,7 +541,7 @@ impl State {
         // Also what it holds counts from here on, which is nothing if it goes.
         self.members.push(me);
         let slots_fair = self.slots_fair(terms, unknown) / processes;
-        let retry = self.retry(trip, terms, goes, &granted, &others);
+        let (retry, is_behind) = self.retry(trip, terms, goes, &granted, &others);
         let all: Vec<u64> = (0..terms.windows.len()).map(|index| self.all(index)).collect();
         let kept_free: Vec<u64> = others.iter().map(|others| others.kept_free).collect();
         self.publish(trip.process, terms, before, unknown, &kept_free, told);
@@ -556,6 +556,7 @@ impl State {
             paused: self.paused_until.saturating_sub(now),
             quiet: self.quiet_until.saturating_sub(now),
             retry,
+            is_behind,
             processes,
             slots,
             slots_wanted: slots_needed[0] + slots_needed[1],
@@ -614,7 +615,9 @@ impl State {
         line.truncate(LOOKED_AT);
         let first = |can_use: &dyn Fn(&Member, &[&Member]) -> bool| {
             let mut places = line.iter().enumerate().filter(|(_, member)| member.id != me);
-            places.find(|(place, member)| can_use(member, &line[..*place])).map(|(_, one)| one.id)
+            places
+                .find(|(place, member)| can_use(member, &line[..*place]))
+                .map(|(_, one)| format!("{:016x} {}", one.id, one.seq))
         };
         let for_room = first(&|member, earlier| {
             let fits = |index: usize| {
@@ -637,8 +640,8 @@ impl State {
             let taken = taken.sum::<u64>() + part(limit, unknown) + needed;
             member.slots_missed() > 0 && taken < limit
         });
-        told.extend(for_room.filter(|_| has_room).map(|id| format!("room {id:016x}")));
-        told.extend(for_slots.filter(|_| has_slots).map(|id| format!("slots {id:016x}")));
+        told.extend(for_room.filter(|_| has_room).map(|whom| format!("room {whom}")));
+        told.extend(for_slots.filter(|_| has_slots).map(|whom| format!("slots {whom}")));
     }
 
     /// Whether another one has waited longer, if it waits.
@@ -777,7 +780,7 @@ impl State {
         had + more + ahead.min(ask.want - ask.need.max(had))
     }
 
-    /// When the first moment may be at which more could be granted.
+    /// When the first moment may be at which more could be granted, and whether some of it is kept for those before.
     fn retry(
         &self,
         trip: &Trip,
@@ -785,32 +788,36 @@ impl State {
         goes: bool,
         granted: &[u64],
         others: &[Others],
-    ) -> Option<u64> {
-        let mut at = self.quiet_until.max(self.paused_until).max(self.last);
+    ) -> (Option<u64>, bool) {
+        let mut at = Some(self.quiet_until.max(self.paused_until).max(self.last));
+        let mut is_behind = false;
         for (index, window) in terms.windows.iter().enumerate() {
             let ask = ask(trip, index);
             if ask.least > window.limit {
-                return None;
+                at = None;
             }
             if goes && ask.need <= granted[index] {
                 continue;
             }
             let more =
                 if goes { ask.least.min(ask.need - granted[index]).max(1) } else { ask.least };
-            let others = others[index].before + others[index].kept_free;
+            let before = others[index].before;
+            let others = before + others[index].kept_free;
             let fits = |all: u64| all + more + others <= window.limit;
             let mut all = self.all(index);
             if fits(all) {
                 continue;
             }
+            is_behind |= before > 0;
             let mut grants = self.grants[index].clone();
             grants.sort_by_key(|grant| grant.tick);
             let leaves = grants.iter().filter(|grant| grant.amount > 0).find_map(|grant| {
                 all -= grant.amount;
                 fits(all).then(|| counts_until(*window, grant.tick))
             });
-            at = at.max(leaves.unwrap_or(self.last + terms.time_to_live / 3));
+            let leaves = leaves.unwrap_or(self.last + terms.time_to_live / 3);
+            at = at.map(|at| at.max(leaves));
         }
-        Some(at - self.last)
+        (at.map(|at| at - self.last), is_behind)
     }
 }

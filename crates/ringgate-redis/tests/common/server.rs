@@ -4,7 +4,7 @@ use redis::{Client, Cmd, Connection, FromRedisValue, cmd};
 use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU16, Ordering::Relaxed};
 use std::time::Duration;
 
 const TMP: &str = env!("CARGO_TARGET_TMPDIR");
@@ -155,10 +155,10 @@ pub(crate) fn wait_until(else_says: &str, is_so: impl Fn() -> bool) {
 
 /// One that the system gives to no connection by itself, as it would while a server is away. None is given twice.
 pub(crate) fn free_port() -> u16 {
-    static GIVEN: AtomicU32 = AtomicU32::new(0);
-    let other_each_time = std::process::id() % 1000 * 20;
-    let next = || 10_000 + (other_each_time + GIVEN.fetch_add(1, Relaxed)) % 20_000;
-    let mut ports = std::iter::repeat_with(|| next() as u16).take(20_000);
+    static GIVEN: AtomicU16 = AtomicU16::new(0);
+    let other_each_time = u16::try_from(std::process::id() % 1000).unwrap() * 20;
+    let next = || 10_000 + (other_each_time + GIVEN.fetch_add(1, Relaxed) % 20_000) % 20_000;
+    let mut ports = std::iter::repeat_with(next).take(20_000);
     ports.find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok()).expect("no port is free")
 }
 

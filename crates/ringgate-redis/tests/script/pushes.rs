@@ -78,8 +78,19 @@ fn in_a_cluster_only_its_own_node_hears_it() {
     assert!(message.contains("smessage") && message.contains("pause"), "{message}");
 }
 
-/// What is published by a trip of this process.
+/// What is published by a trip of this process, without the trips that it names.
 fn heard(scene: &mut Scene, listener: &mut PubSub<'_>, who: &mut Process, trip: Trip) -> String {
+    let heard = published(scene, listener, who, trip);
+    let without_trip = heard.iter().map(|message| message.rsplit_once(' ').unwrap().0);
+    without_trip.collect::<Vec<_>>().join(", ")
+}
+
+fn published(
+    scene: &mut Scene,
+    listener: &mut PubSub<'_>,
+    who: &mut Process,
+    trip: Trip,
+) -> Vec<String> {
     scene.go(who, trip);
     let key = scene.store.key().to_owned();
     let _: () = scene.connection.publish(key, "end").unwrap();
@@ -87,7 +98,7 @@ fn heard(scene: &mut Scene, listener: &mut PubSub<'_>, who: &mut Process, trip: 
     loop {
         let message: String = listener.get_message().unwrap().get_payload().unwrap();
         if message == "end" {
-            return heard.join(", ");
+            return heard;
         }
         heard.push(message);
     }
@@ -181,4 +192,24 @@ fn slots_are_told_to_one_after_the_other() {
     assert_eq!(say(&mut first, slots(4, 2, 2)), "slots 0000000000000002");
     assert_eq!(say(&mut second, waits(5)), "slots 0000000000000003");
     assert_eq!(say(&mut third, waits(1)), "");
+}
+
+/// Broken by: who has just been told by an answer makes another trip for the same news, and finds nothing.
+#[test]
+fn news_name_the_last_trip_of_the_one_that_they_are_for() {
+    let mut scene = Scene::new(10, None);
+    let mut listener = scene.server.connect();
+    let mut listener = listener.as_pubsub();
+    listener.subscribe(scene.store.key()).unwrap();
+    let [mut first, mut second] = [1, 2].map(Process::new);
+    let granted_at = scene.go(&mut first, asking(10)).now;
+    let mut back = |scene: &mut Scene, amount| {
+        let returns = vec![Return { window: 0, granted_at, amount }];
+        published(scene, &mut listener, &mut first, Trip { returns, ..asking(0) })
+    };
+    scene.go(&mut second, waiting(4, 5));
+    assert_eq!(back(&mut scene, 4), ["room 0000000000000002 1"]);
+    scene.go(&mut second, waiting(4, 5));
+    scene.go(&mut second, waiting(4, 6));
+    assert_eq!(back(&mut scene, 4), ["room 0000000000000002 3"]);
 }

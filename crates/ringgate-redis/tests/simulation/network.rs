@@ -68,8 +68,8 @@ struct Call {
 
 #[derive(Default)]
 struct Ear {
-    /// The number of its last trip.
-    process: Cell<u64>,
+    /// Whose its last trip was, and which.
+    trip: Cell<(u64, u64)>,
     news: Cell<Option<News>>,
     waker: RefCell<Option<Waker>>,
 }
@@ -207,12 +207,15 @@ impl Network {
 
     fn push(&mut self) {
         for message in self.model.published() {
-            let (news, process) = match message.parse().unwrap() {
+            let (news, whom) = match message.parse().unwrap() {
                 Published::Pause => (News::Pause, None),
-                Published::Room(process) | Published::Slots(process) => (News::Room, Some(process)),
+                Published::Room { process, trip } | Published::Slots { process, trip } => {
+                    (News::Room, Some((process, trip)))
+                }
             };
             for ear in self.ears.iter().filter_map(Weak::upgrade) {
-                if process.is_some_and(|process| process != ear.process.get()) {
+                let (its_own, last) = ear.trip.get();
+                if whom.is_some_and(|(process, trip)| process != its_own || trip < last) {
                     continue;
                 }
                 if self.losses > 0 && self.random.one_in(self.losses) {
@@ -274,7 +277,7 @@ impl Way {
 impl Link for Way {
     fn trip(&mut self, trip: &Trip) -> impl Future<Output = Answer> {
         let call = Rc::new(Call::default());
-        self.ear.process.set(trip.process);
+        self.ear.trip.set((trip.process, trip.seq));
         let mut network = self.network.borrow_mut();
         let sent = network.time.get();
         if sent >= self.cut_until.get() {
