@@ -70,7 +70,10 @@ pub(crate) struct Settings {
 /// A trip for each batch of calls; three in a time to live while calls are in flight, or may still give something back, and nothing else
 /// happens; none while the limiter is idle. Where others want slots, a slot beyond the process's part of them takes two trips each time that it
 /// goes round: one gives it back and lines up for the next, one takes that with a lease. While a process waits for a slot it asks again after a quarter
-/// of a second to two seconds, if the store has told when there were some, and else more often. Each time that the driver wakes it reads three clocks.
+/// of a second to two seconds, if the store has told when there were some, and else more often. Where a limit is used up, some trips only line
+/// up; whoever is not the first waits for the store to tell it, for half a lease longer than until its time (half a second at most). What calls give
+/// back of leases that have ended goes with a trip that is made anyway, or a lease later if others wait for it. Each time that the driver wakes it
+/// reads three clocks.
 #[must_use = "a limiter without its driver gets no leases"]
 #[expect(clippy::struct_excessive_bools, reason = "each is known by itself")]
 pub struct Driver<L> {
@@ -125,8 +128,10 @@ pub struct Driver<L> {
     pushed: Option<News>,
     /// The store has told when there were slots.
     hears: bool,
-    /// It has told of something since the last trip that failed.
+    /// The last news of room that were to come have come.
     was_told: bool,
+    /// The trip under way asks for what was refused to tries.
+    for_tries: bool,
     told_pause: Option<u64>,
     refuses: bool,
     share: Option<Share>,
@@ -161,8 +166,8 @@ struct Asked {
     least: Vec<u64>,
     /// The store keeps something free for calls in line.
     holds_back: bool,
-    /// Others who have waited longer get what comes first.
-    is_behind: bool,
+    /// Others who have waited longer get what comes first, and their trips bring news: it comes later by itself.
+    waits_for_news: bool,
     /// When it was answered.
     at: u64,
     /// Not before that, unless something else is needed.
@@ -171,29 +176,15 @@ struct Asked {
     slots_at: u64,
 }
 
-impl Asked {
-    /// When so much may fit, if `told` fits at the time that was told. Room comes bit by bit: less fits earlier, about in proportion, if no others
-    /// get it before.
-    fn may_fit_at(&self, least: u64, told: u64) -> u64 {
-        if self.is_behind {
-            return self.again_at;
-        }
-        let wait = u128::from(self.again_at.saturating_sub(self.at));
-        let wait = wait * u128::from(least.min(told)) / u128::from(told.max(1));
-        self.at.saturating_add(u64::try_from(wait).unwrap_or(u64::MAX))
-    }
-}
-
 impl<L: Link> Driver<L> {
     pub(crate) fn new(parts: Parts, link: L) -> (watch::Receiver<Status>, Self) {
         let Parts { lessee, terms, settings, seed } = parts;
-        let mut random = Random::new(seed);
+        let (mut random, now) = (Random::new(seed), micros(lessee.now()));
         let counts_calls = lessee.slots().is_some();
         let (status, watched) = watch::channel(Status::new());
-        let limits = lessee.limits().iter().zip(&terms.windows);
-        let limits = limits.map(|(limit, window)| Window::new(limit, window, counts_calls));
-        let limits = limits.collect();
-        let now = micros(lessee.now());
+        let windows = lessee.limits().iter().zip(&terms.windows);
+        let limits =
+            windows.map(|(limit, window)| Window::new(limit, window, counts_calls)).collect();
         let session = Session::new(random.next(), terms, settings.assumes_unused);
         let driver = Self {
             lessee,
@@ -231,6 +222,7 @@ impl<L: Link> Driver<L> {
             pushed: None,
             hears: false,
             was_told: false,
+            for_tries: false,
             told_pause: None,
             refuses: false,
             share: None,
@@ -265,11 +257,11 @@ impl<L: Link> Driver<L> {
 
     async fn trip(&mut self) -> Result<(), StoreError> {
         let now = self.now;
+        self.note_whether_room_is_told();
         let demand = self.gather();
         let next_epoch = self.random.next();
         let trip = self.session.begin(now, &demand, &mut self.unused, next_epoch);
-        self.began = Some(now);
-        self.joined = true;
+        (self.began, self.joined) = (Some(now), true);
         self.tell(|status| status.trips += 1);
         let answer = self.ask(&trip, now).await;
         // An answer may have lain there while the machine slept.
@@ -349,7 +341,7 @@ impl<L: Link> Driver<L> {
         // A pause is not forgotten for the sake of room.
         if self.pushed != Some(News::Pause) {
             self.pushed = news.or(self.pushed);
-            self.was_told |= news.is_some();
+            self.was_told |= news == Some(News::Room);
         }
     }
 }

@@ -7,7 +7,7 @@
 --   * Work and memory are bounded: at most TICKS cells for each of WINDOWS windows, and MEMBERS processes.
 --   * The script writes nothing before it has read all it needs. If it fails, nothing has changed.
 --   * It uses TIME, INFO, HMGET, HLEN, PTTL, HSET, HDEL, PEXPIRE, and PUBLISH (in a cluster SPUBLISH) on the channel KEYS[1].
---     Nothing depends on what is published: it makes others ask earlier.
+--     Nothing depends on what is published: it makes others ask earlier. It names a process, and the last trip of it.
 --
 -- It is in parts, which are joined: script.lua (arguments, state, time), script/processes.lua, windows.lua, grants.lua, writes.lua.
 --

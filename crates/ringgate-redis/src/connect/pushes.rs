@@ -22,9 +22,9 @@ pub(super) struct Pushes {
 }
 
 impl Pushes {
-    /// A trip begins. What was told before it is known by its answer.
+    /// A trip begins. What was told before it is known by its answer; if it has none, another one is made anyway.
     pub(super) fn is_for(&self, process: u64, trip: u64) {
-        // ORDERING: Relaxed, all: the numbers are all that there is to know, and what is for others, or old, makes a trip too many.
+        // ORDERING: Relaxed, all: the numbers are all that there is to know. A message that meets only some of them makes a trip too many.
         self.process.store(process, Ordering::Relaxed);
         self.trip.store(trip, Ordering::Relaxed);
         self.room.store(false, Ordering::Relaxed);

@@ -2,7 +2,7 @@
 
 use super::{Driver, GAP};
 use crate::link::{Link, News};
-use crate::script::Ask;
+use crate::script::{Ask, MOST_RETURNS};
 
 /// What to do next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -118,8 +118,9 @@ impl<L: Link> Driver<L> {
             if !self.unused.is_empty() && self.failures == 0 {
                 // They go with a trip that is made anyway, if nobody waits for them.
                 let is_wanted = self.limits.iter().any(|window| window.wanted > 0);
-                let lease = self.settings.lease;
-                let waits = if is_wanted { lease } else { UNUSED_WAITS * lease };
+                let leases = if is_wanted { 1 } else { UNUSED_WAITS };
+                let is_full = is_wanted && self.unused.len() >= MOST_RETURNS;
+                let waits = if is_full { 0 } else { leases * self.settings.lease };
                 due.at(began.saturating_add(waits));
             }
         }
@@ -215,12 +216,16 @@ impl<L: Link> Driver<L> {
         if self.hunger().windows {
             let needs = self.limits.iter().zip(&asked.least);
             let needs = needs.map(|(window, &told)| (window.need().least, told));
-            let fit = needs.filter(|&(least, _)| least > 0).map(|(least, told)| match told {
-                // That was not refused.
-                0 => self.now,
-                told => asked.may_fit_at(least, told),
-            });
-            at = at.min(fit.max().unwrap_or(at));
+            let mut needs = needs.filter(|&(least, _)| least > 0).peekable();
+            let needs_any = needs.peek().is_some();
+            let refused = needs.filter(|&(_, told)| told > 0);
+            let fits = refused.map(|(least, told)| asked.may_fit_at(least, told)).min();
+            at = match fits {
+                Some(fits) => at.min(fits),
+                // None of what it needs was refused.
+                None if needs_any => self.now,
+                None => at,
+            };
         }
         at.max(self.now)
     }
@@ -280,6 +285,15 @@ impl<L: Link> Driver<L> {
             next.at(self.now + LINE_LOOKS);
         }
         self.share_wakes(next);
+    }
+}
+
+impl super::Asked {
+    /// When so much may fit, if `told` fits at the time that was told. Room comes bit by bit: less fits earlier, about in proportion.
+    fn may_fit_at(&self, least: u64, told: u64) -> u64 {
+        let wait = u128::from(self.again_at.saturating_sub(self.at));
+        let wait = wait * u128::from(least.min(told)) / u128::from(told.max(1));
+        self.at.saturating_add(u64::try_from(wait).unwrap_or(u64::MAX))
     }
 }
 

@@ -1,7 +1,7 @@
 //! What an answer changes, and what none does.
 
 use super::{Asked, Driver, timestamp, wakers};
-use crate::link::Link;
+use crate::link::{Link, News};
 use crate::script::{Reply, StoreError, Trip};
 use crate::status::StoreState;
 use redis::ErrorKind;
@@ -14,6 +14,8 @@ const LONGEST_MISS: u64 = 500_000;
 /// The same for slots while the store tells when some are free: news may be lost.
 const FIRST_MISS_WITH_NEWS: u64 = 500_000;
 const LONGEST_MISS_WITH_NEWS: u64 = 2_000_000;
+/// News of room may be lost, and room may come while nobody makes a trip that tells of it.
+const LONGEST_PATIENCE: u64 = 500_000;
 /// After so many answers that came too late the store counts as away.
 const LATE_ANSWERS: u32 = 4;
 /// The most leases of a limit that live at a time.
@@ -123,9 +125,9 @@ impl<L: Link> Driver<L> {
             self.misses = 0;
         }
         let told_at = self.now.saturating_add(waits.max(self.least_wait(trip, reply)));
-        // The trip of the first in order tells the next one: who is not the first comes by itself only if no news do.
+        // The trips of those before tell the next one. It comes by itself if they do not: room may come while nobody makes one.
         let waits_for_news = reply.is_behind && self.was_told && trip.waited > 0;
-        let patience = if waits_for_news { self.settings.lease / 2 } else { 0 };
+        let patience = if waits_for_news { self.patience() } else { 0 };
         let again_at = told_at.saturating_add(patience);
         let asks = trip.asks.iter().zip(&reply.windows);
         let least = asks.map(|(ask, granted)| match granted.amount {
@@ -140,9 +142,8 @@ impl<L: Link> Driver<L> {
         let windows_at = if lacks_room || lacks_ahead || is_shut { again_at } else { 0 };
         let slots_at = if lacks_slots || is_shut { again_at } else { 0 };
         let at = self.now;
-        let is_behind = reply.is_behind;
         self.asked =
-            Some(Asked { least, holds_back, is_behind, at, again_at: windows_at, slots_at });
+            Some(Asked { least, holds_back, waits_for_news, at, again_at: windows_at, slots_at });
         for n in 0..self.limits.len() {
             let lacks = trip.asks.get(n).is_some_and(|ask| reply.windows[n].amount < ask.want);
             self.lessee.not_before(n, (lacks && told.is_some()).then(|| timestamp(told_at)));
@@ -158,12 +159,28 @@ impl<L: Link> Driver<L> {
     fn least_wait(&self, trip: &Trip, reply: &Reply) -> u64 {
         let mut asks = trip.asks.iter().zip(&reply.windows);
         let was_refused = asks.any(|(ask, granted)| granted.amount < ask.least);
+        let granted_none = reply.windows.iter().all(|granted| granted.amount == 0);
         let others_wait = reply.windows.iter().any(|granted| granted.wanted > 0);
         match () {
             () if others_wait && !was_refused => self.settings.lease,
-            // Nobody waits for what is taken ahead.
-            () if trip.waited == 0 => self.settings.lease,
+            // Nobody waits for what is taken ahead. Of a lease that it has got the next one comes before its end.
+            () if trip.waited == 0 && !self.for_tries && granted_none => self.settings.lease,
+            () if trip.waited == 0 && !self.for_tries => self.settings.lease / 2,
             () => self.settings.lease / 5,
+        }
+    }
+
+    /// How much longer than it was told it waits for news.
+    fn patience(&self) -> u64 {
+        (self.settings.lease / 2).min(LONGEST_PATIENCE)
+    }
+
+    /// It has waited for news in vain: the next time it does not, until some come again.
+    pub(super) fn note_whether_room_is_told(&mut self) {
+        let waited = self.asked.as_ref();
+        let waited = waited.is_some_and(|asked| asked.waits_for_news && self.now >= asked.again_at);
+        if waited && self.pushed != Some(News::Room) {
+            self.was_told = false;
         }
     }
 
@@ -194,7 +211,7 @@ impl<L: Link> Driver<L> {
     pub(super) fn fail(&mut self, error: StoreError) -> Result<(), StoreError> {
         let now = self.read_clock();
         self.session.abandon();
-        (self.pushed, self.hears, self.was_told) = (None, false, false);
+        (self.pushed, self.hears) = (None, false);
         self.asked = None;
         self.failures = self.failures.saturating_add(1);
         let is_temporary = may_pass(&error);

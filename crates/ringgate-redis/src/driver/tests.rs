@@ -226,8 +226,11 @@ fn a_call_that_went_during_a_trip_hid_that_the_store_had_taken_its_slot() {
 const MILLI: Duration = Duration::from_millis(1);
 
 impl Process {
-    fn call(&self) -> Pin<Box<dyn Future<Output = Result<OwnedLimiterPermit, Refused>>>> {
-        let call = self.limiter.call().tokens(Usage::new(50, 0)).acquire_owned();
+    fn call(
+        &self,
+        tokens: u64,
+    ) -> Pin<Box<dyn Future<Output = Result<OwnedLimiterPermit, Refused>>>> {
+        let call = self.limiter.call().tokens(Usage::new(tokens, 0)).acquire_owned();
         let mut call = Box::pin(call);
         assert!(poll(call.as_mut()).is_pending());
         call
@@ -248,7 +251,7 @@ impl Process {
 #[test]
 fn who_had_others_before_it_came_at_its_time_instead_of_with_the_news() {
     let mut process = Process::new();
-    let _call = process.call();
+    let _call = process.call(50);
     assert!(process.trip().is_some());
     process.refuse(true);
     assert_eq!(process.trip_after(399 * MILLI), None);
@@ -257,21 +260,54 @@ fn who_had_others_before_it_came_at_its_time_instead_of_with_the_news() {
     process.news.send(News::Room).unwrap();
     assert!(process.trip().is_some());
     process.refuse(true);
-    assert_eq!(process.trip_after(500 * MILLI), None);
+    assert_eq!(process.trip_after(800 * MILLI), None);
     process.news.send(News::Room).unwrap();
     assert!(process.trip().is_some());
     process.refuse(true);
-    assert_eq!(process.trip_after(999 * MILLI), None);
+    assert_eq!(process.trip_after(899 * MILLI), None);
     assert!(process.trip_after(MILLI).is_some(), "they may be lost");
+    process.refuse(true);
+    assert!(process.trip_after(400 * MILLI).is_some(), "it has waited in vain");
+    process.refuse(true);
+    process.news.send(News::Room).unwrap();
+    assert!(process.trip().is_some());
     process.refuse(false);
     assert!(process.trip_after(400 * MILLI).is_some(), "it is the first");
+}
+
+/// The time was that of a call which waits no more, and needed ten times as much. Meanwhile the store kept that for it.
+#[test]
+fn a_small_call_waited_for_as_long_as_the_large_one_before_it_would_have() {
+    let mut process = Process::new();
+    let large = process.call(50);
+    let _small = process.call(5);
+    assert!(process.trip().is_some());
+    process.refuse(true);
+    drop(large);
+    assert_eq!(process.trip_after(39 * MILLI), None);
+    assert!(process.trip_after(11 * MILLI).is_some(), "it looks so often");
+}
+
+/// Nobody waited for what was asked for, but a try had needed it.
+#[test]
+fn a_refused_try_waited_for_a_lease_and_a_call_after_it_for_the_time_of_the_try() {
+    let mut process = Process::new();
+    assert!(process.limiter.try_acquire().is_err());
+    assert!(process.trip().is_some());
+    process.answer(reply(&[0, 0], 1));
+    assert!(process.limiter.try_acquire().is_err());
+    assert_eq!(process.trip_after(239 * MILLI), None);
+    assert!(process.trip_after(MILLI).is_some(), "a fifth of a lease");
+    process.answer(Reply { retry: Some(5_000_000), ..reply(&[0, 0], 1) });
+    let _call = process.call(5);
+    assert!(process.trip().is_some(), "it is not in the store's line");
 }
 
 /// Its lease ended while the call waited for the other limit.
 #[test]
 fn a_limit_with_room_was_a_reason_to_ask_again_for_one_without() {
     let mut process = Process::new();
-    let mut calls = [process.call(), process.call()];
+    let mut calls = [process.call(50), process.call(50)];
     assert!(process.trip().is_some());
     process.answer(Reply { retry: Some(5_000_000), ..reply(&[2, 50], 2) });
     assert!(poll(calls[0].as_mut()).is_ready());
@@ -284,7 +320,7 @@ fn a_limit_with_room_was_a_reason_to_ask_again_for_one_without() {
 #[test]
 fn what_comes_back_to_others_made_a_trip_for_each_call() {
     let mut process = Process::new();
-    let mut calls = [process.call(), process.call()];
+    let mut calls = [process.call(50), process.call(50)];
     assert!(process.trip().is_some());
     process.answer(reply(&[2, 100], 2));
     let mut permits = calls.iter_mut().map(|call| match poll(call.as_mut()) {

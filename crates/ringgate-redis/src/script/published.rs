@@ -5,7 +5,7 @@ use core::str::FromStr;
 /// A message on the channel of the limit's key. It may be lost, or come late: nothing depends on it.
 ///
 /// The process that it is for makes a trip, also if no call of it waits any more: that trip tells the next one. A message names the last trip of
-/// that process before it: if there was a later one since, its answer has told all that the message tells.
+/// that process before it: to a later one it has nothing to tell. If that one has no answer, the next one tries again anyway.
 ///
 /// ```
 /// use ringgate_redis::script::Published;

@@ -128,6 +128,13 @@ fn a_small_limit_is_used_by_many() {
     assert!(outcome.trips < 130 && outcome.used > 85, "{outcome:?}");
 }
 
+/// Broken by: who is not the first in line comes when it was told, and not when it gets news.
+#[test]
+fn few_trips_bring_nothing_where_a_window_is_full() {
+    let outcome = BUSY.run(16);
+    assert!(outcome.trips < 125 && outcome.used > 94 && outcome.fair > 75, "{outcome:?}");
+}
+
 #[test]
 fn many_calls_go_with_one_trip_where_the_limit_is_wide() {
     let short = Busy { limit: 200_000, slots: Some(48), takes: 20_000, ..BUSY };

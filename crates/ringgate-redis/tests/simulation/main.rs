@@ -38,7 +38,7 @@ fn processes_keep_the_limits_and_nobody_hangs() {
         None => 0..number("RINGGATE_REDIS_HISTORIES").unwrap_or(HISTORIES),
     };
     let is_one = seeds.end - seeds.start == 1;
-    let mut all = [0; 13];
+    let mut all = [0; 14];
     for seed in seeds {
         // Shown if the test fails.
         println!("RINGGATE_REDIS_SEED={seed}");
@@ -46,9 +46,10 @@ fn processes_keep_the_limits_and_nobody_hangs() {
         world.run();
         world.end();
         let (seen, [admitted, by_itself, refused, clocks]) = world.seen();
-        let Seen { trips, granted, lost, repeated, late, steps, restarts, apart, pushes } = seen;
+        let Seen { trips, granted, lost, repeated, late, steps, restarts, apart, pushes, stale } =
+            seen;
         let numbers = [
-            trips, granted, lost, repeated, late, steps, restarts, apart, pushes, admitted,
+            trips, granted, lost, repeated, late, steps, restarts, apart, pushes, stale, admitted,
             by_itself, refused, clocks,
         ];
         for (sum, number) in all.iter_mut().zip(numbers) {
@@ -56,7 +57,7 @@ fn processes_keep_the_limits_and_nobody_hangs() {
         }
     }
     println!(
-        "trips, granted, lost, repeated, late, steps of the clock, restarts, from apart, pushes, \
+        "trips, granted, lost, repeated, late, steps of the clock, restarts, from apart, pushes, stale ones, \
          admitted, by shares, refused, clocks set back: {all:?}"
     );
     assert!(is_one || all.iter().all(|&seen| seen > 4), "something never happened: {all:?}");

@@ -33,6 +33,7 @@ pub(crate) struct Network {
     pub(crate) fails: Option<fn() -> StoreError>,
     requests: Vec<Request>,
     answers: Vec<(u64, Weak<Call>, Answer)>,
+    pushes: Vec<Push>,
     ears: Vec<Weak<Ear>>,
     pub(crate) seen: Seen,
 }
@@ -49,6 +50,7 @@ pub(crate) struct Seen {
     pub(crate) restarts: u64,
     pub(crate) apart: u64,
     pub(crate) pushes: u64,
+    pub(crate) stale: u64,
 }
 
 type Answer = Result<Reply, StoreError>;
@@ -58,6 +60,14 @@ struct Request {
     sent: u64,
     trip: Trip,
     call: Weak<Call>,
+}
+
+struct Push {
+    at: u64,
+    ear: Weak<Ear>,
+    news: News,
+    /// Whose it is, and the last trip of that process.
+    whom: Option<(u64, u64)>,
 }
 
 #[derive(Default)]
@@ -93,6 +103,7 @@ impl Network {
             fails: None,
             requests: Vec::new(),
             answers: Vec::new(),
+            pushes: Vec::new(),
             ears: Vec::new(),
             seen: Seen::default(),
         }
@@ -146,6 +157,7 @@ impl Network {
             let request = self.requests.swap_remove(index);
             self.arrive(request);
         }
+        self.deliver_pushes();
         let (come, rest) =
             std::mem::take(&mut self.answers).into_iter().partition(|(at, ..)| *at <= now);
         self.answers = rest;
@@ -156,6 +168,30 @@ impl Network {
             };
             *call.answer.borrow_mut() = Some(answer);
             if let Some(waker) = call.waker.borrow_mut().take() {
+                waker.wake();
+            }
+        }
+    }
+
+    /// As [`Pushes`](ringgate_redis) does: what is from before the last trip is no news, nor is it when another trip begins.
+    fn deliver_pushes(&mut self) {
+        let now = self.time.get();
+        let (come, rest) =
+            std::mem::take(&mut self.pushes).into_iter().partition(|push| push.at <= now);
+        self.pushes = rest;
+        for Push { ear, news, whom, .. } in come {
+            let Some(ear) = Weak::<Ear>::upgrade(&ear) else { continue };
+            let (its_own, last) = ear.trip.get();
+            if whom.is_some_and(|(process, trip)| process != its_own || trip < last) {
+                self.seen.stale += 1;
+                continue;
+            }
+            self.seen.pushes += 1;
+            // A pause comes first.
+            if ear.news.get() != Some(News::Pause) {
+                ear.news.set(Some(news));
+            }
+            if let Some(waker) = ear.waker.borrow_mut().take() {
                 waker.wake();
             }
         }
@@ -214,18 +250,14 @@ impl Network {
                 }
             };
             for ear in self.ears.iter().filter_map(Weak::upgrade) {
-                let (its_own, last) = ear.trip.get();
-                if whom.is_some_and(|(process, trip)| process != its_own || trip < last) {
+                if whom.is_some_and(|(process, _)| process != ear.trip.get().0) {
                     continue;
                 }
                 if self.losses > 0 && self.random.one_in(self.losses) {
                     continue;
                 }
-                self.seen.pushes += 1;
-                ear.news.set(Some(news));
-                if let Some(waker) = ear.waker.borrow_mut().take() {
-                    waker.wake();
-                }
+                let at = self.time.get() + self.random.up_to(self.delay);
+                self.pushes.push(Push { at, ear: Rc::downgrade(&ear), news, whom });
             }
         }
         self.ears.retain(|ear| ear.strong_count() > 0);
@@ -278,6 +310,9 @@ impl Link for Way {
     fn trip(&mut self, trip: &Trip) -> impl Future<Output = Answer> {
         let call = Rc::new(Call::default());
         self.ear.trip.set((trip.process, trip.seq));
+        if self.ear.news.get() == Some(News::Room) {
+            self.ear.news.set(None);
+        }
         let mut network = self.network.borrow_mut();
         let sent = network.time.get();
         if sent >= self.cut_until.get() {
