@@ -21,7 +21,8 @@ pub trait Link {
     ///
     /// # Cancel safety
     ///
-    /// No news is lost if the future is dropped.
+    /// No news is lost if the future is dropped. News of room from before a trip are to be dropped when that trip begins: its answer tells all that
+    /// they do.
     fn pushed(&mut self) -> impl Future<Output = News> {
         pending()
     }

@@ -24,10 +24,9 @@ impl<L: Link> Driver<L> {
         self.collect_unused();
         let asks = (0..self.limits.len()).map(|n| self.ask_of(n, leave)).collect();
         let slots = self.slot_ask(leave);
-        self.for_tries = !self.tried_none();
         for window in &mut self.limits {
             window.flow.begin_trip();
-            window.tried = 0;
+            (window.tried, window.first_told) = (0, window.first);
         }
         self.slot_tried = false;
         // Held first: what is settled meanwhile is then told twice, and not left out.

@@ -1,8 +1,9 @@
 //! When the next trip is due.
 
+use super::take::LONGEST_PATIENCE;
 use super::{Driver, GAP};
 use crate::link::{Link, News};
-use crate::script::{Ask, MOST_RETURNS};
+use crate::script::Ask;
 
 /// What to do next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -85,6 +86,9 @@ impl<L: Link> Driver<L> {
             if hunger.windows || self.is_low() {
                 due.at(self.asks_again_at());
             }
+            if self.lacks_for_tries() {
+                due.at(self.asked.as_ref().map_or(self.now, |asked| asked.tries_at.max(self.now)));
+            }
             if hunger.slots || self.lacks_a_slot() {
                 due.at(self.asks_for_slots_at());
             }
@@ -116,11 +120,11 @@ impl<L: Link> Driver<L> {
         if self.limits.iter().all(|window| window.ends.is_empty()) {
             self.collect_unused();
             if !self.unused.is_empty() && self.failures == 0 {
-                // They go with a trip that is made anyway, if nobody waits for them.
+                // They go with a trip that is made anyway, if there is one.
                 let is_wanted = self.limits.iter().any(|window| window.wanted > 0);
-                let leases = if is_wanted { 1 } else { UNUSED_WAITS };
-                let is_full = is_wanted && self.unused.len() >= MOST_RETURNS;
-                let waits = if is_full { 0 } else { leases * self.settings.lease };
+                let lease = self.settings.lease;
+                let waits =
+                    if is_wanted { lease.min(LONGEST_PATIENCE) } else { UNUSED_WAITS * lease };
                 due.at(began.saturating_add(waits));
             }
         }
@@ -189,8 +193,14 @@ impl<L: Link> Driver<L> {
         let goes_on = self.takes_ahead();
         self.limits.iter().any(|window| {
             let mark = mark_of(window.flow.ahead()).min(window.limit);
-            window.left < window.tried || goes_on && window.flow.flows() && window.left < mark
+            goes_on && window.flow.flows() && window.left < mark
         })
+    }
+
+    /// Whether less is left than was refused to tries.
+    fn lacks_for_tries(&self) -> bool {
+        let is_shut = self.is_paused() || self.refuses;
+        !is_shut && self.limits.iter().any(|window| window.left < window.tried)
     }
 
     /// When leases end that are being used. Where a lease ends before the next call comes, that makes a trip itself.
@@ -215,17 +225,17 @@ impl<L: Link> Driver<L> {
         let mut at = asked.again_at;
         if self.hunger().windows {
             let needs = self.limits.iter().zip(&asked.least);
-            let needs = needs.map(|(window, &told)| (window.need().least, told));
-            let mut needs = needs.filter(|&(least, _)| least > 0).peekable();
-            let needs_any = needs.peek().is_some();
-            let refused = needs.filter(|&(_, told)| told > 0);
-            let fits = refused.map(|(least, told)| asked.may_fit_at(least, told)).min();
-            at = match fits {
-                Some(fits) => at.min(fits),
-                // None of what it needs was refused.
-                None if needs_any => self.now,
-                None => at,
+            let needs = needs.filter(|(window, _)| window.need().least > 0);
+            let (refused, others): (Vec<_>, Vec<_>) = needs.partition(|&(_, &told)| told > 0);
+            // The store does not know that it needs so much of these, or none of what it needs was refused.
+            let is_new = others.iter().any(|(window, _)| window.first > window.first_told);
+            if is_new || refused.is_empty() && !others.is_empty() {
+                return self.now;
+            }
+            let fits = |&(window, &told): &(&super::Window, &u64)| {
+                asked.may_fit_at(window.need().least, told)
             };
+            at = at.min(refused.iter().map(fits).min().unwrap_or(at));
         }
         at.max(self.now)
     }

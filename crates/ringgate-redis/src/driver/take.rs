@@ -15,7 +15,7 @@ const LONGEST_MISS: u64 = 500_000;
 const FIRST_MISS_WITH_NEWS: u64 = 500_000;
 const LONGEST_MISS_WITH_NEWS: u64 = 2_000_000;
 /// News of room may be lost, and room may come while nobody makes a trip that tells of it.
-const LONGEST_PATIENCE: u64 = 500_000;
+pub(super) const LONGEST_PATIENCE: u64 = 500_000;
 /// After so many answers that came too late the store counts as away.
 const LATE_ANSWERS: u32 = 4;
 /// The most leases of a limit that live at a time.
@@ -47,6 +47,7 @@ impl<L: Link> Driver<L> {
         self.plan_to_ask_again(trip, reply);
         if trip.leave {
             (self.joined, self.asked, self.busy_at) = (false, None, self.now);
+            self.was_told = false;
             self.session.rename(self.random.next());
         }
         let epoch = reply.epoch;
@@ -126,9 +127,10 @@ impl<L: Link> Driver<L> {
         }
         let told_at = self.now.saturating_add(waits.max(self.least_wait(trip, reply)));
         // The trips of those before tell the next one. It comes by itself if they do not: room may come while nobody makes one.
-        let waits_for_news = reply.is_behind && self.was_told && trip.waited > 0;
+        let waits_for_news = reply.is_behind && self.was_told;
         let patience = if waits_for_news { self.patience() } else { 0 };
-        let again_at = told_at.saturating_add(patience);
+        let ahead_at = self.now.saturating_add(self.ahead_waits(trip, reply));
+        let again_at = told_at.saturating_add(patience).max(ahead_at);
         let asks = trip.asks.iter().zip(&reply.windows);
         let least = asks.map(|(ask, granted)| match granted.amount {
             amount if amount < ask.least => ask.least,
@@ -140,10 +142,11 @@ impl<L: Link> Driver<L> {
         });
         let least = least.collect();
         let windows_at = if lacks_room || lacks_ahead || is_shut { again_at } else { 0 };
-        let slots_at = if lacks_slots || is_shut { again_at } else { 0 };
-        let at = self.now;
+        let tries_at = if windows_at > 0 { told_at } else { 0 };
+        let slots_at = if lacks_slots || is_shut { told_at } else { 0 };
+        let (at, again_at) = (self.now, windows_at);
         self.asked =
-            Some(Asked { least, holds_back, waits_for_news, at, again_at: windows_at, slots_at });
+            Some(Asked { least, holds_back, waits_for_news, at, again_at, tries_at, slots_at });
         for n in 0..self.limits.len() {
             let lacks = trip.asks.get(n).is_some_and(|ask| reply.windows[n].amount < ask.want);
             self.lessee.not_before(n, (lacks && told.is_some()).then(|| timestamp(told_at)));
@@ -159,14 +162,16 @@ impl<L: Link> Driver<L> {
     fn least_wait(&self, trip: &Trip, reply: &Reply) -> u64 {
         let mut asks = trip.asks.iter().zip(&reply.windows);
         let was_refused = asks.any(|(ask, granted)| granted.amount < ask.least);
-        let granted_none = reply.windows.iter().all(|granted| granted.amount == 0);
         let others_wait = reply.windows.iter().any(|granted| granted.wanted > 0);
+        if others_wait && !was_refused { self.settings.lease } else { self.settings.lease / 5 }
+    }
+
+    /// Nobody waits for what is taken ahead. If some of it came, the next lease is to come before that one ends.
+    fn ahead_waits(&self, trip: &Trip, reply: &Reply) -> u64 {
         match () {
-            () if others_wait && !was_refused => self.settings.lease,
-            // Nobody waits for what is taken ahead. Of a lease that it has got the next one comes before its end.
-            () if trip.waited == 0 && !self.for_tries && granted_none => self.settings.lease,
-            () if trip.waited == 0 && !self.for_tries => self.settings.lease / 2,
-            () => self.settings.lease / 5,
+            () if trip.waited > 0 => 0,
+            () if reply.windows.iter().all(|granted| granted.amount == 0) => self.settings.lease,
+            () => self.settings.lease / 2,
         }
     }
 
@@ -211,7 +216,7 @@ impl<L: Link> Driver<L> {
     pub(super) fn fail(&mut self, error: StoreError) -> Result<(), StoreError> {
         let now = self.read_clock();
         self.session.abandon();
-        (self.pushed, self.hears) = (None, false);
+        (self.pushed, self.hears, self.was_told) = (None, false, false);
         self.asked = None;
         self.failures = self.failures.saturating_add(1);
         let is_temporary = may_pass(&error);

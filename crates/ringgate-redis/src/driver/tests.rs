@@ -10,7 +10,7 @@ use core::pin::{Pin, pin};
 use core::task::{Context, Poll, Waker};
 use core::time::Duration;
 use ringgate::time::ManualClock;
-use ringgate::{Feedback, Limiter, OwnedLimiterPermit, Rate, Refused, Usage};
+use ringgate::{Feedback, Limiter, OwnedLimiterPermit, Priority, Rate, Refused, Usage};
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 
 /// Each answer brings one request. The first lies there until the machine wakes.
@@ -303,6 +303,26 @@ fn a_refused_try_waited_for_a_lease_and_a_call_after_it_for_the_time_of_the_try(
     assert!(process.trip().is_some(), "it is not in the store's line");
 }
 
+/// The store had never heard of what it needed more of, and gave that to others who had waited for less.
+#[test]
+fn a_call_that_came_first_later_was_not_in_the_stores_line_with_all_that_it_needs() {
+    let mut process = Process::new();
+    let mut calls = [process.call(50), process.call(50)];
+    assert!(process.trip().is_some());
+    process.answer(reply(&[1, 100], 2));
+    assert!(poll(calls[0].as_mut()).is_ready());
+    // It has tokens, and lacks a request.
+    let trip = process.trip_after(240 * MILLI).expect("a call waits");
+    assert_eq!(trip.asks[1].least, 0);
+    process.answer(Reply { retry: Some(5_000_000), ..reply(&[0, 0], 2) });
+    assert_eq!(process.trip(), None);
+    let call = process.limiter.call().tokens(Usage::new(800, 0)).priority(Priority::High);
+    let mut call = Box::pin(call.acquire_owned());
+    assert!(poll(call.as_mut()).is_pending());
+    let trip = process.trip().expect("it needs more");
+    assert_eq!(trip.asks[1].least, 750);
+}
+
 /// Its lease ended while the call waited for the other limit.
 #[test]
 fn a_limit_with_room_was_a_reason_to_ask_again_for_one_without() {
@@ -335,12 +355,12 @@ fn what_comes_back_to_others_made_a_trip_for_each_call() {
     first.settle(Usage::new(40, 0));
     // It looks, for something else.
     process.news.send(News::Room).unwrap();
-    assert_eq!(process.trip_after(1_199 * MILLI), None);
+    assert_eq!(process.trip_after(499 * MILLI), None);
     let trip = process.trip().expect("others wait");
     assert_eq!(trip.returns.len(), 1);
     process.answer(waits);
     second.settle(Usage::new(40, 0));
     process.news.send(News::Room).unwrap();
-    assert_eq!(process.trip_after(1_199 * MILLI), None);
+    assert_eq!(process.trip_after(499 * MILLI), None);
     assert!(process.trip().is_some());
 }

@@ -141,7 +141,7 @@ for _, w in ipairs(windows) do
   local more = can_go and math.max(1, math.min(w.least, w.need - w.granted)) or w.least
   local missing = w.before + more - (w.limit - all)
   if (not can_go or w.need > w.granted) and missing > 0 then
-    if w.before > 0 then is_behind = true end
+    if me.since > 0 and w.before > 0 and more > 0 then is_behind = true end
     local names, oldest = {}, math.floor(w.oldest / BLOCK)
     for b = oldest, math.floor(w.newest / BLOCK) do names[#names + 1] = block_name(w, b) end
     local values, freed, leaves = redis.call('HMGET', key, unpack(names)), 0, nil

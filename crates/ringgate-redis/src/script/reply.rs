@@ -20,7 +20,7 @@ pub struct Reply {
     /// When to ask again for what was not granted. Zero: now, or when something changes.
     /// `None`: never, the first call in line needs more than a limit.
     pub retry: Option<u64>,
-    /// Others who have waited longer need some of what was not granted.
+    /// It is in line, and others who have waited longer need some of what was not granted.
     pub is_behind: bool,
     /// How many processes there are, with this one.
     pub processes: u64,

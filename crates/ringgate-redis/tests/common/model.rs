@@ -808,7 +808,7 @@ impl State {
             if fits(all) {
                 continue;
             }
-            is_behind |= before > 0;
+            is_behind |= trip.waited > 0 && !is_cut(trip) && before > 0 && more > 0;
             let mut grants = self.grants[index].clone();
             grants.sort_by_key(|grant| grant.tick);
             let leaves = grants.iter().filter(|grant| grant.amount > 0).find_map(|grant| {

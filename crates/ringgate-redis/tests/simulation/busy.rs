@@ -64,7 +64,10 @@ impl Busy {
     }
 
     fn run(&self, seconds: u64) -> Outcome {
-        let mut scene = self.scene();
+        self.run_in(self.scene(), seconds)
+    }
+
+    fn run_in(&self, mut scene: Scene, seconds: u64) -> Outcome {
         let mut calls = vec![0; scene.processes.len()];
         let mut random = Random::new(9);
         let before = self.go(&mut scene, &mut calls, &mut random, seconds.div_ceil(4));
@@ -133,6 +136,15 @@ fn a_small_limit_is_used_by_many() {
 fn few_trips_bring_nothing_where_a_window_is_full() {
     let outcome = BUSY.run(16);
     assert!(outcome.trips < 125 && outcome.used > 94 && outcome.fair > 75, "{outcome:?}");
+}
+
+/// Broken by: who waits for news that were lost waits as long the next time.
+#[test]
+fn news_that_are_lost_cost_little() {
+    let scene = BUSY.scene();
+    scene.network.borrow_mut().loses_news = true;
+    let outcome = BUSY.run_in(scene, 16);
+    assert!(outcome.used > 94 && outcome.fair > 75, "{outcome:?}");
 }
 
 #[test]

@@ -28,6 +28,8 @@ pub(crate) struct Network {
     pub(crate) down_until: u64,
     /// One in so many requests, and answers, is lost; zero: none.
     pub(crate) losses: u64,
+    /// Half of what is pushed is lost.
+    pub(crate) loses_news: bool,
     pub(crate) delay: u64,
     /// It answers with that.
     pub(crate) fails: Option<fn() -> StoreError>,
@@ -80,6 +82,7 @@ struct Call {
 struct Ear {
     /// Whose its last trip was, and which.
     trip: Cell<(u64, u64)>,
+    cut_until: Rc<Cell<u64>>,
     news: Cell<Option<News>>,
     waker: RefCell<Option<Waker>>,
 }
@@ -99,6 +102,7 @@ impl Network {
             stepped_at: 0,
             down_until: 0,
             losses: 0,
+            loses_news: false,
             delay: 3_000,
             fails: None,
             requests: Vec::new(),
@@ -126,6 +130,7 @@ impl Network {
         self.started = self.time.get();
         self.step = 0;
         self.requests.clear();
+        self.pushes.clear();
     }
 
     /// A step of the store's clock is met by a process that knows better first: others cannot notice it.
@@ -182,7 +187,10 @@ impl Network {
         for Push { ear, news, whom, .. } in come {
             let Some(ear) = Weak::<Ear>::upgrade(&ear) else { continue };
             let (its_own, last) = ear.trip.get();
-            if whom.is_some_and(|(process, trip)| process != its_own || trip < last) {
+            if now < ear.cut_until.get() || whom.is_some_and(|(process, _)| process != its_own) {
+                continue;
+            }
+            if whom.is_some_and(|(_, trip)| trip < last) {
                 self.seen.stale += 1;
                 continue;
             }
@@ -253,7 +261,8 @@ impl Network {
                 if whom.is_some_and(|(process, _)| process != ear.trip.get().0) {
                     continue;
                 }
-                if self.losses > 0 && self.random.one_in(self.losses) {
+                let is_lost = self.losses > 0 && self.random.one_in(self.losses);
+                if is_lost || self.loses_news && self.random.one_in(2) {
                     continue;
                 }
                 let at = self.time.get() + self.random.up_to(self.delay);
@@ -299,7 +308,7 @@ impl Way {
         contact: &Rc<Cell<u64>>,
         cut_until: &Rc<Cell<u64>>,
     ) -> Self {
-        let ear = Rc::new(Ear::default());
+        let ear = Rc::new(Ear { cut_until: Rc::clone(cut_until), ..Ear::default() });
         network.borrow_mut().ears.push(Rc::downgrade(&ear));
         let (contact, cut_until) = (Rc::clone(contact), Rc::clone(cut_until));
         Self { network: Rc::clone(network), ear, contact, cut_until }
