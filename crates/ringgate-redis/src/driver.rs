@@ -71,9 +71,9 @@ pub(crate) struct Settings {
 /// happens; none while the limiter is idle. Where others want slots, a slot beyond the process's part of them takes two trips each time that it
 /// goes round: one gives it back and lines up for the next, one takes that with a lease. While a process waits for a slot it asks again after a quarter
 /// of a second to two seconds, if the store has told when there were some, and else more often. Where a limit is used up, some trips only line
-/// up. Whoever is not the first in line, and was told by the store before, waits to be told again, for half a lease longer than until its time
-/// (half a second at most). What calls give back of leases that have ended goes with a trip that is made anyway; else a lease after the last one
-/// (half a second at most) if others wait for it, and four leases if not. Each time that the driver wakes it reads three clocks.
+/// up. Whoever is not the first in line, and was told by the store before, waits to be told again, for half a lease longer than until its time,
+/// and no more than half a second longer. What calls give back of leases that have ended goes with a trip that is made anyway; else a lease after
+/// the last one, or half a second if that is shorter, while others wait for something, and four leases if not. Each time that the driver wakes it reads three clocks.
 #[must_use = "a limiter without its driver gets no leases"]
 #[expect(clippy::struct_excessive_bools, reason = "each is known by itself")]
 pub struct Driver<L> {
@@ -128,7 +128,7 @@ pub struct Driver<L> {
     pushed: Option<News>,
     /// The store has told when there were slots.
     hears: bool,
-    /// The last news of room that were to come have come.
+    /// The last news of room or slots that were to come have come.
     was_told: bool,
     told_pause: Option<u64>,
     refuses: bool,
@@ -148,7 +148,7 @@ struct Window {
     ends: VecDeque<u64>,
     left: u64,
     first: u64,
-    /// That of the last trip.
+    /// What of it the last trip told, or had.
     first_told: u64,
     in_line: u64,
     /// Counted as produced: calls hold some of it.
@@ -172,8 +172,8 @@ struct Asked {
     at: u64,
     /// Not before that, unless something else is needed.
     again_at: u64,
-    /// The same for what is refused to tries.
-    tries_at: u64,
+    /// The same for what is refused to tries: without waiting for news.
+    told_at: u64,
     /// The same for slots.
     slots_at: u64,
 }

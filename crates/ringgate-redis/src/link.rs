@@ -17,12 +17,12 @@ pub trait Link {
     fn trip(&mut self, trip: &Trip) -> impl Future<Output = Result<Reply, StoreError>>;
 
     /// Completes when the store has told that something has changed: a trip may find more than the last one. Without such news it
-    /// never does; they only make things faster.
+    /// never does; they only make things faster. News from before the last trip that was begun, those that name an earlier one, may be dropped: they
+    /// would only make another trip.
     ///
     /// # Cancel safety
     ///
-    /// No news is lost if the future is dropped. News of room from before a trip are to be dropped when that trip begins: its answer tells all that
-    /// they do.
+    /// No news is lost if the future is dropped.
     fn pushed(&mut self) -> impl Future<Output = News> {
         pending()
     }

@@ -69,8 +69,9 @@
 //! # What is published
 //!
 //! On the channel of the key's name, to ask earlier, if it arrives: [`Published`]. `pause` is for all, when a trip changes a pause. `room` or `slots`
-//! with the number of a process and that of its last trip is for that process only: of those that wait, it is the first in order that can use what
-//! another trip has brought. If it has made a later trip meanwhile, it is no news. Its own trip tells the next one. In a cluster these are sharded messages. A user who may not publish can do all else.
+//! with the number of a process and that of its last trip is for that process only: of those that wait, it is the first in order that can use
+//! what another trip has brought. If it has made a later trip meanwhile, it is no news. Its own trip tells the next one. In a cluster these are
+//! sharded messages. A user who may not publish can do all else.
 //!
 //! # What a store needs to allow
 //!

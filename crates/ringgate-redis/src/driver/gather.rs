@@ -22,11 +22,12 @@ impl<L: Link> Driver<L> {
             self.give_back_what_others_need();
         }
         self.collect_unused();
-        let asks = (0..self.limits.len()).map(|n| self.ask_of(n, leave)).collect();
+        let asks: Vec<_> = (0..self.limits.len()).map(|n| self.ask_of(n, leave)).collect();
         let slots = self.slot_ask(leave);
-        for window in &mut self.limits {
+        for (window, ask) in self.limits.iter_mut().zip(&asks) {
             window.flow.begin_trip();
-            (window.tried, window.first_told) = (0, window.first);
+            window.tried = 0;
+            window.first_told = window.first.min(window.left.saturating_add(ask.least));
         }
         self.slot_tried = false;
         // Held first: what is settled meanwhile is then told twice, and not left out.

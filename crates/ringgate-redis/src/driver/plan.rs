@@ -1,7 +1,7 @@
 //! When the next trip is due.
 
 use super::take::LONGEST_PATIENCE;
-use super::{Driver, GAP};
+use super::{Driver, GAP, Window};
 use crate::link::{Link, News};
 use crate::script::Ask;
 
@@ -87,7 +87,7 @@ impl<L: Link> Driver<L> {
                 due.at(self.asks_again_at());
             }
             if self.lacks_for_tries() {
-                due.at(self.asked.as_ref().map_or(self.now, |asked| asked.tries_at.max(self.now)));
+                due.at(self.asked.as_ref().map_or(self.now, |asked| asked.told_at.max(self.now)));
             }
             if hunger.slots || self.lacks_a_slot() {
                 due.at(self.asks_for_slots_at());
@@ -142,7 +142,7 @@ impl<L: Link> Driver<L> {
 
     /// Whether calls are in line or in flight, or hold what they may use.
     pub(super) fn is_busy(&self) -> bool {
-        let is_held = |window: &super::Window| window.is_held;
+        let is_held = |window: &Window| window.is_held;
         self.waiters > 0 || self.in_flight > 0 || self.limits.iter().any(is_held)
     }
 
@@ -211,7 +211,7 @@ impl<L: Link> Driver<L> {
         let lead = self.lead();
         let used =
             self.limits.iter().filter(|window| window.flow.flows() && window.flow.ahead() > 0);
-        used.filter_map(super::Window::until).map(|until| until.saturating_sub(lead)).min()
+        used.filter_map(Window::until).map(|until| until.saturating_sub(lead)).min()
     }
 
     /// How long before the end of a lease the next one is asked for.
@@ -227,14 +227,14 @@ impl<L: Link> Driver<L> {
             let needs = self.limits.iter().zip(&asked.least);
             let needs = needs.filter(|(window, _)| window.need().least > 0);
             let (refused, others): (Vec<_>, Vec<_>) = needs.partition(|&(_, &told)| told > 0);
-            // The store does not know that it needs so much of these, or none of what it needs was refused.
-            let is_new = others.iter().any(|(window, _)| window.first > window.first_told);
-            if is_new || refused.is_empty() && !others.is_empty() {
+            // Of these the store does not know that it needs so much, or not that anybody waits; or nothing else was refused.
+            let is_news = |(window, _): &(&Window, _)| window.first > window.first_told;
+            let is_new = !asked.holds_back || refused.is_empty() || others.iter().any(is_news);
+            if is_new && !others.is_empty() {
                 return self.now;
             }
-            let fits = |&(window, &told): &(&super::Window, &u64)| {
-                asked.may_fit_at(window.need().least, told)
-            };
+            let fits =
+                |&(window, &told): &(&Window, &u64)| asked.may_fit_at(window.need().least, told);
             at = at.min(refused.iter().map(fits).min().unwrap_or(at));
         }
         at.max(self.now)
@@ -280,7 +280,7 @@ impl<L: Link> Driver<L> {
             }
         }
         if self.limits.iter().any(|window| window.left > 0) {
-            self.limits.iter().filter_map(super::Window::until).for_each(|until| next.at(until));
+            self.limits.iter().filter_map(Window::until).for_each(|until| next.at(until));
         }
         if is_closed && self.is_busy() || self.had_slots > self.slots {
             next.at(self.now + LOOKS);
@@ -301,13 +301,16 @@ impl<L: Link> Driver<L> {
 impl super::Asked {
     /// When so much may fit, if `told` fits at the time that was told. Room comes bit by bit: less fits earlier, about in proportion.
     fn may_fit_at(&self, least: u64, told: u64) -> u64 {
-        let wait = u128::from(self.again_at.saturating_sub(self.at));
+        if least >= told {
+            return self.again_at;
+        }
+        let wait = u128::from(self.told_at.saturating_sub(self.at));
         let wait = wait * u128::from(least.min(told)) / u128::from(told.max(1));
         self.at.saturating_add(u64::try_from(wait).unwrap_or(u64::MAX))
     }
 }
 
-impl super::Window {
+impl Window {
     /// When the newest lease ends.
     pub(super) fn until(&self) -> Option<u64> {
         self.ends.back().copied()

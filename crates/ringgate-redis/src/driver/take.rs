@@ -125,12 +125,13 @@ impl<L: Link> Driver<L> {
         if told.is_some() {
             self.misses = 0;
         }
-        let told_at = self.now.saturating_add(waits.max(self.least_wait(trip, reply)));
+        let at = self.now;
+        let told_at = at.saturating_add(waits.max(self.least_wait(trip, reply)));
         // The trips of those before tell the next one. It comes by itself if they do not: room may come while nobody makes one.
         let waits_for_news = reply.is_behind && self.was_told;
         let patience = if waits_for_news { self.patience() } else { 0 };
-        let ahead_at = self.now.saturating_add(self.ahead_waits(trip, reply));
-        let again_at = told_at.saturating_add(patience).max(ahead_at);
+        let waits_until = told_at.saturating_add(patience);
+        let again_at = waits_until.max(at.saturating_add(self.ahead_waits(trip, reply)));
         let asks = trip.asks.iter().zip(&reply.windows);
         let least = asks.map(|(ask, granted)| match granted.amount {
             amount if amount < ask.least => ask.least,
@@ -141,12 +142,16 @@ impl<L: Link> Driver<L> {
             _ => 0,
         });
         let least = least.collect();
-        let windows_at = if lacks_room || lacks_ahead || is_shut { again_at } else { 0 };
-        let tries_at = if windows_at > 0 { told_at } else { 0 };
-        let slots_at = if lacks_slots || is_shut { told_at } else { 0 };
-        let (at, again_at) = (self.now, windows_at);
-        self.asked =
-            Some(Asked { least, holds_back, waits_for_news, at, again_at, tries_at, slots_at });
+        let lacks_any = lacks_room || lacks_ahead || is_shut;
+        self.asked = Some(Asked {
+            least,
+            holds_back,
+            waits_for_news,
+            at,
+            again_at: if lacks_any { again_at } else { 0 },
+            told_at: if lacks_any { told_at } else { 0 },
+            slots_at: if lacks_slots || is_shut { waits_until } else { 0 },
+        });
         for n in 0..self.limits.len() {
             let lacks = trip.asks.get(n).is_some_and(|ask| reply.windows[n].amount < ask.want);
             self.lessee.not_before(n, (lacks && told.is_some()).then(|| timestamp(told_at)));

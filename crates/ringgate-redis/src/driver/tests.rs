@@ -303,6 +303,22 @@ fn a_refused_try_waited_for_a_lease_and_a_call_after_it_for_the_time_of_the_try(
     assert!(process.trip().is_some(), "it is not in the store's line");
 }
 
+/// Another one had needed more of what it lacks, and has had it. Nobody was in the store's line any more.
+#[test]
+fn a_call_after_one_that_was_served_waited_for_what_could_not_be_taken_ahead() {
+    let mut process = Process::new();
+    assert!(process.limiter.try_acquire().is_err());
+    let mut served = process.call(50);
+    let trip = process.trip().expect("a call waits");
+    assert_eq!((trip.asks[0].need, trip.asks[0].want), (1, 2));
+    let mut granted = Reply { retry: Some(5_000_000), ..reply(&[1, 50], 2) };
+    granted.windows[0].wanted = 5;
+    process.answer(granted);
+    assert!(poll(served.as_mut()).is_ready());
+    let _call = process.call(30);
+    assert!(process.trip().is_some());
+}
+
 /// The store had never heard of what it needed more of, and gave that to others who had waited for less.
 #[test]
 fn a_call_that_came_first_later_was_not_in_the_stores_line_with_all_that_it_needs() {
