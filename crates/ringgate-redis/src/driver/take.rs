@@ -152,9 +152,14 @@ impl<L: Link> Driver<L> {
             told_at: if lacks_any { told_at } else { 0 },
             slots_at: if lacks_slots || is_shut { waits_until } else { 0 },
         });
-        for n in 0..self.limits.len() {
-            let lacks = trip.asks.get(n).is_some_and(|ask| reply.windows[n].amount < ask.want);
-            self.lessee.not_before(n, (lacks && told.is_some()).then(|| timestamp(told_at)));
+        self.tell_when(trip, reply, told.map(|_| told_at));
+    }
+
+    /// Tells calls when there may be room, if the store has told.
+    fn tell_when(&mut self, trip: &Trip, reply: &Reply, at: Option<u64>) {
+        for (n, (ask, granted)) in trip.asks.iter().zip(&reply.windows).enumerate() {
+            let lacks = granted.amount < ask.want;
+            self.lessee.not_before(n, at.filter(|_| lacks).map(timestamp));
             if lacks {
                 // It rings for nothing before that.
                 self.lessee.set_mark(n, 0);
