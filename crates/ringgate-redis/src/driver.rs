@@ -73,7 +73,8 @@ pub(crate) struct Settings {
 /// of a second to two seconds, if the store has told when there were some, and else more often. Where a limit is used up, some trips only line
 /// up. Whoever is not the first in line, and was told by the store before, waits to be told again, for half a lease longer than until its time,
 /// and no more than half a second longer. What calls give back of leases that have ended goes with a trip that is made anyway; else a lease after
-/// the last one, or half a second if that is shorter, while others wait for something, and four leases if not. Each time that the driver wakes it reads three clocks.
+/// the last one, or half a second if that is shorter, while others wait for something, and four leases if not. Each time that the
+/// driver wakes it reads three clocks.
 #[must_use = "a limiter without its driver gets no leases"]
 #[expect(clippy::struct_excessive_bools, reason = "each is known by itself")]
 pub struct Driver<L> {

@@ -60,11 +60,12 @@
 //! # Cost
 //!
 //! A call takes one compare-and-swap for each limit, as in a limiter of one process: in 0.6 to 1.0 times as long as there, on two cores. All threads
-//! write one word for each limit: with a rate alone, two that make nothing but calls take as long as there, and up to twice as long where lines go
-//! slowly from core to core. A trip takes the store 0.2 ms with eight processes and two windows, 0.5 with 64 (Redis 7.0, two
+//! write one word for each limit: with a rate alone, two that make nothing but calls take as long as there, and up to 2.5 times as long where lines
+//! go slowly from core to core. A trip takes the store 0.2 ms with eight processes and two windows, 0.5 with 64 (Redis 7.0, two
 //! cores that others used, too). It brings what all calls in line need, and ahead about what goes while a lease lasts. Where a limit is used up and
-//! eight processes wait for it, with one or two calls to a lease, there are 0.9 to 1.2 trips a call; with fewer slots than processes some two. An idle process makes none; without
-//! `max_concurrent`, and with limits on tokens, only once the window has passed (its calls may give something back until then). Lock-freedom is claimed for calls only: the task that makes trips is one owner of its state.
+//! eight processes wait for it, with one or two calls to a lease, there are 0.9 to 1.2 trips a call; with fewer slots than processes some two. An
+//! idle process makes none; without `max_concurrent`, and with limits on tokens, only once the window has passed (its calls may give something back
+//! until then). Lock-freedom is claimed for calls only: the task that makes trips is one owner of its state.
 //!
 //! # Cancel safety
 //!

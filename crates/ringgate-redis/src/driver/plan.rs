@@ -187,25 +187,26 @@ impl<L: Link> Driver<L> {
 
     /// Whether less is left than calls will take soon.
     fn is_low(&self) -> bool {
-        if self.is_paused() || self.refuses {
-            return false;
-        }
-        let goes_on = self.takes_ahead();
-        self.limits.iter().any(|window| {
+        let is_low = |window: &Window| {
             let mark = mark_of(window.flow.ahead()).min(window.limit);
-            goes_on && window.flow.flows() && window.left < mark
-        })
+            window.flow.flows() && window.left < mark
+        };
+        !self.is_shut() && self.takes_ahead() && self.limits.iter().any(is_low)
     }
 
     /// Whether less is left than was refused to tries.
     fn lacks_for_tries(&self) -> bool {
-        let is_shut = self.is_paused() || self.refuses;
-        !is_shut && self.limits.iter().any(|window| window.left < window.tried)
+        !self.is_shut() && self.limits.iter().any(|window| window.left < window.tried)
+    }
+
+    /// Whether no call may go, whatever a trip brings.
+    fn is_shut(&self) -> bool {
+        self.is_paused() || self.refuses
     }
 
     /// When leases end that are being used. Where a lease ends before the next call comes, that makes a trip itself.
     fn renews_at(&self) -> Option<u64> {
-        if self.is_paused() || self.refuses || !self.takes_ahead() {
+        if self.is_shut() || !self.takes_ahead() {
             return None;
         }
         let lead = self.lead();
@@ -224,18 +225,22 @@ impl<L: Link> Driver<L> {
         let Some(asked) = &self.asked else { return self.now };
         let mut at = asked.again_at;
         if self.hunger().windows {
-            let needs = self.limits.iter().zip(&asked.least);
-            let needs = needs.filter(|(window, _)| window.need().least > 0);
-            let (refused, others): (Vec<_>, Vec<_>) = needs.partition(|&(_, &told)| told > 0);
-            // Of these the store does not know that it needs so much, or not that anybody waits; or nothing else was refused.
-            let is_news = |(window, _): &(&Window, _)| window.first > window.first_told;
-            let is_new = !asked.holds_back || refused.is_empty() || others.iter().any(is_news);
-            if is_new && !others.is_empty() {
-                return self.now;
+            let (mut fits, mut lacks_others) = (Earliest(None), false);
+            for (window, &told) in self.limits.iter().zip(&asked.least) {
+                match window.need().least {
+                    0 => {}
+                    least if told > 0 => fits.at(asked.may_fit_at(least, told)),
+                    // The store does not know that anybody waits for it, or for so much.
+                    _ if !asked.holds_back || window.first > window.first_told => return self.now,
+                    _ => lacks_others = true,
+                }
             }
-            let fits =
-                |&(window, &told): &(&Window, &u64)| asked.may_fit_at(window.need().least, told);
-            at = at.min(refused.iter().map(fits).min().unwrap_or(at));
+            at = match fits.0 {
+                Some(fits) => at.min(fits),
+                // Nothing of what it needs was refused.
+                None if lacks_others => self.now,
+                None => at,
+            };
         }
         at.max(self.now)
     }
@@ -305,7 +310,7 @@ impl super::Asked {
             return self.again_at;
         }
         let wait = u128::from(self.told_at.saturating_sub(self.at));
-        let wait = wait * u128::from(least.min(told)) / u128::from(told.max(1));
+        let wait = wait * u128::from(least) / u128::from(told);
         self.at.saturating_add(u64::try_from(wait).unwrap_or(u64::MAX))
     }
 }

@@ -14,7 +14,7 @@ const LONGEST_MISS: u64 = 500_000;
 /// The same for slots while the store tells when some are free: news may be lost.
 const FIRST_MISS_WITH_NEWS: u64 = 500_000;
 const LONGEST_MISS_WITH_NEWS: u64 = 2_000_000;
-/// News of room may be lost, and room may come while nobody makes a trip that tells of it.
+/// How long anything waits for what may save a trip: news of room, which may be lost, or another trip that takes with it what others wait for.
 pub(super) const LONGEST_PATIENCE: u64 = 500_000;
 /// After so many answers that came too late the store counts as away.
 const LATE_ANSWERS: u32 = 4;

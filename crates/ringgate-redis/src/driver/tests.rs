@@ -163,10 +163,16 @@ impl Process {
         let trip = self.trip().expect("calls wait");
         let all: Vec<u64> = trip.asks.iter().map(|ask| ask.want).collect();
         self.answer(reply(&all, CALLS as u64));
-        calls.map(|mut call| match poll(call.as_mut()) {
-            Poll::Ready(permit) => permit.expect("it has a slot and a lease"),
-            Poll::Pending => panic!("it waits"),
-        })
+        calls.map(|mut call| admitted(call.as_mut()))
+    }
+}
+
+fn admitted(
+    call: Pin<&mut (impl Future<Output = Result<OwnedLimiterPermit, Refused>> + ?Sized)>,
+) -> OwnedLimiterPermit {
+    match poll(call) {
+        Poll::Ready(permit) => permit.expect("it has a slot and a lease"),
+        Poll::Pending => panic!("it waits"),
     }
 }
 
@@ -356,14 +362,10 @@ fn a_limit_with_room_was_a_reason_to_ask_again_for_one_without() {
 #[test]
 fn what_comes_back_to_others_made_a_trip_for_each_call() {
     let mut process = Process::new();
-    let mut calls = [process.call(50), process.call(50)];
+    let calls = [process.call(50), process.call(50)];
     assert!(process.trip().is_some());
     process.answer(reply(&[2, 100], 2));
-    let mut permits = calls.iter_mut().map(|call| match poll(call.as_mut()) {
-        Poll::Ready(permit) => permit.expect("it has a slot and a lease"),
-        Poll::Pending => panic!("it waits"),
-    });
-    let (first, second) = (permits.next().unwrap(), permits.next().unwrap());
+    let [first, second] = calls.map(|mut call| admitted(call.as_mut()));
     assert!(process.trip_after(3_000 * MILLI).is_some(), "the heartbeat");
     let mut waits = reply(&[0, 0], 2);
     waits.windows[1].wanted = 10;

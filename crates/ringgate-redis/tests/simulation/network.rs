@@ -82,6 +82,7 @@ struct Call {
 struct Ear {
     /// Whose its last trip was, and which.
     trip: Cell<(u64, u64)>,
+    /// No way leads to the store until then.
     cut_until: Rc<Cell<u64>>,
     news: Cell<Option<News>>,
     waker: RefCell<Option<Waker>>,
@@ -178,7 +179,7 @@ impl Network {
         }
     }
 
-    /// As [`Pushes`](ringgate_redis) does: what is from before the last trip is no news, nor is it when another trip begins.
+    /// As the real link does it: what is from before the last trip is no news, nor is it when another trip begins.
     fn deliver_pushes(&mut self) {
         let now = self.time.get();
         let (come, rest) =
@@ -298,8 +299,6 @@ pub(crate) struct Way {
     ear: Rc<Ear>,
     /// When the last trip began that was answered.
     contact: Rc<Cell<u64>>,
-    /// No way leads to the store until then.
-    cut_until: Rc<Cell<u64>>,
 }
 
 impl Way {
@@ -310,8 +309,7 @@ impl Way {
     ) -> Self {
         let ear = Rc::new(Ear { cut_until: Rc::clone(cut_until), ..Ear::default() });
         network.borrow_mut().ears.push(Rc::downgrade(&ear));
-        let (contact, cut_until) = (Rc::clone(contact), Rc::clone(cut_until));
-        Self { network: Rc::clone(network), ear, contact, cut_until }
+        Self { network: Rc::clone(network), ear, contact: Rc::clone(contact) }
     }
 }
 
@@ -324,7 +322,7 @@ impl Link for Way {
         }
         let mut network = self.network.borrow_mut();
         let sent = network.time.get();
-        if sent >= self.cut_until.get() {
+        if sent >= self.ear.cut_until.get() {
             network.send(trip, &call);
         }
         drop(network);
